@@ -1,0 +1,42 @@
+# Everything runs in .venv; `make demo` and `make test` set it up when it is not there.
+PYTHON ?= $(firstword $(foreach v,3.12 3.11 3.13,$(if $(shell command -v python$(v) 2>/dev/null),python$(v))) python3)
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: install demo test test-slow lint format bench clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "distrain needs Python 3.11 to 3.13, but $(PYTHON) is another: make PYTHON=/path/to/python3.12"; exit 2; }
+	@test -x $(BIN)/python || { echo "creating .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
+	@echo "installing distrain and its locked dependencies into .venv (minutes, once)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python tests/resolved_versions.py
+	@touch $@
+
+demo: install
+	@$(BIN)/distrain train examples/digits/digits.yaml
+
+test: install
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu and not chaos and not realdata"
+
+test-slow: install
+	@$(BIN)/python -m pytest -q -m "(slow or realdata or chaos) and not gpu"
+
+lint: install
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy distrain
+	@$(BIN)/lint-imports --no-cache
+
+format: install
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: install
+	@$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,142 @@
+"""`data:` what to train on: where it lies, how it is read, cleaned, split and turned into tensors."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distrain.config.base import Fraction, Section, Seed, Text, Word
+
+FORMATS = ("csv", "tsv", "parquet", "idx")
+Delimiter = Annotated[
+    str, Field(min_length=1, max_length=1, json_schema_extra={"x-expected": "one character"})
+]
+Scalar = str | int | float | bool
+TextList = Annotated[list[Text], Field(min_length=1)]
+
+
+class IdxFiles(Section):
+    """A pair of IDX files: images and their labels."""
+
+    images: Text = Field(description="IDX file of uint8 images (magic 2051); .gz is read through.")
+    labels: Text = Field(description="IDX file of uint8 labels (magic 2049); .gz is read through.")
+
+
+class IdxSource(Section):
+    """A source in IDX format; gives the columns `image` and `label`."""
+
+    idx: IdxFiles = Field(description="The two files.")
+
+
+Source = Text | IdxSource | TextList
+
+
+class ReadSettings(Section):
+    """`data.read`: how text files are read (csv and tsv; other formats take none of these)."""
+
+    header: bool = Field(True, description="Whether the first row holds the column names.")
+    names: TextList | None = Field(
+        None, description="Column names, in order; they take the header's place."
+    )
+    na_values: list[Word] | None = Field(
+        None, description="Words that mean 'missing', beside the empty field [the usual ones]."
+    )
+    encoding: Text = Field("utf-8", description="Character encoding, by Python's name for it.")
+    delimiter: Delimiter | None = Field(
+        None, description="One character between fields [',' for csv, a tab for tsv]."
+    )
+    strip: bool = Field(
+        True, description="Whether white space around names and values is taken off."
+    )
+
+
+class FeatureSettings(Section):
+    """One column under `data.features`."""
+
+    kind: Literal["numeric", "categorical", "boolean", "image", "id", "drop"] | None = Field(
+        None,
+        description="What the column is [inferred]. id: passed through to predictions; "
+        "drop: left out.",
+    )
+    missing: Literal["median", "mean", "zero"] | float | None = Field(
+        None, description="What takes a missing number's place [median]."
+    )
+    scale: Literal["standard", "minmax", "log", "none"] | None = Field(
+        None,
+        description="How numbers are scaled [standard]. log: sign(x) log(1 + |x|), then standard.",
+    )
+    max_categories: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="How many categories have a place of their own, the most frequent [255]."
+    )
+
+
+class SplitSettings(Section):
+    """`data.split`: which rows are for validation and test; a pure function of the source."""
+
+    kind: Literal["random", "stratified", "hash", "fixed"] | None = Field(
+        None,
+        description="random, stratified by class [for classes], hash of a column (rows with the "
+        "same value stay together), or fixed: a column says train, validation or test.",
+    )
+    validation: Fraction = Field(0.1, description="Fraction of rows for validation, in [0, 1).")
+    test: Fraction | None = Field(
+        None, description="Fraction of rows for test [0.1; 0 where there is a test_source]."
+    )
+    seed: Seed = Field(0, description="Seed of the split; apart from the run's seed.")
+    column: Text | None = Field(None, description="The column that hash and fixed look at.")
+
+
+class CleanSettings(Section):
+    """`data.clean`: what is done to training rows; validation and test rows stay as they are."""
+
+    deduplicate: bool = Field(
+        False, description="Whether training rows that repeat an earlier training row are dropped."
+    )
+    missing: Literal["impute", "drop"] = Field(
+        "impute", description="impute: fill in; drop: leave out training rows with a missing value."
+    )
+    outliers: Literal["keep", "clip", "drop"] = Field(
+        "keep",
+        description="Numbers further than 10 standard deviations from the training mean: "
+        "keep, clip to that bound, or drop the row.",
+    )
+
+
+class CacheSettings(Section):
+    """`data.cache`: where prepared data is kept."""
+
+    path: Text | None = Field(None, description="Folder for prepared data [<storage>/prepared].")
+
+
+class DataSettings(Section):
+    """`data`: from files to the splits that a model is trained, validated and tested on."""
+
+    source: Source = Field(
+        description="Path, glob, directory, file:// URI, a list of them, {idx: ...}, or a built-in "
+        "such as sklearn:digits."
+    )
+    test_source: Source | None = Field(
+        None, description="An external holdout: never split from the source, never cleaned."
+    )
+    format: Literal["csv", "tsv", "parquet", "idx"] | None = Field(
+        None, description="What the files are [by their extension]."
+    )
+    read: ReadSettings = Field(ReadSettings(), description="How text files are read.")
+    target: Text | TextList = Field(description="The column, or columns, to predict.")
+    task: Literal["classification", "regression"] | None = Field(
+        None,
+        description="[inferred: text, booleans and integers with at most 20 values are classes]",
+    )
+    labels: dict[str, Word] | None = Field(
+        None, description="Renaming of target values, from what is in the files to what is meant."
+    )
+    positive: Scalar | None = Field(
+        None, description="The class that binary metrics speak of [the rarer one]."
+    )
+    weight: Text | None = Field(None, description="A column with row weights, not negative.")
+    features: dict[str, FeatureSettings] = Field(
+        {},
+        description="Columns by name; a word alone is their kind: {fnlwgt: drop} [all inferred].",
+    )
+    split: SplitSettings = Field(SplitSettings(), description="Which rows are for what.")
+    clean: CleanSettings = Field(CleanSettings(), description="What is done to training rows.")
+    cache: CacheSettings = Field(CacheSettings(), description="Where prepared data is kept.")

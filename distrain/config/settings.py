@@ -1,0 +1,102 @@
+"""The whole configuration: one tree of frozen settings, section by section.
+
+`load.py` makes it from files and overrides, `checks.py` holds what spans several sections.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from distrain.config.base import (
+    ImportPath,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+)
+from distrain.config.data import DataSettings
+from distrain.config.model import ModelSettings
+from distrain.config.train import TrainSettings
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+GoalText = Annotated[str, StringConstraints(pattern=r"^\s*(>=|<=|>|<|==)\s*[-+0-9.eE]+\s*$")]
+
+
+class MetricTarget(Section):
+    """A metric of the user's own."""
+
+    target: ImportPath = Field(
+        description="package.module:function of (targets, predictions) that returns a number; "
+        "its name is the function's."
+    )
+
+
+class EvaluateSettings(Section):
+    """`evaluate`: what is measured, when, and what is good enough."""
+
+    every_epochs: PositiveInt | None = Field(
+        None, description="Epochs between evaluations on the validation split [1]."
+    )
+    every_steps: PositiveInt | None = Field(None, description="Steps between evaluations.")
+    metrics: list[str | MetricTarget] | None = Field(
+        None, description="Names from `distrain list metrics` [what suits the task]."
+    )
+    goals: dict[str, GoalText] = Field(
+        {}, description="Metric to bound, such as {test/accuracy: '>= 0.85'}; unmet: exit 3."
+    )
+
+
+class RegisterSettings(Section):
+    """`track.register`: under which name the final model is registered."""
+
+    model: Name | None = Field(None, description="Registered-model name [the run's name].")
+    alias: Alias | None = Field(
+        None, description="Alias that moves to the new version if the goals are met [none]."
+    )
+
+
+class TrackSettings(Section):
+    """`track`: what is recorded, and where."""
+
+    every_steps: PositiveInt = Field(10, description="Steps between two training records.")
+    uri: str | None = Field(
+        None, description="MLflow tracking URI [MLFLOW_TRACKING_URI, else SQLite below storage]."
+    )
+    drain_s: NonNegativeFloat = Field(
+        120, description="Seconds a finished command waits for a tracking server that is away."
+    )
+    register_: RegisterSettings = Field(
+        RegisterSettings(), alias="register", description="The registry entry."
+    )
+
+
+class ClusterSettings(Section):
+    """`cluster`: where it runs."""
+
+    address: str | None = Field(
+        None,
+        description="Ray address: auto (a running one), local (always new) or HOST:PORT "
+        "[RAY_ADDRESS, else local].",
+    )
+    env: dict[str, str] = Field({}, description="Environment variables for the workers.")
+    collective_timeout_s: PositiveFloat = Field(
+        300, description="Seconds until a collective call between workers is given up."
+    )
+
+
+class Settings(Section):
+    """Everything a user can ask for."""
+
+    name: Name | None = Field(
+        None, description="MLflow experiment and default registered model [the file's name]."
+    )
+    seed: NonNegativeInt = Field(0, description="Initialisation, order and dropout.")
+    storage: str = Field("./runs", description="Folder below which everything of a run is kept.")
+    data: DataSettings = Field(description="The data.")
+    model: ModelSettings = Field(description="The network.")
+    train: TrainSettings = Field(TrainSettings(), description="The training.")
+    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="The evaluation.")
+    track: TrackSettings = Field(TrackSettings(), description="The record.")
+    cluster: ClusterSettings = Field(ClusterSettings(), description="The machines.")

@@ -1,0 +1,205 @@
+"""`train:` how the weights are found: steps, workers, optimizer, schedule, stopping, checkpoints."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distrain.config.base import (
+    Fraction,
+    ImportPath,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+)
+
+
+class ResourceSettings(Section):
+    """`train.resources_per_worker`."""
+
+    cpu: PositiveFloat = Field(1, description="CPUs that Ray reserves for a worker.")
+    gpu: NonNegativeFloat | Literal["auto"] = Field(
+        "auto", description="GPUs for a worker [1 where there are GPUs, else 0]."
+    )
+
+
+class LossTarget(Section):
+    """A loss of the user's own."""
+
+    target: ImportPath = Field(
+        description="package.module:function of (outputs, targets) that returns the loss of each "
+        "row, shape (rows,)."
+    )
+
+
+class LossSettings(Section):
+    """A built-in loss by name."""
+
+    name: Literal["cross_entropy", "mse", "mae", "huber"] = Field(description="Which loss.")
+    class_weights: dict[str, NonNegativeFloat] | Literal["balanced"] | None = Field(
+        None, description="cross_entropy: weight by class; balanced: inverse to its frequency."
+    )
+    label_smoothing: Fraction = Field(
+        0.0, description="cross_entropy: share of the target spread over all classes."
+    )
+    delta: PositiveFloat = Field(
+        1.0, description="huber: where it turns from square to linear, in target deviations."
+    )
+
+
+class SgdSettings(Section):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"] = Field(description="sgd.")
+    lr: PositiveFloat = Field(0.01, description="Learning rate.")
+    momentum: Fraction = Field(0.9, description="Momentum.")
+    nesterov: bool = Field(False, description="Whether momentum is Nesterov's.")
+    weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty.")
+
+
+class AdamSettings(Section):
+    """Adam (Kingma & Ba 2015)."""
+
+    name: Literal["adam"] = Field(description="adam.")
+    lr: PositiveFloat = Field(1e-3, description="Learning rate.")
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Decay of the two moments.")
+    eps: PositiveFloat = Field(1e-8, description="Added to the denominator.")
+    weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty.")
+
+
+class AdamWSettings(Section):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    name: Literal["adamw"] = Field(description="adamw.")
+    lr: PositiveFloat = Field(1e-3, description="Learning rate.")
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Decay of the two moments.")
+    eps: PositiveFloat = Field(1e-8, description="Added to the denominator.")
+    weight_decay: NonNegativeFloat = Field(0.01, description="Decoupled weight decay.")
+
+
+class RmspropSettings(Section):
+    """RMSprop (Hinton 2012)."""
+
+    name: Literal["rmsprop"] = Field(description="rmsprop.")
+    lr: PositiveFloat = Field(1e-3, description="Learning rate.")
+    alpha: Fraction = Field(0.99, description="Decay of the squared gradient's mean.")
+    momentum: Fraction = Field(0.0, description="Momentum.")
+    eps: PositiveFloat = Field(1e-8, description="Added to the denominator.")
+    weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty.")
+
+
+OptimizerSettings = Annotated[
+    SgdSettings | AdamSettings | AdamWSettings | RmspropSettings, Field(discriminator="name")
+]
+
+
+class ConstantSchedule(Section):
+    """The same rate throughout, after the warm-up."""
+
+    name: Literal["constant"] = Field(description="constant.")
+    warmup_steps: NonNegativeInt = Field(0, description="Steps of linear rise from 0 to lr.")
+
+
+class StepSchedule(Section):
+    """The rate times gamma every so many epochs."""
+
+    name: Literal["step"] = Field(description="step.")
+    warmup_steps: NonNegativeInt = Field(0, description="Steps of linear rise from 0 to lr.")
+    every_epochs: PositiveInt = Field(10, description="Epochs between two falls.")
+    gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="Factor of each fall.")
+
+
+class CosineSchedule(Section):
+    """Half a cosine from lr to lr x final_fraction at the last step (Loshchilov & Hutter 2017)."""
+
+    name: Literal["cosine"] = Field(description="cosine.")
+    warmup_steps: NonNegativeInt = Field(0, description="Steps of linear rise from 0 to lr.")
+    final_fraction: Fraction = Field(0.0, description="Rate at the end as a fraction of lr.")
+
+
+class OneCycleSchedule(Section):
+    """Up to lr and down again by cosines (Smith & Topin 2018)."""
+
+    name: Literal["one_cycle"] = Field(description="one_cycle.")
+    peak_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.3, description="Where the peak is, as a fraction of all steps."
+    )
+    start_fraction: Fraction = Field(0.04, description="First rate as a fraction of lr.")
+    final_fraction: Fraction = Field(0.0, description="Last rate as a fraction of lr.")
+
+
+LrScheduleSettings = Annotated[
+    ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule,
+    Field(discriminator="name"),
+]
+
+
+class EarlyStoppingSettings(Section):
+    """`train.early_stopping`: stop when a validation metric has not improved for a while."""
+
+    metric: str = Field("validation/loss", description="A validation metric or train/loss.")
+    mode: Literal["min", "max"] | None = Field(
+        None, description="Whether less or more is better [by metric]."
+    )
+    patience: PositiveInt = Field(5, description="Evaluations without improvement.")
+    min_delta: NonNegativeFloat = Field(0.0, description="Least change that is an improvement.")
+
+
+class CheckpointSettings(Section):
+    """`train.checkpoint`: how often training state is saved."""
+
+    every_s: PositiveFloat | None = Field(None, description="Seconds between checkpoints [60].")
+    every_steps: PositiveInt | None = Field(None, description="Steps between checkpoints.")
+    keep: PositiveInt = Field(3, description="How many of the newest are kept.")
+
+
+class TrainSettings(Section):
+    """`train`: one training run."""
+
+    epochs: PositiveInt | None = Field(
+        None,
+        description="Passes over the training split [20, with early stopping, where neither "
+        "epochs nor steps is given].",
+    )
+    steps: PositiveInt | None = Field(None, description="Optimizer steps, instead of epochs.")
+    global_batch_size: PositiveInt = Field(
+        256, description="Rows per optimizer step, whatever the number of workers."
+    )
+    num_workers: PositiveInt | Literal["auto"] = Field(
+        "auto", description="Workers [all GPUs, else the cores; at most logical_shards]."
+    )
+    resources_per_worker: ResourceSettings = Field(
+        ResourceSettings(), description="What Ray reserves for each worker."
+    )
+    threads_per_worker: PositiveInt = Field(
+        1, description="Threads inside an operation; part of the bits, so part of the digest."
+    )
+    logical_shards: PositiveInt = Field(
+        4, description="Fixed parts of a global batch; workers own whole parts."
+    )
+    loss: LossSettings | LossTarget | None = Field(
+        None, description="[by task: cross_entropy or mse]"
+    )
+    optimizer: OptimizerSettings = Field(
+        AdamWSettings(name="adamw"), description="The update rule."
+    )
+    lr_schedule: LrScheduleSettings = Field(
+        ConstantSchedule(name="constant"), description="The learning rate over the steps."
+    )
+    gradient_clip_norm: PositiveFloat | None = Field(
+        None, description="Greatest L2 norm of the whole gradient."
+    )
+    early_stopping: EarlyStoppingSettings | None = Field(None, description="When to stop early.")
+    restore_best: bool | None = Field(
+        None,
+        description="Whether the final model is the best by early_stopping's metric, or by "
+        "validation/loss [true where there is a validation split].",
+    )
+    checkpoint: CheckpointSettings = Field(CheckpointSettings(), description="How often to save.")
+    max_failures: NonNegativeInt = Field(
+        3, description="Losses of workers or nodes survived; faults of user code are not retried."
+    )
+    ledger: bool = Field(
+        False, description="Whether every row that was trained on is written to <run>/ledger."
+    )

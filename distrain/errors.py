@@ -1,0 +1,138 @@
+"""Every error that distrain raises on purpose, with its exit code and the four parts of its message.
+
+A message says where the fault is, what came, what was expected, and how to mend it. `cli.py` prints
+it and leaves with `exit_code`; nothing else in distrain ends the process.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar, final
+
+
+class DistrainError(Exception):
+    """The root of all errors raised on purpose.
+
+    Args:
+        message: what came, in one sentence.
+        where: file and line, key, column, path, rank and step: whatever finds the place.
+        expected: what would have been right.
+        mend: what the user can do about it.
+    """
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "error"
+
+    def __init__(
+        self, message: str, *, where: str = "", expected: str = "", mend: str = ""
+    ) -> None:
+        self.message = message
+        self.where = where
+        self.expected = expected
+        self.mend = mend
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        parts = [_sentence(head)]
+        if self.expected:
+            parts.append(_sentence(f"Expected {self.expected}"))
+        if self.mend:
+            parts.append(_sentence(self.mend))
+        return " ".join(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.where, self.expected, self.mend)
+
+
+def _rebuild(
+    kind: type[DistrainError], message: str, where: str, expected: str, mend: str
+) -> DistrainError:
+    return kind(message, where=where, expected=expected, mend=mend)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+@final
+class ConfigError(DistrainError):
+    """The configuration or the command line is at fault; nothing was started."""
+
+    exit_code = 2
+    kind = "config"
+
+
+@final
+class DataError(DistrainError):
+    """The data is at fault: missing, unreadable, or not what the configuration says it is."""
+
+    exit_code = 2
+    kind = "data"
+
+
+@final
+class ModelError(DistrainError):
+    """The model cannot be built, or does not fit the data; found before anything is launched."""
+
+    exit_code = 2
+    kind = "model"
+
+
+@final
+class TrainError(DistrainError):
+    """Training began and failed: a loss that is not finite, an exception in the user's code."""
+
+    exit_code = 1
+    kind = "train"
+
+
+@final
+class CheckpointError(DistrainError):
+    """A checkpoint is torn, altered, or belongs to another run."""
+
+    exit_code = 1
+    kind = "checkpoint"
+
+
+@final
+class TrackingError(DistrainError):
+    """The tracking server that was named cannot be reached, or refuses."""
+
+    exit_code = 4
+    kind = "tracking"
+
+
+@final
+class ClusterError(DistrainError):
+    """The Ray cluster that was named cannot be reached."""
+
+    exit_code = 4
+    kind = "cluster"
+
+
+def nearest(name: str, valid: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the valid name closest to `name`, or None where none is close.
+
+    Args:
+        name: what the user wrote.
+        valid: the names that would have been right.
+        cutoff: least similarity in [0, 1] (difflib's ratio).
+    """
+    by_folded = {option.casefold(): option for option in valid}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=cutoff)
+    return by_folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, valid: Iterable[str], *, listed: str = "Valid names") -> str:
+    """Return the sentence that leads from a wrong name to the right one.
+
+    Args:
+        name: what the user wrote.
+        valid: the names that would have been right; listed in full up to 30.
+        listed: what the list is called.
+    """
+    names = sorted(valid)
+    close = nearest(name, names)
+    guess = f"Did you mean {close!r}? " if close else ""
+    shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
+    return f"{guess}{listed}: {shown}."

@@ -1,0 +1,271 @@
+"""What happened in a run, append-only: the first and durable place of every record.
+
+A journal is a folder. Each writer (the driver, rank zero) appends to a segment file of its own,
+`<writer>-<5 digits>.jsonl`, and begins a new segment whenever it is opened, so that nobody ever
+writes behind a torn line. A line is one JSON object:
+
+    {"crc32":"5f3c0a1e","seq":7,"time_ms":1732170000123,"kind":"metrics","payload":{...}}
+
+`crc32` is over all that follows its own field, up to the line's end. `time_ms` is fixed here,
+once, when the thing happened: whatever is sent to the tracking server later, and however often,
+carries the same timestamp.
+
+A record is handed to the operating system before `append` returns, so it outlives the process; it
+outlives the machine after `sync`. Standard library only.
+"""
+
+import json
+import logging
+import os
+import re
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, final
+
+Kind = Literal[
+    "run", "params", "dataset", "metrics", "tags", "artifact", "status", "progress", "damaged"
+]
+
+_SEGMENT = re.compile(r"^(?P<writer>[A-Za-z0-9_]+)-(?P<number>\d{5})\.jsonl$")
+_CRC_HEAD = b'{"crc32":"'
+_CRC_WIDTH = len(_CRC_HEAD) + 8 + len(b'",')
+_NOT_FINITE = {"nan", "inf", "-inf"}
+
+logger = logging.getLogger(__name__)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One line of a journal.
+
+    Attributes:
+        writer: who wrote it, such as `driver` or `rank0`.
+        seq: its number among the writer's records, from 1.
+        time_ms: when it was recorded, in milliseconds since 1970 (UTC).
+        kind: what it is; `damaged` stands for a line whose checksum does not match.
+        payload: its content, by kind.
+    """
+
+    writer: str
+    seq: int
+    time_ms: int
+    kind: str
+    payload: dict[str, Any]
+
+
+@final
+class JournalWriter:
+    """Appends the records of one writer to a new segment.
+
+    Safe to use from several threads of one process. Call order: any of the recording methods,
+    any number of times; `sync` before anything is committed that relies on what was recorded;
+    `close` at the end.
+
+    Args:
+        folder: the journal's folder; made where it is missing.
+        writer: a name of letters, digits and underscores; one open writer per name.
+    """
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        segments = [path for path in list_segments(folder) if _writer_of(path) == writer]
+        self._seq = _last_seq(segments)
+        number = int(segments[-1].stem.rpartition("-")[2]) + 1 if segments else 1
+        self.path = folder / f"{writer}-{number:05d}.jsonl"
+        if not _SEGMENT.match(self.path.name):
+            raise ValueError(f"journal writer {writer!r}: letters, digits and underscores only")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._fd = os.open(self.path, flags, 0o644)
+        self._lock = threading.Lock()
+        _sync_folder(folder)
+
+    def append(self, kind: Kind, payload: Mapping[str, Any]) -> int:
+        """Write one record and return its sequence number.
+
+        Args:
+            kind: what the record is.
+            payload: JSON values; numbers that are not finite only where `metrics` puts them.
+        """
+        time_ms = time.time_ns() // 1_000_000
+        text = json.dumps(payload, separators=(",", ":"), allow_nan=False)
+        with self._lock:
+            seq = self._seq + 1
+            body = f'"seq":{seq},"time_ms":{time_ms},"kind":"{kind}","payload":{text}}}'.encode()
+            line = b'%b%08x",%b\n' % (_CRC_HEAD, zlib.crc32(body), body)
+            if os.write(self._fd, line) != len(line):
+                self._cut_back(line)
+            self._seq = seq
+        return seq
+
+    def run(self, facts: Mapping[str, Any]) -> None:
+        """Record which run this journal is of; see `shipper.RunFacts`."""
+        self.append("run", facts)
+
+    def params(self, values: Mapping[str, str | int | float | bool | None]) -> None:
+        """Record parameters of the run; each is set once and for all."""
+        self.append("params", values)
+
+    def dataset(self, facts: Mapping[str, Any]) -> None:
+        """Record the prepared dataset that the run is trained on; see `shipper.DatasetFacts`."""
+        self.append("dataset", facts)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Record metrics at an optimizer step.
+
+        Args:
+            step: committed optimizer steps so far; for one metric it must not fall, except where
+                steps are computed again after a failure (then the first value stands).
+            values: metric to value; nan and infinities are kept.
+        """
+        plain = {key: float(value) for key, value in values.items()}
+        payload = {"step": int(step), "values": plain}
+        try:
+            self.append("metrics", payload)
+        except ValueError:
+            payload["values"] = {key: _finite_or_word(value) for key, value in plain.items()}
+            self.append("metrics", payload)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Record tags of the run; the last value of a tag stands."""
+        self.append("tags", values)
+
+    def artifact(self, path: Path, artifact_path: str = "") -> None:
+        """Record a file or folder that belongs to the run.
+
+        Args:
+            path: where it lies; it must stay there, unchanged, until it is shipped.
+            artifact_path: folder among the run's artifacts; empty: their root.
+        """
+        self.append("artifact", {"path": str(path.absolute()), "artifact_path": artifact_path})
+
+    def status(self, status: str) -> None:
+        """Record how the run ended: FINISHED, FAILED or KILLED (MLflow's words)."""
+        self.append("status", {"status": status})
+
+    def progress(self, values: Mapping[str, Any]) -> None:
+        """Record something for a display to show; it is never shipped."""
+        self.append("progress", values)
+
+    def sync(self) -> None:
+        """Force what was recorded on to the disk; returns when it is there."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Sync and close; a second call does nothing."""
+        with self._lock:
+            if self._fd >= 0:
+                os.fsync(self._fd)
+                os.close(self._fd)
+                self._fd = -1
+
+    def _cut_back(self, line: bytes) -> None:
+        # A full disk takes part of a line: take it off again, so that the segment's lines stay
+        # whole, and fail with the cause.
+        os.ftruncate(self._fd, self.path.read_bytes().rfind(b"\n") + 1)
+        raise OSError(f"{self.path}: wrote only part of a record of {len(line)} bytes")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def list_segments(folder: Path) -> list[Path]:
+    """Return a journal's segment files by writer and number."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _SEGMENT.match(path.name))
+
+
+def read_journal(
+    folder: Path, positions: Mapping[str, int]
+) -> tuple[list[JournalRecord], dict[str, int]]:
+    """Return what is complete after the given positions, and the positions behind it.
+
+    A last line without its end is left for the next read. A whole line whose checksum does not
+    match becomes a record of kind `damaged`, and what follows it is read on.
+
+    Args:
+        folder: the journal's folder; a missing one is an empty journal.
+        positions: segment file name to the byte to read from; absent: from its beginning.
+
+    Returns:
+        Records, writer by writer and in the order in which each wrote them, and the new positions.
+    """
+    records: list[JournalRecord] = []
+    reached = dict(positions)
+    for path in list_segments(folder):
+        start = reached.get(path.name, 0)
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read()
+        end = data.rfind(b"\n") + 1
+        records.extend(_records(path, data[:end], start))
+        reached[path.name] = start + end
+    return records, reached
+
+
+def metric_values(record: JournalRecord) -> dict[str, float]:
+    """Return the values of a `metrics` record as floats, nan and infinities included."""
+    return {key: float(value) for key, value in record.payload["values"].items()}
+
+
+def _records(path: Path, data: bytes, start: int) -> Iterator[JournalRecord]:
+    offset = start
+    for line in data.split(b"\n")[:-1]:
+        yield _parse(path, line) or _damaged(path, offset)
+        offset += len(line) + 1
+
+
+def _parse(path: Path, line: bytes) -> JournalRecord | None:
+    body = line[_CRC_WIDTH:]
+    if line[:_CRC_WIDTH] != b'%b%08x",' % (_CRC_HEAD, zlib.crc32(body)):
+        return None
+    fields = json.loads(b"{" + body)
+    return JournalRecord(
+        _writer_of(path), fields["seq"], fields["time_ms"], fields["kind"], fields["payload"]
+    )
+
+
+def _damaged(path: Path, offset: int) -> JournalRecord:
+    logger.warning("%s: the record at byte %d is damaged and left out", path, offset)
+    payload = {"file": path.name, "offset": offset}
+    return JournalRecord(_writer_of(path), 0, 0, "damaged", payload)
+
+
+def _writer_of(path: Path) -> str:
+    return path.name.rpartition("-")[0]
+
+
+def _last_seq(segments: list[Path]) -> int:
+    for path in reversed(segments):
+        for line in reversed(path.read_bytes().split(b"\n")[:-1]):
+            record = _parse(path, line)
+            if record is not None:
+                return record.seq
+    return 0
+
+
+def _finite_or_word(value: float) -> float | str:
+    word = repr(value)
+    return word if word in _NOT_FINITE else value
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

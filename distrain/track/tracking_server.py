@@ -1,0 +1,350 @@
+"""Where runs are recorded: which MLflow tracking store, whether it answers, and a quiet mlflow.
+
+Standard library at import. `mlflow` is imported by `load_mlflow` alone, because that takes seconds:
+call it from a thread that runs while other things start.
+"""
+
+import base64
+import configparser
+import logging
+import os
+import re
+import socket
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, final
+
+from distrain.errors import ConfigError, TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATABASE_NAME = "mlflow.db"
+ARTIFACTS_NAME = "mlflow-artifacts"
+CHECK_TIMEOUT_S = 3.0
+REQUEST_TIMEOUT_S = 20
+INITIALISE_TIMEOUT_S = 120.0
+
+_PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_FORMS = (
+    "http(s)://HOST:PORT of an MLflow server, sqlite:///PATH, or postgresql://, mysql://, mssql://"
+)
+# Read by mlflow at import or at each call. Retries are off because a repeated create makes a second
+# run: whoever calls here repeats what is safe to repeat, and searches by key before creating.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_TIMEOUT_S),
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+}
+_QUIET_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_NOISY_LOGGERS = ("mlflow", "alembic", "sqlalchemy.engine", "huey", "urllib3.connectionpool")
+
+
+@final
+@dataclass(frozen=True)
+class TrackingServer:
+    """A tracking store, by an address that means the same in every process.
+
+    Attributes:
+        uri: MLflow tracking URI; a SQLite path in it is absolute.
+        artifact_root: folder for the artifacts of new experiments; None: the server has its own.
+        origin: what named it: `track.uri`, `MLFLOW_TRACKING_URI` or `storage`.
+    """
+
+    uri: str
+    artifact_root: Path | None
+    origin: str
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is reached over HTTP."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, or None where it is something else."""
+        return Path(self.uri.removeprefix("sqlite:///")) if _is_sqlite(self.uri) else None
+
+    @property
+    def shown(self) -> str:
+        """The address without a password, for messages."""
+        return re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", self.uri)
+
+
+def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
+    """Return the tracking store to use: the given one, MLFLOW_TRACKING_URI, or SQLite in storage.
+
+    Call it on the driver: relative paths are made absolute from its working directory.
+
+    Args:
+        uri: `track.uri` of the configuration; None: not given.
+        storage: the folder below which everything of a run is kept.
+
+    Raises:
+        ConfigError: a form that MLflow does not take, or takes no longer.
+    """
+    storage = storage.absolute()
+    from_environment = os.environ.get("MLFLOW_TRACKING_URI") or None
+    given = uri or from_environment
+    if given is None:
+        return TrackingServer(
+            f"sqlite:///{storage / DATABASE_NAME}", storage / ARTIFACTS_NAME, "storage"
+        )
+    origin = "track.uri" if uri else "MLFLOW_TRACKING_URI"
+    given = given.strip().rstrip("/")
+    scheme = given.partition(":")[0].partition("+")[0].lower()
+    if scheme in ("http", "https") and urllib.parse.urlsplit(given).hostname:
+        return TrackingServer(given, None, origin)
+    if given.startswith("databricks"):
+        return TrackingServer(given, None, origin)
+    if scheme == "sqlite":
+        return TrackingServer(_absolute_sqlite(given, origin), storage / ARTIFACTS_NAME, origin)
+    if scheme in _DATABASE_PORTS and "://" in given:
+        return TrackingServer(given, storage / ARTIFACTS_NAME, origin)
+    raise _unusable(given, origin, storage)
+
+
+def check_reachable(server: TrackingServer, timeout_s: float = CHECK_TIMEOUT_S) -> None:
+    """Return when the server answers; local SQLite always does.
+
+    Args:
+        server: the tracking store.
+        timeout_s: seconds that the server has for each part of its answer.
+
+    Raises:
+        TrackingError: nothing answers, it refuses, or it is no MLflow server.
+    """
+    if server.is_remote:
+        _check_http(server, timeout_s)
+        return
+    parts = urllib.parse.urlsplit(server.uri)
+    port = _DATABASE_PORTS.get(parts.scheme.partition("+")[0])
+    if port is not None and parts.hostname:
+        try:
+            socket.create_connection((parts.hostname, parts.port or port), timeout_s).close()
+        except OSError as error:
+            raise _silent(server, str(error)) from error
+
+
+def load_mlflow(log_file: Path | None = None) -> ModuleType:
+    """Import mlflow, silenced, and return it. Takes 1 to 2 s of CPU the first time.
+
+    Side effects: environment variables of this process (client retries and telemetry off), and
+    MLflow's and alembic's log lines leave the terminal.
+
+    Args:
+        log_file: file that takes their warnings from now on; None: nobody reads them.
+    """
+    os.environ.update(_ENVIRONMENT)
+    for name, value in _QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    _silence(log_file)
+    return mlflow
+
+
+def connect(server: TrackingServer) -> "MlflowClient":
+    """Return a client; a SQLite database that is not there yet is made, by one process at a time.
+
+    Takes about 0.1 s on a database that is there, 1.5 s on a fresh one.
+
+    Args:
+        server: the tracking store.
+
+    Raises:
+        TrackingError: the database cannot be made, or is of another MLflow version.
+    """
+    from filelock import FileLock, Timeout
+
+    mlflow = load_mlflow()
+    if server.database is None:
+        return _client(server)
+    server.database.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{server.database}.lock", timeout=INITIALISE_TIMEOUT_S)
+    # MLflow creates and migrates without a lock of its own: of 8 processes that open a fresh
+    # database at once, all fail.
+    try:
+        with lock:
+            client = _client(server)
+            client.search_experiments(max_results=1)
+            return client
+    except (mlflow.MlflowException, OSError, Timeout) as error:
+        raise _unusable_database(server, error) from error
+
+
+def _client(server: TrackingServer) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=server.uri)
+
+
+def _silence(log_file: Path | None) -> None:
+    for name in _NOISY_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        if log_file is not None:
+            handler = logging.FileHandler(log_file, encoding="utf-8", delay=True)
+            handler.setFormatter(
+                logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+            )
+            logger.handlers = [handler]
+        elif not any(isinstance(handler, logging.FileHandler) for handler in logger.handlers):
+            logger.handlers = [logging.NullHandler()]
+        logger.setLevel(logging.WARNING)
+
+
+def _is_sqlite(uri: str) -> bool:
+    return uri.startswith("sqlite:///")
+
+
+def _absolute_sqlite(uri: str, origin: str) -> str:
+    path = uri.removeprefix("sqlite:///") if _is_sqlite(uri) else ""
+    if not path or path.startswith(":memory:"):
+        raise ConfigError(
+            "a database in memory cannot be shared between processes",
+            where=f"{origin} = {uri}",
+            expected="sqlite:///PATH of a file",
+            mend=f"Write for example sqlite:///{Path.cwd() / DATABASE_NAME}",
+        )
+    return f"sqlite:///{Path(path).expanduser().absolute()}"
+
+
+def _unusable(given: str, origin: str, storage: Path) -> ConfigError:
+    default = f"sqlite:///{storage / DATABASE_NAME}"
+    shown = re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", given)
+    if given.startswith("file:") or "://" not in given and re.search(r"[/\\.]|^mlruns$", given):
+        return ConfigError(
+            "MLflow keeps no records in a folder of files any more",
+            where=f"{origin} = {shown}",
+            expected=_FORMS,
+            mend=f"Leave it out to use {default}; `mlflow migrate-filestore` moves old records",
+        )
+    guess = f"http://{given}" if re.fullmatch(r"[\w.-]+(:\d+)?", given) else default
+    return ConfigError(
+        "this is no address of a tracking server",
+        where=f"{origin} = {shown}",
+        expected=_FORMS,
+        mend=f"Perhaps {guess} was meant",
+    )
+
+
+def _check_http(server: TrackingServer, timeout_s: float) -> None:
+    url, authorization = _credentials(server.uri)
+    request = urllib.request.Request(url + _PROBE)
+    if authorization:
+        request.add_header("Authorization", authorization)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s, context=_tls(url)) as answer:
+            body = answer.read(200_000)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _refused(server, error.code, error.read(500).decode(errors="replace")) from error
+    except (OSError, ValueError) as error:
+        raise _silent(server, str(getattr(error, "reason", error))) from error
+    if not body.lstrip().startswith(b"{"):
+        raise _other_service(server)
+
+
+def _credentials(uri: str) -> tuple[str, str | None]:
+    """Return the address without its user part, and the Authorization header MLflow would send."""
+    parts = urllib.parse.urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    url = urllib.parse.urlunsplit(parts._replace(netloc=host))
+    stored = _stored_credentials()
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or stored.get("mlflow_tracking_username")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or stored.get("mlflow_tracking_password")
+    if not (user and password) and parts.username and parts.password:
+        user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password)
+    if user and password:
+        return url, "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return url, f"Bearer {token}" if token else None
+
+
+def _stored_credentials() -> dict[str, str]:
+    parser = configparser.ConfigParser()
+    parser.read(Path.home() / ".mlflow" / "credentials")
+    return dict(parser["mlflow"]) if parser.has_section("mlflow") else {}
+
+
+def _tls(url: str) -> ssl.SSLContext | None:
+    if not url.startswith("https:"):
+        return None
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("1", "true"):
+        return ssl._create_unverified_context()
+    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+    client_certificate = os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH")
+    if client_certificate:
+        context.load_cert_chain(client_certificate)
+    return context
+
+
+def _silent(server: TrackingServer, reason: str) -> TrackingError:
+    return TrackingError(
+        f"no tracking server answers there ({reason})",
+        where=f"{server.origin} = {server.shown}",
+        expected="a running MLflow server",
+        mend="Start it or mend the address, or leave it out to record in SQLite below storage",
+    )
+
+
+def _other_service(server: TrackingServer) -> TrackingError:
+    return TrackingError(
+        "something answers there, but it is no MLflow server",
+        where=f"{server.origin} = {server.shown}",
+        expected="the address under which MLflow's own page opens",
+        mend="Check the port and the path",
+    )
+
+
+def _refused(server: TrackingServer, code: int, body: str) -> TrackingError:
+    where = f"{server.origin} = {server.shown}"
+    if code == 403 and "host header" in body.lower():
+        host = urllib.parse.urlsplit(server.uri).hostname
+        return TrackingError(
+            "the tracking server refuses this host name",
+            where=where,
+            expected="a name that the server allows",
+            mend=f'Start the server with --allowed-hosts "{host}:*", or use its IP address',
+        )
+    if code in (401, 403):
+        return TrackingError(
+            f"the tracking server refuses these credentials (HTTP {code})",
+            where=where,
+            expected="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN, of a user who may read and write experiments",
+            mend="Set them in this command's environment",
+        )
+    if code in (404, 405, 501):
+        return _other_service(server)
+    return TrackingError(
+        f"the tracking server is in trouble (HTTP {code})",
+        where=where,
+        expected="HTTP 200",
+        mend="Look into the server's log",
+    )
+
+
+def _unusable_database(server: TrackingServer, error: Exception) -> TrackingError:
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    outdated = "out-of-date database schema" in str(error)
+    return TrackingError(
+        f"the tracking database cannot be used ({first_line[:300]})",
+        where=f"{server.origin} = {server.shown}",
+        expected="a database of this MLflow version in a folder that can be written",
+        mend=f"Run `mlflow db upgrade {server.uri}` on a copy first"
+        if outdated
+        else "Check the file and its folder, or name another one by track.uri",
+    )

@@ -1,0 +1,101 @@
+"""The MLflow UI of a storage folder, on this machine only."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from distrain.errors import ConfigError, TrackingError
+
+START_TIMEOUT_S = 90.0
+
+
+def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -> int:
+    """Serve the UI on 127.0.0.1 until it is interrupted, and return the server's exit status.
+
+    Args:
+        tracking_uri: an absolute SQLite (or other database) URI; nothing else may own it in writing
+            for long, several readers are fine.
+        port: TCP port on the loopback address.
+        announce: called once with the address to open, when the server answers.
+
+    Raises:
+        ConfigError: the port is taken.
+        TrackingError: the server ended, or did not answer, before it could be used.
+    """
+    _check_port(port)
+    server = _start(tracking_uri, port)
+    try:
+        _wait_until_it_answers(server, port)
+        announce(f"http://127.0.0.1:{port}/?workflowType=machine_learning")
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _stop(server)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"port {port} cannot be used ({error})",
+                where="--port",
+                expected="a free TCP port",
+                mend=f"Try --port {port + 1 if port < 65535 else 5001}",
+            ) from error
+
+
+def _start(tracking_uri: str, port: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = os.environ | {
+        # The job runner takes 15 processes and 3 GiB, and the UI needs none of it.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    # A session of its own: Ctrl-C reaches us alone, and we end the server and its workers.
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def _wait_until_it_answers(server: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            text = server.stderr.read().decode(errors="replace") if server.stderr else ""
+            raise TrackingError(
+                f"the MLflow server ended at once: {text.strip()[-500:]}",
+                where="distrain ui",
+                mend="Is the database of this storage from another MLflow version?",
+            )
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+        else:
+            return
+    raise TrackingError(f"no answer within {START_TIMEOUT_S:.0f} s", where="distrain ui")
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    if server.poll() is None:
+        os.killpg(server.pid, signal.SIGTERM)
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()

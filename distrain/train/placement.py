@@ -1,0 +1,121 @@
+"""How many workers, and whether they can ever be placed. Pure arithmetic, no Ray."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from distrain.config.train import TrainSettings
+from distrain.errors import ConfigError
+from distrain.ray_session import MAX_LOCAL_WORKERS
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The workers of a run and what Ray reserves for each.
+
+    Args:
+        num_workers: worker processes, at least 1.
+        cpu: CPUs per worker.
+        gpu: GPUs per worker; 0 trains on CPUs.
+    """
+
+    num_workers: int
+    cpu: float
+    gpu: float
+
+    @property
+    def local_cpus(self) -> int:
+        """Return how many CPUs a local Ray declares: the workers' and one for the rest."""
+        return math.ceil(self.num_workers * self.cpu) + 1
+
+
+def num_cores() -> int:
+    """Return how many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def local_placement(train: TrainSettings, *, num_gpus: int) -> Placement:
+    """Return the placement on a local Ray, which declares the CPUs that it is asked for.
+
+    Args:
+        train: the training settings.
+        num_gpus: GPUs of this machine.
+
+    Raises:
+        ConfigError: more workers than a local Ray takes, or GPUs that are not there.
+    """
+    gpu = _gpu_per_worker(train, num_gpus)
+    _check_some_gpu(train, gpu, num_gpus, "this machine")
+    capacity = int(num_gpus / gpu) if gpu else max(1, int(num_cores() / _cpu(train)))
+    placement = _placement(train, gpu, min(capacity, MAX_LOCAL_WORKERS))
+    if placement.num_workers > MAX_LOCAL_WORKERS:
+        raise _too_many(placement, f"a local Ray, which takes {MAX_LOCAL_WORKERS}")
+    if gpu and placement.num_workers > capacity:
+        raise _too_many(placement, f"this machine, whose {num_gpus} GPUs take {capacity}")
+    return placement
+
+
+def cluster_placement(train: TrainSettings, nodes: Sequence[Mapping[str, float]]) -> Placement:
+    """Return the placement on a running cluster.
+
+    Args:
+        train: the training settings.
+        nodes: total resources of each node.
+
+    Raises:
+        ConfigError: the cluster could never place these workers, even with nothing else running.
+    """
+    num_gpus = sum(node.get("GPU", 0) for node in nodes)
+    gpu = _gpu_per_worker(train, num_gpus)
+    _check_some_gpu(train, gpu, num_gpus, "the cluster")
+    cpu = _cpu(train)
+    capacity = sum(_fits(node, cpu, gpu) for node in nodes)
+    placement = _placement(train, gpu, capacity)
+    if placement.num_workers > capacity:
+        raise _too_many(placement, f"the cluster, whose {len(nodes)} nodes take {capacity}")
+    return placement
+
+
+def _cpu(train: TrainSettings) -> float:
+    return train.resources_per_worker.cpu
+
+
+def _gpu_per_worker(train: TrainSettings, num_gpus: float) -> float:
+    asked = train.resources_per_worker.gpu
+    if asked == "auto":
+        return 1.0 if num_gpus >= 1 else 0.0
+    return float(asked)
+
+
+def _check_some_gpu(train: TrainSettings, gpu: float, num_gpus: float, place: str) -> None:
+    if gpu > num_gpus:
+        raise ConfigError(
+            f"{gpu:g} GPUs for each worker, but {place} has {num_gpus:g}",
+            where="train.resources_per_worker.gpu",
+            expected=f"at most {num_gpus:g}",
+            mend="Leave it out (auto) to train on what there is",
+        )
+
+
+def _fits(node: Mapping[str, float], cpu: float, gpu: float) -> int:
+    by_cpu = int(node.get("CPU", 0) / cpu)
+    return min(by_cpu, int(node.get("GPU", 0) / gpu)) if gpu else by_cpu
+
+
+def _placement(train: TrainSettings, gpu: float, capacity: int) -> Placement:
+    asked = train.num_workers
+    count = max(1, min(capacity, train.logical_shards)) if asked == "auto" else asked
+    return Placement(num_workers=count, cpu=_cpu(train), gpu=gpu)
+
+
+def _too_many(placement: Placement, place: str) -> ConfigError:
+    gpu = f" and {placement.gpu:g} GPU" if placement.gpu else ""
+    return ConfigError(
+        f"{placement.num_workers} workers with {placement.cpu:g} CPU{gpu} each do not fit on {place}",
+        where="train.num_workers",
+        expected="workers that can be placed at the same time",
+        mend="Use fewer workers or `num_workers: auto`, or name a larger cluster",
+    )

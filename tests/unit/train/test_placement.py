@@ -1,0 +1,56 @@
+import pytest
+
+from distrain.config.train import TrainSettings
+from distrain.errors import ConfigError
+from distrain.train import placement
+from distrain.train.placement import cluster_placement, local_placement
+
+
+def test_auto_takes_the_cores_but_no_more_than_logical_shards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(placement, "num_cores", lambda: 64)
+
+    placed = local_placement(TrainSettings(logical_shards=4), num_gpus=0)
+
+    assert (placed.num_workers, placed.gpu, placed.local_cpus) == (4, 0.0, 5)
+
+
+def test_auto_takes_every_gpu_where_there_are_some() -> None:
+    placed = local_placement(TrainSettings(logical_shards=8), num_gpus=2)
+
+    assert (placed.num_workers, placed.gpu) == (2, 1.0)
+
+
+def test_three_workers_are_placed_on_two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "num_cores", lambda: 2)
+
+    assert local_placement(TrainSettings(num_workers=3), num_gpus=0).local_cpus == 4
+
+
+def test_more_than_sixteen_local_workers_are_refused() -> None:
+    with pytest.raises(ConfigError, match="17 workers .* do not fit on a local Ray, which takes 16"):
+        local_placement(TrainSettings(num_workers=17, logical_shards=32), num_gpus=0)
+
+
+def test_workers_that_a_cluster_can_never_place_are_refused() -> None:
+    nodes = [{"CPU": 4.0}, {"CPU": 3.0}]
+    settings = TrainSettings.model_validate(
+        {"num_workers": 4, "resources_per_worker": {"cpu": 2}}
+    )
+
+    with pytest.raises(ConfigError, match="4 workers with 2 CPU each .* whose 2 nodes take 3"):
+        cluster_placement(settings, nodes)
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    settings = TrainSettings.model_validate({"resources_per_worker": {"gpu": 1}})
+
+    with pytest.raises(ConfigError, match="this machine has 0"):
+        local_placement(settings, num_gpus=0)
+
+
+def test_auto_on_a_cluster_counts_whole_workers_per_node() -> None:
+    settings = TrainSettings.model_validate({"resources_per_worker": {"cpu": 3}})
+
+    assert cluster_placement(settings, [{"CPU": 4.0}, {"CPU": 7.0}]).num_workers == 3
