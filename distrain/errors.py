@@ -1,4 +1,4 @@
-"""Every error that distrain raises on purpose, with its exit code and the four parts of its message.
+"""Every error that distrain raises on purpose: its exit code and the four parts of its message.
 
 A message says where the fault is, what came, what was expected, and how to mend it. `cli.py` prints
 it and leaves with `exit_code`; nothing else in distrain ends the process.
@@ -39,6 +39,16 @@ class DistrainError(Exception):
         if self.mend:
             parts.append(_sentence(self.mend))
         return " ".join(parts)
+
+    def to_json(self) -> dict[str, str]:
+        """Return the object that `--json` has under `error`."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "where": self.where,
+            "expected": self.expected,
+            "mend": self.mend,
+        }
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.message, self.where, self.expected, self.mend)
@@ -134,5 +144,5 @@ def did_you_mean(name: str, valid: Iterable[str], *, listed: str = "Valid names"
     names = sorted(valid)
     close = nearest(name, names)
     guess = f"Did you mean {close!r}? " if close else ""
-    shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
+    shown = ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
     return f"{guess}{listed}: {shown}."

@@ -4,6 +4,7 @@ A local Ray is started for the command and ended with it. It declares as many CP
 so that three workers run on a two-core laptop; a cluster's resources are taken as they are.
 """
 
+import importlib
 import logging
 import os
 import socket
@@ -24,7 +25,8 @@ _QUIET_ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
+    # Warnings of the raylet are printed to stdout even where logs are kept from the driver.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "GRPC_VERBOSITY": "ERROR",
 }
 _NOISY_LOGGERS = ("ray", "ray.train", "ray.data", "ray.tune")
@@ -70,8 +72,7 @@ def ray_session(
         ConfigError: the address has a form that cannot work.
     """
     os.environ.update({k: v for k, v in _QUIET_ENVIRONMENT.items() if k not in os.environ})
-    import ray
-
+    ray: Any = importlib.import_module("ray")
     _silence()
     if ray.is_initialized():
         yield _describe(is_local=False)
@@ -90,11 +91,7 @@ def _connect(
     ray: Any, address: str, *, num_cpus: float, worker_environment: dict[str, str]
 ) -> None:
     runtime_env = {"env_vars": worker_environment} if worker_environment else None
-    local_only = (
-        {"num_cpus": num_cpus, "include_dashboard": False}
-        if address == "local"
-        else {}
-    )
+    local_only = {"num_cpus": num_cpus, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(
             address=address,
@@ -145,8 +142,7 @@ def _check_address(address: str) -> None:
 
 
 def _describe(*, is_local: bool) -> RaySession:
-    import ray
-
+    ray: Any = importlib.import_module("ray")
     nodes = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
     return RaySession(
         address=ray.get_runtime_context().gcs_address,

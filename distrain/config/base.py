@@ -1,5 +1,6 @@
 """What all sections of the configuration share: frozen, every key known, every field described."""
 
+import math
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -24,7 +25,8 @@ class Section(BaseModel):
 
 def _word(value: object) -> object:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number else value
+    is_finite = is_number and value not in (math.inf, -math.inf) and value == value
+    return str(value) if is_finite else value
 
 
 # `x-expected` is how `explain.py` words what a value of this kind should have been.
@@ -35,7 +37,9 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Text = Annotated[str, StringConstraints(min_length=1)]
-Word = Annotated[str, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number"]})]
+Word = Annotated[
+    str, BeforeValidator(_word), WithJsonSchema({"type": ["string", "integer", "number"]})
+]
 ImportPath = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"),

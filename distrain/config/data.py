@@ -1,8 +1,8 @@
-"""`data:` what to train on: where it lies, how it is read, cleaned, split and turned into tensors."""
+"""`data:` what to train on: where it lies, how it is read, cleaned, split, made into tensors."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from distrain.config.base import Fraction, Section, Seed, Text, Word
 
@@ -51,6 +51,10 @@ class ReadSettings(Section):
 
 class FeatureSettings(Section):
     """One column under `data.features`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"x-expected": "a kind, such as drop, or a mapping with kind and more"}
+    )
 
     kind: Literal["numeric", "categorical", "boolean", "image", "id", "drop"] | None = Field(
         None,

@@ -12,13 +12,13 @@ BatchOrLayerNorm = Literal["batch", "layer"]
 class LinearSettings(Section):
     """One affine map from features to outputs."""
 
-    name: Literal["linear"] = Field(description="linear: one affine map.")
+    name: Literal["linear"] = Field(description="Chooses linear.")
 
 
 class MlpSettings(Section):
     """A multilayer perceptron."""
 
-    name: Literal["mlp"] = Field(description="mlp: fully connected layers with a non-linearity.")
+    name: Literal["mlp"] = Field(description="Chooses mlp.")
     hidden: list[PositiveInt] = Field([256, 256], description="Units of each hidden layer.")
     activation: Literal["relu", "gelu", "silu", "tanh"] = Field(
         "relu", description="Non-linearity after each hidden layer."
@@ -33,7 +33,7 @@ class MlpSettings(Section):
 class CnnSettings(Section):
     """A small convolutional network: blocks of convolution, norm, activation and pooling."""
 
-    name: Literal["cnn"] = Field(description="cnn: convolution blocks, then a fully connected one.")
+    name: Literal["cnn"] = Field(description="Chooses cnn.")
     channels: list[PositiveInt] = Field(
         [32, 64],
         min_length=1,
@@ -61,8 +61,3 @@ class TargetSettings(Section):
 
 NamedModel = Annotated[LinearSettings | MlpSettings | CnnSettings, Field(discriminator="name")]
 ModelSettings = NamedModel | TargetSettings
-MODEL_SECTIONS: dict[str, type[Section]] = {
-    "linear": LinearSettings,
-    "mlp": MlpSettings,
-    "cnn": CnnSettings,
-}

@@ -10,18 +10,33 @@ from pydantic import Field, StringConstraints
 from distrain.config.base import (
     ImportPath,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Section,
+    Seed,
+    Text,
+    Word,
 )
 from distrain.config.data import DataSettings
 from distrain.config.model import ModelSettings
+from distrain.config.names import GOAL_PATTERN
 from distrain.config.train import TrainSettings
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
-GoalText = Annotated[str, StringConstraints(pattern=r"^\s*(>=|<=|>|<|==)\s*[-+0-9.eE]+\s*$")]
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100),
+    Field(json_schema_extra={"x-expected": "at most 100 letters, digits, '.', '_' and '-'"}),
+]
+Alias = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=255),
+    Field(json_schema_extra={"x-expected": "letters, digits, '.', '_' and '-'"}),
+]
+GoalText = Annotated[
+    str,
+    StringConstraints(pattern=GOAL_PATTERN),
+    Field(json_schema_extra={"x-expected": "a comparison and a number, such as '>= 0.85'"}),
+]
 
 
 class MetricTarget(Section):
@@ -40,7 +55,7 @@ class EvaluateSettings(Section):
         None, description="Epochs between evaluations on the validation split [1]."
     )
     every_steps: PositiveInt | None = Field(None, description="Steps between evaluations.")
-    metrics: list[str | MetricTarget] | None = Field(
+    metrics: list[Text | MetricTarget] | None = Field(
         None, description="Names from `distrain list metrics` [what suits the task]."
     )
     goals: dict[str, GoalText] = Field(
@@ -61,7 +76,7 @@ class TrackSettings(Section):
     """`track`: what is recorded, and where."""
 
     every_steps: PositiveInt = Field(10, description="Steps between two training records.")
-    uri: str | None = Field(
+    uri: Text | None = Field(
         None, description="MLflow tracking URI [MLFLOW_TRACKING_URI, else SQLite below storage]."
     )
     drain_s: NonNegativeFloat = Field(
@@ -75,12 +90,12 @@ class TrackSettings(Section):
 class ClusterSettings(Section):
     """`cluster`: where it runs."""
 
-    address: str | None = Field(
+    address: Text | None = Field(
         None,
         description="Ray address: auto (a running one), local (always new) or HOST:PORT "
         "[RAY_ADDRESS, else local].",
     )
-    env: dict[str, str] = Field({}, description="Environment variables for the workers.")
+    env: dict[str, Word] = Field({}, description="Environment variables for the workers.")
     collective_timeout_s: PositiveFloat = Field(
         300, description="Seconds until a collective call between workers is given up."
     )
@@ -89,11 +104,11 @@ class ClusterSettings(Section):
 class Settings(Section):
     """Everything a user can ask for."""
 
-    name: Name | None = Field(
-        None, description="MLflow experiment and default registered model [the file's name]."
+    name: Name = Field(
+        "run", description="MLflow experiment and default registered model [the file's name]."
     )
-    seed: NonNegativeInt = Field(0, description="Initialisation, order and dropout.")
-    storage: str = Field("./runs", description="Folder below which everything of a run is kept.")
+    seed: Seed = Field(0, description="Initialisation, order and dropout.")
+    storage: Text = Field("./runs", description="Folder below which everything of a run is kept.")
     data: DataSettings = Field(description="The data.")
     model: ModelSettings = Field(description="The network.")
     train: TrainSettings = Field(TrainSettings(), description="The training.")

@@ -6,7 +6,7 @@ ruamel.yaml's pure-Python parser gives the nodes and their lines; scalars are re
 
 import io
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def read_value(text: str, place: Place) -> tuple[Tree, Any, list[Fault]]:
         node = _compose(text)
     except YAMLError as error:
         if text.lstrip()[:1] in tuple("[{\"'"):
-            return Tree(), None, [_yaml_fault(error, text, place)]
+            return Tree(), None, [replace(_yaml_fault(error, text, place), place=place)]
         return Tree(), text, []
     builder = _Builder(place, with_lines=False)
     value = None if node is None else builder.value(node, ())
@@ -154,7 +154,7 @@ class _Builder:
         """Return the plain value of a node; faults are added to `faults`."""
         self._num_nodes += 1
         if node in self._open or self._num_nodes > MAX_NODES:
-            self._fault(node, path, "an anchor that holds itself or far too much")
+            self._fault(node, path, "is an anchor that holds itself, or far too much")
             return None
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
@@ -168,9 +168,9 @@ class _Builder:
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                self._fault(key_node, path, "a key that is not a word")
+                self._fault(key_node, path, "has a key that is not a word")
                 continue
-            key = str(key_node.value)
+            key = self._text(key_node, path)
             here = (*path, key)
             if key in found:
                 first = self.tree.places[here].line
@@ -197,28 +197,37 @@ class _Builder:
                 f"has the tag {tag!r}, which means nothing here",
                 mend="Put text that begins with ! in quotes",
             )
-        return str(node.value) if tag == _TEXT_TAG else scalar(str(node.value))
+        return self._text(node, path) if tag == _TEXT_TAG else scalar(str(node.value))
+
+    def _text(self, node: ScalarNode, path: KeyPath) -> str:
+        """Return the text with pairs of escaped surrogates joined, as JSON writes them."""
+        text = str(node.value)
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._fault(node, path, "holds half a character (a lone surrogate)")
+            return ""
 
     def _at(self, node: Node) -> Place:
         line = node.start_mark.line + 1 if self._with_lines else 0
-        return Place(self._place.origin, line, self._place.folder, self._place.rank)
+        return replace(self._place, line=line)
 
     def _fault(self, node: Node, path: KeyPath, told: str, mend: str = "") -> None:
-        text = f"{dotted(path)} {told}" if path else told
+        text = f"{dotted(path) or 'the file'} {told}"
         self.faults.append(Fault(text, (path,), mend=mend, place=self._at(node)))
 
 
 def _yaml_fault(error: YAMLError, text: str, top: Place) -> Fault:
     problem, line, since = str(error), 0, ""
     if isinstance(error, ReaderError):
-        problem = f"character {error.character!r} is not allowed"
+        problem = f"character U+{error.character:04X} is not allowed"
         line = text.count("\n", 0, error.position) + 1
     elif isinstance(error, MarkedYAMLError):
-        problem = error.problem or str(error)
+        problem = (error.problem or str(error)).removeprefix("but ")
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         began = error.context_mark.line + 1 if error.context_mark else line
         since = f" ({error.context} that begins on line {began})" if began < line else ""
-    place = Place(top.origin, line if top.line == 0 else 0, top.folder, top.rank)
+    place = replace(top, line=line)
     return Fault(f"not valid YAML: {problem}{since}", mend=_yaml_mend(problem), place=place)
 
 
@@ -231,17 +240,18 @@ def _yaml_mend(problem: str) -> str:
         return "Check the indentation; a value that holds ': ' needs quotes"
     if "another document" in problem:
         return "Give several configurations as several files"
-    return "Check brackets, quotes and indentation around that line"
+    return "Check brackets, quotes and indentation"
 
 
 def _near_file(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"The folder {str(folder)!r} does not exist either"
-    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
-    close = nearest(path.name, names, cutoff=0.5)
+    files = [entry for entry in folder.iterdir() if entry.is_file()]
+    configs = sorted(entry.name for entry in files if entry.suffix in (".yaml", ".yml"))
+    stems = {Path(name).stem: name for name in configs}
+    close = nearest(path.stem, stems)
     if close:
-        return f"Did you mean {str(folder / close)!r}?"
-    configs = sorted(name for name in names if name.endswith((".yaml", ".yml")))
+        return f"Did you mean {str(folder / stems[close])!r}?"
     listed = f"There are: {', '.join(configs[:10])}" if configs else "There is no YAML file"
     return f"{listed} in {str(folder.absolute())!r}"

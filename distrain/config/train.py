@@ -1,4 +1,4 @@
-"""`train:` how the weights are found: steps, workers, optimizer, schedule, stopping, checkpoints."""
+"""`train:` how weights are found: steps, workers, optimizer, schedule, stopping, checkpoints."""
 
 from typing import Annotated, Literal
 
@@ -33,25 +33,52 @@ class LossTarget(Section):
     )
 
 
-class LossSettings(Section):
-    """A built-in loss by name."""
+class CrossEntropySettings(Section):
+    """Negative log-likelihood of the right class."""
 
-    name: Literal["cross_entropy", "mse", "mae", "huber"] = Field(description="Which loss.")
+    name: Literal["cross_entropy"] = Field(description="Chooses cross_entropy; for classification.")
     class_weights: dict[str, NonNegativeFloat] | Literal["balanced"] | None = Field(
-        None, description="cross_entropy: weight by class; balanced: inverse to its frequency."
+        None, description="Weight by class; balanced: inverse to its frequency."
     )
     label_smoothing: Fraction = Field(
-        0.0, description="cross_entropy: share of the target spread over all classes."
+        0.0, description="Share of the target that is spread over all classes."
     )
+
+
+class MseSettings(Section):
+    """Squared error."""
+
+    name: Literal["mse"] = Field(description="Chooses mse; for regression.")
+
+
+class MaeSettings(Section):
+    """Absolute error."""
+
+    name: Literal["mae"] = Field(description="Chooses mae; for regression.")
+
+
+class HuberSettings(Section):
+    """Squared error near zero, absolute error further out (Huber 1964)."""
+
+    name: Literal["huber"] = Field(description="Chooses huber; for regression.")
     delta: PositiveFloat = Field(
-        1.0, description="huber: where it turns from square to linear, in target deviations."
+        1.0, description="Where it turns from square to linear, in target standard deviations."
     )
+
+
+NamedLoss = Annotated[
+    CrossEntropySettings | MseSettings | MaeSettings | HuberSettings, Field(discriminator="name")
+]
+LossSettings = NamedLoss | LossTarget
+
+
+Betas = Annotated[tuple[Fraction, Fraction], Field(strict=False)]  # a list, in a file
 
 
 class SgdSettings(Section):
     """Stochastic gradient descent."""
 
-    name: Literal["sgd"] = Field(description="sgd.")
+    name: Literal["sgd"] = Field(description="Chooses sgd.")
     lr: PositiveFloat = Field(0.01, description="Learning rate.")
     momentum: Fraction = Field(0.9, description="Momentum.")
     nesterov: bool = Field(False, description="Whether momentum is Nesterov's.")
@@ -61,9 +88,9 @@ class SgdSettings(Section):
 class AdamSettings(Section):
     """Adam (Kingma & Ba 2015)."""
 
-    name: Literal["adam"] = Field(description="adam.")
+    name: Literal["adam"] = Field(description="Chooses adam.")
     lr: PositiveFloat = Field(1e-3, description="Learning rate.")
-    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Decay of the two moments.")
+    betas: Betas = Field((0.9, 0.999), description="Decay of the two moments.")
     eps: PositiveFloat = Field(1e-8, description="Added to the denominator.")
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty.")
 
@@ -71,9 +98,9 @@ class AdamSettings(Section):
 class AdamWSettings(Section):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
-    name: Literal["adamw"] = Field(description="adamw.")
+    name: Literal["adamw"] = Field(description="Chooses adamw.")
     lr: PositiveFloat = Field(1e-3, description="Learning rate.")
-    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="Decay of the two moments.")
+    betas: Betas = Field((0.9, 0.999), description="Decay of the two moments.")
     eps: PositiveFloat = Field(1e-8, description="Added to the denominator.")
     weight_decay: NonNegativeFloat = Field(0.01, description="Decoupled weight decay.")
 
@@ -81,7 +108,7 @@ class AdamWSettings(Section):
 class RmspropSettings(Section):
     """RMSprop (Hinton 2012)."""
 
-    name: Literal["rmsprop"] = Field(description="rmsprop.")
+    name: Literal["rmsprop"] = Field(description="Chooses rmsprop.")
     lr: PositiveFloat = Field(1e-3, description="Learning rate.")
     alpha: Fraction = Field(0.99, description="Decay of the squared gradient's mean.")
     momentum: Fraction = Field(0.0, description="Momentum.")
@@ -97,14 +124,14 @@ OptimizerSettings = Annotated[
 class ConstantSchedule(Section):
     """The same rate throughout, after the warm-up."""
 
-    name: Literal["constant"] = Field(description="constant.")
+    name: Literal["constant"] = Field(description="Chooses constant.")
     warmup_steps: NonNegativeInt = Field(0, description="Steps of linear rise from 0 to lr.")
 
 
 class StepSchedule(Section):
     """The rate times gamma every so many epochs."""
 
-    name: Literal["step"] = Field(description="step.")
+    name: Literal["step"] = Field(description="Chooses step.")
     warmup_steps: NonNegativeInt = Field(0, description="Steps of linear rise from 0 to lr.")
     every_epochs: PositiveInt = Field(10, description="Epochs between two falls.")
     gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="Factor of each fall.")
@@ -113,7 +140,7 @@ class StepSchedule(Section):
 class CosineSchedule(Section):
     """Half a cosine from lr to lr x final_fraction at the last step (Loshchilov & Hutter 2017)."""
 
-    name: Literal["cosine"] = Field(description="cosine.")
+    name: Literal["cosine"] = Field(description="Chooses cosine.")
     warmup_steps: NonNegativeInt = Field(0, description="Steps of linear rise from 0 to lr.")
     final_fraction: Fraction = Field(0.0, description="Rate at the end as a fraction of lr.")
 
@@ -121,7 +148,7 @@ class CosineSchedule(Section):
 class OneCycleSchedule(Section):
     """Up to lr and down again by cosines (Smith & Topin 2018)."""
 
-    name: Literal["one_cycle"] = Field(description="one_cycle.")
+    name: Literal["one_cycle"] = Field(description="Chooses one_cycle.")
     peak_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.3, description="Where the peak is, as a fraction of all steps."
     )
@@ -178,9 +205,7 @@ class TrainSettings(Section):
     logical_shards: PositiveInt = Field(
         4, description="Fixed parts of a global batch; workers own whole parts."
     )
-    loss: LossSettings | LossTarget | None = Field(
-        None, description="[by task: cross_entropy or mse]"
-    )
+    loss: LossSettings | None = Field(None, description="[by task: cross_entropy or mse]")
     optimizer: OptimizerSettings = Field(
         AdamWSettings(name="adamw"), description="The update rule."
     )

@@ -1,12 +1,12 @@
 """The live display of a command: a progress line in a terminal, plain lines in a pipe.
 
-Order of calls: any number of `stage`, `note` and `progress`, then `close`. A display only shows;
-it never fails a command.
+Both are a `pipeline.Display`. A display only shows; it never fails a command.
 """
 
 import time
-from collections.abc import Mapping
-from typing import Any, Protocol, final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, final
 
 from rich.console import Console
 from rich.live import Live
@@ -15,39 +15,22 @@ from rich.table import Table
 from rich.text import Text
 
 PLAIN_INTERVAL_S = 5.0
+SHOWN_METRICS = ("accuracy", "rmse", "loss")
 
 
-class Display(Protocol):
-    """What a pipeline tells while it works."""
+@contextmanager
+def open_display(*, to_stderr: bool) -> "Iterator[PlainDisplay | LiveDisplay]":
+    """Show a command's work for the length of a `with` block.
 
-    def stage(self, text: str) -> None:
-        """Say what is being done now."""
-
-    def note(self, text: str) -> None:
-        """Say something the user should know, once."""
-
-    def progress(self, record: Mapping[str, Any]) -> None:
-        """Show where training is: a `progress` record of the journal."""
-
-    def close(self) -> None:
-        """End the display and leave the terminal as it was."""
-
-
-@final
-class SilentDisplay:
-    """Shows nothing; for callers from Python."""
-
-    def stage(self, text: str) -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def progress(self, record: Mapping[str, Any]) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
+    Args:
+        to_stderr: keep stdout free, for a command whose result is JSON.
+    """
+    console = Console(stderr=to_stderr, highlight=False)
+    display = LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+    try:
+        yield display
+    finally:
+        display.close()
 
 
 @final
@@ -57,7 +40,8 @@ class PlainDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown_at = 0.0
-        self._shown_metric: object = None
+        self._shown_metric = ""
+        self._time_left = _TimeLeft()
 
     def stage(self, text: str) -> None:
         """Print the stage on a line of its own."""
@@ -70,11 +54,12 @@ class PlainDisplay:
     def progress(self, record: Mapping[str, Any]) -> None:
         """Print the record if it is due."""
         metric = validation_text(record)
+        left_s = self._time_left.after(record)
         is_due = time.monotonic() - self._shown_at >= PLAIN_INTERVAL_S
         if is_due or metric != self._shown_metric or is_last(record):
             self._shown_at = time.monotonic()
             self._shown_metric = metric
-            self._print(progress_text(record))
+            self._print(progress_text(record, left_s))
 
     def close(self) -> None:
         """Do nothing: every line is out already."""
@@ -92,6 +77,8 @@ class LiveDisplay:
         self._stage = ""
         self._since = time.monotonic()
         self._record: Mapping[str, Any] | None = None
+        self._time_left = _TimeLeft()
+        self._left_s: float | None = None
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._draw)
         self._live.start()
 
@@ -106,6 +93,7 @@ class LiveDisplay:
 
     def progress(self, record: Mapping[str, Any]) -> None:
         """Redraw the bar."""
+        self._left_s = self._time_left.after(record)
         self._record = record
 
     def close(self) -> None:
@@ -128,40 +116,40 @@ class LiveDisplay:
         if self._record is None:
             grid.add_row(Text(" …", style="cyan"), self._stage, Text(seconds, style="dim"))
             return grid
-        total = self._record.get("total_steps") or 1
+        total = self._record["total_steps"]
         bar = ProgressBar(total=total, completed=self._record["step"], width=24)
-        grid.add_row(bar, Text(progress_text(self._record)))
+        grid.add_row(bar, Text(progress_text(self._record, self._left_s)))
         return grid
 
 
-def progress_text(record: Mapping[str, Any]) -> str:
+def progress_text(record: Mapping[str, Any], left_s: float | None = None) -> str:
     """Return one line of figures: epoch, step, rows/s, loss, validation metric, time left."""
-    parts = []
-    if record.get("total_epochs"):
-        parts.append(f"epoch {record['epoch']}/{record['total_epochs']}")
-    parts.append(f"step {record['step']:,}/{record['total_steps']:,}")
-    if record.get("rows_per_s"):
-        parts.append(f"{record['rows_per_s']:,.0f} rows/s")
-    if record.get("loss") is not None:
+    parts = [
+        f"epoch {max(1, record['epoch'])}/{record['num_epochs']}",
+        f"step {record['step']:,}/{record['total_steps']:,}",
+    ]
+    if record["step"] and record["rows_per_second"]:
+        parts.append(f"{record['rows_per_second']:,.0f} rows/s")
+    if record["loss"] is not None:
         parts.append(f"loss {record['loss']:.4g}")
-    metric = validation_text(record)
-    if metric:
-        parts.append(metric)
-    left = record.get("left_s")
-    if left is not None and not is_last(record):
-        parts.append(f"{duration_text(left)} left")
-    return "  ".join(parts)
+    parts.append(validation_text(record))
+    if left_s is not None and not is_last(record):
+        parts.append(f"{duration_text(left_s)} left")
+    return "  ".join(part for part in parts if part)
 
 
 def validation_text(record: Mapping[str, Any]) -> str:
-    """Return `name value` of the record's validation metric, or nothing."""
-    metric = record.get("validation")
-    return f"{metric[0]} {metric[1]:.4g}" if metric else ""
+    """Return `name value` of the validation metric that says most, or nothing."""
+    metrics: Mapping[str, float] = record["validation"]
+    for name in SHOWN_METRICS:
+        if f"validation/{name}" in metrics:
+            return f"validation {name} {metrics[f'validation/{name}']:.4g}"
+    return ""
 
 
 def is_last(record: Mapping[str, Any]) -> bool:
     """Return whether the record speaks of the last step."""
-    return bool(record.get("step") == record.get("total_steps"))
+    return bool(record["step"] == record["total_steps"])
 
 
 def duration_text(seconds: float) -> str:
@@ -172,3 +160,21 @@ def duration_text(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@final
+class _TimeLeft:
+    """How long the rest of the steps will take, at the pace since the first record."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def after(self, record: Mapping[str, Any]) -> float | None:
+        """Return seconds, or None where there is no pace yet."""
+        now, step = time.monotonic(), int(record["step"])
+        if self._first is None or step < self._first[1]:
+            self._first = (now, step)
+        began, first_step = self._first
+        if step == first_step:
+            return None
+        return (now - began) / (step - first_step) * (int(record["total_steps"]) - step)

@@ -77,9 +77,10 @@ class JournalWriter:
         segments = [path for path in list_segments(folder) if _writer_of(path) == writer]
         self._seq = _last_seq(segments)
         number = int(segments[-1].stem.rpartition("-")[2]) + 1 if segments else 1
-        self.path = folder / f"{writer}-{number:05d}.jsonl"
-        if not _SEGMENT.match(self.path.name):
+        name = f"{writer}-{number:05d}.jsonl"
+        if not _SEGMENT.match(name):
             raise ValueError(f"journal writer {writer!r}: letters, digits and underscores only")
+        self.path = folder / name
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o644)
         self._lock = threading.Lock()
@@ -190,7 +191,7 @@ def list_segments(folder: Path) -> list[Path]:
 
 
 def read_journal(
-    folder: Path, positions: Mapping[str, int]
+    folder: Path, positions: Mapping[str, int], *, max_bytes: int | None = None
 ) -> tuple[list[JournalRecord], dict[str, int]]:
     """Return what is complete after the given positions, and the positions behind it.
 
@@ -200,6 +201,7 @@ def read_journal(
     Args:
         folder: the journal's folder; a missing one is an empty journal.
         positions: segment file name to the byte to read from; absent: from its beginning.
+        max_bytes: about how much to read of each segment; None: all of it.
 
     Returns:
         Records, writer by writer and in the order in which each wrote them, and the new positions.
@@ -210,7 +212,8 @@ def read_journal(
         start = reached.get(path.name, 0)
         with path.open("rb") as file:
             file.seek(start)
-            data = file.read()
+            data = file.read(-1 if max_bytes is None else max_bytes)
+            data += file.readline()
         end = data.rfind(b"\n") + 1
         records.extend(_records(path, data[:end], start))
         reached[path.name] = start + end

@@ -14,6 +14,8 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DATABASE_NAME = "mlflow.db"
-ARTIFACTS_NAME = "mlflow-artifacts"
+ARTIFACTS_NAME = "mlartifacts"
 CHECK_TIMEOUT_S = 3.0
 REQUEST_TIMEOUT_S = 20
 INITIALISE_TIMEOUT_S = 120.0
@@ -46,6 +48,7 @@ _QUIET_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _NOISY_LOGGERS = ("mlflow", "alembic", "sqlalchemy.engine", "huey", "urllib3.connectionpool")
@@ -113,6 +116,24 @@ def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
     if scheme in _DATABASE_PORTS and "://" in given:
         return TrackingServer(given, storage / ARTIFACTS_NAME, origin)
     raise _unusable(given, origin, storage)
+
+
+def tracking_uri_of(storage: Path) -> str:
+    """Return the URI of the database that the runs below a storage folder are recorded in.
+
+    Raises:
+        ConfigError: nothing is recorded there.
+    """
+    database = storage.absolute() / DATABASE_NAME
+    if not database.is_file():
+        raise ConfigError(
+            f"{database} does not exist",
+            where=f"--storage {storage}",
+            expected="a storage folder with recorded runs",
+            mend="Name the folder that `distrain train` used. Runs that went to a server named by "
+            "track.uri or MLFLOW_TRACKING_URI are seen there",
+        )
+    return f"sqlite:///{database}"
 
 
 def check_reachable(server: TrackingServer, timeout_s: float = CHECK_TIMEOUT_S) -> None:
@@ -184,6 +205,22 @@ def connect(server: TrackingServer) -> "MlflowClient":
         raise _unusable_database(server, error) from error
 
 
+@contextmanager
+def as_default(server: TrackingServer) -> Iterator[None]:
+    """Make a store MLflow's default within the `with` block.
+
+    MLflow's SQL registry looks for a logged model in the default store, whatever store its client
+    was made for, and makes an empty `mlflow.db` in the working directory where none was set.
+    """
+    mlflow = load_mlflow()
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(server.uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
 def _client(server: TrackingServer) -> "MlflowClient":
     from mlflow import MlflowClient
 
@@ -224,7 +261,7 @@ def _absolute_sqlite(uri: str, origin: str) -> str:
 def _unusable(given: str, origin: str, storage: Path) -> ConfigError:
     default = f"sqlite:///{storage / DATABASE_NAME}"
     shown = re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", given)
-    if given.startswith("file:") or "://" not in given and re.search(r"[/\\.]|^mlruns$", given):
+    if given.startswith("file:") or ("://" not in given and re.search(r"[/\\]|^mlruns$", given)):
         return ConfigError(
             "MLflow keeps no records in a folder of files any more",
             where=f"{origin} = {shown}",

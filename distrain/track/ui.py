@@ -5,10 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from typing import IO
 
 from distrain.errors import ConfigError, TrackingError
 
@@ -29,15 +31,16 @@ def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -
         TrackingError: the server ended, or did not answer, before it could be used.
     """
     _check_port(port)
-    server = _start(tracking_uri, port)
-    try:
-        _wait_until_it_answers(server, port)
-        announce(f"http://127.0.0.1:{port}/?workflowType=machine_learning")
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        _stop(server)
+    with tempfile.TemporaryFile() as log:
+        server = _start(tracking_uri, port, log)
+        try:
+            _wait_until_it_answers(server, port, log)
+            announce(f"http://127.0.0.1:{port}/?workflowType=machine_learning")
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            _stop(server)
 
 
 def _check_port(port: int) -> None:
@@ -54,7 +57,7 @@ def _check_port(port: int) -> None:
             ) from error
 
 
-def _start(tracking_uri: str, port: int) -> "subprocess.Popen[bytes]":
+def _start(tracking_uri: str, port: int, log: IO[bytes]) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environment = os.environ | {
@@ -66,17 +69,18 @@ def _start(tracking_uri: str, port: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command,
         env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
         start_new_session=True,
     )
 
 
-def _wait_until_it_answers(server: "subprocess.Popen[bytes]", port: int) -> None:
+def _wait_until_it_answers(server: "subprocess.Popen[bytes]", port: int, log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            text = server.stderr.read().decode(errors="replace") if server.stderr else ""
+            log.seek(0)
+            text = log.read().decode(errors="replace")
             raise TrackingError(
                 f"the MLflow server ended at once: {text.strip()[-500:]}",
                 where="distrain ui",

@@ -48,7 +48,7 @@ def local_placement(train: TrainSettings, *, num_gpus: int) -> Placement:
         ConfigError: more workers than a local Ray takes, or GPUs that are not there.
     """
     gpu = _gpu_per_worker(train, num_gpus)
-    _check_some_gpu(train, gpu, num_gpus, "this machine")
+    _check_some_gpu(gpu, num_gpus, "this machine")
     capacity = int(num_gpus / gpu) if gpu else max(1, int(num_cores() / _cpu(train)))
     placement = _placement(train, gpu, min(capacity, MAX_LOCAL_WORKERS))
     if placement.num_workers > MAX_LOCAL_WORKERS:
@@ -70,7 +70,7 @@ def cluster_placement(train: TrainSettings, nodes: Sequence[Mapping[str, float]]
     """
     num_gpus = sum(node.get("GPU", 0) for node in nodes)
     gpu = _gpu_per_worker(train, num_gpus)
-    _check_some_gpu(train, gpu, num_gpus, "the cluster")
+    _check_some_gpu(gpu, num_gpus, "the cluster")
     cpu = _cpu(train)
     capacity = sum(_fits(node, cpu, gpu) for node in nodes)
     placement = _placement(train, gpu, capacity)
@@ -90,7 +90,7 @@ def _gpu_per_worker(train: TrainSettings, num_gpus: float) -> float:
     return float(asked)
 
 
-def _check_some_gpu(train: TrainSettings, gpu: float, num_gpus: float, place: str) -> None:
+def _check_some_gpu(gpu: float, num_gpus: float, place: str) -> None:
     if gpu > num_gpus:
         raise ConfigError(
             f"{gpu:g} GPUs for each worker, but {place} has {num_gpus:g}",
@@ -114,7 +114,8 @@ def _placement(train: TrainSettings, gpu: float, capacity: int) -> Placement:
 def _too_many(placement: Placement, place: str) -> ConfigError:
     gpu = f" and {placement.gpu:g} GPU" if placement.gpu else ""
     return ConfigError(
-        f"{placement.num_workers} workers with {placement.cpu:g} CPU{gpu} each do not fit on {place}",
+        f"{placement.num_workers} workers with {placement.cpu:g} CPU{gpu} each do not fit on "
+        f"{place}",
         where="train.num_workers",
         expected="workers that can be placed at the same time",
         mend="Use fewer workers or `num_workers: auto`, or name a larger cluster",

@@ -1,0 +1,79 @@
+"""The commands as functions: `distrain.train`, `distrain.predict`, `distrain.load_config`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distrain.config.load import load_settings, settings_from_dict
+from distrain.config.settings import Settings
+from distrain.pipeline import NoDisplay
+from distrain.pipeline import predict as run_predict
+from distrain.pipeline import train as run_train
+from distrain.results import TrainResult
+
+if TYPE_CHECKING:
+    from distrain.predict import PredictResult
+
+Config = Path | str | Mapping[str, Any] | Settings
+
+
+def load_config(config: Config, overrides: Sequence[str] = ()) -> Settings:
+    """Return the settings that a configuration asks for.
+
+    Args:
+        config: a file, a mapping with the keys of a file, or settings.
+        overrides: `section.key=value`, the value read as YAML.
+
+    Raises:
+        ConfigError: anything is wrong; its text has one line for each fault.
+    """
+    if isinstance(config, str | Path):
+        return load_settings([config], overrides)
+    return settings_from_dict(config, overrides)
+
+
+def train(config: Config, overrides: Sequence[str] = ()) -> TrainResult:
+    """Prepare, train, evaluate, record and register a model, as `distrain train` does.
+
+    Args:
+        config: a file, a mapping with the keys of a file, or settings.
+        overrides: `section.key=value`, the value read as YAML.
+
+    Returns:
+        What `distrain train --json` prints; a run that failed says so in `status` and `error`.
+
+    Raises:
+        DistrainError: the input is at fault, or what was named cannot be reached.
+    """
+    folders = [str(Path(config).absolute().parent)] if isinstance(config, str | Path) else []
+    return run_train(load_config(config, overrides), NoDisplay(), [*folders, str(Path.cwd())])
+
+
+def predict(
+    model: str,
+    *,
+    data: str | Path,
+    out: str | Path,
+    storage: str | Path = "runs",
+    address: str | None = None,
+) -> "PredictResult":
+    """Predict raw rows with a registered model, as `distrain predict` does.
+
+    Args:
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder.
+        data: path, glob, directory or built-in name.
+        out: new file to write; `.csv`, `.parquet` or `.jsonl`.
+        storage: the folder that runs are kept in.
+        address: a Ray cluster; None: RAY_ADDRESS, else a new local Ray.
+
+    Raises:
+        DistrainError: the input is at fault, or what was named cannot be reached.
+    """
+    return run_predict(
+        model,
+        data=str(data),
+        out=Path(out),
+        storage=Path(storage),
+        address=address,
+        display=NoDisplay(),
+    )

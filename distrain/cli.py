@@ -1,0 +1,253 @@
+"""The command line: parse, call one function per command, print. No other logic.
+
+Heavy libraries are imported inside the commands, so that `distrain --help` answers at once.
+"""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from distrain.errors import ConfigError, DistrainError
+
+EXIT_INTERRUPTED = 130
+_reserved: list[int] = []
+_OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
+
+app = typer.Typer(
+    name="distrain",
+    help="From a dataset to a registered PyTorch model on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object as the last line; all else to stderr.")
+]
+ConfigArguments = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="CONFIG... [section.key=value ...]",
+        help="Configuration files, of which the later wins, and single values.",
+        show_default=False,
+    ),
+]
+Storage = Annotated[Path, typer.Option(help="The folder that runs are kept in.")]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster: HOST:PORT, auto or local.", show_default=False)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and estimate; start nothing.")]
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with the exit code of the contract."""
+    arguments = sys.argv[1:]
+    wants_json = "--json" in arguments
+    if wants_json:
+        _reserve_stdout()
+    try:
+        code = app(args=arguments, prog_name="distrain", standalone_mode=False)
+    except DistrainError as error:
+        code = _tell_error(error, wants_json=wants_json)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        code = _tell_error(_usage_error(error), wants_json=wants_json)
+    sys.stdout.flush()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show versions and leave.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        names = ("distrain", "ray", "torch", "mlflow")
+        print(", ".join(f"{name} {installed(name)}" for name in names))
+        raise typer.Exit
+
+
+@app.command(epilog="Example: distrain train examples/digits/digits.yaml train.epochs=5")
+def train(
+    config: ConfigArguments,
+    address: Address = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> int:
+    """Prepare the data, train, evaluate, record and register a model."""
+    from distrain import pipeline
+    from distrain.report import display, tables
+
+    settings = _load(config, address)
+    if dry_run:
+        estimate = pipeline.estimate(settings, _import_paths(config))
+        _print(tables.estimate_table(estimate), estimate.to_json(), as_json=as_json)
+        return 0
+    with display.open_display(to_stderr=as_json) as shown:
+        result = pipeline.train(settings, shown, _import_paths(config))
+    if result.error is not None:
+        print(f"error: {result.error}", file=sys.stderr)
+    _print(tables.train_table(result), result.to_json(), as_json=as_json)
+    return result.exit_code
+
+
+@app.command(epilog="Example: distrain prepare examples/digits/digits.yaml")
+def prepare(config: ConfigArguments, address: Address = None, as_json: Json = False) -> None:
+    """Prepare the data alone: its profile, findings, and what a model will get."""
+    from distrain import pipeline
+    from distrain.report import display, tables
+
+    settings = _load(config, address)
+    with display.open_display(to_stderr=as_json) as shown:
+        result = pipeline.prepare(settings, shown)
+    _print(tables.prepare_table(result), result.to_json(), as_json=as_json)
+
+
+@app.command(
+    epilog="Example: distrain predict models:/digits@champion --data new.csv --out scored.csv"
+)
+def predict(
+    model: Annotated[str, typer.Argument(help="models:/name@alias, models:/name/3, or a run.")],
+    data: Annotated[str, typer.Option(help="Path, glob, directory or built-in to predict.")],
+    out: Annotated[Path, typer.Option(help="New file to write: .csv, .parquet or .jsonl.")],
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Predict raw rows with a registered model; row order and input columns are kept."""
+    from distrain import pipeline
+    from distrain.report import display
+
+    with display.open_display(to_stderr=as_json) as shown:
+        result = pipeline.predict(
+            model, data=data, out=out, storage=storage, address=address, display=shown
+        )
+    _print(f"{result.num_rows:,} rows predicted: {result.out}", result.to_json(), as_json=as_json)
+
+
+@app.command(epilog="Example: distrain runs --storage ./runs")
+def runs(storage: Storage = Path("runs"), as_json: Json = False) -> None:
+    """List the runs below a storage folder, the newest first."""
+    from distrain.report import tables
+    from distrain.track.runs import list_runs
+
+    found = list_runs(storage)
+    listed = {"runs": [run.to_json() for run in found]}
+    _print(tables.runs_table(found, storage), listed, as_json=as_json)
+
+
+@app.command("list", epilog="Example: distrain list optimizers")
+def list_(
+    kind: Annotated[str, typer.Argument(help="models, optimizers, losses, lr_schedules, metrics")],
+    as_json: Json = False,
+) -> None:
+    """List the names that a configuration may use, with their arguments."""
+    from distrain.config.schema import list_entries
+    from distrain.report import tables
+
+    entries = list_entries(kind)
+    listed = {kind: [entry.to_json() for entry in entries]}
+    _print(tables.entries_table(entries), listed, as_json=as_json)
+
+
+@app.command(epilog="Example: distrain schema > distrain.schema.json")
+def schema(as_json: Json = False) -> None:
+    """Print the JSON Schema of the configuration, which is also its reference."""
+    from distrain.config.schema import json_schema
+
+    _print_line(json.dumps(json_schema(), indent=None if as_json else 2))
+
+
+@app.command(epilog="Example: distrain ui --port 5001")
+def ui(
+    storage: Storage = Path("runs"),
+    port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.", min=1, max=65535)] = 5000,
+    as_json: Json = False,
+) -> int:
+    """Serve the MLflow UI of a storage folder on 127.0.0.1 until Ctrl-C."""
+    from distrain.track.tracking_server import tracking_uri_of
+    from distrain.track.ui import serve_ui
+
+    def announce(url: str) -> None:
+        _print(f"MLflow UI: {url}  (Ctrl-C ends it)", {"url": url}, as_json=as_json)
+
+    return serve_ui(tracking_uri_of(storage), port=port, announce=announce)
+
+
+def _load(arguments: list[str], address: str | None) -> Any:
+    """Return the settings that configuration files and `section.key=value` words ask for."""
+    from distrain.config.load import load_settings
+
+    files = [word for word in arguments if not _OVERRIDE.match(word) or Path(word).exists()]
+    overrides = [word for word in arguments if word not in files]
+    if address is not None:
+        overrides.append(f"cluster.address={address}")
+    if not files:
+        raise ConfigError(
+            "no configuration file",
+            where="command line",
+            expected="at least one file",
+            mend="For example: distrain train run.yaml train.epochs=5",
+        )
+    return load_settings(files, overrides)
+
+
+def _import_paths(arguments: list[str]) -> list[str]:
+    """Return where the user's own modules may lie: beside the configuration, and right here."""
+    beside = [str(Path(word).absolute().parent) for word in arguments if Path(word).is_file()]
+    return list(dict.fromkeys([*beside, str(Path.cwd())]))
+
+
+def _print(shown: object, fields: dict[str, Any], *, as_json: bool) -> None:
+    """Print a result for a person, or as the one JSON line of the contract."""
+    if as_json:
+        from distrain.report.plain_json import to_json_line
+
+        _print_line(to_json_line(fields))
+        return
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(shown)
+
+
+def _reserve_stdout() -> None:
+    """Keep stdout for the one JSON line: whatever else is printed goes to stderr.
+
+    The descriptor itself is moved, because native libraries and child processes write to it too.
+    """
+    _reserved.append(os.dup(1))
+    os.dup2(2, 1)
+
+
+def _print_line(line: str) -> None:
+    if not _reserved:
+        print(line, flush=True)
+        return
+    with os.fdopen(os.dup(_reserved[0]), "w", encoding="utf-8") as stdout:
+        stdout.write(line + "\n")
+
+
+def _tell_error(error: DistrainError, *, wants_json: bool) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    if wants_json:
+        from distrain.report.plain_json import error_fields, to_json_line
+
+        _print_line(to_json_line(error_fields(error)))
+    return error.exit_code
+
+
+def _usage_error(error: Exception) -> ConfigError:
+    """Return what is wrong with the words of the command line, from the parser's own error."""
+    text = getattr(error, "format_message")()  # noqa: B009  (duck-typed: click or its copy)
+    return ConfigError(text, where="command line", mend="See `distrain --help`")

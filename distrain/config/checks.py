@@ -1,0 +1,159 @@
+"""What is wrong between values that are each right by themselves. Every check is listed here."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from distrain.config.checks_data import check_columns, check_read, check_split, check_task
+from distrain.config.checks_metrics import check_asked_metrics, check_goals, check_steering
+from distrain.config.environment import expand_env
+from distrain.config.faults import Fault, KeyPath
+from distrain.config.model import CnnSettings
+from distrain.config.names import RESERVED_ALIAS, RESERVED_RUN_NAMES
+from distrain.config.settings import Settings
+from distrain.config.train import SgdSettings
+from distrain.errors import ConfigError
+
+_ADDRESS = re.compile(r"auto|local|(\[[0-9A-Fa-f:]+\]|[^\s:/]+):[0-9]{1,5}")
+_PAIRS: tuple[tuple[KeyPath, KeyPath], ...] = (
+    (("train", "epochs"), ("train", "steps")),
+    (("train", "checkpoint", "every_s"), ("train", "checkpoint", "every_steps")),
+    (("evaluate", "every_epochs"), ("evaluate", "every_steps")),
+)
+
+
+def check(settings: Settings) -> list[Fault]:
+    """Return every fault between values, before defaults that depend on others are resolved.
+
+    Args:
+        settings: values that are each valid by themselves.
+    """
+    return [fault for one in _CHECKS for fault in one(settings)]
+
+
+def _check_either_or(settings: Settings) -> Iterator[Fault]:
+    for first, second in _PAIRS:
+        values = [_value_at(settings, path) for path in (first, second)]
+        if None not in values:
+            yield Fault(
+                f"{'.'.join(map(str, second))} = {values[1]} stands beside "
+                f"{'.'.join(map(str, first))} = {values[0]}; only one of them can hold",
+                (second, first),
+                mend=f"Leave out {first[-1]} or {second[-1]}",
+            )
+
+
+def _value_at(settings: Settings, path: KeyPath) -> object:
+    value: object = settings
+    for key in path:
+        value = getattr(value, str(key))
+    return value
+
+
+def _check_batch(settings: Settings) -> Iterator[Fault]:
+    batch, shards = settings.train.global_batch_size, settings.train.logical_shards
+    if batch % shards:
+        below, above = batch - batch % shards, batch - batch % shards + shards
+        multiples = f"{below} or {above}" if below else f"{above}"
+        yield Fault(
+            f"train.global_batch_size = {batch} cannot be cut into logical_shards = {shards} "
+            "equal parts",
+            (("train", "global_batch_size"), ("train", "logical_shards")),
+            mend=f"Use a multiple of {shards}, e.g. {multiples}",
+        )
+
+
+def _check_workers(settings: Settings) -> Iterator[Fault]:
+    workers, shards = settings.train.num_workers, settings.train.logical_shards
+    if workers != "auto" and workers > shards:
+        yield Fault(
+            f"train.num_workers = {workers} is more than logical_shards = {shards}, and each "
+            "worker needs a part of the batch",
+            (("train", "num_workers"), ("train", "logical_shards")),
+            mend=f"Use at most {shards} workers, or logical_shards = {workers} (which changes the "
+            "bits of the result)",
+        )
+
+
+def _check_optimizer(settings: Settings) -> Iterator[Fault]:
+    train = settings.train
+    warmup_steps = getattr(train.lr_schedule, "warmup_steps", 0)
+    if train.steps is not None and warmup_steps >= train.steps:
+        yield Fault(
+            f"train.lr_schedule.warmup_steps = {warmup_steps} is not less than train.steps = "
+            f"{train.steps}, so the rate would never be reached",
+            (("train", "lr_schedule", "warmup_steps"), ("train", "steps")),
+            mend="Warm up for a tenth of the steps or less",
+        )
+    optimizer = train.optimizer
+    if isinstance(optimizer, SgdSettings) and optimizer.nesterov and optimizer.momentum == 0:
+        here = ("train", "optimizer")
+        yield Fault(
+            "train.optimizer.nesterov = true needs a momentum above 0",
+            ((*here, "nesterov"), (*here, "momentum")),
+            mend="Set momentum, e.g. 0.9, or leave nesterov out",
+        )
+
+
+def _check_model(settings: Settings) -> Iterator[Fault]:
+    model = settings.model
+    if isinstance(model, CnnSettings) and model.kernel_size % 2 == 0:
+        size = model.kernel_size
+        yield Fault(
+            f"model.kernel_size = {size} is even, so a kernel would have no middle",
+            (("model", "kernel_size"),),
+            mend=f"Use {size - 1} or {size + 1}",
+        )
+
+
+def _check_names(settings: Settings) -> Iterator[Fault]:
+    if settings.name.lower() in RESERVED_RUN_NAMES:
+        yield Fault(
+            f"name = {settings.name!r} is reserved: distrain keeps something else below storage "
+            "under that name",
+            (("name",),),
+            mend="Add another: `name: ...` (without it, the file's name counts)",
+        )
+    alias = settings.track.register_.alias
+    if alias is not None and RESERVED_ALIAS.fullmatch(alias):
+        yield Fault(
+            f"track.register.alias = {alias!r} is reserved by MLflow",
+            (("track", "register", "alias"),),
+            mend="Use another, such as champion",
+        )
+
+
+def _check_address(settings: Settings) -> Iterator[Fault]:
+    address = settings.cluster.address
+    if address is None:
+        return
+    try:
+        expanded = expand_env(address)
+    except ConfigError:
+        return  # told with its line by `environment.text_faults`
+    if not _ADDRESS.fullmatch(expanded):
+        yield Fault(
+            f"cluster.address is {expanded!r}",
+            (("cluster", "address"),),
+            expected="auto, local or HOST:PORT",
+            mend="Name the head node's own port, usually 6379"
+            if "://" in expanded
+            else "The port is usually 6379",
+        )
+
+
+_CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
+    _check_names,
+    check_columns,
+    check_task,
+    check_split,
+    check_read,
+    _check_model,
+    _check_either_or,
+    _check_batch,
+    _check_workers,
+    _check_optimizer,
+    check_steering,
+    check_asked_metrics,
+    check_goals,
+    _check_address,
+)

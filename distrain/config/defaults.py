@@ -1,0 +1,105 @@
+"""Defaults that depend on other values: what the rest of the configuration makes them."""
+
+from distrain.config.data import IdxSource
+from distrain.config.names import BUILT_IN_TASKS, Task, default_metrics, metric_mode
+from distrain.config.settings import EvaluateSettings, MetricTarget, Settings
+from distrain.config.train import EarlyStoppingSettings, TrainSettings
+
+DEFAULT_EPOCHS = 20
+DEFAULT_TEST_FRACTION = 0.1
+DEFAULT_CHECKPOINT_S = 60.0
+
+
+def resolve_defaults(settings: Settings) -> Settings:
+    """Return the settings with every default that depends on other values written out.
+
+    Resolving them again changes nothing. `data.split.kind` and `evaluate.metrics` stay open where
+    the task has to be seen in the data first.
+    """
+    split = settings.data.split.model_copy(update={"test": effective_test_fraction(settings)})
+    return settings.model_copy(
+        update={
+            "data": settings.data.model_copy(update={"split": split}),
+            "train": _resolved_train(settings.train, has_validation=has_validation(settings)),
+            "evaluate": _resolved_evaluate(settings.evaluate),
+        }
+    )
+
+
+def has_validation(settings: Settings) -> bool:
+    """Return whether there is a validation split; a fixed split is taken to have one."""
+    return settings.data.split.kind == "fixed" or settings.data.split.validation > 0
+
+
+def has_test(settings: Settings) -> bool:
+    """Return whether there is a test split; a fixed split is taken to have one."""
+    is_given = settings.data.test_source is not None or settings.data.split.kind == "fixed"
+    return is_given or effective_test_fraction(settings) > 0
+
+
+def effective_test_fraction(settings: Settings) -> float:
+    """Return the fraction of the source's rows that becomes the test split."""
+    split = settings.data.split
+    if split.test is not None:
+        return split.test
+    is_apart = settings.data.test_source is not None or split.kind == "fixed"
+    return 0.0 if is_apart else DEFAULT_TEST_FRACTION
+
+
+def stated_task(settings: Settings) -> tuple[Task | None, str]:
+    """Return the task that the configuration states, and by what; None: the data will tell."""
+    data = settings.data
+    if data.task is not None:
+        return data.task, "data.task"
+    if isinstance(data.source, IdxSource):
+        return "classification", "data.source, images with labels"
+    if isinstance(data.source, str) and data.source in BUILT_IN_TASKS:
+        return BUILT_IN_TASKS[data.source], f"data.source = {data.source}"
+    if isinstance(data.target, list) and len(data.target) > 1:
+        return "regression", "data.target with several columns"
+    if data.split.kind == "stratified":
+        return "classification", "data.split.kind = stratified"
+    return None, ""
+
+
+def computed_metrics(settings: Settings) -> list[str]:
+    """Return the names of what is computed on validation and test, as far as it is known."""
+    asked = settings.evaluate.metrics
+    if asked is None:
+        return default_metrics(stated_task(settings)[0])
+    names = [metric_name(metric) for metric in asked]
+    return names if "loss" in names else ["loss", *names]
+
+
+def metric_name(metric: str | MetricTarget) -> str:
+    """Return the name under which a metric is recorded; for the user's own, the function's."""
+    return metric if isinstance(metric, str) else metric.target.replace(":", ".").rpartition(".")[2]
+
+
+def _resolved_train(train: TrainSettings, *, has_validation: bool) -> TrainSettings:
+    epochs, early_stopping = train.epochs, train.early_stopping
+    if epochs is None and train.steps is None:
+        epochs = DEFAULT_EPOCHS
+        is_open = "early_stopping" not in train.model_fields_set
+        if is_open and has_validation:
+            early_stopping = EarlyStoppingSettings()
+    if early_stopping is not None and early_stopping.mode is None:
+        mode = metric_mode(early_stopping.metric)
+        early_stopping = early_stopping.model_copy(update={"mode": mode})
+    checkpoint = train.checkpoint
+    if checkpoint.every_s is None and checkpoint.every_steps is None:
+        checkpoint = checkpoint.model_copy(update={"every_s": DEFAULT_CHECKPOINT_S})
+    restore_best = has_validation if train.restore_best is None else train.restore_best
+    return train.model_copy(
+        update={
+            "epochs": epochs,
+            "early_stopping": early_stopping,
+            "checkpoint": checkpoint,
+            "restore_best": restore_best,
+        }
+    )
+
+
+def _resolved_evaluate(evaluate: EvaluateSettings) -> EvaluateSettings:
+    is_open = evaluate.every_epochs is None and evaluate.every_steps is None
+    return evaluate.model_copy(update={"every_epochs": 1}) if is_open else evaluate

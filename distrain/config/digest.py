@@ -1,0 +1,106 @@
+"""Settings -> plain values, the resolved file kept with a run, and the configuration's digest."""
+
+import hashlib
+import io
+import json
+import re
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
+
+from distrain.config.environment import masked
+from distrain.config.faults import KeyPath
+from distrain.config.settings import Settings
+from distrain.config.source_lines import scalar
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./@+-]*")
+_YAML_1_1_WORDS = ("yes", "no", "on", "off", "y", "n")
+
+_NOT_IN_DIGEST: tuple[KeyPath, ...] = (
+    ("name",),
+    ("storage",),
+    ("data", "cache"),
+    ("train", "num_workers"),
+    ("train", "resources_per_worker"),
+    ("train", "checkpoint"),
+    ("train", "max_failures"),
+    ("train", "ledger"),
+    ("evaluate", "goals"),
+    ("track",),
+    ("cluster",),
+)
+"""What changes neither the bits of a result nor the numbers recorded of it."""
+
+
+def resolved_dict(settings: Settings) -> dict[str, Any]:
+    """Return the settings as plain mappings, lists, text and numbers, keys as a file has them.
+
+    Secrets are not masked: for what is written or sent somewhere use `masked_dict`.
+    """
+    plain: dict[str, Any] = _lists(settings.model_dump(by_alias=True))
+    return plain
+
+
+def masked_dict(settings: Settings) -> dict[str, Any]:
+    """Return `resolved_dict` with the likely secrets of its free tables masked."""
+    values = resolved_dict(settings)
+    values["cluster"]["env"] = masked(values["cluster"]["env"])
+    if "args" in values["model"]:
+        values["model"]["args"] = masked(values["model"]["args"])
+    return values
+
+
+def dump_yaml(settings: Settings) -> str:
+    """Return the text of a run's `config.yaml`; loading it gives equal settings.
+
+    Likely secrets are masked, and only they come back changed.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 1_000_000  # no folding
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None
+    text = io.StringIO()
+    yaml.dump(masked_dict(settings), text)
+    return text.getvalue()
+
+
+def config_digest(settings: Settings) -> str:
+    """Return the SHA-256, 64 hex digits, of everything that the result depends on.
+
+    Workers, resources, cluster, checkpoint interval, failures survived, ledger, tracking, storage,
+    cache, name and goals are left out. `threads_per_worker` is part of it: it changes bits.
+    """
+    rest = resolved_dict(settings)
+    for path in _NOT_IN_DIGEST:
+        parent = rest
+        for key in path[:-1]:
+            parent = parent[str(key)]
+        del parent[str(path[-1])]
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Representer(SafeRepresenter):
+    """Writes text so that every reader of YAML, 1.1 too, reads the same text back."""
+
+    def represent_str(self, data: str) -> ScalarNode:
+        """Return a plain word where it cannot be mistaken for anything else, else quoted text."""
+        is_word = _PLAIN.fullmatch(data) and scalar(data) == data
+        style = None if is_word and data.lower() not in _YAML_1_1_WORDS else '"'
+        node: ScalarNode = self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+        return node
+
+
+_Representer.add_representer(str, _Representer.represent_str)
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_lists(inner) for inner in value]
+    return value

@@ -1,0 +1,74 @@
+"""Relative paths in the configuration -> absolute ones, as soon as it is known who wrote them.
+
+Below `data:` they are relative to the file that names them; `storage`, and whatever the command
+line gives, to the working directory. URIs and built-in names stay as they are.
+"""
+
+import os.path
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distrain.config.environment import expand_env
+from distrain.config.faults import KeyPath
+from distrain.config.names import BUILT_IN_PREFIX
+from distrain.config.source_lines import Tree
+from distrain.errors import ConfigError
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def is_uri(text: str) -> bool:
+    """Return whether the text is a URI with a scheme, such as s3://bucket/key."""
+    return _URI.match(text) is not None
+
+
+def make_absolute(tree: Tree) -> None:
+    """Make every path in the tree absolute, in place.
+
+    Args:
+        tree: merged values with their places; what is no text where a path should be is left.
+    """
+
+    def below_file(text: str, path: KeyPath) -> str:
+        place = tree.place_of(path)
+        return str(_absolute(text, place.folder if place else Path.cwd()))
+
+    tree.values["storage"] = _absolute(tree.values.get("storage", "./runs"), Path.cwd())
+    data = tree.values.get("data")
+    if not isinstance(data, dict):
+        return
+    for key in ("source", "test_source"):
+        if key in data:
+            data[key] = _each_text(data[key], ("data", key), below_file)
+    cache = data.get("cache")
+    if isinstance(cache, dict) and "path" in cache:
+        cache["path"] = _each_text(cache["path"], ("data", "cache", "path"), below_file)
+
+
+def _each_text(value: Any, path: KeyPath, change: Callable[[str, KeyPath], str]) -> Any:
+    if isinstance(value, str):
+        return change(value, path)
+    if isinstance(value, list):
+        return [_each_text(item, (*path, index), change) for index, item in enumerate(value)]
+    if isinstance(value, dict) and isinstance(value.get("idx"), dict):
+        files = {
+            key: _each_text(at, (*path, "idx", key), change) for key, at in value["idx"].items()
+        }
+        return {**value, "idx": files}
+    return value
+
+
+def _absolute(text: Any, folder: Path) -> Any:
+    if not isinstance(text, str) or not text:
+        return text
+    try:
+        expanded = expand_env(text)
+    except ConfigError:
+        return text  # told with its line by `environment.text_faults`
+    if is_uri(expanded) or expanded.startswith(BUILT_IN_PREFIX):
+        return text
+    if "${" in text:
+        return text if Path(expanded).is_absolute() else f"{folder}/{text}"
+    return os.path.normpath(folder / Path(text).expanduser())

@@ -1,0 +1,208 @@
+"""A worker's own rows of every step, read ahead in a thread and laid out for its device.
+
+The plan says which rows a step takes and where it is cut; a worker reads only the parts it owns.
+Several steps are read in one go, because a gather from many shards costs by the shard. Memory is
+bounded by what is read ahead and does not grow with the dataset: shards are mapped, not loaded.
+"""
+
+import contextlib
+import itertools
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distrain.data.plan import Plan
+from distrain.data.prepared import Split
+from distrain.data.tensors import Rows, to_rows
+
+STEPS_PER_READ: Final = 8
+BYTES_PER_READ: Final = 16 * 2**20
+READS_AHEAD: Final = 2
+STOP_POLL_S: Final = 0.1
+
+T = TypeVar("T")
+
+
+@final
+@dataclass(frozen=True)
+class Part:
+    """One part of a step's rows.
+
+    Attributes:
+        index: which part of the step, from 0.
+        indices: rows of the training split, int64, `(rows,)`.
+        rows: the rows themselves.
+    """
+
+    index: int
+    indices: npt.NDArray[np.int64]
+    rows: Rows
+
+
+@final
+@dataclass(frozen=True)
+class StepBatch:
+    """What a worker needs for one step.
+
+    Attributes:
+        step: optimizer step, from 0.
+        epoch: epoch, from 0.
+        num_rows: rows of the step over all workers.
+        parts: the parts this worker owns and that the step has, in order.
+    """
+
+    step: int
+    epoch: int
+    num_rows: int
+    parts: list[Part]
+
+
+@final
+class Loader:
+    """Delivers a worker's parts of the plan's steps, in order.
+
+    Args:
+        split: the training split.
+        plan: which rows make up which step.
+        own_parts: the contiguous range of parts this worker owns.
+        device: where the batches will be used; for a GPU they are put in pinned memory.
+    """
+
+    def __init__(
+        self, split: Split, plan: Plan, own_parts: range, device: torch.device | None = None
+    ) -> None:
+        self._split = split
+        self._plan = plan
+        self._own_parts = own_parts
+        self._pin = device is not None and device.type == "cuda"
+        self._steps_per_read = _steps_per_read(split, plan, own_parts)
+
+    @contextlib.contextmanager
+    def batches(self, start: int, stop: int) -> Iterator[Iterator[StepBatch]]:
+        """Give the steps from `start` up to, not including, `stop`; a thread reads ahead.
+
+        Args:
+            start: first step, from 0.
+            stop: step after the last.
+        """
+        with read_ahead(self._reads(start, stop), READS_AHEAD) as reads:
+            yield (batch for read in reads for batch in read)
+
+    def _reads(self, start: int, stop: int) -> Iterator[list[StepBatch]]:
+        # The first read is of one step, so that training begins at once.
+        bounds = [start, *range(start + 1, stop, self._steps_per_read), stop]
+        for first, last in itertools.pairwise(bounds):
+            if first < last:
+                yield self._read(range(first, last))
+
+    def _read(self, steps: range) -> list[StepBatch]:
+        pieces: list[npt.NDArray[np.int64]] = []
+        outlines: list[tuple[int, int, int, list[tuple[int, int]]]] = []
+        for step in steps:
+            epoch, step_in_epoch = self._plan.position(step)
+            rows = self._plan.rows(epoch, step_in_epoch)
+            cuts = self._plan.parts(len(rows))[self._own_parts.start : self._own_parts.stop]
+            if cuts:
+                pieces.append(rows[cuts[0][0] : cuts[-1][1]])
+            outlines.append((step, epoch, len(rows), cuts))
+        if not pieces:
+            return [StepBatch(step, epoch, count, []) for step, epoch, count, _ in outlines]
+        indices = np.concatenate(pieces)
+        columns = self._split.take(indices)
+        return list(self._batches(outlines, indices, columns))
+
+    def _batches(
+        self,
+        outlines: list[tuple[int, int, int, list[tuple[int, int]]]],
+        indices: npt.NDArray[np.int64],
+        columns: dict[str, npt.NDArray[Any]],
+    ) -> Iterator[StepBatch]:
+        offset = 0
+        for step, epoch, count, cuts in outlines:
+            parts = []
+            for number, (start, stop) in enumerate(cuts, self._own_parts.start):
+                own = slice(offset, offset + stop - start)
+                parts.append(Part(number, indices[own], to_rows(columns, own, pin=self._pin)))
+                offset = own.stop
+            yield StepBatch(step, epoch, count, parts)
+
+
+@contextlib.contextmanager
+def read_ahead(source: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
+    """Give what an iterator gives, made ahead of need in a thread that ends with the block.
+
+    An exception of the iterator is raised where its item would have come.
+
+    Args:
+        source: what to read from; touched by the thread alone.
+        depth: items kept ready.
+    """
+    thread = _ReadAhead(source, depth)
+    thread.start()
+    try:
+        yield thread.items()
+    finally:
+        thread.stop()
+
+
+class _Done:
+    """Marks the end of the items, with what ended them."""
+
+    def __init__(self, fault: BaseException | None) -> None:
+        self.fault = fault
+
+
+@final
+class _ReadAhead(threading.Thread, Generic[T]):
+    def __init__(self, source: Iterator[T], depth: int) -> None:
+        super().__init__(name="distrain-loader", daemon=True)
+        self._source = source
+        self._queue: queue.Queue[T | _Done] = queue.Queue(maxsize=depth)
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        fault: BaseException | None = None
+        try:
+            for item in self._source:
+                if not self._offer(item):
+                    return
+        except BaseException as raised:  # handed over to the thread that asks
+            fault = raised
+        self._offer(_Done(fault))
+
+    def items(self) -> Iterator[T]:
+        while True:
+            item = self._queue.get()
+            if isinstance(item, _Done):
+                if item.fault is not None:
+                    raise item.fault
+                return
+            yield item
+
+    def stop(self) -> None:
+        self._stopped.set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+        self.join()
+
+    def _offer(self, item: T | _Done) -> bool:
+        while not self._stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=STOP_POLL_S)
+                return True
+        return False
+
+
+def _steps_per_read(split: Split, plan: Plan, own_parts: range) -> int:
+    row_bytes = sum(
+        column.width * np.dtype(column.dtype).itemsize for column in split.columns.values()
+    )
+    rows = plan.global_batch_size * len(own_parts) // plan.logical_shards + 1
+    return max(1, min(STEPS_PER_READ, BYTES_PER_READ // max(1, row_bytes * rows)))

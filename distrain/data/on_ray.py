@@ -1,0 +1,170 @@
+"""Runs on Ray Data: read by units, computed on run by run, in order, faults told whole.
+
+Nothing here changes Ray Data's global context: each data set is made and executed under a copy.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, final
+
+import pyarrow as pa
+import ray
+from ray.data import DataContext, Dataset, Datasource, ReadTask
+from ray.data.block import BlockMetadata
+
+from distrain.data.reading import CannotCut, Reading, Unit
+from distrain.data.runs import (
+    Run,
+    RunKey,
+    fault_from_json,
+    fault_to_json,
+    pack_fault,
+    pack_result,
+    pack_run,
+    read_runs,
+    unpack_result,
+    unpack_run,
+)
+from distrain.errors import DataError
+
+# Blocks of about this size: small runs share a task, large ones have one of their own.
+_BLOCK_BYTES: Final = 8 * 2**20
+_FAULT_MARK: Final = "distrain-data-error "
+
+
+@final
+class UnitDatasource(Datasource):
+    """Reads each unit in a task of its own and gives its runs, packed, one a row.
+
+    Args:
+        units: what is read, in order.
+        reading: how.
+    """
+
+    def __init__(self, units: Sequence[Unit], reading: Reading) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's constructor has no annotations
+        self._units = units
+        self._reading = reading
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Return None: an estimate would make Ray Data cut the blocks further."""
+        return None
+
+    def get_read_tasks(
+        self,
+        parallelism: int,
+        per_task_row_limit: int | None = None,
+        data_context: DataContext | None = None,
+    ) -> list[ReadTask]:
+        """Return a task for each unit, whatever parallelism is asked for."""
+        del parallelism, per_task_row_limit, data_context
+        unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
+        return [ReadTask(_UnitReader(unit, self._reading), unknown) for unit in self._units]
+
+
+@final
+class _UnitReader:
+    """Reads one unit in a task."""
+
+    __name__ = "read_unit"
+
+    def __init__(self, unit: Unit, reading: Reading) -> None:
+        self._unit = unit
+        self._reading = reading
+
+    def __call__(self) -> Iterator[pa.Table]:
+        number = 0
+        try:
+            for run in read_runs(self._unit, self._reading):
+                number = run.number
+                yield pack_run(run)
+        except (DataError, CannotCut) as fault:
+            yield pack_fault((self._unit.number, number), fault)
+
+
+@final
+class _PerRun:
+    """Calls a function with each run, in a task."""
+
+    def __init__(self, function: Callable[[Run], Any]) -> None:
+        self._function = function
+
+    def on_packed(self, packed: pa.Table) -> pa.Table:
+        """Return the function's result, or its fault, as a table of one row."""
+        try:
+            run = unpack_run(packed)
+            return pack_result(run.key, self._function(run))
+        except (DataError, CannotCut) as fault:
+            key = packed.column("unit")[0].as_py(), packed.column("run")[0].as_py()
+            return pack_fault(key, fault)
+
+
+@contextmanager
+def data_context() -> Iterator[None]:
+    """Make and execute data sets in order, quietly, with blocks that suit runs."""
+    context = DataContext.get_current().copy()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = _BLOCK_BYTES
+    with DataContext.current(context):
+        yield
+
+
+def read_units(units: Sequence[Unit], reading: Reading) -> Dataset:
+    """Return a data set whose rows are packed runs; nothing is read yet. Call in `data_context`."""
+    dataset: Dataset = ray.data.read_datasource(
+        UnitDatasource(units, reading), override_num_blocks=max(len(units), 1)
+    )
+    return dataset
+
+
+def fits_in_object_store(units: Sequence[Unit]) -> bool:
+    """Return whether the units as tables take less than half of the cluster's object store."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    store = resources.get("object_store_memory", 0.0)
+    return sum(unit.memory_bytes for unit in units) < store / 2
+
+
+def each_run(runs: Dataset, function: Callable[[Run], Any]) -> Iterator[tuple[RunKey, Any]]:
+    """Yield what a function gives for each run, in the order of the runs; computed in tasks.
+
+    Args:
+        runs: from `read_units`.
+        function: picklable; what it returns is brought to the driver.
+
+    Raises:
+        DataError: the first, in the order of the runs, that reading or the function raised.
+    """
+    results = runs.map_batches(
+        _PerRun(function).on_packed, batch_size=1, batch_format="pyarrow", zero_copy_batch=True
+    )
+    for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
+        assert isinstance(batch, pa.Table), "asked for Arrow tables"
+        for row in range(batch.num_rows):
+            yield unpack_result(batch.slice(row, 1))
+
+
+def flat_rows(runs: Dataset) -> Dataset:
+    """Return a data set of the rows themselves, in order."""
+    return runs.map_batches(
+        _unpack_rows, batch_size=1, batch_format="pyarrow", zero_copy_batch=True
+    )
+
+
+def data_error_in(fault: BaseException) -> DataError | None:
+    """Return the DataError that a task of `flat_rows` ended with, from what Ray made of it."""
+    found = re.search(re.escape(_FAULT_MARK) + r"(\{.*\})", str(fault))
+    if found is None:
+        return None
+    error = fault_from_json(found.group(1))
+    return error if isinstance(error, DataError) else None
+
+
+def _unpack_rows(packed: pa.Table) -> pa.Table:
+    try:
+        return unpack_run(packed).table
+    except (DataError, CannotCut) as fault:
+        # Ray keeps an exception's text through its wrappers, but not the exception.
+        raise RuntimeError(_FAULT_MARK + fault_to_json(fault)) from fault

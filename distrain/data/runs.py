@@ -1,0 +1,202 @@
+"""Runs: the fixed pieces of 65,536 rows on which everything is computed, in the source's order.
+
+Sums over runs, combined in their order, have the same bits on any number of CPUs. Ray Data cuts
+and joins blocks of rows as it sees fit, so a run travels as a single row that holds the whole
+table: one row cannot be cut. (Measured with Ray 2.60: `target_max_block_size=None` joins all blocks
+of a read task into one, any number cuts blocks by size.)
+"""
+
+import json
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import numpy as np
+import pyarrow as pa
+
+from distrain.data.builtin import load_built_in
+from distrain.data.columns import common_type, type_name
+from distrain.data.csv_files import read_csv_unit
+from distrain.data.idx_files import read_idx_unit
+from distrain.data.parquet_files import read_parquet_unit
+from distrain.data.reading import CannotCut, FileLog, PieceRead, Reading, Unit
+from distrain.errors import DataError
+
+RUN_ROWS: Final = 65_536
+RunKey = tuple[int, int]
+_READERS: Final = {
+    "csv": read_csv_unit,
+    "tsv": read_csv_unit,
+    "parquet": read_parquet_unit,
+    "idx": read_idx_unit,
+}
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """Up to 65,536 consecutive rows of one unit.
+
+    Args:
+        unit: the unit's number in the source.
+        number: the run's number in its unit.
+        table: the rows, in column types.
+        pieces: in a unit's last run, what was read for the unit.
+    """
+
+    unit: int
+    number: int
+    table: pa.Table
+    pieces: tuple[PieceRead, ...] = ()
+
+    @property
+    def key(self) -> RunKey:
+        """Return what identifies the run in its source."""
+        return self.unit, self.number
+
+
+def read_runs(unit: Unit, reading: Reading) -> Iterator[Run]:
+    """Yield the runs of a unit, at least one, the last one with what was read.
+
+    Raises:
+        DataError: a file is not what it should be.
+        CannotCut: a text file must not be cut at line breaks.
+    """
+    log = FileLog()
+    number, last = 0, pa.table({})
+    try:
+        for number, table in enumerate(cut_into_runs(_read_tables(unit, reading, log))):
+            if number:
+                yield Run(unit.number, number - 1, last)
+            last = table
+    except (OSError, pa.ArrowException) as fault:
+        raise DataError(
+            f"reading failed ({str(fault).splitlines()[0][:300]})",
+            where=", ".join(piece.file.uri for piece in unit.pieces[:3]),
+            expected="files that can be read to their end",
+            mend="Check that they are whole, and what they are compressed with.",
+        ) from fault
+    yield Run(unit.number, number, last, tuple(log.pieces()))
+
+
+def cut_into_runs(tables: Iterator[pa.Table], run_rows: int = RUN_ROWS) -> Iterator[pa.Table]:
+    """Yield tables of exactly `run_rows` rows, the last one with what is left; none if none are."""
+    rest: pa.Table | None = None
+    for table in tables:
+        rest = table if rest is None or not rest.num_rows else _joined(rest, table)
+        while rest.num_rows >= run_rows:
+            yield rest.slice(0, run_rows)
+            rest = rest.slice(run_rows)
+    if rest is not None and rest.num_rows:
+        yield rest
+
+
+def pack_run(run: Run) -> pa.Table:
+    """Return a run as a table of one row."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, run.table.schema) as writer:
+        writer.write_table(run.table.combine_chunks())
+    return _packed(run.key, table=sink.getvalue(), pieces=pickle.dumps(run.pieces))
+
+
+def pack_result(key: RunKey, result: Any) -> pa.Table:
+    """Return what was computed from a run as a table of one row."""
+    return _packed(key, table=pickle.dumps(result, protocol=5))
+
+
+def pack_fault(key: RunKey, fault: DataError | CannotCut) -> pa.Table:
+    """Return an error as a table of one row: raised in a Ray task it would lose its parts."""
+    return _packed(key, fault=fault_to_json(fault))
+
+
+def unpack_run(packed: pa.Table) -> Run:
+    """Return the run in a table of one row, on the same memory."""
+    raise_fault(packed)
+    table = pa.ipc.open_stream(packed.column("table")[0].as_buffer()).read_all()
+    pieces = pickle.loads(packed.column("pieces")[0].as_buffer())
+    return Run(*_key(packed), table, pieces)
+
+
+def unpack_result(packed: pa.Table) -> tuple[RunKey, Any]:
+    """Return a run's key and what was computed from it."""
+    raise_fault(packed)
+    return _key(packed), pickle.loads(packed.column("table")[0].as_buffer())
+
+
+def raise_fault(packed: pa.Table) -> None:
+    """Raise the error that a packed row stands for, if it does.
+
+    Raises:
+        DataError: as it was raised in the task.
+        CannotCut: likewise.
+    """
+    text = packed.column("fault")[0].as_py()
+    if text is not None:
+        raise fault_from_json(text)
+
+
+def fault_to_json(fault: DataError | CannotCut) -> str:
+    """Return an error as JSON on one line."""
+    if isinstance(fault, CannotCut):
+        return json.dumps({"cannot_cut": str(fault)})
+    parts = ("message", "where", "expected", "mend")
+    return json.dumps({part: getattr(fault, part) for part in parts})
+
+
+def fault_from_json(text: str) -> DataError | CannotCut:
+    """Return the error that `fault_to_json` wrote down."""
+    parts = json.loads(text)
+    return CannotCut(parts["cannot_cut"]) if "cannot_cut" in parts else DataError(**parts)
+
+
+def _packed(
+    key: RunKey, *, table: pa.Buffer | bytes = b"", pieces: bytes = b"", fault: str | None = None
+) -> pa.Table:
+    return pa.table(
+        {
+            "unit": pa.array([key[0]], pa.int64()),
+            "run": pa.array([key[1]], pa.int64()),
+            "table": _one_value(table),
+            "pieces": _one_value(pieces),
+            "fault": pa.array([fault], pa.string()),
+        }
+    )
+
+
+def _one_value(content: pa.Buffer | bytes) -> pa.Array:
+    """Return an array of one binary value on the given memory, of any size."""
+    buffer = pa.py_buffer(content)
+    offsets = pa.py_buffer(np.array([0, buffer.size], dtype=np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, buffer])
+
+
+def _key(packed: pa.Table) -> RunKey:
+    return packed.column("unit")[0].as_py(), packed.column("run")[0].as_py()
+
+
+def _read_tables(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa.Table]:
+    if reading.format != "built-in":
+        yield from _READERS[reading.format](unit, reading, log)
+        return
+    piece = unit.pieces[0]
+    table, sha256 = load_built_in(piece.file.uri)
+    log.add(piece, sha256, table.nbytes)
+    log.count_rows(piece, table.num_rows)
+    yield table.select(reading.wanted)
+
+
+def _joined(first: pa.Table, second: pa.Table) -> pa.Table:
+    """Return two tables as one; a column that they read differently becomes what holds both."""
+    if first.schema == second.schema:
+        return pa.concat_tables([first, second])
+    columns = {}
+    for name in first.column_names:
+        pair = first.column(name), second.column(name)
+        kinds = [type_name(column.type) or "string" for column in pair]
+        text = common_type(*kinds) == "string"
+        kind = pa.string() if text else pair[kinds[0] == "null" or kinds[1] == "double"].type
+        columns[name] = pa.chunked_array(
+            [chunk.cast(kind) for column in pair for chunk in column.chunks], kind
+        )
+    return pa.table(columns)

@@ -1,0 +1,63 @@
+"""Whether a file's first bytes are what its name and the configuration say."""
+
+from typing import Final
+
+from distrain.data.sources import SourceFile
+from distrain.errors import DataError
+
+_MAGIC: Final = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bz2",
+    b"PAR1": "parquet",
+    b"PK\x03\x04": "zip (an Excel file is one)",
+    b"ARROW1": "arrow",
+}
+_ENDING: Final = {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2"}
+
+
+def check_content(file: SourceFile, head: bytes, format_: str) -> None:
+    """Compare the first bytes of a file, as stored, with what it should be.
+
+    Args:
+        file: the file; its extension says whether it is compressed.
+        head: at least its first 6 bytes, if it has so many.
+        format_: what it should hold.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if not head:
+        return
+    found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    wanted = file.compression or ("parquet" if format_ == "parquet" else None)
+    if found == wanted:
+        return
+    if found in _ENDING:
+        mend = f"Give the file the extension {_ENDING[found]} after the other, or unpack it."
+    elif found == "parquet":
+        mend = "Set data.format to parquet, or give the file the extension .parquet."
+    else:
+        mend = "Name the right file, set data.format, or export the data as CSV or Parquet."
+    raise DataError(
+        f"the content is {found or 'no ' + str(wanted)}",
+        where=file.uri,
+        expected=f"{wanted}, as its extension says" if file.compression else format_,
+        mend=mend,
+    )
+
+
+def check_text(text: bytes, file: SourceFile) -> None:
+    """Raise a DataError if decoded text holds what no text does.
+
+    Raises:
+        DataError: there is a zero byte in it.
+    """
+    place = text.find(b"\0")
+    if place >= 0:
+        raise DataError(
+            f"the content is binary: byte {place} is zero",
+            where=file.uri,
+            expected="text",
+            mend="Name the right file, or set data.format or data.read.encoding (utf-16?).",
+        )

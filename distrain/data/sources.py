@@ -1,0 +1,332 @@
+"""What `data.source` names, as a listing of files: a path, glob, directory, URI or built-in.
+
+A listing is sorted and complete before anything is read, and stands for the content afterwards: the
+same URIs, sizes and modification times (or ETags) need not be read again.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Final, final
+from urllib.parse import unquote
+
+import pyarrow as pa
+from pyarrow import fs
+
+from distrain.config.data import IdxSource, Source
+from distrain.data.builtin import BUILT_IN_PREFIX, check_built_in, library_version
+from distrain.errors import DataError, did_you_mean, nearest
+
+COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+FORMAT_OF_ENDING: Final = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_GLOB_CHARACTERS: Final = frozenset("*?[")
+
+
+@final
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source.
+
+    Args:
+        uri: an absolute local path, or a URI with a scheme.
+        num_bytes: its size as stored.
+        version: what changes when the content does: modification time in ns, where there is one.
+    """
+
+    uri: str
+    num_bytes: int
+    version: str
+
+    @property
+    def compression(self) -> str | None:
+        """Return `gzip`, `zstd`, `bz2`, or None for a plain file."""
+        return COMPRESSIONS.get(PurePosixPath(self.uri).suffix.lower())
+
+
+@final
+@dataclass(frozen=True)
+class Listing:
+    """The files of a source, in the order in which their rows count.
+
+    Args:
+        format: `csv`, `tsv`, `parquet`, `idx` or `built-in`.
+        files: for idx the images, then the labels; for a built-in one entry with its name.
+    """
+
+    format: str
+    files: tuple[SourceFile, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Return the size of all files as stored."""
+        return sum(file.num_bytes for file in self.files)
+
+    def to_json(self) -> list[list[str | int]]:
+        """Return what must be equal for the content to count as unchanged."""
+        files: list[list[str | int]] = [
+            [file.uri, file.num_bytes, file.version] for file in self.files
+        ]
+        return [[self.format], *files]
+
+
+def list_source(source: Source, format_: str | None = None) -> Listing:
+    """Return the files that a source names.
+
+    Args:
+        source: as under `data.source`.
+        format_: as under `data.format`; None: by extension.
+
+    Raises:
+        DataError: nothing is there, or nothing that can be read.
+    """
+    if isinstance(source, IdxSource):
+        pair = (source.idx.images, source.idx.labels)
+        return Listing("idx", tuple(_file(name) for name in pair))
+    names = [source] if isinstance(source, str) else source
+    if len(names) == 1 and names[0].startswith(BUILT_IN_PREFIX):
+        check_built_in(names[0])
+        return Listing("built-in", (SourceFile(names[0], 0, library_version()),))
+    if format_ == "idx":
+        raise DataError(
+            "IDX data comes in two files",
+            where=f"data.source = {names[0]}",
+            expected="source: {idx: {images: FILE, labels: FILE}}",
+            mend="Name both files, and leave data.format out.",
+        )
+    files = [file for name in names for file in _expand(name, format_)]
+    _check_unique(files)
+    return Listing(format_ or _common_format(files), tuple(files))
+
+
+def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a path or URI, and the path within it.
+
+    Raises:
+        DataError: the scheme is unknown, or the place cannot be reached.
+    """
+    if uri.startswith("file://"):
+        return fs.LocalFileSystem(), unquote(uri.removeprefix("file://"))
+    if "://" not in uri:
+        return fs.LocalFileSystem(), uri
+    try:
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, OSError) as fault:
+        raise DataError(
+            f"the place cannot be opened ({_first_line(fault)})",
+            where=uri,
+            expected="a path, or a URI that pyarrow.fs knows: file, s3, gs, hdfs, abfs",
+            mend="Check the scheme, the spelling and the credentials.",
+        ) from fault
+    return found
+
+
+def open_file(uri: str) -> pa.NativeFile:
+    """Return a file opened for reading at any position.
+
+    Raises:
+        DataError: it is not there any more, or may not be read.
+    """
+    system, path = filesystem_of(uri)
+    try:
+        return system.open_input_file(path)
+    except FileNotFoundError as fault:
+        raise _missing(uri) from fault
+    except OSError as fault:
+        raise DataError(
+            f"the file cannot be read ({_first_line(fault)})",
+            where=uri,
+            expected="a file that this user may read",
+            mend="Check its permissions and the connection.",
+        ) from fault
+
+
+def _expand(name: str, format_: str | None) -> list[SourceFile]:
+    """Return the files behind one path, glob, directory or URI, sorted."""
+    if name.startswith(BUILT_IN_PREFIX):
+        raise DataError(
+            "a built-in data set stands in a list",
+            where=f"data.source = {name}",
+            expected="the built-in alone, or files",
+            mend="Name it without the list.",
+        )
+    system, path = filesystem_of(_absolute(name))
+    info = system.get_file_info(path)
+    if info.type == fs.FileType.NotFound and _GLOB_CHARACTERS & set(name):
+        return _glob(name)
+    if info.type == fs.FileType.Directory:
+        return _directory(name, format_)
+    return [_file(name)]
+
+
+def _file(name: str) -> SourceFile:
+    uri = _absolute(name)
+    system, path = filesystem_of(uri)
+    info = system.get_file_info(path)
+    if info.type == fs.FileType.NotFound:
+        raise _missing(name)
+    if info.type == fs.FileType.Directory:
+        raise DataError(
+            "this is a directory", where=name, expected="a file", mend="Name the file in it."
+        )
+    return _checked([_source_file(uri, info)])[0]
+
+
+def _glob(pattern: str) -> list[SourceFile]:
+    uri = _absolute(pattern)
+    system, path = filesystem_of(uri)
+    parts = PurePosixPath(path).parts
+    fixed = next(i for i, part in enumerate(parts) if _GLOB_CHARACTERS & set(part))
+    folder = str(PurePosixPath(*parts[:fixed]))
+    infos = _walk(system, folder, uri)
+    files = [
+        _source_file(uri.replace(path, info.path, 1), info)
+        for info in infos
+        if _matches(PurePosixPath(info.path).parts, parts) and not _is_hidden(info.path, folder)
+    ]
+    if not files:
+        near = nearest(PurePosixPath(path).name, (PurePosixPath(i.path).name for i in infos))
+        raise DataError(
+            "no file matches",
+            where=f"data.source = {pattern}",
+            expected="at least one file",
+            mend=(f"The nearest file there is {near!r}. " if near else "")
+            + f"Check the pattern; it was looked for below {folder}.",
+        )
+    return _checked(files)
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether a path matches a glob, part by part; `**` stands for any folders or none."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[skipped:], pattern[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _directory(name: str, format_: str | None) -> list[SourceFile]:
+    uri = _absolute(name)
+    system, path = filesystem_of(uri)
+    files = [
+        _source_file(uri.replace(path, info.path, 1), info)
+        for info in _walk(system, path, uri)
+        if not _is_hidden(info.path, path)
+    ]
+    endings = [known for known, kind in FORMAT_OF_ENDING.items() if format_ in (None, kind)]
+    chosen = [file for file in files if _ending(file.uri) in endings]
+    if not chosen and format_ is not None:
+        chosen = files
+    if not chosen:
+        seen = sorted({_ending(file.uri) or "no extension" for file in files})
+        found = f"; there are files with {', '.join(seen[:8])}" if seen else "; it is empty"
+        raise DataError(
+            f"the directory holds no data files{found}",
+            where=f"data.source = {name}",
+            expected=f"files that end in {', '.join(endings)} (also .gz, .zst, .bz2 for text)",
+            mend="Name the directory with the data, or say data.format.",
+        )
+    return _checked(chosen)
+
+
+def _walk(system: fs.FileSystem, folder: str, uri: str) -> list[fs.FileInfo]:
+    try:
+        infos = system.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+    except OSError as fault:
+        raise DataError(
+            f"the directory cannot be listed ({_first_line(fault)})",
+            where=uri,
+            expected="a directory that this user may read",
+            mend="Check its permissions and the connection.",
+        ) from fault
+    return sorted((i for i in infos if i.type == fs.FileType.File), key=lambda info: info.path)
+
+
+def _checked(files: list[SourceFile]) -> list[SourceFile]:
+    """Return files as they are, unless all of them are empty."""
+    if not any(file.num_bytes for file in files):
+        raise DataError(
+            "the file is empty" if len(files) == 1 else f"all {len(files)} files are empty",
+            where=files[0].uri,
+            expected="rows",
+            mend="Write the data again, or name another file.",
+        )
+    return files
+
+
+def _common_format(files: Sequence[SourceFile]) -> str:
+    formats = {FORMAT_OF_ENDING.get(_ending(file.uri)): file for file in files}
+    if None in formats:
+        raise DataError(
+            "the extension says nothing about the format",
+            where=formats[None].uri,
+            expected=f"one of {', '.join(FORMAT_OF_ENDING)}, or data.format",
+            mend="Set data.format to csv, tsv or parquet.",
+        )
+    if len(formats) > 1:
+        raise DataError(
+            f"files of different formats stand together: {', '.join(sorted(map(str, formats)))}",
+            where="data.source",
+            expected="files of one format",
+            mend="Set data.format to the one that is meant, or name the files.",
+        )
+    return str(next(iter(formats)))
+
+
+def _check_unique(files: Iterable[SourceFile]) -> None:
+    seen: set[str] = set()
+    for file in files:
+        if file.uri in seen:
+            raise DataError(
+                "the file is listed twice",
+                where=file.uri,
+                expected="each file once",
+                mend="Its rows would count twice; take it out of data.source once.",
+            )
+        seen.add(file.uri)
+
+
+def _missing(name: str) -> DataError:
+    system, path = filesystem_of(_absolute(name))
+    folder = str(PurePosixPath(path).parent)
+    there = system.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    if not there:
+        mend = f"There is nothing in {folder} either; check the path."
+    else:
+        names = [info.base_name for info in there if not info.base_name.startswith(".")]
+        mend = did_you_mean(PurePosixPath(path).name, names, listed=f"In {folder} there are")
+    return DataError("no such file or directory", where=name, expected="existing data", mend=mend)
+
+
+def _source_file(uri: str, info: fs.FileInfo) -> SourceFile:
+    return SourceFile(uri, int(info.size), str(info.mtime_ns or ""))
+
+
+def _absolute(name: str) -> str:
+    """Return a URI as it is, `file://` and paths as an absolute local path."""
+    if "://" in name and not name.startswith("file://"):
+        return name
+    local = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
+    return os.path.abspath(Path(local).expanduser())  # noqa: PTH100 (no symlink is followed)
+
+
+def _ending(uri: str) -> str:
+    """Return the extension in lower case, without that of a compression."""
+    path = PurePosixPath(uri)
+    return (path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
+
+
+def _is_hidden(path: str, folder: str) -> bool:
+    inside = PurePosixPath(path).relative_to(folder).parts
+    return any(part.startswith((".", "_")) for part in inside)
+
+
+def _first_line(fault: BaseException) -> str:
+    return (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]

@@ -1,0 +1,122 @@
+"""`--dry-run`: what a run would do, found out without starting anything.
+
+Where the data is prepared already, rows and parameters are exact, and a few steps are timed in this
+process. Where it is not, rows are estimated from the source's head, and the rest is left open.
+"""
+
+import math
+import time
+from pathlib import Path
+
+from distrain.config.defaults import effective_test_fraction
+from distrain.config.settings import Settings
+from distrain.data.prepare import find_prepared
+from distrain.data.prepared import SPLITS, PreparedDataset
+from distrain.data.sources import SourceSummary
+from distrain.results import Estimate
+from distrain.train.from_settings import job_from_settings
+from distrain.train.job import TrainJob
+from distrain.train.placement import Placement
+from distrain.train.setup import set_up
+from distrain.train.step import Wishes
+from distrain.train.world import World
+
+TIMED_STEPS = 10
+WARM_UP_STEPS = 3
+_OPTIMIZER_STATES = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2}
+
+
+def estimate_run(
+    settings: Settings,
+    summary: SourceSummary,
+    *,
+    cache: Path,
+    placement: Placement,
+    place: str,
+    tracking: str,
+) -> Estimate:
+    """Return what a run would do.
+
+    Args:
+        settings: with defaults resolved and paths expanded.
+        summary: what a look at the source has told.
+        cache: the folder of prepared data.
+        placement: the workers.
+        place: where they would run, in words.
+        tracking: where it would be recorded, in words.
+
+    Raises:
+        DistrainError: the model does not fit the prepared data.
+    """
+    dataset = find_prepared(settings.data, cache=cache)
+    if dataset is None:
+        rows = _estimated_rows(settings, summary.estimated_rows)
+        known = _Timed(None, None, None)
+    else:
+        rows = {split: dataset.split(split).num_rows for split in SPLITS}
+        known = _time_steps(settings, dataset, placement)
+    per_epoch = max(1, math.ceil(rows["train"] / settings.train.global_batch_size))
+    steps = settings.train.steps or per_epoch * (settings.train.epochs or 1)
+    size = f"{summary.num_bytes / 2**20:,.1f} MiB"
+    how = "prepared" if dataset else "not prepared yet; rows are estimated"
+    return Estimate(
+        data=f"{size}, {len(summary.columns)} columns, {how}",
+        rows=rows,
+        steps=steps,
+        steps_per_epoch=per_epoch,
+        num_parameters=known.num_parameters,
+        placement=_placement_text(placement, place),
+        worker_bytes=known.worker_bytes,
+        train_s=None if known.step_s is None else known.step_s * steps,
+        tracking=tracking,
+    )
+
+
+class _Timed:
+    """Parameters, memory and time of a step, or None where they are not known."""
+
+    def __init__(
+        self, num_parameters: int | None, worker_bytes: int | None, step_s: float | None
+    ) -> None:
+        self.num_parameters = num_parameters
+        self.worker_bytes = worker_bytes
+        self.step_s = step_s
+
+
+def _time_steps(settings: Settings, dataset: PreparedDataset, placement: Placement) -> _Timed:
+    job = job_from_settings(settings, dataset, Path("unused"))
+    setup = set_up(job, World.single("cpu" if not placement.gpu else "auto"))
+    started = 0.0
+    count = min(WARM_UP_STEPS + TIMED_STEPS, setup.total_steps)
+    with setup.loader.batches(0, count) as batches:
+        for number, batch in enumerate(batches):
+            if number == min(WARM_UP_STEPS, count - 1):
+                started = time.perf_counter()
+            setup.stepper.step(batch, 0.0, Wishes(stop=False, checkpoint=False))
+    timed = max(1, count - WARM_UP_STEPS)
+    step_s = (time.perf_counter() - started) / timed / placement.num_workers
+    return _Timed(
+        setup.model.num_parameters, _worker_bytes(job, setup.model.num_parameters), step_s
+    )
+
+
+def _worker_bytes(job: TrainJob, num_parameters: int) -> int:
+    """Return the bytes of float32 vectors of the parameters' length that a worker keeps."""
+    states = _OPTIMIZER_STATES[str(job.optimizer["name"])]
+    partial_sums = math.ceil(math.log2(max(2, job.logical_shards))) + 1
+    best = 1 if job.restore_best else 0
+    return 4 * num_parameters * (2 + states + partial_sums + best)
+
+
+def _estimated_rows(settings: Settings, total: int) -> dict[str, int]:
+    split = settings.data.split
+    validation = round(total * split.validation)
+    test = round(total * effective_test_fraction(settings))
+    return {"train": total - validation - test, "validation": validation, "test": test}
+
+
+def _placement_text(placement: Placement, place: str) -> str:
+    gpu = f" and {placement.gpu:g} GPU" if placement.gpu else ""
+    count = placement.num_workers
+    workers = f"{count} worker{'s' if count > 1 else ''}"
+    return f"{workers} with {placement.cpu:g} CPU{gpu} each on {place}"

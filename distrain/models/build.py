@@ -1,0 +1,146 @@
+"""From the model section to a `torch.nn.Module`, and from a batch to what it is fed."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, final
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from distrain.errors import ModelError, did_you_mean
+from distrain.models.cnn import build_cnn
+from distrain.models.linear import build_linear
+from distrain.models.mlp import build_mlp
+from distrain.models.target import load_target
+
+Builder = Callable[[Mapping[str, Any], tuple[int, ...], int], nn.Module]
+
+FAMILIES: Final[Mapping[str, Builder]] = {
+    "linear": build_linear,
+    "mlp": build_mlp,
+    "cnn": build_cnn,
+}
+
+
+def build_model(
+    spec: Mapping[str, Any], *, input_shape: tuple[int, ...], num_outputs: int, seed: int
+) -> nn.Module:
+    """Return the network that a model section describes, on the CPU, initialised from the seed.
+
+    Args:
+        spec: `{"name": family, ...}` or `{"target": "package.module:Class", "args": {...}}`. The
+            user's class gets its args alone.
+        input_shape: shape of one row of the input.
+        num_outputs: classes or targets.
+        seed: what initialises the parameters. The caller's random state is left as it was.
+
+    Raises:
+        ModelError: there is no such family, or the user's class cannot be found or constructed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _construct(spec, input_shape, num_outputs)
+        if any(is_lazy(parameter) for parameter in model.parameters()):
+            _materialize(model, input_shape)
+    return model
+
+
+def min_part_rows(model: nn.Module) -> int:
+    """Return the fewest rows that a training forward can take: 2 with batch norm, else 1."""
+    has_batch_norm = any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()
+    )
+    return 2 if has_batch_norm else 1
+
+
+@final
+class InputNormalizer:
+    """Turns a batch into what a model is fed: images as `(x / scale - mean) / std`, else as it is.
+
+    The same code stands before the model in training, evaluation and prediction.
+
+    Args:
+        image: the transform's `image` entry: `mean` and `std` by channel, and `scale`; None where
+            rows are no images.
+        device: where batches will be.
+    """
+
+    def __init__(self, image: Mapping[str, Any] | None, device: torch.device | str = "cpu") -> None:
+        self._image = image
+        if image is not None:
+            # A channel's numbers stand against its rows and columns of pixels.
+            self._mean = torch.tensor(image["mean"], device=device).view(-1, 1, 1)
+            self._std = torch.tensor(image["std"], device=device).view(-1, 1, 1)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what the model is fed, float32, of the shape of `x`.
+
+        Args:
+            x: `(rows, features)` float32, or `(rows, channels, height, width)` uint8.
+        """
+        if self._image is None:
+            return x
+        scaled = x.to(torch.float32).div_(float(self._image["scale"]))
+        return scaled.sub_(self._mean).div_(self._std)
+
+
+def normalize_input(x: torch.Tensor, image: Mapping[str, Any] | None) -> torch.Tensor:
+    """Return what a model is fed for a batch; see `InputNormalizer`."""
+    return InputNormalizer(image, x.device)(x)
+
+
+def _construct(
+    spec: Mapping[str, Any], input_shape: tuple[int, ...], num_outputs: int
+) -> nn.Module:
+    if "target" in spec:
+        return _construct_target(str(spec["target"]), spec.get("args") or {})
+    name = str(spec["name"])
+    if name not in FAMILIES:
+        raise ModelError(
+            f"no model is called {name!r}", where="model.name", mend=did_you_mean(name, FAMILIES)
+        )
+    return FAMILIES[name](spec, input_shape, num_outputs)
+
+
+def _construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
+    maker = load_target(target, where="model.target")
+    if not callable(maker):
+        raise _not_a_module(target, maker)
+    try:
+        model = maker(**args)
+    except Exception as fault:
+        raise ModelError(
+            f"{target}({_shown(args)}) failed: {type(fault).__name__}: {fault}",
+            where="model.args",
+            expected="arguments that the class can be constructed with",
+        ) from fault
+    if not isinstance(model, nn.Module):
+        raise _not_a_module(target, model)
+    return model
+
+
+def _not_a_module(target: str, found: object) -> ModelError:
+    return ModelError(
+        f"{target!r} gives a {type(found).__name__}",
+        where="model.target",
+        expected="a class derived from torch.nn.Module, or a function that builds one",
+    )
+
+
+def _shown(args: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in args.items())
+
+
+def _materialize(model: nn.Module, input_shape: tuple[int, ...]) -> None:
+    """Run a lazy module once, so that its parameters get their shapes and values."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(2, *input_shape))
+    except Exception as fault:
+        raise ModelError(
+            f"the model failed on rows of shape {input_shape}: {type(fault).__name__}: {fault}",
+            where="model.target",
+        ) from fault
+    model.train(was_training)

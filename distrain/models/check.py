@@ -1,0 +1,110 @@
+"""One small batch through a model before anything is launched, so that a misfit is told at once."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from distrain.errors import ModelError
+
+Loss = Callable[[torch.Tensor], torch.Tensor]
+
+
+def try_batch(model: nn.Module, x: torch.Tensor, *, num_outputs: int, loss: Loss) -> None:
+    """Run a forward and a backward pass on a few rows; the model is left as it was.
+
+    Args:
+        model: the network, in training mode or not.
+        x: rows as the model will be fed them, `(rows, ...)`.
+        num_outputs: classes or targets: the width that the outputs must have.
+        loss: outputs to a scalar.
+
+    Raises:
+        ModelError: the forward pass, the loss or the backward pass fails, the outputs have another
+            shape than `(rows, num_outputs)`, or nothing can be trained. The message names the
+            shapes.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    was_training = model.training
+    try:
+        with torch.random.fork_rng(devices=[]):
+            _try(model.train(), x, num_outputs, loss)
+    finally:
+        model.train(was_training)
+        for name, buffer in model.named_buffers():
+            if name in buffers:
+                buffer.data.copy_(buffers[name])
+
+
+def _try(model: nn.Module, x: torch.Tensor, num_outputs: int, loss: Loss) -> None:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    _check_parameters(model)
+    given = f"x of shape {tuple(x.shape)} and type {_dtype(x)}"
+    try:
+        outputs = model(x)
+    except Exception as fault:
+        raise ModelError(
+            f"forward failed on {given}: {type(fault).__name__}: {fault}",
+            where=_name(model),
+            expected=f"outputs of shape ({len(x)}, {num_outputs})",
+        ) from fault
+    _check_outputs(model, outputs, (len(x), num_outputs), given)
+    try:
+        gradients = torch.autograd.grad(loss(outputs), trained, allow_unused=True)
+    except ModelError:
+        raise
+    except Exception as fault:
+        raise ModelError(
+            f"the loss failed on outputs of shape {tuple(outputs.shape)}: "
+            f"{type(fault).__name__}: {fault}",
+            where="train.loss",
+        ) from fault
+    if any(gradient is not None and gradient.is_sparse for gradient in gradients):
+        raise ModelError(
+            "a gradient is sparse",
+            where=_name(model),
+            expected="dense gradients",
+            mend="Make embeddings with sparse=False",
+        )
+
+
+def _check_parameters(model: nn.Module) -> None:
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not trained:
+        raise ModelError(
+            "the model has no parameter to train",
+            where=_name(model),
+            expected="at least one parameter with requires_grad",
+        )
+    for name, parameter in trained.items():
+        if parameter.dtype != torch.float32:
+            raise ModelError(
+                f"parameter {name} is of type {_dtype(parameter)}",
+                where=_name(model),
+                expected="float32",
+                mend="Convert the model with .float() at the end of its constructor",
+            )
+
+
+def _check_outputs(model: nn.Module, outputs: object, shape: tuple[int, int], given: str) -> None:
+    if isinstance(outputs, torch.Tensor) and tuple(outputs.shape) == shape:
+        return
+    returned = (
+        f"shape {tuple(outputs.shape)}"
+        if isinstance(outputs, torch.Tensor)
+        else f"a {type(outputs).__name__}"
+    )
+    raise ModelError(
+        f"forward was given {given} and returned {returned}",
+        where=_name(model),
+        expected=f"a tensor of shape {shape}: (rows, classes or targets)",
+        mend=f"Let the last layer have {shape[1]} outputs",
+    )
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _name(model: nn.Module) -> str:
+    return f"model {type(model).__name__}"

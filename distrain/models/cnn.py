@@ -1,0 +1,67 @@
+"""cnn: blocks of convolution, norm, non-linearity and pooling, then fully connected layers."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from distrain.errors import ModelError
+from distrain.models.mlp import ACTIVATIONS, hidden_layer
+
+
+def build_cnn(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+    """Return a convolutional network `(rows, channels, height, width) -> (rows, num_outputs)`.
+
+    Args:
+        spec: `channels` (of each block; a block halves height and width, rounding up),
+            `kernel_size` (odd), `hidden`, `activation`, `dropout` (of the fully connected units)
+            and `norm` after each convolution (None, batch, layer).
+        input_shape: `(channels, height, width)`.
+        num_outputs: classes or targets.
+
+    Raises:
+        ModelError: rows are not images, or the kernel has no middle.
+    """
+    if len(input_shape) != 3:
+        raise ModelError(
+            f"a cnn takes images, but rows have the shape {input_shape}",
+            where="model.name",
+            expected="rows of shape (channels, height, width)",
+            mend="Use `mlp` or `linear` for columns of numbers and categories",
+        )
+    channels, height, width = input_shape
+    blocks: list[nn.Module] = []
+    for num_out in spec.get("channels", (32, 64)):
+        blocks.append(_block(spec, channels, num_out))
+        channels, height, width = num_out, -(-height // 2), -(-width // 2)
+    widths = [channels * height * width, *spec.get("hidden", (128,))]
+    # The norm of the section is that of the convolutions.
+    layers = [
+        hidden_layer({**spec, "norm": None}, num_in, num_out)
+        for num_in, num_out in itertools.pairwise(widths)
+    ]
+    return nn.Sequential(*blocks, nn.Flatten(), *layers, nn.Linear(widths[-1], num_outputs))
+
+
+def _block(spec: Mapping[str, Any], num_in: int, num_out: int) -> nn.Sequential:
+    size = int(spec.get("kernel_size", 3))
+    if size % 2 == 0:
+        raise ModelError(
+            f"kernel_size = {size} has no middle",
+            where="model.kernel_size",
+            expected="an odd number",
+            mend=f"Use {size - 1} or {size + 1}",
+        )
+    norm = spec.get("norm", "batch")
+    # A bias before batch norm is taken off again by it.
+    parts: list[nn.Module] = [
+        nn.Conv2d(num_in, num_out, size, padding=size // 2, bias=norm != "batch")
+    ]
+    if norm == "batch":
+        parts.append(nn.BatchNorm2d(num_out))
+    elif norm == "layer":
+        parts.append(nn.GroupNorm(1, num_out))
+    parts.append(ACTIVATIONS[spec.get("activation", "relu")]())
+    parts.append(nn.MaxPool2d(2, ceil_mode=True))
+    return nn.Sequential(*parts)

@@ -1,0 +1,65 @@
+"""A run's folder: its name, whether it can be made, and the files that a command leaves in it."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from distrain.errors import ConfigError
+
+PREPARED = "prepared"
+RESULT = "result.json"
+CONFIG = "config.yaml"
+
+
+def check_storage(storage: Path) -> None:
+    """Return where the folder exists and can be written, or could be made; makes nothing.
+
+    Raises:
+        ConfigError: it is no folder, or cannot be written or made.
+    """
+    nearest = storage.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise _unusable(storage, f"{nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK) or os.statvfs(nearest).f_flag & os.ST_RDONLY:
+        raise _unusable(storage, f"{nearest} cannot be written")
+    if not _takes_a_file(nearest):
+        raise _unusable(storage, f"{nearest} takes no new file")
+
+
+def new_run_dir(storage: Path, name: str) -> Path:
+    """Return `<storage>/<name>/<UTC start time>-<random suffix>`, absolute; makes nothing."""
+    started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    return storage.absolute() / name / f"{started}-{secrets.token_hex(3)}"
+
+
+def write_result(run_dir: Path, fields: Mapping[str, Any]) -> None:
+    """Write `result.json`, whole or not at all."""
+    partial = run_dir / f".{RESULT}.partial"
+    partial.write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(run_dir / RESULT)
+
+
+def _takes_a_file(folder: Path) -> bool:
+    """Return whether a file can be made: root passes every permission check on some folders."""
+    probe = folder / f".distrain-{secrets.token_hex(4)}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _unusable(storage: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        reason,
+        where=f"storage = {storage}",
+        expected="a folder that this user can write, or can make",
+        mend="Name another folder: storage=PATH",
+    )

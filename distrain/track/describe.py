@@ -1,0 +1,138 @@
+"""A run in the words of its record: parameters, datasets and short texts. Pure.
+
+What enters are plain JSON values (the resolved configuration, a prepared dataset's manifest, the
+final metrics); what leaves is what the journal takes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MAX_PARAM_LENGTH = 500
+MAX_NOTE_LENGTH = 8000
+
+# Sections that define a run, and what in them does not.
+_PARAM_SECTIONS = ("seed", "data", "model", "train")
+_NOT_PARAMS = (
+    "data.read",
+    "data.features",
+    "data.cache",
+    "data.labels",
+    "data.positive",
+    "train.resources_per_worker",
+    "train.checkpoint",
+    "train.max_failures",
+    "train.ledger",
+)
+_COLUMN_TYPES = {
+    "bool": "boolean",
+    "int64": "long",
+    "uint32": "long",
+    "int32": "integer",
+    "int16": "integer",
+    "int8": "integer",
+    "uint16": "integer",
+    "uint8": "integer",
+    "double": "double",
+    "float": "float",
+    "halffloat": "float",
+    "binary": "binary",
+}
+
+
+def run_params(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters that define a run, by dotted name, each formatted once and for all.
+
+    Args:
+        config: the resolved configuration as plain JSON values; what is null is left out.
+    """
+    chosen = {name: config[name] for name in _PARAM_SECTIONS if name in config}
+    return {
+        name: _formatted(value)
+        for name, value in _flattened(chosen)
+        if value is not None and not name.startswith(_NOT_PARAMS)
+    }
+
+
+def dataset_facts(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a prepared dataset is, as the journal records it.
+
+    Args:
+        name: what to call it; the run's experiment.
+        manifest: the prepared dataset's manifest.
+
+    Returns:
+        `name`, `digest` (64 hex), `sources` (URIs), `schema` (raw column to MLflow type), `splits`
+        (name to number of rows; empty ones left out) and `tensors` (name to dtype and shape).
+    """
+    transform = manifest.get("transform", {})
+    types: Mapping[str, str] = transform.get("column_types", {})
+    splits = {split: facts["num_rows"] for split, facts in manifest["splits"].items()}
+    return {
+        "name": name,
+        "digest": manifest["digest"],
+        "sources": [source["uri"] for source in manifest.get("sources", [])],
+        "schema": {column: column_type(arrow) for column, arrow in types.items()},
+        "splits": {split: num_rows for split, num_rows in splits.items() if num_rows},
+        "tensors": manifest.get("columns", {}),
+    }
+
+
+def column_type(arrow: str) -> str:
+    """Return MLflow's name for a column type, from Arrow's; what it has no name for is text."""
+    return (
+        "datetime"
+        if arrow.startswith(("timestamp", "date"))
+        else _COLUMN_TYPES.get(arrow, "string")
+    )
+
+
+def run_note(facts: Mapping[str, Any], metrics: Mapping[str, float] | None = None) -> str:
+    """Return a short Markdown text about a run, for its page.
+
+    Args:
+        facts: what to list, in order, such as `{"Data": "adult.csv, 32,561 rows"}`.
+        metrics: final metrics; None: the run is still going on.
+    """
+    lines = [f"**{name}**: {value}  " for name, value in facts.items() if value]
+    return "\n".join([*lines, "", *metric_table(metrics or {})]).strip()[:MAX_NOTE_LENGTH]
+
+
+def metric_table(metrics: Mapping[str, float]) -> list[str]:
+    """Return the lines of a Markdown table: a row for each metric, a column for each split."""
+    splits = [
+        split
+        for split in ("train", "validation", "test")
+        if any(name.startswith(f"{split}/") for name in metrics)
+    ]
+    names = list(
+        dict.fromkeys(name.partition("/")[2] for name in metrics if _split(name) in splits)
+    )
+    if not names:
+        return []
+    rows = [f"| {name} | {' | '.join(_cells(metrics, splits, name))} |" for name in names]
+    return [f"| metric | {' | '.join(splits)} |", "|---|" + "---:|" * len(splits), *rows]
+
+
+def _split(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _cells(metrics: Mapping[str, float], splits: Sequence[str], name: str) -> list[str]:
+    values = [metrics.get(f"{split}/{name}") for split in splits]
+    return ["" if value is None else f"{value:.6g}" for value in values]
+
+
+def _flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat += _flattened(value, f"{prefix}{name}.")
+        else:
+            flat.append((f"{prefix}{name}", value))
+    return flat
+
+
+def _formatted(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MAX_PARAM_LENGTH else text[: MAX_PARAM_LENGTH - 3] + "..."

@@ -1,0 +1,262 @@
+"""A trained model as a folder: weights, architecture, fitted transform, the user's sources.
+
+```
+model.safetensors    the weights
+model.json           format, model section, threads, fitted transform
+source.json          how the files of the training data were read, where that is known
+user_code/           modules of a model of the user's own, where there is one
+```
+
+Raw rows, as they are in the source files, enter `Predictor.predict`; predictions leave. Nothing is
+pickled. The same code computes the test metrics after training, so that metrics recomputed from
+predictions agree to the last digit. No mlflow, ray or pandas here.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import safetensors.torch
+import torch
+
+from distrain.data.features import Transform, check_columns
+from distrain.data.plan import evaluation_batches
+from distrain.data.tensors import to_tensor
+from distrain.errors import ModelError
+from distrain.models.build import InputNormalizer, build_model
+from distrain.models.weights import weights_sha256
+from distrain.track.raw_rows import column_names, to_table
+from distrain.track.user_code import save_user_code, saved_code_importable
+
+FORMAT_VERSION = 1
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "model.json"
+SOURCE = "source.json"
+USER_CODE = "user_code"
+
+Array = npt.NDArray[Any]
+
+
+def save_packaged(
+    folder: Path,
+    *,
+    module_state: Mapping[str, torch.Tensor],
+    model_spec: Mapping[str, Any],
+    transform: Transform,
+    threads: int,
+    user_code: Sequence[Path] = (),
+) -> None:
+    """Write a model into a folder; `model.json` is written last.
+
+    Args:
+        folder: made where it is missing.
+        module_state: the trained state dict, on any device.
+        model_spec: the model section, `{"name": ...}` or `{"target": ..., "args": ...}`.
+        transform: fitted transform between raw columns and tensors.
+        threads: threads inside an operation; part of the bits.
+        user_code: sources of a model of the user's own, as `user_code.find_user_code` gives them.
+
+    Raises:
+        ModelError: the state holds something else than tensors.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.cpu().contiguous().clone() for name, tensor in _checked(module_state)}
+    safetensors.torch.save_file(state, folder / WEIGHTS)
+    description = {
+        "format": FORMAT_VERSION,
+        "model": dict(model_spec),
+        "threads": threads,
+        "weights_sha256": weights_sha256(state),
+        "user_code": save_user_code(user_code, folder / USER_CODE),
+        "transform": transform.to_json(),
+    }
+    _write_json(folder / DESCRIPTION, description)
+
+
+def save_source(folder: Path, format_: str | None, read: Mapping[str, Any]) -> None:
+    """Store how the source files were read, so that files for prediction are read alike.
+
+    Args:
+        folder: of the packaged model.
+        format_: as under `data.format`; None: by extension.
+        read: the `data.read` section as plain values.
+    """
+    _write_json(folder / SOURCE, {"format": format_, "read": dict(read)})
+
+
+def read_source(folder: Path) -> tuple[str | None, dict[str, Any]]:
+    """Return what `save_source` stored; nothing where it stored nothing."""
+    try:
+        stored = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, {}
+    return stored["format"], stored["read"]
+
+
+@final
+class Predictor:
+    """A packaged model, ready to predict on the CPU.
+
+    Args:
+        module: the network with its weights, in eval mode, on the CPU.
+        transform: between raw columns and tensors.
+        threads: threads inside an operation.
+    """
+
+    def __init__(self, module: torch.nn.Module, transform: Transform, threads: int) -> None:
+        self.transform = transform
+        self._module = module.eval()
+        self._normalizer = InputNormalizer(transform.image)
+        self._threads = threads
+
+    @classmethod
+    def load(cls, folder: Path) -> "Predictor":
+        """Return the model in a folder.
+
+        Raises:
+            ModelError: there is none, it is damaged, or its code does not fit its weights.
+        """
+        description = read_description(folder)
+        transform = Transform.from_json(description["transform"])
+        with saved_code_importable(folder / USER_CODE, description["user_code"]):
+            # The seed does not matter: the weights are replaced.
+            module = build_model(
+                description["model"],
+                input_shape=transform.input_shape,
+                num_outputs=transform.num_outputs,
+                seed=0,
+            )
+        _load_weights(module, folder, description["weights_sha256"])
+        return cls(module, transform, description["threads"])
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the weights as they are in memory."""
+        return weights_sha256(self._module)
+
+    def predict(self, rows: Any) -> pa.Table:
+        """Return predictions for raw rows: id columns, then `prediction` and what goes with it.
+
+        Args:
+            rows: rows as in the source files: an Arrow table, a pandas DataFrame, a list of dicts
+                or a dict of columns; more columns than needed are left alone.
+
+        Raises:
+            DataError: a column that the model needs is missing or holds something else.
+        """
+        transform = self.transform
+        table = to_table(rows, (*transform.id_columns, *transform.input_columns))
+        if missing := set(transform.input_columns) - set(table.column_names):
+            check_columns(column_names(rows), [c for c in transform.input_columns if c in missing])
+        predictions = transform.decode(self.outputs(transform.apply(table)["x"]))
+        ids = [name for name in transform.id_columns if name in table.column_names]
+        for place, name in enumerate(ids):
+            predictions = predictions.add_column(place, name, table.column(name))
+        return predictions
+
+    def outputs(self, x: Array) -> npt.NDArray[np.float32]:
+        """Return the network's outputs for prepared inputs.
+
+        Rows are taken in evaluation's batches, by position, because the bits of a row may depend on
+        the size of its batch; a single row is padded to two.
+
+        Args:
+            x: `(rows, features)` float32, or `(rows, channels, height, width)` uint8.
+
+        Returns:
+            `(rows, classes or targets)` float32.
+        """
+        found = np.empty((len(x), self.transform.num_outputs), dtype=np.float32)
+        with _num_threads(self._threads), torch.inference_mode():
+            for start, stop in evaluation_batches(len(x)):
+                found[start:stop] = self._forward(x[start:stop])
+        return found
+
+    def _forward(self, batch: Array) -> Array:
+        padded = np.concatenate([batch, batch]) if len(batch) == 1 else batch
+        given = self._normalizer(to_tensor(padded))
+        outputs: Array = self._module(given).to(torch.float32).numpy()
+        return outputs[: len(batch)]
+
+
+def _checked(state: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise ModelError(
+                f"the model's state holds a {type(value).__name__}",
+                where=name,
+                expected="tensors only, which can be stored without pickle",
+                mend="Keep other state out of state_dict (get_extra_state)",
+            )
+        yield name, value.detach()
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return what a packaged model's `model.json` says.
+
+    Raises:
+        ModelError: there is none, or it is of another format.
+    """
+    path = folder / DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"no model can be read here ({error})",
+            where=str(path),
+            expected="a model written by distrain",
+        ) from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT_VERSION:
+        found = description.get("format") if isinstance(description, dict) else None
+        raise ModelError(
+            f"the model's format is {found!r}",
+            where=str(path),
+            expected=f"format {FORMAT_VERSION}",
+            mend="Use the distrain version that wrote it, or a newer one",
+        )
+    return description
+
+
+def _load_weights(module: torch.nn.Module, folder: Path, sha256: str) -> None:
+    path = folder / WEIGHTS
+    try:
+        state = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ModelError(f"the weights cannot be read ({error})", where=str(path)) from error
+    if weights_sha256(state) != sha256:
+        raise ModelError(
+            "the weights are not the ones that were saved",
+            where=str(path),
+            expected=f"SHA-256 {sha256}",
+            mend="Take the model from the registry again",
+        )
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the model's code does not fit its weights ({error})",
+            where=str(path),
+            expected="the code that the model was trained with",
+        ) from error
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    unfinished = path.with_name(f".{path.name}")
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+@contextmanager
+def _num_threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

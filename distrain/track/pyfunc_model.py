@@ -1,0 +1,176 @@
+"""A packaged model as an MLflow model that plain `mlflow.pyfunc.load_model` loads.
+
+```
+MLmodel, requirements.txt, ...    MLflow's own
+input_example.json                raw rows
+data/<packaged model>             see `packaged.py`; safetensors and JSON, no pickle
+code/distrain_loader.py           copy of `pyfunc_loader.py`
+code/distrain_sources.zip         distrain's own sources, used only where it is not installed
+```
+
+Loading goes through a small module under a name of its own instead of `distrain.track...` with a
+copy of the package on the path, because MLflow puts `code/` in front of an installed distrain,
+which a copy there would hide.
+"""
+
+import importlib
+import importlib.metadata
+import io
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+import distrain
+from distrain.data.features import Transform
+from distrain.errors import ModelError
+from distrain.track.describe import column_type
+from distrain.track.packaged import Predictor, read_description
+from distrain.track.pyfunc_loader import SOURCES
+from distrain.track.tracking_server import load_mlflow
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+LOADER = "distrain_loader"
+EXAMPLE_ROWS = 3
+
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "safetensors", "torch")
+# So that the same sources give the same bytes.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def build_pyfunc(folder: Path, packaged: Path, example: pa.Table) -> None:
+    """Write an MLflow model, load it back, and compare its predictions with the packaged model's.
+
+    Args:
+        folder: where to write; it must not exist, or be empty.
+        packaged: the packaged model.
+        example: some raw rows, as they are in the source.
+
+    Raises:
+        ModelError: what was loaded back predicts something else.
+    """
+    load_mlflow()
+    import mlflow.pyfunc
+
+    predictor = Predictor.load(packaged)
+    transform = predictor.transform
+    wanted = [*transform.id_columns, *transform.input_columns]
+    rows = example.slice(0, EXAMPLE_ROWS).select([n for n in wanted if n in example.column_names])
+    with tempfile.TemporaryDirectory() as temporary:
+        mlflow.pyfunc.save_model(
+            folder,
+            loader_module=LOADER,
+            data_path=str(packaged),
+            code_paths=[str(path) for path in _write_code(Path(temporary))],
+            signature=signature_of(transform),
+            input_example=rows.to_pandas(),
+            pip_requirements=requirements(read_description(packaged)["model"].get("target")),
+            metadata=_metadata(packaged),
+        )
+    _compare(folder, predictor, rows)
+
+
+def signature_of(transform: Transform) -> "ModelSignature":
+    """Return the MLflow signature of a model that takes raw rows.
+
+    Inputs are of type `any`: MLflow refuses whole numbers where it expects `double`, and NaN where
+    it expects `long`, while a column of a raw file may be either, depending on the rows in it. The
+    transform reads each value as the column's own type.
+
+    Args:
+        transform: the fitted transform.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    any_type = AnyType()  # type: ignore[no-untyped-call]  # mlflow has no annotation there
+
+    def any_of(names: list[str]) -> list[ColSpec]:
+        return [ColSpec(any_type, name, required=False) for name in names]
+
+    nothing = np.zeros((1, transform.num_outputs), dtype=np.float32)
+    decoded = transform.decode(nothing).schema
+    predicted = [ColSpec(column_type(str(field.type)), field.name) for field in decoded]
+    ids = any_of(transform.id_columns)
+    return ModelSignature(
+        Schema([*ids, *any_of(transform.input_columns)]), Schema([*ids, *predicted])
+    )
+
+
+def requirements(target: str | None = None) -> list[str]:
+    """Return what a model needs to run, pinned to what is installed here.
+
+    Args:
+        target: import path of a class that is installed rather than the user's own source.
+    """
+    names = list(_REQUIREMENTS)
+    if target is not None:
+        top = target.partition(":")[0].partition(".")[0]
+        owners = importlib.metadata.packages_distributions().get(top, [])
+        names += [name for name in owners if name not in (*names, "distrain")]
+    # A local version such as 2.13.0+cpu can be installed from one index only.
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
+
+
+def _metadata(packaged: Path) -> dict[str, Any]:
+    description = read_description(packaged)
+    transform = description["transform"]
+    return {
+        "distrain_format": description["format"],
+        "weights_sha256": description["weights_sha256"],
+        "column_types": transform["column_types"],
+        "task": transform["task"],
+    }
+
+
+def _write_code(folder: Path) -> list[Path]:
+    """Write what goes into `code/` and return the files."""
+    package = Path(distrain.__file__).parent
+    loader, sources = folder / f"{LOADER}.py", folder / SOURCES
+    loader.write_bytes((package / "track" / "pyfunc_loader.py").read_bytes())
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(package.rglob("*.py")):
+            entry = zipfile.ZipInfo(path.relative_to(package.parent).as_posix(), _ZIP_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+    sources.write_bytes(packed.getvalue())
+    return [loader, sources]
+
+
+def _compare(folder: Path, predictor: Predictor, rows: pa.Table) -> None:
+    import mlflow.pyfunc
+
+    with _imports_restored():
+        loaded = mlflow.pyfunc.load_model(str(folder))
+        found = loaded.predict(rows.to_pandas())
+    expected = predictor.predict(rows).to_pandas()
+    if not found.equals(expected):
+        raise ModelError(
+            "the model that was written predicts something else than the trained one",
+            where=str(folder),
+            expected=f"{expected.to_dict('records')}, came {found.to_dict('records')}",
+            mend="Does the model's code keep state outside of its state dict?",
+        )
+
+
+@contextmanager
+def _imports_restored() -> Iterator[None]:
+    # Loading leaves the model's code folder on the path and its loader in memory.
+    before = list(sys.path)
+    sys.modules.pop(LOADER, None)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+        sys.modules.pop(LOADER, None)

@@ -1,0 +1,97 @@
+"""The record of one run, from its first line to its last: a journal, and what ships it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, final
+
+from distrain.track import describe
+from distrain.track.journal import JournalWriter
+from distrain.track.shipper import Shipper
+from distrain.track.tracking_server import TrackingServer
+
+JOURNAL = "journal"
+
+
+@final
+@dataclass(frozen=True)
+class RunFacts:
+    """What a record says of a run when it begins.
+
+    Attributes:
+        experiment: the MLflow experiment.
+        run: the run's name.
+        config: the resolved configuration as plain values, secrets masked.
+        manifest: the prepared dataset's manifest.
+        tags: where the run comes from.
+    """
+
+    experiment: str
+    run: str
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """Return what makes the run found again: the same at every attempt."""
+        return f"{self.experiment}/{self.run}"
+
+
+@final
+class RunRecord:
+    """Records a run and ships the record beside it. Call order: `with`, records, `end`.
+
+    Args:
+        run_dir: the run's folder.
+        server: the tracking store.
+        facts: what is known when it begins.
+    """
+
+    def __init__(self, run_dir: Path, server: TrackingServer, facts: RunFacts) -> None:
+        folder = run_dir / JOURNAL
+        self.journal = JournalWriter(folder, "driver")
+        self.shipper = Shipper(folder, server)
+        self.facts = facts
+        self._begin()
+
+    def _begin(self) -> None:
+        facts = self.facts
+        self.journal.run(
+            {
+                "experiment": facts.experiment,
+                "key": facts.key,
+                "name": facts.run,
+                "tags": dict(facts.tags),
+            }
+        )
+        self.journal.params(describe.run_params(facts.config))
+        self.journal.dataset(describe.dataset_facts(facts.experiment, facts.manifest))
+        self.journal.sync()
+
+    def __enter__(self) -> Self:
+        self.shipper.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.shipper.close()
+        self.journal.close()
+
+    def end(self, status: str, tags: Mapping[str, str], *, drain_s: float) -> bool:
+        """Record how the run ended and return whether all of it was shipped.
+
+        Args:
+            status: FINISHED, FAILED or KILLED, MLflow's words.
+            tags: what is known at the end.
+            drain_s: seconds to wait for a tracking server that is away.
+        """
+        self.journal.tags(tags)
+        self.journal.status(status)
+        self.journal.sync()
+        return self.shipper.drain(drain_s)

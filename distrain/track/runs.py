@@ -1,0 +1,133 @@
+"""The runs below a storage folder, from what each run's own folder says. No server is asked."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, final
+
+from distrain.errors import ConfigError, did_you_mean
+from distrain.run_folder import CONFIG, RESULT
+
+UNFINISHED = "unfinished"
+
+_RUN_NAME = re.compile(r"^(\d{8}T\d{6})-[0-9a-z]+$")
+
+
+@final
+@dataclass(frozen=True)
+class RunSummary:
+    """One run, as its folder tells it.
+
+    Attributes:
+        name: the experiment's name.
+        run: the run's name.
+        status: as in the run's result; `unfinished` where there is none.
+        started: when it began, ISO 8601 in UTC.
+        run_dir: its folder, absolute.
+        run_id: MLflow's; None: not known.
+        step: committed optimizer steps; None: not known.
+        metrics: final metrics by name.
+        model: `name`, `version` and `alias` of the registered model; None: none.
+        weights_sha256: of the final model; None: none.
+    """
+
+    name: str
+    run: str
+    status: str
+    started: str
+    run_dir: str
+    run_id: str | None
+    step: int | None
+    metrics: dict[str, float | None]
+    model: dict[str, Any] | None
+    weights_sha256: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
+def list_runs(storage: Path) -> list[RunSummary]:
+    """Return all runs below a storage folder, the newest first.
+
+    Args:
+        storage: the folder.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if not storage.is_dir():
+        raise ConfigError(
+            "there is no such folder",
+            where=f"--storage {storage}",
+            expected="the storage folder of earlier runs",
+            mend="Name it, or train first: it is made then",
+        )
+    found = [_summary(run_dir) for run_dir in _run_dirs(storage.absolute())]
+    return sorted(found, key=lambda run: (run.started, run.run), reverse=True)
+
+
+def find_run_dir(reference: str, storage: Path) -> Path:
+    """Return the folder of a run that is named by its path, its name, or `<name>/<run>`.
+
+    Args:
+        reference: what the user wrote.
+        storage: the folder that runs are kept in.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    path = Path(reference)
+    for candidate in (path, storage / path, *storage.glob(f"*/{path.name}")):
+        if (candidate / CONFIG).is_file() and candidate.parts[-len(path.parts) :] == path.parts:
+            return candidate.absolute()
+    known = [run_dir.name for run_dir in _run_dirs(storage)] if storage.is_dir() else []
+    raise ConfigError(
+        f"there is no run {reference!r}",
+        where=str(storage),
+        expected="a run's folder or its name",
+        mend=did_you_mean(path.name, known, listed="Runs") if known else "There are no runs here",
+    )
+
+
+def _run_dirs(storage: Path) -> Iterator[Path]:
+    for path in storage.glob("*/*"):
+        if (path / CONFIG).is_file():
+            yield path
+
+
+def _summary(run_dir: Path) -> RunSummary:
+    result = _result(run_dir)
+    return RunSummary(
+        name=run_dir.parent.name,
+        run=run_dir.name,
+        status=result.get("status", UNFINISHED),
+        started=_started(run_dir),
+        run_dir=str(run_dir),
+        run_id=result.get("run_id"),
+        step=result.get("step"),
+        metrics=result.get("metrics") or {},
+        model=result.get("model"),
+        weights_sha256=result.get("weights_sha256"),
+    )
+
+
+def _result(run_dir: Path) -> dict[str, Any]:
+    try:
+        result = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # A run that goes on, or was killed, has none: it counts as unfinished.
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def _started(run_dir: Path) -> str:
+    named = _RUN_NAME.match(run_dir.name)
+    if named:
+        started = datetime.strptime(named[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    else:
+        started = datetime.fromtimestamp((run_dir / CONFIG).stat().st_mtime, UTC)
+    return started.isoformat(timespec="seconds")

@@ -1,0 +1,155 @@
+"""The user's own Python sources: found by import path, saved beside a model, loaded from there.
+
+A model's class is loaded from the sources that were saved with it, even where a module of the same
+name can be imported: the user goes on writing, and the weights fit the code they were trained with.
+Nothing is pickled. Standard library only.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import shutil
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from distrain.errors import ModelError
+
+_IGNORED = ("__pycache__", "*.pyc", ".*")
+
+
+def find_user_code(target: str | None) -> list[Path]:
+    """Return the sources that an import path needs: modules and packages in the user's folders.
+
+    Modules in the same folder that these import are found too. What is installed (site-packages,
+    the standard library) is left out: it is a requirement, not the user's code.
+
+    Args:
+        target: `package.module:Name`; None: nothing.
+
+    Returns:
+        Files and package folders that lie side by side, sorted by name.
+    """
+    if target is None:
+        return []
+    first = _source_of(target.partition(":")[0].partition(".")[0])
+    if first is None or _is_installed(first):
+        return []
+    found = {first.stem: first}
+    waiting = [first]
+    while waiting:
+        for name in _imported_names(waiting.pop()):
+            sibling = _in_folder(first.parent, name)
+            if sibling is not None and name not in found:
+                found[name] = sibling
+                waiting.append(sibling)
+    return [found[name] for name in sorted(found)]
+
+
+def save_user_code(sources: Sequence[Path], folder: Path) -> list[str]:
+    """Copy sources into a folder and return their names there.
+
+    Args:
+        sources: files and package folders, as `find_user_code` gives them.
+        folder: made where something goes into it.
+    """
+    names = []
+    for source in sources:
+        folder.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            ignore = shutil.ignore_patterns(*_IGNORED)
+            shutil.copytree(source, folder / source.name, ignore=ignore, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, folder / source.name)
+        names.append(source.name)
+    return names
+
+
+@contextmanager
+def saved_code_importable(folder: Path, names: Sequence[str]) -> Iterator[None]:
+    """Let imports within the `with` block find the saved sources first.
+
+    Modules of these names that were imported before from other sources are put back afterwards;
+    where the sources are the same they are used as they are.
+
+    Args:
+        folder: where `save_user_code` put them.
+        names: what it returned.
+    """
+    modules = [Path(name).stem for name in names]
+    foreign = [
+        module
+        for module, name in zip(modules, names, strict=True)
+        if module in sys.modules and not _is_same(sys.modules[module], folder / name)
+    ]
+    set_aside = {name: sys.modules.pop(name) for name in list(sys.modules) if _below(name, foreign)}
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if _below(name, foreign)]:
+            del sys.modules[name]
+        sys.modules.update(set_aside)
+
+
+def _source_of(module: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+
+
+def _is_installed(path: Path) -> bool:
+    folders = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")}
+    return any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
+
+
+def _in_folder(folder: Path, module: str) -> Path | None:
+    if (folder / module / "__init__.py").is_file():
+        return folder / module
+    return folder / f"{module}.py" if (folder / f"{module}.py").is_file() else None
+
+
+def _imported_names(source: Path) -> set[str]:
+    """Return the top-level names that a module or package imports absolutely."""
+    names: set[str] = set()
+    for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
+        try:
+            tree = ast.parse(path.read_bytes(), filename=str(path))
+        except SyntaxError as error:
+            raise ModelError(f"{error.msg}", where=f"{path}:{error.lineno}") from error
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names
+
+
+def _is_same(module: ModuleType, saved: Path) -> bool:
+    locations = getattr(module, "__path__", None)
+    origin = next(iter(locations), None) if locations else getattr(module, "__file__", None)
+    return origin is not None and _tree_digest(Path(origin)) == _tree_digest(saved)
+
+
+def _tree_digest(source: Path) -> str:
+    state = hashlib.sha256()
+    for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
+        state.update(path.relative_to(source.parent).as_posix().encode() + b"\0")
+        state.update(path.read_bytes() + b"\0" if path.is_file() else b"")
+    return state.hexdigest()
+
+
+def _below(name: str, tops: Sequence[str]) -> bool:
+    return name.partition(".")[0] in tops

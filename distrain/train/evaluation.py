@@ -1,0 +1,185 @@
+"""One pass over a split: every row once, in batches that depend on nothing but the split's size.
+
+Workers take contiguous runs of batches. Sums are float64 by batch, gathered and added in batch
+order on every worker, so metrics and what is decided by them have the same bits on any number of
+workers. A single row is padded to two: kernels treat one row in ways of their own.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distrain.data.features import Transform
+from distrain.data.plan import evaluation_batches
+from distrain.data.prepared import Split
+from distrain.data.tensors import Rows, to_rows, to_tensor
+from distrain.models.build import InputNormalizer
+from distrain.train.collective import from_rank_zero, gather_rows, sum_counts
+from distrain.train.losses import Loss
+from distrain.train.metrics import (
+    Floats,
+    Ints,
+    Metric,
+    classification_metrics,
+    metrics_from_predictions,
+    regression_metrics,
+)
+from distrain.train.world import World, shares
+
+
+@dataclass
+class _Sums:
+    """What a worker adds up over its batches.
+
+    Attributes:
+        batches: by batch: loss sum, weight, and for regression four sums by target.
+        confusion: rows by true and predicted class.
+        outputs: outputs by batch, where predictions are needed.
+        targets: what they should have been.
+    """
+
+    batches: list[Floats]
+    confusion: Ints
+    outputs: list[npt.NDArray[np.float32]]
+    targets: list[npt.NDArray[Any]]
+
+
+@final
+class Evaluator:
+    """Measures a model on a split; all workers must call alike.
+
+    Args:
+        module: the network; it is put in evaluation mode for the time.
+        normalizer: what stands before it.
+        loss: the loss.
+        transform: the fitted transform.
+        world: sizes and ranks.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        normalizer: InputNormalizer,
+        loss: Loss,
+        transform: Transform,
+        world: World,
+    ) -> None:
+        self._module = module
+        self._normalizer = normalizer
+        self._loss = loss
+        self._transform = transform
+        self._world = world
+        self._is_classification = transform.task == "classification"
+        self._mean = torch.tensor(transform.target_mean, dtype=torch.float64)
+        self._std = torch.tensor(transform.target_std, dtype=torch.float64)
+
+    def measure(
+        self, split: Split, metrics: Sequence[Metric], *, by_predictions: bool = False
+    ) -> dict[str, float]:
+        """Return the loss and other metrics of the model on a split.
+
+        Args:
+            split: which rows.
+            metrics: what else than the loss.
+            by_predictions: whether all of them come from decoded predictions, as for the final
+                model, or only those that cannot be had from sums.
+        """
+        decoded = [metric for metric in metrics if by_predictions or metric.needs_predictions]
+        batches = evaluation_batches(split.num_rows)
+        own = shares(len(batches), self._world.world_size)
+        sums = self._pass(split, batches, own[self._world.world_rank], bool(decoded))
+        values = self._from_sums(sums, split.num_rows, [len(share) for share in own])
+        if decoded:
+            rows = [sum(batches[i][1] - batches[i][0] for i in share) for share in own]
+            values |= self._from_predictions(sums, rows, decoded)
+        return {name: values[name] for name in ("loss", *(metric.name for metric in metrics))}
+
+    def _pass(self, split: Split, batches: list[tuple[int, int]], own: range, keep: bool) -> _Sums:
+        num_classes = len(self._transform.classes) if self._is_classification else 0
+        sums = _Sums([], np.zeros((num_classes, num_classes), dtype=np.int64), [], [])
+        was_training = self._module.training
+        self._module.eval()
+        with torch.inference_mode():
+            for start, stop in (batches[number] for number in own):
+                self._add_batch(sums, split.slice(start, stop), keep)
+        self._module.train(was_training)
+        return sums
+
+    def _add_batch(self, sums: _Sums, columns: dict[str, npt.NDArray[Any]], keep: bool) -> None:
+        rows = to_rows(columns).to(self._world.torch_device)
+        outputs = forward(self._module, self._normalizer, rows.x)
+        loss_sum, weight = self._loss(outputs, rows)
+        tally = [torch.stack([loss_sum.double(), weight.double()])]
+        if self._is_classification:
+            sums.confusion += _confusion(outputs, rows, len(sums.confusion))
+        else:
+            targets = to_tensor(columns["target"]).to(outputs.device)
+            tally.append(self._errors(outputs, targets))
+        sums.batches.append(torch.cat(tally).cpu().numpy())
+        if keep:
+            sums.outputs.append(outputs.cpu().numpy())
+            wanted = columns["y" if self._is_classification else "target"]
+            sums.targets.append(wanted.reshape(len(wanted), -1))
+
+    def _errors(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        mean, std = self._mean.to(outputs.device), self._std.to(outputs.device)
+        errors = outputs.double() * std + mean - targets
+        # Less the training mean, the squares keep their digits.
+        shifted = targets - mean
+        sums = [errors.square(), errors.abs(), shifted, shifted.square()]
+        return torch.stack([values.sum(dim=0) for values in sums]).flatten()
+
+    def _from_sums(self, sums: _Sums, num_rows: int, counts: list[int]) -> dict[str, float]:
+        width = 2 + (0 if self._is_classification else 4 * len(self._mean))
+        own = np.stack(sums.batches) if sums.batches else np.zeros((0, width))
+        totals = gather_rows(own, counts, self._world).sum(axis=0)
+        loss = float(totals[0] / totals[1]) if totals[1] > 0 else math.nan
+        if self._is_classification:
+            confusion = sum_counts(sums.confusion, self._world)
+            positive = self._transform.positive if len(confusion) == 2 else None
+            return {"loss": loss, **classification_metrics(confusion, positive)}
+        return {"loss": loss, **regression_metrics(num_rows, totals[2:].reshape(4, -1))}
+
+    def _from_predictions(
+        self, sums: _Sums, rows: list[int], metrics: Sequence[Metric]
+    ) -> dict[str, float]:
+        num_outputs = self._transform.num_outputs
+        no_outputs = np.zeros((0, num_outputs), dtype=np.float32)
+        no_targets = (
+            np.zeros((0, 1), dtype=np.int64)
+            if self._is_classification
+            else np.zeros((0, num_outputs))
+        )
+        outputs = gather_rows(np.concatenate([no_outputs, *sums.outputs]), rows, self._world)
+        targets = gather_rows(np.concatenate([no_targets, *sums.targets]), rows, self._world)
+        values = dict.fromkeys((metric.name for metric in metrics), math.nan)
+        if self._world.is_rank_zero:
+            targets = targets[:, 0] if self._is_classification else targets
+            predictions = self._transform.decode(outputs)
+            values = metrics_from_predictions(metrics, self._transform, targets, predictions)
+        shared = from_rank_zero(list(values.values()), self._world)
+        return dict(zip(values, shared, strict=True))
+
+
+def forward(module: torch.nn.Module, normalizer: InputNormalizer, x: torch.Tensor) -> torch.Tensor:
+    """Return a model's outputs on a batch, `(rows, outputs)`; a single row is padded to two.
+
+    Args:
+        module: the network, in evaluation mode.
+        normalizer: what stands before it.
+        x: at least one row.
+    """
+    padded = torch.cat([x, x]) if len(x) == 1 else x
+    outputs: torch.Tensor = module(normalizer(padded))
+    return outputs[: len(x)]
+
+
+def _confusion(outputs: torch.Tensor, rows: Rows, num_classes: int) -> Ints:
+    cells = rows.y * num_classes + outputs.argmax(dim=1)
+    counts = np.bincount(cells.cpu().numpy(), minlength=num_classes * num_classes)
+    return counts.reshape(num_classes, num_classes).astype(np.int64)

@@ -1,0 +1,49 @@
+"""From the settings and a prepared dataset to the job that workers are given."""
+
+from pathlib import Path
+
+from distrain.config.digest import config_digest, resolved_dict
+from distrain.config.settings import Settings
+from distrain.data.prepared import PreparedDataset
+from distrain.train.job import TrainJob
+
+
+def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Path) -> TrainJob:
+    """Return the training run that the settings ask for, on a prepared dataset.
+
+    Where there is no validation split, nothing is selected by one.
+
+    Args:
+        settings: with defaults resolved.
+        dataset: the prepared dataset.
+        run_dir: the run's folder; it need not exist yet.
+    """
+    plain = resolved_dict(settings)
+    train, evaluate = plain["train"], plain["evaluate"]
+    return TrainJob(
+        run_dir=str(run_dir),
+        prepared_dir=str(dataset.path),
+        model=plain["model"],
+        seed=settings.seed,
+        loss=train["loss"],
+        optimizer=train["optimizer"],
+        lr_schedule=train["lr_schedule"],
+        epochs=train["epochs"],
+        steps=train["steps"],
+        global_batch_size=train["global_batch_size"],
+        logical_shards=train["logical_shards"],
+        threads=train["threads_per_worker"],
+        gradient_clip_norm=train["gradient_clip_norm"],
+        metrics=evaluate["metrics"],
+        evaluate_every_epochs=evaluate["every_epochs"],
+        evaluate_every_steps=evaluate["every_steps"],
+        early_stopping=train["early_stopping"],
+        restore_best=bool(train["restore_best"]),
+        checkpoint_every_s=train["checkpoint"]["every_s"],
+        checkpoint_every_steps=train["checkpoint"]["every_steps"],
+        checkpoint_keep=train["checkpoint"]["keep"],
+        ledger=train["ledger"],
+        record_every_steps=settings.track.every_steps,
+        data_digest=dataset.digest,
+        config_digest=config_digest(settings),
+    )

@@ -1,0 +1,128 @@
+"""What a training run is asked to do and what comes of it, as plain values that JSON can carry."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, final
+
+Status = Literal["finished", "stopped_early", "interrupted"]
+
+
+@final
+@dataclass(frozen=True)
+class TrainJob:
+    """A training run. Sections are plain mappings with the keys of the configuration.
+
+    Args:
+        run_dir: the run's folder; with several nodes, on storage that all of them see.
+        prepared_dir: the prepared dataset's folder.
+        model: the `model` section.
+        seed: initialisation, order and dropout.
+        loss: the `train.loss` section; None: by task.
+        optimizer: the `train.optimizer` section.
+        lr_schedule: the `train.lr_schedule` section.
+        epochs: passes over the training split; or else `steps`.
+        steps: optimizer steps.
+        global_batch_size: rows per step, whatever the number of workers.
+        logical_shards: fixed parts of a step, at least as many as workers.
+        threads: threads inside an operation; part of the bits.
+        gradient_clip_norm: greatest L2 norm of the whole gradient; None: no limit.
+        metrics: names, or `{"target": "package.module:function"}`, beside the loss; None: what
+            suits the task.
+        evaluate_every_epochs: epochs between evaluations; the last step is always evaluated.
+        evaluate_every_steps: steps between evaluations.
+        early_stopping: the `train.early_stopping` section with its mode; None: never.
+        restore_best: whether the final model is the best one by early stopping's metric, or by
+            validation/loss.
+        checkpoint_every_s: seconds between checkpoints.
+        checkpoint_every_steps: steps between checkpoints.
+        checkpoint_keep: how many of the newest are kept.
+        ledger: whether every row that was trained on is written to `<run_dir>/ledger`.
+        record_every_steps: steps between two records of train/loss and train/lr.
+        data_digest: the prepared dataset that is meant; empty: whatever lies in `prepared_dir`.
+        config_digest: a checkpoint of another configuration is refused.
+    """
+
+    run_dir: str
+    prepared_dir: str
+    model: Mapping[str, Any]
+    seed: int = 0
+    loss: Mapping[str, Any] | None = None
+    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "adamw", "lr": 1e-3})
+    lr_schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
+    epochs: int | None = None
+    steps: int | None = None
+    global_batch_size: int = 256
+    logical_shards: int = 4
+    threads: int = 1
+    gradient_clip_norm: float | None = None
+    metrics: list[str | dict[str, str]] | None = None
+    evaluate_every_epochs: int | None = 1
+    evaluate_every_steps: int | None = None
+    early_stopping: Mapping[str, Any] | None = None
+    restore_best: bool = False
+    checkpoint_every_s: float | None = 60.0
+    checkpoint_every_steps: int | None = None
+    checkpoint_keep: int = 3
+    ledger: bool = False
+    record_every_steps: int = 10
+    data_digest: str = ""
+    config_digest: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that JSON can carry."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the job that `to_json` gave."""
+        return cls(**values)
+
+
+@final
+@dataclass(frozen=True)
+class TrainOutcome:
+    """What came of a training run; the same on every worker, but for `waits`.
+
+    Attributes:
+        status: `finished`, `stopped_early`, or `interrupted` (state saved, nothing tested).
+        epoch: epochs begun.
+        step: committed optimizer steps.
+        total_steps: steps that were asked for.
+        steps_per_epoch: steps of an epoch.
+        metrics: `train/loss` as last recorded, `validation/*` of the final model, `test/*`.
+        weights_sha256: fingerprint of the final model.
+        weights_file: its state dict, safetensors; empty after an interruption.
+        num_parameters: parameters of the model, frozen ones included.
+        num_workers: workers of the last attempt.
+        samples_per_second: rows per second of training; None under 40 steps.
+        best_step: step of the final model where the best was restored, else None.
+        resumed_from_step: step of the checkpoint that this attempt took up, or None.
+        waits: seconds spent by this worker in this attempt on `data`, `compute`, `reduce`,
+            `evaluate` and `checkpoint`.
+        plan_digest: fingerprint of the order of rows.
+    """
+
+    status: Status
+    epoch: int
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    metrics: dict[str, float]
+    weights_sha256: str
+    weights_file: str
+    num_parameters: int
+    num_workers: int
+    samples_per_second: float | None
+    best_step: int | None
+    resumed_from_step: int | None
+    waits: dict[str, float]
+    plan_digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values that JSON can carry; metrics may be nan."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the outcome that `to_json` gave."""
+        return cls(**values)

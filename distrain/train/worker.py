@@ -1,0 +1,164 @@
+"""What runs inside a Ray Train worker: its rank and log file around the loop that needs no Ray.
+
+A worker that fails leaves a `failure` record beside its log. A fault that all workers decided on
+(`TrainError`) ends the attempt normally, since trying again would end the same way; any other
+exception of the user's code is raised, so that Ray Train takes the group down at once, and a
+restarted group that finds the record leaves without training. What leaves no record is the
+cluster's fault, and is tried again from the newest checkpoint.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, final
+
+from distrain.errors import DistrainError, TrainError
+
+LOG_FOLDER = "logs"
+STOP_FILE = ".stop"
+STOP_INTERVAL_S = 0.5
+_FAILURE = "failure-rank-{rank}.json"
+
+
+def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Run the training loop as one of Ray Train's workers; all ranks must call.
+
+    Args:
+        config: `job` (a `TrainJob` as JSON) and `import_paths` (folders of the user's code).
+
+    Returns:
+        Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure.
+    """
+    import ray.train
+
+    context = ray.train.get_context()
+    run_dir = Path(config["job"]["run_dir"])
+    rank = context.get_world_rank()
+    with _log_file(run_dir / LOG_FOLDER / f"rank-{rank}.txt"):
+        if read_failures(run_dir):
+            return None
+        sys.path[:0] = [path for path in config["import_paths"] if path not in sys.path]
+        return _train(config["job"], context, run_dir)
+
+
+def _train(job: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any] | None:
+    from distrain.track.journal import JournalWriter
+    from distrain.train import loop
+    from distrain.train.world import World
+
+    rank = context.get_world_rank()
+    world = World(
+        world_size=context.get_world_size(),
+        world_rank=rank,
+        local_rank=context.get_local_rank(),
+        local_world_size=context.get_local_world_size(),
+        node_rank=context.get_node_rank(),
+    )
+    try:
+        with contextlib.ExitStack() as stack:
+            writer = (
+                stack.enter_context(JournalWriter(run_dir / "journal", "rank0"))
+                if rank == 0
+                else None
+            )
+            stop_requested = _StopFile(run_dir / STOP_FILE)
+            outcome = loop.train(loop.TrainJob.from_json(job), world, writer, stop_requested)
+    except TrainError as error:
+        _write_failure(run_dir, rank, error)
+        return None
+    except Exception as error:
+        if not is_lost_peer(error):
+            _write_failure(run_dir, rank, error)
+        raise
+    return outcome.to_json() if rank == 0 else None
+
+
+@final
+class _StopFile:
+    """Asks, once in a while, whether the driver has put a file there that says stop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._next_look = 0.0
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + STOP_INTERVAL_S
+        return self._path.exists()
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Return whether an exception says that another worker went away during a collective call."""
+    import torch.distributed
+
+    text = str(error).lower()
+    said = ("connection closed by peer", "connection reset by peer", "timed out waiting", "gloo")
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and any(word in text for word in said)
+    )
+
+
+def read_failures(run_dir: Path) -> list[dict[str, Any]]:
+    """Return the failure records of a run, the earliest first."""
+    folder = run_dir / LOG_FOLDER
+    paths = folder.glob(_FAILURE.format(rank="*")) if folder.is_dir() else []
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return sorted(found, key=lambda failure: float(failure["time_s"]))
+
+
+def failure_error(failure: dict[str, Any]) -> TrainError:
+    """Return the error that a driver raises for a worker's failure record."""
+    return TrainError(
+        failure["message"],
+        where=failure["where"],
+        expected=failure["expected"],
+        mend=failure["mend"],
+    )
+
+
+def _write_failure(run_dir: Path, rank: int, error: BaseException) -> None:
+    path = run_dir / LOG_FOLDER / _FAILURE.format(rank=rank)
+    log = run_dir / LOG_FOLDER / f"rank-{rank}.txt"
+    told = (
+        error
+        if isinstance(error, DistrainError)
+        else TrainError(f"{type(error).__name__}: {error}", where=f"worker of rank {rank}")
+    )
+    mend = told.mend or f"The traceback is in {log}"
+    record = {**told.to_json(), "mend": mend, "time_s": time.time()}
+    traceback.print_exception(error)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record), encoding="utf-8")
+    partial.replace(path)
+
+
+@contextlib.contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Send everything that this process prints or logs to a file, native libraries included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = [os.dup(1), os.dup(2)]
+    target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    for descriptor in (1, 2):
+        os.dup2(target, descriptor)
+    os.close(target)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger("distrain")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, saved in zip((1, 2), kept, strict=True):
+            os.dup2(saved, descriptor)
+            os.close(saved)

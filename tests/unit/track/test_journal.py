@@ -1,0 +1,170 @@
+import json
+import math
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distrain.track.journal import JournalWriter, list_segments, metric_values, read_journal
+
+STEPS = [{"train/loss": 1.0 / step, "note ü": float(step)} for step in range(1, 9)]
+
+
+def write_steps(folder: Path) -> Path:
+    with JournalWriter(folder, "rank0") as journal:
+        for step, values in enumerate(STEPS, start=1):
+            journal.metrics(step, values)
+    return journal.path
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_cut_anywhere_loses_only_the_torn_tail(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = write_steps(Path(temporary))
+        whole = path.read_bytes()
+        cut = data.draw(st.integers(0, len(whole)))
+        path.write_bytes(whole[:cut])
+
+        records, positions = read_journal(path.parent, {})
+
+        num_whole = whole[:cut].count(b"\n")
+        assert [metric_values(record) for record in records] == STEPS[:num_whole]
+        path.write_bytes(whole)
+        rest, _ = read_journal(path.parent, positions)
+        assert [metric_values(record) for record in [*records, *rest]] == STEPS
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_damages_no_other_record(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        path = write_steps(Path(temporary))
+        content = bytearray(path.read_bytes())
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(content)
+
+        records, _ = read_journal(path.parent, {})
+
+        kept = [metric_values(record) for record in records if record.kind == "metrics"]
+        assert all(values in STEPS for values in kept)
+        # A line's end that is damaged joins two lines, the last one's leaves a torn tail.
+        assert len(kept) >= len(STEPS) - 2
+        assert len(kept) < len(STEPS)
+
+
+def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    journal = JournalWriter(tmp_path, "driver")
+    journal.params({"a": 1})
+    first, positions = read_journal(tmp_path, {})
+    journal.tags({"b": "2"})
+    second, positions = read_journal(tmp_path, positions)
+    third, _ = read_journal(tmp_path, positions)
+    journal.close()
+
+    assert [record.kind for record in first] == ["params"]
+    assert [(record.kind, record.seq, record.payload) for record in second] == [
+        ("tags", 2, {"b": "2"})
+    ]
+    assert third == []
+
+
+def test_a_read_of_few_bytes_still_takes_whole_records(tmp_path: Path) -> None:
+    write_steps(tmp_path)
+    records, positions = read_journal(tmp_path, {}, max_bytes=1)
+    assert len(records) == 1
+    rest, _ = read_journal(tmp_path, positions, max_bytes=10_000)
+    assert [record.seq for record in rest] == list(range(2, 9))
+
+
+def test_a_reopened_journal_counts_on_in_a_new_segment(tmp_path: Path) -> None:
+    torn = write_steps(tmp_path)
+    with torn.open("ab") as file:
+        file.write(b'{"crc32":"00')
+    with JournalWriter(tmp_path, "rank0") as journal:
+        journal.metrics(9, {"train/loss": 0.5})
+
+    records, _ = read_journal(tmp_path, {})
+
+    assert [path.name for path in list_segments(tmp_path)] == [
+        "rank0-00001.jsonl",
+        "rank0-00002.jsonl",
+    ]
+    assert [record.seq for record in records] == list(range(1, 10))
+
+
+def test_writers_have_segments_of_their_own(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "driver") as driver, JournalWriter(tmp_path, "rank0") as worker:
+        driver.status("FINISHED")
+        worker.metrics(1, {"loss": 0.1})
+    records, positions = read_journal(tmp_path, {})
+    assert {(record.writer, record.kind) for record in records} == {
+        ("driver", "status"),
+        ("rank0", "metrics"),
+    }
+    assert set(positions) == {"driver-00001.jsonl", "rank0-00001.jsonl"}
+
+
+def test_values_that_are_not_finite_come_back(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "rank0") as journal:
+        journal.metrics(1, {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 0.1})
+    records, _ = read_journal(tmp_path, {})
+    values = metric_values(records[0])
+    assert math.isnan(values["a"])
+    assert (values["b"], values["c"], values["d"]) == (math.inf, -math.inf, 0.1)
+
+
+def test_every_line_is_json_with_the_stated_fields(tmp_path: Path) -> None:
+    path = write_steps(tmp_path)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        assert list(json.loads(line)) == ["crc32", "seq", "time_ms", "kind", "payload"]
+
+
+def test_a_record_is_readable_before_it_is_synced(tmp_path: Path) -> None:
+    journal = JournalWriter(tmp_path, "rank0")
+    journal.progress({"rows_per_s": 3})
+    records, _ = read_journal(tmp_path, {})
+    journal.close()
+    journal.close()
+    assert [record.payload for record in records] == [{"rows_per_s": 3}]
+
+
+def test_threads_share_a_writer_without_mixing_lines(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "driver") as journal:
+        threads = [
+            threading.Thread(target=lambda: [journal.metrics(i, {"m": i}) for i in range(200)])
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    records, _ = read_journal(tmp_path, {})
+    assert [record.seq for record in records] == list(range(1, 801))
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = JournalWriter(tmp_path, "rank0")
+    journal.metrics(1, {"loss": 1.0})
+    write = journal.append.__globals__["os"].write
+    monkeypatch.setattr("os.write", lambda fd, line: write(fd, line[: len(line) // 2]))
+    with pytest.raises(OSError, match="only part of a record"):
+        journal.metrics(2, {"loss": 0.5})
+    monkeypatch.undo()
+    journal.metrics(2, {"loss": 0.25})
+    journal.close()
+    records, _ = read_journal(tmp_path, {})
+    assert [record.payload["values"]["loss"] for record in records] == [1.0, 0.25]
+
+
+def test_a_writer_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="letters, digits and underscores"):
+        JournalWriter(tmp_path, "rank/0")
+
+
+def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
+    assert read_journal(tmp_path / "none", {}) == ([], {})

@@ -1,0 +1,303 @@
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distrain.track.journal import JournalWriter
+from distrain.track.shipper import WATERMARK, Shipper, Watermark
+from distrain.track.tracking_server import TrackingServer
+
+SERVER = TrackingServer("sqlite:////nowhere/mlflow.db", None, "storage")
+RUN = {"experiment": "adult", "key": "adult/r1", "name": "r1", "tags": {"mlflow.user": "ann"}}
+
+
+class FakeInfo:
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.experiment_id = "1"
+        self.lifecycle_stage = "active"
+
+
+class FakeRun:
+    def __init__(self, run_id: str) -> None:
+        self.info = FakeInfo(run_id)
+
+
+class FakeClient:
+    """Stores as MLflow's SQL store does: identical metric rows once, params once and for all.
+
+    Args:
+        trouble: called with each call's name before it takes effect and again after, so that a
+            request or its answer can be lost.
+    """
+
+    def __init__(self, trouble: Callable[[str], None] = lambda moment: None) -> None:
+        self._trouble = trouble
+        self.runs: dict[str, str] = {}
+        self.params: dict[str, str] = {}
+        self.metrics: set[tuple[str, float, int, int]] = set()
+        self.tags: dict[str, str] = {}
+        self.artifacts: list[tuple[str, str | None]] = []
+        self.ends: list[tuple[str, int]] = []
+        self.bad_names: set[str] = set()
+        self.calls: list[str] = []
+
+    def _call(self, name: str, effect: Callable[[], Any]) -> Any:
+        self._trouble(f"before {name}")
+        self.calls.append(name)
+        answer = effect()
+        self._trouble(f"after {name}")
+        return answer
+
+    def get_experiment_by_name(self, name: str) -> Any:
+        return self._call("get_experiment", lambda: FakeInfo(""))
+
+    def search_runs(self, ids: list[str], query: str, **how: Any) -> list[FakeRun]:
+        return self._call(
+            "search_runs", lambda: [FakeRun(i) for i, key in self.runs.items() if key in query][:1]
+        )
+
+    def create_run(self, experiment: str, start: int, tags: dict[str, str], name: str) -> FakeRun:
+        def create() -> FakeRun:
+            run_id = f"run{len(self.runs)}"
+            self.runs[run_id] = tags["distrain.key"]
+            self.tags |= tags
+            return FakeRun(run_id)
+
+        return self._call("create_run", create)
+
+    def get_run(self, run_id: str) -> FakeRun:
+        return FakeRun(run_id)
+
+    def log_batch(self, run_id: str, *, synchronous: bool, **items: list[Any]) -> None:
+        self._call("log_batch", lambda: self._store(**items))
+
+    def _store(self, params: Any = (), metrics: Any = (), tags: Any = ()) -> None:
+        assert len(metrics) <= 1000
+        from mlflow.exceptions import MlflowException
+
+        if any(item.key in self.bad_names for item in [*params, *metrics, *tags]):
+            raise MlflowException.invalid_parameter_value("a bad name")
+        self.params |= {param.key: param.value for param in params}
+        self.metrics |= {(m.key, m.value, m.timestamp, m.step) for m in metrics}
+        self.tags |= {tag.key: tag.value for tag in tags}
+
+    def log_inputs(self, run_id: str, datasets: Any) -> None:
+        self._call("log_inputs", lambda: None)
+
+    def log_artifact(self, run_id: str, path: str, artifact_path: str | None) -> None:
+        self._call("log_artifact", lambda: self.artifacts.append((path, artifact_path)))
+
+    def set_terminated(self, run_id: str, status: str, end_ms: int) -> None:
+        self._call("set_terminated", lambda: self.ends.append((status, end_ms)))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[JournalWriter]:
+    with JournalWriter(tmp_path / "journal", "driver") as writer:
+        writer.run(RUN)
+        yield writer
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distrain.track.shipper.POLL_S", 0.02)
+    monkeypatch.setattr("distrain.track.shipper.LONGEST_PAUSE_S", 0.02)
+    monkeypatch.setattr("distrain.track.shipper.LONGEST_PAUSE_WHILE_DRAINING_S", 0.01)
+
+
+def ship(folder: Path, client: FakeClient, timeout_s: float = 20) -> bool:
+    shipper = Shipper(folder, SERVER, connect_to=lambda server: client)  # type: ignore[arg-type]
+    shipper.start()
+    try:
+        return shipper.drain(timeout_s)
+    finally:
+        shipper.close()
+
+
+def test_everything_recorded_arrives(journal: JournalWriter, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("seed: 1\n")
+    journal.params({"train.lr": "0.001"})
+    for step in range(1, 2501):
+        journal.metrics(step, {"train/loss": 1 / step})
+    journal.tags({"outcome": "good"})
+    journal.artifact(config, "config")
+    journal.progress({"shown": "only"})
+    journal.status("FINISHED")
+    client = FakeClient()
+
+    assert ship(journal.path.parent, client)
+
+    assert client.params == {"train.lr": "0.001"}
+    assert len(client.metrics) == 2500
+    assert client.tags["outcome"] == "good"
+    assert client.tags["mlflow.user"] == "ann"
+    assert client.artifacts == [(str(config), "config")]
+    assert [status for status, _ in client.ends] == ["FINISHED"]
+    assert client.calls[-1] == "set_terminated"
+
+
+def test_lost_requests_and_lost_answers_leave_one_run_and_no_doubles(
+    journal: JournalWriter,
+) -> None:
+    seen: list[str] = []
+
+    def trouble(moment: str) -> None:
+        seen.append(moment)
+        if len(seen) % 3:
+            raise ConnectionError("connection reset")
+
+    client = FakeClient(trouble)
+    journal.params({"a": "1"})
+    for step in range(1, 3001):
+        journal.metrics(step, {"loss": 0.5, "lr": 0.1})
+    journal.status("FINISHED")
+
+    assert ship(journal.path.parent, client)
+
+    assert len(client.runs) == 1
+    assert len(client.metrics) == 6000
+    assert {status for status, _ in client.ends} == {"FINISHED"}
+
+
+def test_a_second_shipper_goes_on_at_the_watermark(journal: JournalWriter) -> None:
+    folder = journal.path.parent
+    journal.metrics(1, {"loss": 1.0})
+    first = FakeClient()
+    assert ship(folder, first)
+    journal.metrics(2, {"loss": 0.5})
+    second = FakeClient()
+    assert ship(folder, second)
+
+    assert {step for *_, step in first.metrics} == {1}
+    assert {step for *_, step in second.metrics} == {2}
+    assert second.runs == {}
+
+
+def test_a_lost_watermark_sends_the_same_rows_again(journal: JournalWriter) -> None:
+    folder = journal.path.parent
+    journal.metrics(1, {"loss": 1.0})
+    client = FakeClient()
+    assert ship(folder, client)
+    (folder / WATERMARK).write_text("{")
+    assert ship(folder, client)
+
+    assert len(client.metrics) == 1
+    assert len(client.runs) == 1
+
+
+def test_steps_computed_again_keep_their_first_value(journal: JournalWriter) -> None:
+    folder = journal.path.parent
+    with JournalWriter(folder, "rank0") as before:
+        for step in (1, 2, 3):
+            before.metrics(step, {"loss": 1.0, "rate": 10.0 + step})
+    with JournalWriter(folder, "rank0") as after:
+        for step in (2, 3, 4):
+            after.metrics(step, {"loss": 1.0, "rate": 20.0 + step})
+    client = FakeClient()
+    assert ship(folder, client)
+
+    rates = {step: value for key, value, _, step in client.metrics if key == "rate"}
+    assert rates == {1: 11.0, 2: 12.0, 3: 13.0, 4: 24.0}
+
+
+def test_timestamps_are_those_of_the_journal(journal: JournalWriter) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    journal.metrics(1, {"loss": 1.0})
+    after_ms = time.time_ns() // 1_000_000
+    time.sleep(0.05)
+    client = FakeClient()
+    assert ship(journal.path.parent, client)
+    ((_, _, time_ms, _),) = client.metrics
+    assert before_ms <= time_ms <= after_ms
+
+
+def test_a_refused_name_is_kept_apart_and_the_rest_goes_on(journal: JournalWriter) -> None:
+    folder = journal.path.parent
+    for step in range(1, 101):
+        journal.metrics(step, {"good": 1.0})
+    journal.metrics(50, {"bad[0]": 2.0})
+    client = FakeClient()
+    client.bad_names = {"bad[0]"}
+
+    assert ship(folder, client)
+
+    assert len(client.metrics) == 100
+    assert client.tags["distrain.tracking.rejected"] == "1"
+    rejected = json.loads((folder / "rejected.jsonl").read_text())
+    assert rejected["what"] == "metrics bad[0]"
+
+
+def test_a_server_that_stays_away_is_told_and_harms_nothing(
+    journal: JournalWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    def trouble(moment: str) -> None:
+        raise ConnectionError("connection refused")
+
+    started = time.monotonic()
+    shipper = Shipper(
+        journal.path.parent,
+        SERVER,
+        connect_to=lambda server: FakeClient(trouble),  # type: ignore[arg-type,return-value]
+    )
+    shipper.start()
+    assert shipper.drain(0.3) is False
+    assert shipper.problem == "connection refused"
+    assert shipper.run_id is None
+    shipper.close()
+    assert time.monotonic() - started < 2
+    told = [record for record in caplog.records if "records are kept in" in record.getMessage()]
+    assert len(told) == 1
+
+
+def test_a_client_that_cannot_be_made_harms_nothing(journal: JournalWriter) -> None:
+    def connect(server: TrackingServer) -> Any:
+        raise RuntimeError("no database")
+
+    shipper = Shipper(journal.path.parent, SERVER, connect_to=connect)
+    shipper.start()
+    assert shipper.drain(0.1) is False
+    shipper.close()
+    assert shipper.problem == "no database"
+
+
+def test_the_run_id_is_known_as_soon_as_the_run_exists(journal: JournalWriter) -> None:
+    shipper = Shipper(
+        journal.path.parent,
+        SERVER,
+        connect_to=lambda server: FakeClient(),  # type: ignore[arg-type,return-value]
+    )
+    assert shipper.wait_for_run(0) is None
+    shipper.start()
+    assert shipper.wait_for_run(10) == "run0"
+    shipper.close()
+
+
+def test_a_damaged_record_is_counted(journal: JournalWriter) -> None:
+    folder = journal.path.parent
+    journal.metrics(1, {"loss": 1.0})
+    journal.metrics(2, {"loss": 0.5})
+    text = journal.path.read_text()
+    journal.path.write_text(text.replace('"loss":1.0', '"loss":9.0'))
+    client = FakeClient()
+    assert ship(folder, client)
+    assert {value for _, value, _, _ in client.metrics} == {0.5}
+    assert client.tags["distrain.tracking.rejected"] == "1"
+
+
+def test_a_missing_artifact_does_not_stop_the_rest(journal: JournalWriter, tmp_path: Path) -> None:
+    journal.artifact(tmp_path / "gone.txt")
+    journal.status("FAILED")
+    client = FakeClient()
+    assert ship(journal.path.parent, client)
+    assert [status for status, _ in client.ends] == ["FAILED"]
+
+
+def test_a_watermark_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    mark = Watermark("r", "e", {"a-00001.jsonl": 7}, {"loss": 3}, ["FINISHED", 5], 2)  # type: ignore[arg-type]
+    mark.save(tmp_path)
+    assert Watermark.load(tmp_path) == mark
