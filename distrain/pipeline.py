@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Protocol, final
 
 from distrain.config.data import DataSettings
@@ -33,13 +34,9 @@ from distrain.ray_session import ray_session, wanted_address
 from distrain.results import Estimate, PrepareResult, RunStatus, TrainResult
 from distrain.run_folder import CONFIG, PREPARED, check_storage, new_run_dir, write_result
 from distrain.track import describe, lineage
+from distrain.track.reachable import check_reachable
 from distrain.track.record import RunFacts, RunRecord
-from distrain.track.tracking_server import (
-    TrackingServer,
-    check_reachable,
-    connect,
-    resolve_tracking_uri,
-)
+from distrain.track.tracking_server import TrackingServer, connect, resolve_tracking_uri
 from distrain.track.user_code import find_user_code
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob, TrainOutcome
@@ -47,12 +44,14 @@ from distrain.train.placement import Placement, cluster_placement, local_placeme
 from distrain.train.run import run_training
 from distrain.train.setup import Preflight, try_first_batch
 
-_MLFLOW_STATUS: Final[Mapping[RunStatus, str]] = {
-    "finished": "FINISHED",
-    "stopped_early": "FINISHED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-}
+_MLFLOW_STATUS: Final[Mapping[RunStatus, str]] = MappingProxyType(
+    {
+        "finished": "FINISHED",
+        "stopped_early": "FINISHED",
+        "failed": "FAILED",
+        "interrupted": "KILLED",
+    }
+)
 
 
 class Display(Protocol):

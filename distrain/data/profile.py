@@ -214,14 +214,14 @@ def _scan_column(column: pa.Array, name: str, type_: str | None, rules: TextRule
 def _scan_text(text: pa.Array) -> ColumnScan:
     distinct = pc.unique(text.drop_null())
     numbers = numbers_in(distinct)
-    is_finite = numbers is not None and bool(np.isfinite(numbers).all())
+    is_numeric = numbers is not None and bool(np.isfinite(numbers).all())
     return ColumnScan(
         "string",
         len(text),
         text.null_count,
-        is_whole=is_finite and bool((np.trunc(numbers) == numbers).all()),
+        is_whole=numbers is not None and is_numeric and bool((np.trunc(numbers) == numbers).all()),
         num_distinct=len(distinct),
-        is_numeric_text=is_finite,
+        is_numeric_text=is_numeric,
         only=distinct[0].as_py() if len(distinct) == 1 else None,
     )
 

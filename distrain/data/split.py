@@ -1,9 +1,9 @@
 """Which rows are for training, validation and test: a pure function of the source and a seed.
 
 Rows are divided run by run, yet sizes are exact over the whole. The labelled rows of the source are
-thought of as standing in line, sorted by class where the split is stratified; evenly spaced slots of
-that line are for validation, evenly spaced slots of the others for test. A run knows where its rows
-begin in the line, and puts them there in an order drawn from (seed, run).
+thought of as standing in line, sorted by class where the split is stratified; evenly spaced slots
+of that line are for validation, evenly spaced slots of the others for test. A run knows where its
+rows begin in the line, and puts them there in an order drawn from (seed, run).
 """
 
 import hashlib
@@ -29,7 +29,8 @@ SPLIT_WORDS: Final[Mapping[str, int]] = {
     "dev": VALIDATION,
     "test": TEST,
 }
-# Fractions such as 0.1 are meant as decimals, not as the nearest binary number.
+# Fractions such as 0.1 are meant as decimals, not as the nearest binary number; and a row's place
+# in line times the numerator must not overflow 64 bits.
 _MAX_DENOMINATOR: Final = 10**6
 _HASH_RANGE: Final = 2**64
 
@@ -73,7 +74,7 @@ def plan_split(
             unless stratified.
     """
     validation, test = (Fraction(part).limit_denominator(_MAX_DENOMINATOR) for part in fractions)
-    rest = test / (1 - validation)
+    rest = (test / (1 - validation)).limit_denominator(_MAX_DENOMINATOR)
     if kind in ("hash", "fixed"):
         return SplitPlan(kind, validation, rest, seed, {})
     total = sum(sum(counts) for counts in class_counts.values())

@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 PLAIN_INTERVAL_S = 5.0
-SHOWN_METRICS = ("accuracy", "rmse", "loss")
 
 
 @contextmanager
@@ -41,7 +40,6 @@ class PlainDisplay:
         self._console = console
         self._shown_at = 0.0
         self._shown_metric = ""
-        self._time_left = _TimeLeft()
 
     def stage(self, text: str) -> None:
         """Print the stage on a line of its own."""
@@ -54,12 +52,11 @@ class PlainDisplay:
     def progress(self, record: Mapping[str, Any]) -> None:
         """Print the record if it is due."""
         metric = validation_text(record)
-        left_s = self._time_left.after(record)
         is_due = time.monotonic() - self._shown_at >= PLAIN_INTERVAL_S
         if is_due or metric != self._shown_metric or is_last(record):
             self._shown_at = time.monotonic()
             self._shown_metric = metric
-            self._print(progress_text(record, left_s))
+            self._print(progress_text(record))
 
     def close(self) -> None:
         """Do nothing: every line is out already."""
@@ -77,8 +74,6 @@ class LiveDisplay:
         self._stage = ""
         self._since = time.monotonic()
         self._record: Mapping[str, Any] | None = None
-        self._time_left = _TimeLeft()
-        self._left_s: float | None = None
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._draw)
         self._live.start()
 
@@ -93,7 +88,6 @@ class LiveDisplay:
 
     def progress(self, record: Mapping[str, Any]) -> None:
         """Redraw the bar."""
-        self._left_s = self._time_left.after(record)
         self._record = record
 
     def close(self) -> None:
@@ -118,33 +112,29 @@ class LiveDisplay:
             return grid
         total = self._record["total_steps"]
         bar = ProgressBar(total=total, completed=self._record["step"], width=24)
-        grid.add_row(bar, Text(progress_text(self._record, self._left_s)))
+        grid.add_row(bar, Text(progress_text(self._record)))
         return grid
 
 
-def progress_text(record: Mapping[str, Any], left_s: float | None = None) -> str:
+def progress_text(record: Mapping[str, Any]) -> str:
     """Return one line of figures: epoch, step, rows/s, loss, validation metric, time left."""
     parts = [
-        f"epoch {max(1, record['epoch'])}/{record['num_epochs']}",
+        f"epoch {record['epoch']}/{record['total_epochs']}",
         f"step {record['step']:,}/{record['total_steps']:,}",
+        f"{record['rows_per_s']:,.0f} rows/s",
     ]
-    if record["step"] and record["rows_per_second"]:
-        parts.append(f"{record['rows_per_second']:,.0f} rows/s")
     if record["loss"] is not None:
         parts.append(f"loss {record['loss']:.4g}")
     parts.append(validation_text(record))
-    if left_s is not None and not is_last(record):
-        parts.append(f"{duration_text(left_s)} left")
+    if record["left_s"] is not None and not is_last(record):
+        parts.append(f"{duration_text(record['left_s'])} left")
     return "  ".join(part for part in parts if part)
 
 
 def validation_text(record: Mapping[str, Any]) -> str:
-    """Return `name value` of the validation metric that says most, or nothing."""
-    metrics: Mapping[str, float] = record["validation"]
-    for name in SHOWN_METRICS:
-        if f"validation/{name}" in metrics:
-            return f"validation {name} {metrics[f'validation/{name}']:.4g}"
-    return ""
+    """Return `name value` of the validation metric that the run watches, or nothing."""
+    watched = record["validation"]
+    return f"{watched[0]} {watched[1]:.4g}" if watched else ""
 
 
 def is_last(record: Mapping[str, Any]) -> bool:
@@ -160,21 +150,3 @@ def duration_text(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-@final
-class _TimeLeft:
-    """How long the rest of the steps will take, at the pace since the first record."""
-
-    def __init__(self) -> None:
-        self._first: tuple[float, int] | None = None
-
-    def after(self, record: Mapping[str, Any]) -> float | None:
-        """Return seconds, or None where there is no pace yet."""
-        now, step = time.monotonic(), int(record["step"])
-        if self._first is None or step < self._first[1]:
-            self._first = (now, step)
-        began, first_step = self._first
-        if step == first_step:
-            return None
-        return (now - began) / (step - first_step) * (int(record["total_steps"]) - step)

@@ -11,7 +11,7 @@ from distrain.report.display import duration_text
 
 if TYPE_CHECKING:
     from distrain.config.schema import Entry
-    from distrain.pipeline import Estimate, PrepareResult, TrainResult
+    from distrain.results import Estimate, ModelVersion, PrepareResult, TrainResult
     from distrain.track.runs import RunSummary
 
 
@@ -27,12 +27,17 @@ def train_table(result: "TrainResult") -> Table:
         table.add_row("goal", f"{escape(goal.metric)} {goal.goal}: {reached}, {mark}")
     _row(table, "speed", speed_text(result))
     _row(table, "weights", f"sha256 {result.weights_sha256}" if result.weights_sha256 else "")
-    _row(table, "model", result.model.shown if result.model else "")
+    _row(table, "model", version_text(result.model) if result.model else "")
     _row(table, "folder", str(result.run_dir))
     if result.tracking == "pending":
         _row(table, "tracking", "pending: kept in the journal, shipped by the next run")
     _row(table, "look", result.look)
     return table
+
+
+def version_text(model: "ModelVersion") -> str:
+    """Return a registered version in words: `digits version 3, models:/digits@champion`."""
+    return f"{model.name} version {model.version}, {model.uri}"
 
 
 def speed_text(result: "TrainResult") -> str:

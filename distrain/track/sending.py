@@ -9,8 +9,9 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from distrain.track.journal import JournalRecord, metric_values
 from distrain.track.tracking_server import TrackingServer
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ KEY_TAG = "distrain.key"
 _OLDEST = ["attributes.start_time ASC"]
 _CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -45,23 +47,21 @@ class RunSender:
         self._run_id = run_id
         self._reject = reject
 
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Send parameters, apart from everything else: one that conflicts rejects its call."""
+    def params(self, values: Sequence[tuple[str, Any]]) -> None:
+        """Send up to 100 parameters, apart from all else: one that conflicts rejects its call."""
         from mlflow.entities import Param
 
-        params = [Param(key, str(value)) for key, value in values.items()]
-        self._send(params, MAX_OTHERS_PER_CALL, "params")
+        self._send([Param(key, str(value)) for key, value in values], "params")
 
     def metrics(self, metrics: "Sequence[Metric]") -> None:
-        """Send metric rows with the timestamps that they were recorded with."""
-        self._send(metrics, MAX_METRICS_PER_CALL, "metrics")
+        """Send up to 1,000 metric rows with the timestamps that they were recorded with."""
+        self._send(metrics, "metrics")
 
-    def tags(self, values: Mapping[str, Any]) -> None:
-        """Send tags; the last value of a tag stands."""
+    def tags(self, values: Sequence[tuple[str, Any]]) -> None:
+        """Send up to 100 tags; the last value of a tag stands."""
         from mlflow.entities import RunTag
 
-        tags = [RunTag(key, str(value)[:MAX_TAG_LENGTH]) for key, value in values.items()]
-        self._send(tags, MAX_OTHERS_PER_CALL, "tags")
+        self._send([RunTag(key, str(value)[:MAX_TAG_LENGTH]) for key, value in values], "tags")
 
     def dataset(self, facts: Mapping[str, Any]) -> None:
         """Send one dataset input for each split; see `describe.dataset_facts`."""
@@ -87,11 +87,8 @@ class RunSender:
         """Set the run's final status and when it ended (milliseconds since 1970)."""
         self._client.set_terminated(self._run_id, status, end_ms)
 
-    def _send(self, items: Sequence[Any], size: int, kind: str) -> None:
-        for start in range(0, len(items), size):
-            self._send_halves(items[start : start + size], kind)
-
-    def _send_halves(self, items: Sequence[Any], kind: str) -> None:
+    def _send(self, items: Sequence[Any], kind: str) -> None:
+        """Send in one request; where it is refused, find what is refused by halves."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -103,8 +100,8 @@ class RunSender:
                 self._reject(f"{kind} {items[0].key}", str(error))
                 return
             middle = len(items) // 2
-            self._send_halves(items[:middle], kind)
-            self._send_halves(items[middle:], kind)
+            self._send(items[:middle], kind)
+            self._send(items[middle:], kind)
 
     def _is_run_gone(self) -> bool:
         stage: str = self._client.get_run(self._run_id).info.lifecycle_stage
@@ -191,6 +188,41 @@ def dataset_inputs(facts: Mapping[str, Any]) -> "list[DatasetInput]":
         tag = InputTag("mlflow.data.context", _CONTEXTS.get(split, split))
         inputs.append(DatasetInput(dataset, [tag]))
     return inputs
+
+
+def new_metrics(
+    records: Sequence[JournalRecord], last_steps: dict[str, int]
+) -> "tuple[list[Metric], dict[str, int]]":
+    """Return the metric rows to send, and the greatest step of each metric after them.
+
+    A row at or below a metric's greatest step is of a step that was computed again; the first value
+    stands.
+
+    Args:
+        records: records of all kinds.
+        last_steps: metric to the greatest step that was sent; left as it is.
+    """
+    from mlflow.entities import Metric
+
+    reached = dict(last_steps)
+    rows = []
+    for record in of_kind(records, "metrics"):
+        step = record.payload["step"]
+        for key, value in metric_values(record).items():
+            if step > reached.get(key, -1):
+                reached[key] = step
+                rows.append(Metric(key, value, record.time_ms, step))
+    return rows, reached
+
+
+def of_kind(records: Sequence[JournalRecord], kind: str) -> list[JournalRecord]:
+    """Return the records of one kind, in order."""
+    return [record for record in records if record.kind == kind]
+
+
+def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Return the items in runs of at most `size`."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def is_refusal(error: Exception) -> bool:

@@ -1,12 +1,12 @@
 """The journal's way to MLflow: a thread beside the training, which it never slows or fails.
 
     until told to stop, every half second:
-        read what the journal holds behind the watermark
+        read a portion of what the journal holds behind the watermark
         make the run, if it is not there yet                       (by key)
-        send parameters, datasets, metrics, tags, artifacts        (each safe to repeat)
+        send parameters, datasets, metrics, artifacts, tags        (each request safe to repeat)
         move the watermark
         nothing left to read: send the final status
-        a failure: wait, longer each time, and begin again at the watermark
+        a failure: wait, longer each time, and go on with the request that failed
 
 So each record is sent at least once, and MLflow stores it once: timestamps come from the journal.
 Where steps were computed again after a failure, the first value of a metric at a step stands.
@@ -14,23 +14,31 @@ Where steps were computed again after a failure, the first value of a metric at 
 
 import json
 import logging
-import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from distrain.track.journal import JournalRecord, metric_values, read_journal
-from distrain.track.sending import RunSender, find_or_create_run
+from distrain.track.journal import JournalRecord, read_journal
+from distrain.track.sending import (
+    MAX_METRICS_PER_CALL,
+    MAX_OTHERS_PER_CALL,
+    RunSender,
+    batches,
+    find_or_create_run,
+    new_metrics,
+    of_kind,
+)
 from distrain.track.tracking_server import TrackingServer, connect
+from distrain.track.watermark import Watermark
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
 
-WATERMARK = "shipped.json"
 REJECTED = "rejected.jsonl"
 REJECTED_TAG = "distrain.tracking.rejected"
 POLL_S = 0.5
@@ -41,40 +49,14 @@ READ_BYTES = 1 << 20
 logger = logging.getLogger(__name__)
 
 
-@final
 @dataclass
-class Watermark:
-    """How far a journal has been shipped; lost, it is found again by shipping from the start.
+class _Portion:
+    """Requests that are under way, and the watermark behind them."""
 
-    Attributes:
-        run_id: MLflow's; None: the run does not exist there yet.
-        experiment_id: MLflow's.
-        positions: segment file name to the byte behind what was sent.
-        last_steps: metric to the greatest step that was sent.
-        final: the status to end with and its time, until it is sent.
-        num_rejected: records that the store refused for good.
-    """
-
-    run_id: str | None = None
-    experiment_id: str | None = None
-    positions: dict[str, int] = field(default_factory=dict)
-    last_steps: dict[str, int] = field(default_factory=dict)
-    final: tuple[str, int] | None = None
-    num_rejected: int = 0
-
-    @staticmethod
-    def load(folder: Path) -> "Watermark":
-        """Return the watermark of a journal's folder; a fresh one where there is none."""
-        try:
-            return Watermark(**json.loads((folder / WATERMARK).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return Watermark()
-
-    def save(self, folder: Path) -> None:
-        """Write it into a journal's folder, whole or not at all."""
-        unfinished = folder / f".{WATERMARK}.{os.getpid()}"
-        unfinished.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        unfinished.replace(folder / WATERMARK)
+    requests: deque[Callable[[], None]]
+    positions: dict[str, int]
+    last_steps: dict[str, int]
+    final: tuple[str, int] | None
 
 
 @final
@@ -99,6 +81,7 @@ class Shipper:
         self._connect = connect_to
         self._client: MlflowClient | None = None
         self._mark = Watermark.load(folder)
+        self._portion: _Portion | None = None
         self._state = threading.Condition()
         self._num_passes = 0
         self._last_clean_pass = 0
@@ -187,11 +170,11 @@ class Shipper:
         """Ship one portion and return whether there may be more."""
         if self._client is None:
             self._client = self._connect(self._server)
-        records, positions = read_journal(self._folder, self._mark.positions, max_bytes=READ_BYTES)
-        if records:
-            self._ship_records(self._client, records)
-            self._mark.positions = positions
-            self._mark.save(self._folder)
+        if self._portion is None:
+            self._portion = self._next_portion(self._client)
+        if self._portion is not None:
+            self._send_portion(self._portion)
+            self._portion = None
             return True
         if self._mark.final is not None and self._mark.run_id is not None:
             status, end_ms = self._mark.final
@@ -200,30 +183,52 @@ class Shipper:
             self._mark.save(self._folder)
         return False
 
-    def _ship_records(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> None:
+    def _next_portion(self, client: "MlflowClient") -> "_Portion | None":
+        records, positions = read_journal(self._folder, self._mark.positions, max_bytes=READ_BYTES)
+        if not records:
+            return None
         if self._mark.run_id is None and not self._make_run(client, records):
             raise LookupError("the journal does not begin with a record of its run")
-        sender = self._sender(client)
-        for record in _of_kind(records, "params"):
-            sender.params(record.payload)
-        for record in _of_kind(records, "dataset"):
-            sender.dataset(record.payload)
-        metrics, last_steps = new_metrics(records, self._mark.last_steps)
-        sender.metrics(metrics)
-        for record in _of_kind(records, "artifact"):
-            sender.artifact(Path(record.payload["path"]), record.payload["artifact_path"])
-        for record in _of_kind(records, "damaged"):
+        requests, last_steps = self._requests(self._sender(client), records)
+        ends = [(r.payload["status"], r.time_ms) for r in of_kind(records, "status")]
+        return _Portion(requests, positions, last_steps, ends[-1] if ends else None)
+
+    def _send_portion(self, portion: "_Portion") -> None:
+        while portion.requests:
+            portion.requests[0]()
+            portion.requests.popleft()
+        self._mark.positions = portion.positions
+        self._mark.last_steps = portion.last_steps
+        self._mark.final = portion.final or self._mark.final
+        self._mark.save(self._folder)
+
+    def _requests(
+        self, sender: RunSender, records: Sequence[JournalRecord]
+    ) -> "tuple[deque[Callable[[], None]], dict[str, int]]":
+        """Return the requests that a portion of records takes, in order."""
+        todo: deque[Callable[[], None]] = deque()
+        params = [item for r in of_kind(records, "params") for item in r.payload.items()]
+        todo += [partial(sender.params, part) for part in batches(params, MAX_OTHERS_PER_CALL)]
+        todo += [partial(sender.dataset, r.payload) for r in of_kind(records, "dataset")]
+        rows, last_steps = new_metrics(records, self._mark.last_steps)
+        todo += [partial(sender.metrics, part) for part in batches(rows, MAX_METRICS_PER_CALL)]
+        for record in of_kind(records, "artifact"):
+            path, place = Path(record.payload["path"]), record.payload["artifact_path"]
+            todo.append(partial(sender.artifact, path, place))
+        for record in of_kind(records, "damaged"):
             self._reject(f"record at byte {record.payload['offset']}", record.payload["file"])
-        tags = {k: v for record in _of_kind(records, "tags") for k, v in record.payload.items()}
+        tags = {key: value for r in of_kind(records, "tags") for key, value in r.payload.items()}
+        parts = batches(list(tags.items()), MAX_OTHERS_PER_CALL)
+        todo += [partial(sender.tags, part) for part in parts]
+        todo.append(partial(self._tell_rejected, sender))
+        return todo, last_steps
+
+    def _tell_rejected(self, sender: RunSender) -> None:
         if self._mark.num_rejected:
-            tags[REJECTED_TAG] = str(self._mark.num_rejected)
-        sender.tags(tags)
-        for record in _of_kind(records, "status"):
-            self._mark.final = (record.payload["status"], record.time_ms)
-        self._mark.last_steps = last_steps
+            sender.tags([(REJECTED_TAG, self._mark.num_rejected)])
 
     def _make_run(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> bool:
-        for record in _of_kind(records, "run"):
+        for record in of_kind(records, "run"):
             ids = find_or_create_run(client, self._server, record.payload, record.time_ms)
             with self._state:
                 self._mark.experiment_id, self._mark.run_id = ids
@@ -263,32 +268,3 @@ class Shipper:
             logger.warning("recording at %s works again", self._server.shown)
         self._problem = None
         self._num_failures = 0
-
-
-def new_metrics(
-    records: Sequence[JournalRecord], last_steps: dict[str, int]
-) -> "tuple[list[Metric], dict[str, int]]":
-    """Return the metric rows to send, and the greatest step of each metric after them.
-
-    A row at or below a metric's greatest step is of a step that was computed again; the first value
-    stands.
-
-    Args:
-        records: records of all kinds.
-        last_steps: metric to the greatest step that was sent; left as it is.
-    """
-    from mlflow.entities import Metric
-
-    reached = dict(last_steps)
-    rows = []
-    for record in _of_kind(records, "metrics"):
-        step = record.payload["step"]
-        for key, value in metric_values(record).items():
-            if step > reached.get(key, -1):
-                reached[key] = step
-                rows.append(Metric(key, value, record.time_ms, step))
-    return rows, reached
-
-
-def _of_kind(records: Sequence[JournalRecord], kind: str) -> list[JournalRecord]:
-    return [record for record in records if record.kind == kind]

@@ -1,19 +1,13 @@
-"""Where runs are recorded: which MLflow tracking store, whether it answers, and a quiet mlflow.
+"""Where runs are recorded: which MLflow tracking store, and a quiet mlflow to speak with it.
 
 Standard library at import. `mlflow` is imported by `load_mlflow` alone, because that takes seconds:
 call it from a thread that runs while other things start.
 """
 
-import base64
-import configparser
 import logging
 import os
 import re
-import socket
-import ssl
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,12 +22,10 @@ if TYPE_CHECKING:
 
 DATABASE_NAME = "mlflow.db"
 ARTIFACTS_NAME = "mlartifacts"
-CHECK_TIMEOUT_S = 3.0
 REQUEST_TIMEOUT_S = 20
 INITIALISE_TIMEOUT_S = 120.0
 
-_PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
-_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _FORMS = (
     "http(s)://HOST:PORT of an MLflow server, sqlite:///PATH, or postgresql://, mysql://, mssql://"
 )
@@ -113,7 +105,7 @@ def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
         return TrackingServer(given, None, origin)
     if scheme == "sqlite":
         return TrackingServer(_absolute_sqlite(given, origin), storage / ARTIFACTS_NAME, origin)
-    if scheme in _DATABASE_PORTS and "://" in given:
+    if scheme in DATABASE_PORTS and "://" in given:
         return TrackingServer(given, storage / ARTIFACTS_NAME, origin)
     raise _unusable(given, origin, storage)
 
@@ -134,28 +126,6 @@ def tracking_uri_of(storage: Path) -> str:
             "track.uri or MLFLOW_TRACKING_URI are seen there",
         )
     return f"sqlite:///{database}"
-
-
-def check_reachable(server: TrackingServer, timeout_s: float = CHECK_TIMEOUT_S) -> None:
-    """Return when the server answers; local SQLite always does.
-
-    Args:
-        server: the tracking store.
-        timeout_s: seconds that the server has for each part of its answer.
-
-    Raises:
-        TrackingError: nothing answers, it refuses, or it is no MLflow server.
-    """
-    if server.is_remote:
-        _check_http(server, timeout_s)
-        return
-    parts = urllib.parse.urlsplit(server.uri)
-    port = _DATABASE_PORTS.get(parts.scheme.partition("+")[0])
-    if port is not None and parts.hostname:
-        try:
-            socket.create_connection((parts.hostname, parts.port or port), timeout_s).close()
-        except OSError as error:
-            raise _silent(server, str(error)) from error
 
 
 def load_mlflow(log_file: Path | None = None) -> ModuleType:
@@ -274,103 +244,6 @@ def _unusable(given: str, origin: str, storage: Path) -> ConfigError:
         where=f"{origin} = {shown}",
         expected=_FORMS,
         mend=f"Perhaps {guess} was meant",
-    )
-
-
-def _check_http(server: TrackingServer, timeout_s: float) -> None:
-    url, authorization = _credentials(server.uri)
-    request = urllib.request.Request(url + _PROBE)
-    if authorization:
-        request.add_header("Authorization", authorization)
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_s, context=_tls(url)) as answer:
-            body = answer.read(200_000)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise _refused(server, error.code, error.read(500).decode(errors="replace")) from error
-    except (OSError, ValueError) as error:
-        raise _silent(server, str(getattr(error, "reason", error))) from error
-    if not body.lstrip().startswith(b"{"):
-        raise _other_service(server)
-
-
-def _credentials(uri: str) -> tuple[str, str | None]:
-    """Return the address without its user part, and the Authorization header MLflow would send."""
-    parts = urllib.parse.urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
-    url = urllib.parse.urlunsplit(parts._replace(netloc=host))
-    stored = _stored_credentials()
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or stored.get("mlflow_tracking_username")
-    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or stored.get("mlflow_tracking_password")
-    if not (user and password) and parts.username and parts.password:
-        user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password)
-    if user and password:
-        return url, "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
-    return url, f"Bearer {token}" if token else None
-
-
-def _stored_credentials() -> dict[str, str]:
-    parser = configparser.ConfigParser()
-    parser.read(Path.home() / ".mlflow" / "credentials")
-    return dict(parser["mlflow"]) if parser.has_section("mlflow") else {}
-
-
-def _tls(url: str) -> ssl.SSLContext | None:
-    if not url.startswith("https:"):
-        return None
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("1", "true"):
-        return ssl._create_unverified_context()
-    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
-    client_certificate = os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH")
-    if client_certificate:
-        context.load_cert_chain(client_certificate)
-    return context
-
-
-def _silent(server: TrackingServer, reason: str) -> TrackingError:
-    return TrackingError(
-        f"no tracking server answers there ({reason})",
-        where=f"{server.origin} = {server.shown}",
-        expected="a running MLflow server",
-        mend="Start it or mend the address, or leave it out to record in SQLite below storage",
-    )
-
-
-def _other_service(server: TrackingServer) -> TrackingError:
-    return TrackingError(
-        "something answers there, but it is no MLflow server",
-        where=f"{server.origin} = {server.shown}",
-        expected="the address under which MLflow's own page opens",
-        mend="Check the port and the path",
-    )
-
-
-def _refused(server: TrackingServer, code: int, body: str) -> TrackingError:
-    where = f"{server.origin} = {server.shown}"
-    if code == 403 and "host header" in body.lower():
-        host = urllib.parse.urlsplit(server.uri).hostname
-        return TrackingError(
-            "the tracking server refuses this host name",
-            where=where,
-            expected="a name that the server allows",
-            mend=f'Start the server with --allowed-hosts "{host}:*", or use its IP address',
-        )
-    if code in (401, 403):
-        return TrackingError(
-            f"the tracking server refuses these credentials (HTTP {code})",
-            where=where,
-            expected="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-            "MLFLOW_TRACKING_TOKEN, of a user who may read and write experiments",
-            mend="Set them in this command's environment",
-        )
-    if code in (404, 405, 501):
-        return _other_service(server)
-    return TrackingError(
-        f"the tracking server is in trouble (HTTP {code})",
-        where=where,
-        expected="HTTP 200",
-        mend="Look into the server's log",
     )
 
 

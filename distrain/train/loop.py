@@ -17,95 +17,23 @@ becomes one decision at one step by travelling with the gradients.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Final, final
-
-import torch
+from typing import Final
 
 from distrain.data.loader import StepBatch
-from distrain.errors import TrainError
 from distrain.models.weights import weights_sha256
-from distrain.train import checkpoint, ledger
-from distrain.train.collective import barrier, from_rank_zero
+from distrain.train.checkpoint import FOLDER, save_weights
+from distrain.train.collective import barrier
 from distrain.train.determinism import reproducible
 from distrain.train.job import Status, TrainJob, TrainOutcome
-from distrain.train.ledger import Ledger
-from distrain.train.optimize import learning_rate, load_optimizer_tensors, optimizer_tensors
-from distrain.train.recorder import Journal, NoJournal, ProgressLine, Stopwatch, WeightedMean
-from distrain.train.selection import Selection
-from distrain.train.setup import Setup, set_up
+from distrain.train.optimize import learning_rate
+from distrain.train.recorder import Journal, NoJournal, ProgressLine
+from distrain.train.state import Attempt, RunState, open_attempt, save
 from distrain.train.step import StepResult, Wishes
 from distrain.train.world import World
 
 __all__ = ["TrainJob", "TrainOutcome", "train"]
 
 WEIGHTS_FILE: Final = "final.safetensors"
-
-
-@final
-@dataclass
-class RunState:
-    """What changes while a run trains, beside the model; all of it is in every checkpoint.
-
-    Attributes:
-        step: committed optimizer steps: the position in the data.
-        status: how training ended; None while it goes on.
-        window: losses since the last record.
-        since_evaluation: losses since the last evaluation.
-        selection: the best so far, and whether it is enough.
-        train_loss: train/loss as last recorded.
-        validation: validation metrics as last measured, by whole name.
-        best_validation: those of the best model.
-        stopwatch: how fast it was.
-    """
-
-    step: int = 0
-    status: Status | None = None
-    window: WeightedMean = field(default_factory=WeightedMean)
-    since_evaluation: WeightedMean = field(default_factory=WeightedMean)
-    selection: Selection = field(default_factory=Selection)
-    train_loss: float | None = None
-    validation: dict[str, float] = field(default_factory=dict)
-    best_validation: dict[str, float] = field(default_factory=dict)
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` takes."""
-        return {**asdict(self), "stopwatch": self.stopwatch.to_json()}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "RunState":
-        """Return the state that `to_json` gave."""
-        return cls(
-            **{
-                **values,
-                "window": WeightedMean(**values["window"]),
-                "since_evaluation": WeightedMean(**values["since_evaluation"]),
-                "selection": Selection(**values["selection"]),
-                "stopwatch": Stopwatch(**values["stopwatch"]),
-            }
-        )
-
-
-@final
-@dataclass
-class _Run:
-    """One attempt at a run, on one worker."""
-
-    job: TrainJob
-    world: World
-    journal: Journal
-    setup: Setup
-    state: RunState
-    ledger: Ledger | None
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    resumed_from: int | None = None
-    checkpoint_time: float = field(default_factory=time.monotonic)
-
-    @property
-    def run_dir(self) -> Path:
-        return Path(self.job.run_dir)
 
 
 def train(
@@ -133,7 +61,7 @@ def train(
         ModelError, DataError, ConfigError: as `set_up` raises them.
     """
     with reproducible(job.threads, world.torch_device):
-        run = _open(job, world, journal if journal and world.is_rank_zero else NoJournal())
+        run = open_attempt(job, world, journal if journal and world.is_rank_zero else NoJournal())
         if run.state.status is None:
             _train_steps(run, stop_requested)
         if run.state.status == "interrupted":
@@ -141,7 +69,7 @@ def train(
         return _finish(run)
 
 
-def _train_steps(run: _Run, stop_requested: Callable[[], bool]) -> None:
+def _train_steps(run: Attempt, stop_requested: Callable[[], bool]) -> None:
     state, setup, job = run.state, run.setup, run.job
     progress = ProgressLine(run.journal, state.step, setup.total_steps, setup.plan.steps_per_epoch)
     with setup.loader.batches(state.step, setup.total_steps) as batches:
@@ -156,20 +84,14 @@ def _train_steps(run: _Run, stop_requested: Callable[[], bool]) -> None:
                 _evaluate(run)
             progress.tell(state.step, batch.num_rows, _ratio(result), _watched(state))
 
-            if is_last:
-                state.status = "finished"
-            elif state.selection.is_enough:
-                state.status = "stopped_early"
-            elif result.wishes.stop:
-                state.status = "interrupted"
-            is_due = state.step % (job.checkpoint_every_steps or state.step + 1) == 0
-            if state.status or is_due or result.wishes.checkpoint:
-                _save(run)
+            state.status = _status(run, result)
+            if state.status or _is_checkpoint_due(run, result):
+                save(run)
             if state.status:
                 return
 
 
-def _step(run: _Run, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, float]:
+def _step(run: Attempt, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, float]:
     setup, state = run.setup, run.state
     started, exchanged = time.perf_counter(), setup.stepper.exchange_s
     lr = learning_rate(
@@ -191,14 +113,14 @@ def _step(run: _Run, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, floa
     return result, lr
 
 
-def _record(run: _Run, lr: float) -> None:
+def _record(run: Attempt, lr: float) -> None:
     mean = run.state.window.take()
     if mean is not None:
         run.state.train_loss = mean
         run.journal.metrics(run.state.step, {"train/loss": mean, "train/lr": lr})
 
 
-def _evaluate(run: _Run) -> None:
+def _evaluate(run: Attempt) -> None:
     state, setup = run.state, run.setup
     started = time.perf_counter()
     measured: dict[str, float] = {}
@@ -216,28 +138,7 @@ def _evaluate(run: _Run) -> None:
     state.stopwatch.end_apart("evaluate", started)
 
 
-def _save(run: _Run) -> None:
-    """Commit a checkpoint: first what it covers, then its tensors, then its manifest."""
-    state, setup = run.state, run.setup
-    started = time.perf_counter()
-    _check_finite(run)
-    if run.ledger is not None:
-        run.ledger.commit(state.step)
-        barrier(run.world)
-    if run.world.is_rank_zero:
-        run.journal.sync()
-        tensors = {
-            **_prefixed("model.", setup.model.snapshot()),
-            **_prefixed("optimizer.", optimizer_tensors(setup.optimizer)),
-            **_prefixed("best.", run.best),
-        }
-        saved = checkpoint.SavedState(state.step, setup.digests, _kept(state), tensors)
-        checkpoint.commit(run.run_dir, saved, run.job.checkpoint_keep)
-    run.checkpoint_time = time.monotonic()
-    state.stopwatch.end_apart("checkpoint", started)
-
-
-def _finish(run: _Run) -> TrainOutcome:
+def _finish(run: Attempt) -> TrainOutcome:
     """Measure the final model on the test split, and write its weights."""
     state, setup = run.state, run.setup
     metrics = dict(state.validation)
@@ -252,49 +153,17 @@ def _finish(run: _Run) -> TrainOutcome:
         metrics |= measured
         state.stopwatch.end_apart("evaluate", started)
     weights = setup.model.state_dict()
-    path = run.run_dir / checkpoint.FOLDER / WEIGHTS_FILE
+    path = run.run_dir / FOLDER / WEIGHTS_FILE
     if run.world.is_rank_zero:
-        checkpoint.save_weights(path, weights)
+        save_weights(path, weights)
         run.journal.sync()
     barrier(run.world)
     return _outcome(run, metrics, weights_sha256(weights), str(path))
 
 
-def _open(job: TrainJob, world: World, journal: Journal) -> _Run:
-    """Set up, and take up the newest good checkpoint where there is one."""
-    setup = set_up(job, world)
-    run_dir = Path(job.run_dir)
-    found = checkpoint.newest_good(run_dir) if world.is_rank_zero else None
-    step = int(from_rank_zero([-1 if found is None else found], world)[0])
-    if job.ledger and world.is_rank_zero:
-        ledger.remove_after(run_dir, step)
-    barrier(world)
-    run = _Run(
-        job=job,
-        world=world,
-        journal=journal,
-        setup=setup,
-        state=RunState(selection=Selection.of(job.early_stopping)),
-        ledger=Ledger(run_dir, world.world_rank) if job.ledger else None,
-    )
-    if step >= 0:
-        _take_up(run, step)
-    return run
-
-
-def _take_up(run: _Run, step: int) -> None:
-    saved = checkpoint.load(run.run_dir, step, run.setup.digests)
-    run.setup.model.load(_with_prefix("model.", saved.tensors))
-    load_optimizer_tensors(run.setup.optimizer, _with_prefix("optimizer.", saved.tensors))
-    device = run.world.torch_device
-    run.best = {
-        name: value.to(device) for name, value in _with_prefix("best.", saved.tensors).items()
-    }
-    run.state = RunState.from_json(dict(saved.state))
-    run.resumed_from = step
-
-
-def _outcome(run: _Run, metrics: dict[str, float], sha256: str, weights_file: str) -> TrainOutcome:
+def _outcome(
+    run: Attempt, metrics: dict[str, float], sha256: str, weights_file: str
+) -> TrainOutcome:
     state, setup = run.state, run.setup
     assert state.status is not None
     if state.train_loss is not None:
@@ -318,7 +187,7 @@ def _outcome(run: _Run, metrics: dict[str, float], sha256: str, weights_file: st
     )
 
 
-def _is_evaluation_due(run: _Run) -> bool:
+def _is_evaluation_due(run: Attempt) -> bool:
     job, step = run.job, run.state.step
     if job.evaluate_every_steps is not None:
         return step % job.evaluate_every_steps == 0
@@ -327,28 +196,26 @@ def _is_evaluation_due(run: _Run) -> bool:
     return step % (job.evaluate_every_epochs * run.setup.plan.steps_per_epoch) == 0
 
 
-def _is_time_for_checkpoint(run: _Run) -> bool:
+def _status(run: Attempt, result: StepResult) -> Status | None:
+    """Return how training ended, or None where it goes on."""
+    if run.state.step == run.setup.total_steps:
+        return "finished"
+    if run.state.selection.is_enough:
+        return "stopped_early"
+    return "interrupted" if result.wishes.stop else None
+
+
+def _is_checkpoint_due(run: Attempt, result: StepResult) -> bool:
+    every = run.job.checkpoint_every_steps
+    return result.wishes.checkpoint or (every is not None and run.state.step % every == 0)
+
+
+def _is_time_for_checkpoint(run: Attempt) -> bool:
     every_s = run.job.checkpoint_every_s
     is_timed = every_s is not None and run.job.checkpoint_every_steps is None
     if not is_timed or not run.world.is_rank_zero:
         return False
     return every_s is not None and time.monotonic() - run.checkpoint_time >= every_s
-
-
-def _check_finite(run: _Run) -> None:
-    if not bool(torch.isfinite(run.setup.model.vector).all()):
-        raise TrainError(
-            "a parameter is not finite",
-            where=f"step {run.state.step}",
-            expected="finite numbers",
-            mend="Lower train.optimizer.lr, or set train.gradient_clip_norm",
-        )
-
-
-def _kept(state: RunState) -> dict[str, Any]:
-    # An interrupted run is to go on from here, not to be found interrupted.
-    values = state.to_json()
-    return {**values, "status": None if state.status == "interrupted" else state.status}
 
 
 def _watched(state: RunState) -> tuple[str, float] | None:
@@ -358,15 +225,3 @@ def _watched(state: RunState) -> tuple[str, float] | None:
 
 def _ratio(result: StepResult) -> float | None:
     return result.loss_sum / result.weight if result.weight > 0 else None
-
-
-def _prefixed(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {prefix + name: value for name, value in tensors.items()}
-
-
-def _with_prefix(prefix: str, tensors: Any) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }

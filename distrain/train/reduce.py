@@ -3,8 +3,8 @@ r"""The sum of one vector per part, with the same bits on any number of workers.
 The parts are the leaves of a binary tree whose shape depends on their number alone: a node of n
 parts splits at the largest power of two below n. A worker owns a contiguous range of parts and
 sums the complete subtrees within it; these partial sums are exchanged by slices, each worker adds
-its slice in the tree's order, and the slices are gathered again. Adding two floats is commutative,
-so who adds is of no consequence.
+its slice in the tree's order, and the slices are put together again. Adding two floats is
+commutative, so who adds is of no consequence.
 
     parts        0   1   2   3   4   5          6 parts, 3 workers
     workers     [0   0] [1   1] [2   2]
@@ -18,7 +18,8 @@ so who adds is of no consequence.
 
 import time
 from collections.abc import Callable
-from typing import Final, final
+from dataclasses import dataclass
+from typing import Final, Protocol, final
 
 import torch
 import torch.distributed as dist
@@ -56,43 +57,153 @@ def _subtrees(own: range, node: range) -> list[range]:
     return _subtrees(own, left) + _subtrees(own, right)
 
 
+def add_up(
+    node: range, by_node: dict[range, torch.Tensor], out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the sum of a node from those of the subtrees below it, which are overwritten.
+
+    Args:
+        node: parts to sum.
+        by_node: sums of the subtrees that the workers own.
+        out: where the sum is put; None: where one of its terms was.
+    """
+    if node in by_node:
+        return by_node[node]
+    middle = node.start + split_point(len(node))
+    left = add_up(range(node.start, middle), by_node)
+    right = add_up(range(middle, node.stop), by_node)
+    return torch.add(left, right, out=left if out is None else out)
+
+
+@final
+@dataclass(frozen=True)
+class SumLayout:
+    """Who sums which subtrees, and how long the vectors are.
+
+    Attributes:
+        num_parts: leaves of the tree.
+        length: elements of a vector, a multiple of the number of workers.
+        nodes: each worker's subtrees, in order.
+        rank: this worker's.
+    """
+
+    num_parts: int
+    length: int
+    nodes: tuple[tuple[range, ...], ...]
+    rank: int
+
+    @classmethod
+    def of(cls, num_parts: int, length: int, world: World) -> "SumLayout":
+        """Return the layout for vectors of at least `length` elements."""
+        owned = parts_by_worker(num_parts, world.world_size)
+        block = ALIGNMENT * world.world_size
+        nodes = tuple(tuple(subtrees(own, num_parts)) for own in owned)
+        return cls(num_parts, -(-length // block) * block, nodes, world.world_rank)
+
+    @property
+    def own_nodes(self) -> tuple[range, ...]:
+        """Return this worker's subtrees."""
+        return self.nodes[self.rank]
+
+    @property
+    def all_nodes(self) -> list[range]:
+        """Return the subtrees of all workers, in order."""
+        return [node for nodes in self.nodes for node in nodes]
+
+
+class Exchange(Protocol):
+    """How partial sums become one sum on every worker.
+
+    Call order, again and again: fill `partials`, then `total`; all workers alike.
+    """
+
+    partials: torch.Tensor
+    """This worker's partial sums, one row for each of its subtrees, `(subtrees, length)`."""
+
+    def total(self) -> torch.Tensor:
+        """Return the sum over all parts, `(length,)`; to be read only, until the next call."""
+
+
+@final
+class NoExchange:
+    """The exchange of a single worker, whose one partial sum is the sum.
+
+    Args:
+        layout: who sums what.
+        device: where the vectors are.
+    """
+
+    def __init__(self, layout: SumLayout, device: torch.device) -> None:
+        self.partials = torch.zeros(1, layout.length, device=device)
+
+    def total(self) -> torch.Tensor:
+        """Return the sum over all parts."""
+        return self.partials[0]
+
+
+@final
+class GroupExchange:
+    """The exchange through the process group.
+
+    Args:
+        layout: who sums what.
+        device: where the vectors are.
+    """
+
+    def __init__(self, layout: SumLayout, device: torch.device) -> None:
+        self._layout = layout
+        self._num_workers = len(layout.nodes)
+        self.partials = torch.zeros(len(layout.own_nodes), layout.length, device=device)
+        self._total = torch.empty(layout.length, device=device)
+
+    def total(self) -> torch.Tensor:
+        """Return the sum over all parts; all workers must call."""
+        if [len(nodes) for nodes in self._layout.nodes] == [1, 1]:
+            # One addition of two operands: any all-reduce gives its bits.
+            dist.all_reduce(self.partials[0])
+            return self.partials[0]
+        counts = [len(nodes) for nodes in self._layout.nodes]
+        own = len(self._layout.own_nodes)
+        # (nodes, workers, slice) -> (workers, nodes, slice): to each worker its slice of each node.
+        sent = self.partials.view(own, self._num_workers, -1).transpose(0, 1).contiguous()
+        sent = sent.view(own * self._num_workers, -1)
+        received = torch.empty(sum(counts), sent.shape[1], device=sent.device)
+        dist.all_to_all_single(received, sent, counts, [own] * self._num_workers)
+        by_node = dict(zip(self._layout.all_nodes, received, strict=True))
+        own_slice = add_up(range(self._layout.num_parts), by_node)
+        dist.all_gather(list(self._total.view(self._num_workers, -1)), own_slice)
+        return self._total
+
+
 @final
 class TreeSum:
     """Sums vectors over parts and workers.
 
     Args:
-        num_parts: leaves of the tree; at least as many as workers.
-        length: elements of a vector.
-        world: sizes and ranks; with several workers, all of them must call `total` alike.
+        layout: who sums what.
+        exchange: how workers exchange partial sums.
     """
 
-    def __init__(self, num_parts: int, length: int, world: World) -> None:
-        owned = parts_by_worker(num_parts, world.world_size)
-        self._nodes = [subtrees(own, num_parts) for own in owned]
-        self._own_nodes = self._nodes[world.world_rank]
-        self._num_parts = num_parts
-        self._world_size = world.world_size
-        block = ALIGNMENT * world.world_size
-        self._length = -(-length // block) * block
-        depth = max(len(node) for node in self._own_nodes).bit_length()
-        device = world.torch_device
-        self._partials = torch.zeros(len(self._own_nodes), self._length, device=device)
-        self._scratch = [torch.zeros(self._length, device=device) for _ in range(depth - 1)]
+    def __init__(self, layout: SumLayout, exchange: Exchange) -> None:
+        self._nodes = layout.own_nodes
+        self._exchange = exchange
+        depth = max(len(node) for node in self._nodes).bit_length()
+        self._scratch = [torch.zeros_like(exchange.partials[0]) for _ in range(depth - 1)]
         self.exchange_s = 0.0
 
     def total(self, leaf: Leaf) -> torch.Tensor:
-        """Return the sum over all parts, `(at least length,)`; it is overwritten by the next call.
+        """Return the sum over all parts, to be read only, until the next call.
+
+        All workers must call.
 
         Args:
             leaf: gets a part this worker owns, a vector, and whether to add the part's values to
                 the vector or to overwrite it with them. Parts come in order.
         """
-        for node, partial in zip(self._own_nodes, self._partials, strict=True):
+        for node, partial in zip(self._nodes, self._exchange.partials, strict=True):
             self._sum_node(node, partial, leaf, 0)
-        if self._world_size == 1:
-            return self._partials[0]
         started = time.perf_counter()
-        total = self._exchange()
+        total = self._exchange.total()
         self.exchange_s += time.perf_counter() - started
         return total
 
@@ -108,31 +219,3 @@ class TreeSum:
         scratch = self._scratch[depth]
         self._sum_node(range(middle, node.stop), scratch, leaf, depth + 1)
         out.add_(scratch)
-
-    def _exchange(self) -> torch.Tensor:
-        if self._world_size == 2 and all(len(nodes) == 1 for nodes in self._nodes):
-            # One addition of two operands: any all-reduce gives its bits.
-            dist.all_reduce(self._partials[0])
-            return self._partials[0]
-        counts = [len(nodes) for nodes in self._nodes]
-        own = len(self._own_nodes)
-        # (nodes, workers, slice) -> (workers, nodes, slice): to each worker its slice of each node.
-        sent = self._partials.view(own, self._world_size, -1).transpose(0, 1).contiguous()
-        sent = sent.view(own * self._world_size, -1)
-        received = torch.empty(sum(counts), sent.shape[1], device=sent.device)
-        dist.all_to_all_single(received, sent, counts, [own] * self._world_size)
-        order = [node for nodes in self._nodes for node in nodes]
-        by_node = dict(zip(order, received, strict=True))
-        total = torch.empty(self._length, device=sent.device)
-        slices = list(total.view(self._world_size, -1))
-        dist.all_gather(slices, _add_up(range(self._num_parts), by_node))
-        return total
-
-
-def _add_up(node: range, by_node: dict[range, torch.Tensor]) -> torch.Tensor:
-    """Return the sum of a node from the sums of the subtrees below it; they are overwritten."""
-    if node in by_node:
-        return by_node[node]
-    middle = node.start + split_point(len(node))
-    left = _add_up(range(node.start, middle), by_node)
-    return left.add_(_add_up(range(middle, node.stop), by_node))

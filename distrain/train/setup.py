@@ -21,8 +21,8 @@ from distrain.train.job import TrainJob
 from distrain.train.losses import Loss, build_loss, default_loss
 from distrain.train.metrics import Metric, resolve_metrics
 from distrain.train.optimize import build_optimizer
-from distrain.train.reduce import TreeSum
 from distrain.train.selection import Selection
+from distrain.train.shared_memory import open_tree_sum
 from distrain.train.step import Stepper, vector_length
 from distrain.train.world import World
 
@@ -144,7 +144,7 @@ def set_up(job: TrainJob, world: World) -> Setup:
         model,
         loss,
         optimizer,
-        TreeSum(job.logical_shards, vector_length(model), world),
+        open_tree_sum(job.logical_shards, vector_length(model), world),
         normalizer,
         seed=job.seed,
         clip_norm=job.gradient_clip_norm,

@@ -96,6 +96,8 @@ class Stepper:
         self._generators = _generators(self._device)
         self._num_gradients = model.vector.numel()
         self._length = vector_length(model)
+        self._gradient = torch.zeros_like(model.vector.data)
+        model.vector.grad = self._gradient
         self._views: dict[int, list[torch.Tensor]] = {}
 
     @property
@@ -123,12 +125,11 @@ class Stepper:
             self._update(total[: self._num_gradients], result.weight, lr)
         return result
 
-    def _update(self, gradient: torch.Tensor, weight: float, lr: float) -> None:
-        gradient.div_(weight)
+    def _update(self, total: torch.Tensor, weight: float, lr: float) -> None:
+        gradient = torch.div(total, weight, out=self._gradient)
         if self._clip_norm is not None:
             norm = torch.linalg.vector_norm(gradient)
             gradient.mul_((self._clip_norm / (norm + 1e-6)).clamp_(max=1.0))
-        self._model.vector.grad = gradient
         self._optimizer.param_groups[0]["lr"] = lr
         self._optimizer.step()
 

@@ -24,6 +24,7 @@ class World:
         node_rank: this node's number.
         device: where this worker computes: `cpu`, `cuda:<index>`, or `auto`: the GPU of its local
             rank where there are GPUs, else the CPU.
+        collective_timeout_s: seconds after which an exchange between workers is given up.
     """
 
     world_size: int = 1
@@ -32,6 +33,7 @@ class World:
     local_rank: int = 0
     node_rank: int = 0
     device: str = "auto"
+    collective_timeout_s: float = 300.0
 
     @classmethod
     def single(cls, device: str = "auto") -> "World":

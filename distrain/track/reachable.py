@@ -1,0 +1,137 @@
+"""Whether a tracking server answers, told within seconds and without importing mlflow."""
+
+import base64
+import configparser
+import os
+import socket
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from distrain.errors import TrackingError
+from distrain.track.tracking_server import DATABASE_PORTS, TrackingServer
+
+CHECK_TIMEOUT_S = 3.0
+
+_PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
+
+
+def check_reachable(server: TrackingServer, timeout_s: float = CHECK_TIMEOUT_S) -> None:
+    """Return when the server answers; local SQLite always does.
+
+    Args:
+        server: the tracking store.
+        timeout_s: seconds that the server has for each part of its answer.
+
+    Raises:
+        TrackingError: nothing answers, it refuses, or it is no MLflow server.
+    """
+    if server.is_remote:
+        _check_http(server, timeout_s)
+        return
+    parts = urllib.parse.urlsplit(server.uri)
+    port = DATABASE_PORTS.get(parts.scheme.partition("+")[0])
+    if port is not None and parts.hostname:
+        try:
+            socket.create_connection((parts.hostname, parts.port or port), timeout_s).close()
+        except OSError as error:
+            raise _silent(server, str(error)) from error
+
+
+def _check_http(server: TrackingServer, timeout_s: float) -> None:
+    url, authorization = _credentials(server.uri)
+    request = urllib.request.Request(url + _PROBE)
+    if authorization:
+        request.add_header("Authorization", authorization)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s, context=_tls(url)) as answer:
+            body = answer.read(200_000)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _refused(server, error.code, error.read(500).decode(errors="replace")) from error
+    except (OSError, ValueError) as error:
+        raise _silent(server, str(getattr(error, "reason", error))) from error
+    if not body.lstrip().startswith(b"{"):
+        raise _other_service(server)
+
+
+def _credentials(uri: str) -> tuple[str, str | None]:
+    """Return the address without its user part, and the Authorization header MLflow would send."""
+    parts = urllib.parse.urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    url = urllib.parse.urlunsplit(parts._replace(netloc=host))
+    stored = _stored_credentials()
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or stored.get("mlflow_tracking_username")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or stored.get("mlflow_tracking_password")
+    if not (user and password) and parts.username and parts.password:
+        user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password)
+    if user and password:
+        return url, "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return url, f"Bearer {token}" if token else None
+
+
+def _stored_credentials() -> dict[str, str]:
+    parser = configparser.ConfigParser()
+    parser.read(Path.home() / ".mlflow" / "credentials")
+    return dict(parser["mlflow"]) if parser.has_section("mlflow") else {}
+
+
+def _tls(url: str) -> ssl.SSLContext | None:
+    if not url.startswith("https:"):
+        return None
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("1", "true"):
+        return ssl._create_unverified_context()
+    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+    client_certificate = os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH")
+    if client_certificate:
+        context.load_cert_chain(client_certificate)
+    return context
+
+
+def _silent(server: TrackingServer, reason: str) -> TrackingError:
+    return TrackingError(
+        f"no tracking server answers there ({reason})",
+        where=f"{server.origin} = {server.shown}",
+        expected="a running MLflow server",
+        mend="Start it or mend the address, or leave it out to record in SQLite below storage",
+    )
+
+
+def _other_service(server: TrackingServer) -> TrackingError:
+    return TrackingError(
+        "something answers there, but it is no MLflow server",
+        where=f"{server.origin} = {server.shown}",
+        expected="the address under which MLflow's own page opens",
+        mend="Check the port and the path",
+    )
+
+
+def _refused(server: TrackingServer, code: int, body: str) -> TrackingError:
+    where = f"{server.origin} = {server.shown}"
+    if code == 403 and "host header" in body.lower():
+        host = urllib.parse.urlsplit(server.uri).hostname
+        return TrackingError(
+            "the tracking server refuses this host name",
+            where=where,
+            expected="a name that the server allows",
+            mend=f'Start the server with --allowed-hosts "{host}:*", or use its IP address',
+        )
+    if code in (401, 403):
+        return TrackingError(
+            f"the tracking server refuses these credentials (HTTP {code})",
+            where=where,
+            expected="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+            "MLFLOW_TRACKING_TOKEN, of a user who may read and write experiments",
+            mend="Set them in this command's environment",
+        )
+    if code in (404, 405, 501):
+        return _other_service(server)
+    return TrackingError(
+        f"the tracking server is in trouble (HTTP {code})",
+        where=where,
+        expected="HTTP 200",
+        mend="Look into the server's log",
+    )

@@ -1,0 +1,45 @@
+"""How far a journal has been shipped, kept in the journal's folder."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import final
+
+WATERMARK = "shipped.json"
+
+
+@final
+@dataclass
+class Watermark:
+    """How far a journal has been shipped; lost, it is found again by shipping from the start.
+
+    Attributes:
+        run_id: MLflow's; None: the run does not exist there yet.
+        experiment_id: MLflow's.
+        positions: segment file name to the byte behind what was sent.
+        last_steps: metric to the greatest step that was sent.
+        final: the status to end with and its time, until it is sent.
+        num_rejected: records that the store refused for good.
+    """
+
+    run_id: str | None = None
+    experiment_id: str | None = None
+    positions: dict[str, int] = field(default_factory=dict)
+    last_steps: dict[str, int] = field(default_factory=dict)
+    final: tuple[str, int] | None = None
+    num_rejected: int = 0
+
+    @staticmethod
+    def load(folder: Path) -> "Watermark":
+        """Return the watermark of a journal's folder; a fresh one where there is none."""
+        try:
+            return Watermark(**json.loads((folder / WATERMARK).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return Watermark()
+
+    def save(self, folder: Path) -> None:
+        """Write it into a journal's folder, whole or not at all."""
+        unfinished = folder / f".{WATERMARK}.{os.getpid()}"
+        unfinished.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        unfinished.replace(folder / WATERMARK)

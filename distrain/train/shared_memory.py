@@ -1,0 +1,189 @@
+"""The exchange of partial sums between the workers of one machine, through memory they share.
+
+Partial sums are made in the shared memory itself; two meetings of all workers per step surround
+the addition of slices. On two CPU workers this costs about 30 us for 80,000 parameters, where a
+process group over loopback costs 1,500 us and more.
+
+    own partial sums written   | meeting |   own slice of the total added up   | meeting |   read
+
+The second meeting of a step comes after all reading of partial sums, and the first one of the next
+step after all reading of the total, so nothing is written while it is read.
+
+The memory is an anonymous file that the others open through /proc; it goes with the processes.
+"""
+
+import contextlib
+import mmap
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Final, final
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from distrain.train.collective import barrier, from_rank_zero, sum_counts
+from distrain.train.reduce import GroupExchange, NoExchange, SumLayout, TreeSum, add_up
+from distrain.train.world import World
+
+CACHE_LINE_BYTES: Final = 64
+WORD_BYTES: Final = 8
+# For so long a worker that waits stays on its core, offering it to others; then it sleeps in
+# between.
+SPIN_S: Final = 0.0005
+NAP_S: Final = 0.00005
+LIVENESS_INTERVAL_S: Final = 0.5
+
+
+def open_tree_sum(num_parts: int, length: int, world: World) -> TreeSum:
+    """Return the sum over parts and workers, by the fastest exchange that these workers have.
+
+    All workers must call.
+
+    Args:
+        num_parts: leaves of the tree; at least as many as workers.
+        length: elements of a vector.
+        world: sizes and ranks.
+    """
+    layout = SumLayout.of(num_parts, length, world)
+    device = world.torch_device
+    if world.world_size == 1:
+        return TreeSum(layout, NoExchange(layout, device))
+    is_near = world.local_world_size == world.world_size and device.type == "cpu"
+    shared = SharedMemoryExchange.open(layout, world) if is_near else None
+    return TreeSum(layout, shared or GroupExchange(layout, device))
+
+
+@final
+class SharedMemoryExchange:
+    """The exchange through shared memory; see `open`.
+
+    Args:
+        layout: who sums what.
+        world: sizes and ranks.
+        memory: `size_bytes(layout)` bytes that all workers see, zero at first.
+    """
+
+    def __init__(self, layout: SumLayout, world: World, memory: mmap.mmap) -> None:
+        self._world = world
+        num_workers, nodes = world.world_size, layout.all_nodes
+        header_words = num_workers * CACHE_LINE_BYTES // WORD_BYTES
+        header = np.frombuffer(memory, dtype=np.int64, count=header_words)
+        lines = header.reshape(num_workers, -1)
+        # One cache line for each worker: meetings it has come to, and its process.
+        self._arrivals, self._processes = lines[:, 0], lines[:, 1]
+        vectors = torch.frombuffer(memory, dtype=torch.float32, offset=header.nbytes)
+        vectors = vectors.view(len(nodes) + 1, layout.length)
+        first = sum(len(owned) for owned in layout.nodes[: layout.rank])
+        self.partials = vectors[first : first + len(layout.own_nodes)]
+        self._total = vectors[-1]
+        # (vectors, workers, slice): this worker adds up its slice of all of them.
+        slices = vectors.view(len(nodes) + 1, num_workers, -1)[:, layout.rank]
+        self._own_slices = dict(zip(nodes, slices[:-1], strict=True))
+        self._own_total = slices[-1]
+        self._root = range(layout.num_parts)
+        self._meeting = 0
+        self._processes[world.world_rank] = os.getpid()
+
+    @classmethod
+    def open(cls, layout: SumLayout, world: World) -> "SharedMemoryExchange | None":
+        """Return the exchange, or None on every worker where this machine does not offer it.
+
+        All workers must call.
+        """
+        size = size_bytes(layout)
+        descriptor = _create(size) if world.is_rank_zero and _is_offered() else -1
+        process, number = (int(value) for value in from_rank_zero([os.getpid(), descriptor], world))
+        memory = _attach(process, number, size) if number >= 0 else None
+        num_attached = sum_counts(np.array([memory is not None], dtype=np.int64), world)
+        if descriptor >= 0:
+            os.close(descriptor)
+        if memory is None or num_attached[0] < world.world_size:
+            return None
+        exchange = cls(layout, world, memory)
+        barrier(world)
+        return exchange
+
+    def total(self) -> torch.Tensor:
+        """Return the sum over all parts; all workers must call."""
+        self._meet()
+        add_up(self._root, self._own_slices, self._own_total)
+        self._meet()
+        return self._total
+
+    def _meet(self) -> None:
+        """Wait until all workers are here.
+
+        Raises:
+            torch.distributed.DistError: another worker is gone, or did not come in time.
+        """
+        self._meeting += 1
+        meeting, arrivals = self._meeting, self._arrivals
+        arrivals[self._world.world_rank] = meeting
+        if (arrivals >= meeting).all():
+            return
+        started = time.perf_counter()
+        checked = started
+        while not (arrivals >= meeting).all():
+            now = time.perf_counter()
+            if now - started < SPIN_S:
+                os.sched_yield()
+                continue
+            time.sleep(NAP_S)
+            if now - checked > LIVENESS_INTERVAL_S:
+                checked = now
+                self._check_others(now - started)
+
+    def _check_others(self, waited_s: float) -> None:
+        late = np.flatnonzero(self._arrivals < self._meeting)
+        for rank in late:
+            if not _is_alive(int(self._processes[rank])):
+                raise dist.DistError(f"the worker of rank {rank} is gone")
+        if waited_s > self._world.collective_timeout_s:
+            raise dist.DistError(
+                f"timed out waiting {waited_s:.0f} s for the workers of rank "
+                f"{', '.join(map(str, late))}"
+            )
+
+
+def size_bytes(layout: SumLayout) -> int:
+    """Return the bytes of shared memory: a line for each worker, the partial sums, the total."""
+    vectors = (len(layout.all_nodes) + 1) * layout.length * 4
+    return len(layout.nodes) * CACHE_LINE_BYTES + vectors
+
+
+def _is_offered() -> bool:
+    # Other processors may show writes to another core in another order than they were made.
+    is_ordered = platform.machine().lower() in ("x86_64", "amd64")
+    return is_ordered and hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
+
+
+def _create(size: int) -> int:
+    """Return the descriptor of a new anonymous file, or -1 where there is no memory for it."""
+    descriptor = os.memfd_create("distrain-sums")
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError:
+        os.close(descriptor)
+        return -1
+    return descriptor
+
+
+def _attach(process: int, descriptor: int, size: int) -> mmap.mmap | None:
+    with contextlib.suppress(OSError, ValueError):
+        own = os.open(f"/proc/{process}/fd/{descriptor}", os.O_RDWR)
+        try:
+            return mmap.mmap(own, size)
+        finally:
+            os.close(own)
+    return None
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
