@@ -11,8 +11,9 @@ from pathlib import Path
 from distrain.config.defaults import effective_test_fraction
 from distrain.config.settings import Settings
 from distrain.data.prepare import find_prepared
-from distrain.data.prepared import SPLITS, PreparedDataset
-from distrain.data.sources import SourceSummary
+from distrain.data.prepared import PreparedDataset
+from distrain.data.shards import SPLITS
+from distrain.data.opening import SourceSummary
 from distrain.results import Estimate
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob
@@ -50,7 +51,7 @@ def estimate_run(
     """
     dataset = find_prepared(settings.data, cache=cache)
     if dataset is None:
-        rows = _estimated_rows(settings, summary.estimated_rows)
+        rows = _estimated_rows(settings, summary.num_rows)
         known = _Timed(None, None, None)
     else:
         rows = {split: dataset.split(split).num_rows for split in SPLITS}

@@ -25,7 +25,8 @@ from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
 from distrain.data.prepare import Prepared
 from distrain.data.prepare import prepare as prepare_data
-from distrain.data.sources import head_rows, quick_check
+from distrain.data.example import example_rows
+from distrain.data.opening import quick_check
 from distrain.errors import DistrainError, TrackingError
 from distrain.estimate import estimate_run
 from distrain.evaluate.goals import check_goals
@@ -300,7 +301,7 @@ def _finish(run: _Run, record: RunRecord, outcome: TrainOutcome) -> Ending:
     goals = tuple(check_goals(run.settings.evaluate.goals, metrics))
     trained = Trained(run.job, outcome, run.prepared.dataset, metrics, goals)
     run.display.stage("packaging and registering the model")
-    pyfunc = package(trained, head_rows(_data(run.settings)))
+    pyfunc = package(trained, example_rows(_data(run.settings), run.prepared.dataset.transform))
     try:
         version = register(trained, pyfunc, run.settings, run.server, record)
     except TrackingError as error:

@@ -22,14 +22,13 @@ CONNECT_TIMEOUT_S = 3.0
 _QUIET_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     # Warnings of the raylet are printed to stdout even where logs are kept from the driver.
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
     "GRPC_VERBOSITY": "ERROR",
 }
-_NOISY_LOGGERS = ("ray", "ray.train", "ray.data", "ray.tune")
+_NOISY_LOGGERS = ("ray", "ray.train", "ray.tune")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Which training rows stay, and within which bounds their numbers are; others are left as found."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pyarrow as pa
 from distrain.data.columns import TextRules, as_float64, as_text, plain
 from distrain.data.rowkeys import Keys
 from distrain.data.runs import RunKey
+from distrain.data.statistics import NumberStatistics
 
 # Further from the training mean than so many standard deviations, a number is an outlier.
 OUTLIER_DEVIATIONS: Final = 10.0
@@ -30,8 +31,9 @@ def repeated_rows(keys: Mapping[RunKey, tuple[Keys, Mask]]) -> dict[RunKey, npt.
     if not training:
         return {}
     joined = np.concatenate(training)
-    is_repeat = np.ones(len(joined), dtype=np.bool_)
-    is_repeat[np.unique(joined, return_index=True)[1]] = False
+    order = np.argsort(joined, kind="stable")
+    is_repeat = np.zeros(len(joined), dtype=np.bool_)
+    is_repeat[order[1:]] = joined[order[1:]] == joined[order[:-1]]
     ends = np.cumsum([len(part) for part in training])[:-1]
     parts = np.split(is_repeat, ends)
     return {key: rows[i][parts[i]] for i, key in enumerate(runs) if parts[i].any()}
@@ -78,9 +80,11 @@ def clipped(
     return table
 
 
-def outlier_bounds(moments: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+def outlier_bounds(training: Mapping[str, NumberStatistics]) -> dict[str, tuple[float, float]]:
     """Return the bounds of each column from its training mean and standard deviation."""
-    reach: dict[str, Any] = {
-        name: OUTLIER_DEVIATIONS * deviation for name, (_, deviation) in moments.items()
-    }
-    return {name: (mean - reach[name], mean + reach[name]) for name, (mean, _) in moments.items()}
+    bounds = {}
+    for name, numbers in training.items():
+        reach = OUTLIER_DEVIATIONS * numbers.deviation
+        if np.isfinite(reach):
+            bounds[name] = (numbers.mean - reach, numbers.mean + reach)
+    return bounds

@@ -280,6 +280,8 @@ def common_type(first: str, second: str) -> str:
         return second
     if {first, second} == {"int64", "double"}:
         return "double"
+    if {first, second} == {"date32[day]", "timestamp[us]"}:
+        return "timestamp[us]"
     return "string"
 
 

@@ -135,10 +135,8 @@ def has_split_records(text: bytes) -> bool:
     if b'"' not in text:
         return False
     quotes, breaks = _positions(text)
-    line = np.searchsorted(breaks, quotes)
-    changes = np.flatnonzero(np.diff(line)) + 1
-    quotes_in_line = np.diff(np.concatenate([[0], changes, [len(line)]]))
-    return bool((quotes_in_line & 1).any())
+    quotes_before = np.searchsorted(quotes, breaks)
+    return bool((quotes_before & 1).any())
 
 
 def records_end(text: bytes) -> int:

@@ -15,13 +15,24 @@ _MISSING: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def row_keys(
-    table: pa.Table, columns: Sequence[str], types: Mapping[str, str], rules: TextRules
+    table: pa.Table,
+    columns: Sequence[str],
+    types: Mapping[str, str],
+    rules: TextRules,
+    codes: npt.NDArray[np.int64],
 ) -> Keys:
-    """Return a key for each row over some columns, shape `(n,)`.
+    """Return a key for each row over some columns and a code, shape `(n,)`.
 
     Numbers count by value (5 and 5.0 are equal), text after cleaning, missing equals missing.
+
+    Args:
+        table: the rows.
+        columns: which columns count.
+        types: their column types.
+        rules: how text is read.
+        codes: what counts besides, for each row: its class, however it is spelled, `(n,)`.
     """
-    keys = np.zeros(table.num_rows, dtype=np.uint64)
+    keys = _mixed(codes.astype(np.uint64))
     for name in columns:
         column = plain(table.column(name))
         keys = _mixed(keys + _column_keys(column, name, types[name], rules))

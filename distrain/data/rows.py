@@ -1,6 +1,6 @@
 """Which rows of a run belong to which split, after cleaning. Pure, so every pass finds the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from distrain.data.clean import Bounds, clipped, rows_outside, rows_with_missing
 from distrain.data.columns import TextRules, as_text
+from distrain.data.rowkeys import Keys, row_keys
 from distrain.data.runs import Run, RunKey
 from distrain.data.split import (
     TEST,
@@ -70,6 +71,12 @@ class RowPlan:
             outside = rows_outside(table, self.bounds, self.types, self.rules)
             split[(split == TRAIN) & outside] = UNUSED
         return table, split
+
+    def keys(self, table: pa.Table, columns: Sequence[str]) -> Keys:
+        """Return a key for each row over some columns and the target, `(n,)`."""
+        is_number = self.target.task == "regression"
+        keyed = [*columns, *(self.target.names if is_number else ())]
+        return row_keys(table, keyed, self.types, self.rules, self.target.codes(table, self.rules))
 
     def _assign(self, split: SplitPlan, run: Run, codes: npt.NDArray[np.int64]) -> Assignment:
         if split.kind == "random":

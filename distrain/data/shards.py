@@ -78,11 +78,15 @@ def write_shard(folder: Path, file: str, columns: Mapping[str, Array]) -> Shard:
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest: the last act of preparing, after which the dataset counts as whole."""
     text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    sync_folder(folder / SHARD_FOLDER)
     write_atomically(folder / MANIFEST, lambda descriptor: _write_all(descriptor, text.encode()))
+    sync_folder(folder)
 
 
 def write_atomically(path: Path, write: Callable[[int], None]) -> None:
-    """Create or replace a file in one step: temporary name, fsync, rename, fsync of the folder.
+    """Create or replace a file in one step: temporary name, fsync, rename.
+
+    The rename lasts once the folder is synced.
 
     Args:
         path: the file; its folder is made where it is missing.
@@ -101,7 +105,6 @@ def write_atomically(path: Path, write: Callable[[int], None]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

@@ -5,7 +5,7 @@ Source: the combination of means and squared deviations is that of Chan, Golub &
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final, final
 
@@ -152,7 +152,11 @@ def most_frequent(counts: dict[str, int], limit: int) -> list[tuple[str, int]]:
 
 def combine_numbers(parts: Sequence[NumberStatistics]) -> NumberStatistics:
     """Return the statistics of all rows together, given in their order."""
-    return reduce(_combine_two, parts)
+    return replace(
+        reduce(_combine_two, parts),
+        sample=np.concatenate([part.sample for part in parts]),
+        sample_weight=np.concatenate([part.sample_weight for part in parts]),
+    )
 
 
 def combine_categories(parts: Sequence[CategoryStatistics]) -> CategoryStatistics:
@@ -191,6 +195,6 @@ def _combine_two(one: NumberStatistics, two: NumberStatistics) -> NumberStatisti
         high,
         sum(part.num_low for part in (one, two) if part.low == low),
         sum(part.num_high for part in (one, two) if part.high == high),
-        np.concatenate([one.sample, two.sample]),
-        np.concatenate([one.sample_weight, two.sample_weight]),
+        one.sample,
+        one.sample_weight,
     )

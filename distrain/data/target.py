@@ -16,6 +16,8 @@ from distrain.errors import DataError, did_you_mean
 
 # Whole numbers with at most so many different values are classes unless the task is given.
 MAX_INFERRED_CLASSES: Final = 20
+# Beyond this, squares overflow.
+_GREATEST_TARGET: Final = 1e100
 
 
 @final
@@ -146,6 +148,13 @@ def _check_numbers(names: Sequence[str], scans: Mapping[str, ColumnScan]) -> Non
                 where=f"column {name!r}",
                 expected="numbers, for regression",
                 mend="Set data.task to classification, or name another data.target.",
+            )
+        if max(abs(scans[name].low), abs(scans[name].high)) > _GREATEST_TARGET:
+            raise DataError(
+                f"the target goes from {scans[name].low:g} to {scans[name].high:g}",
+                where=f"column {name!r}",
+                expected=f"numbers up to {_GREATEST_TARGET:g} in size",
+                mend="Scale the target.",
             )
         if scans[name].num_infinite:
             raise DataError(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MODEL_ARTIFACT = "model"
 RETRY_S = 60.0
+FIRST_PAUSE_S = 0.5
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ def _persistently(call: Callable[[], T], server: TrackingServer, timeout_s: floa
     from mlflow.exceptions import MlflowException
 
     deadline = time.monotonic() + timeout_s
-    pause_s = 0.5
+    pause_s = FIRST_PAUSE_S
     while True:
         try:
             return call()

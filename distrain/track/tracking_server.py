@@ -157,21 +157,19 @@ def connect(server: TrackingServer) -> "MlflowClient":
     Raises:
         TrackingError: the database cannot be made, or is of another MLflow version.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
-    mlflow = load_mlflow()
-    if server.database is None:
-        return _client(server)
-    server.database.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{server.database}.lock", timeout=INITIALISE_TIMEOUT_S)
-    # MLflow creates and migrates without a lock of its own: of 8 processes that open a fresh
-    # database at once, all fail.
+    load_mlflow()
     try:
-        with lock:
-            client = _client(server)
-            client.search_experiments(max_results=1)
-            return client
-    except (mlflow.MlflowException, OSError, Timeout) as error:
+        if server.database is None:
+            return _client(server)
+        server.database.parent.mkdir(parents=True, exist_ok=True)
+        # MLflow creates and migrates without a lock of its own: of 8 processes that open a fresh
+        # database at once, all fail.
+        with FileLock(f"{server.database}.lock", timeout=INITIALISE_TIMEOUT_S):
+            return _client(server)
+    except Exception as error:
+        # MLflow lets the errors of SQLAlchemy, alembic and the drivers through.
         raise _unusable_database(server, error) from error
 
 
@@ -249,12 +247,17 @@ def _unusable(given: str, origin: str, storage: Path) -> ConfigError:
 
 def _unusable_database(server: TrackingServer, error: Exception) -> TrackingError:
     first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    outdated = "out-of-date database schema" in str(error)
     return TrackingError(
         f"the tracking database cannot be used ({first_line[:300]})",
         where=f"{server.origin} = {server.shown}",
-        expected="a database of this MLflow version in a folder that can be written",
-        mend=f"Run `mlflow db upgrade {server.uri}` on a copy first"
-        if outdated
-        else "Check the file and its folder, or name another one by track.uri",
+        expected="a database of this MLflow version, in a place that can be written",
+        mend=_database_mend(str(error), server),
     )
+
+
+def _database_mend(text: str, server: TrackingServer) -> str:
+    if "out-of-date database schema" in text:
+        return f"Make a copy of it, then run `mlflow db upgrade {server.shown}`"
+    if "Can't locate revision" in text:
+        return "It is of a newer MLflow: install that version here"
+    return "Check the file and its folder, or name another one by track.uri"

@@ -80,12 +80,13 @@ def saved_code_importable(folder: Path, names: Sequence[str]) -> Iterator[None]:
         folder: where `save_user_code` put them.
         names: what it returned.
     """
-    modules = [Path(name).stem for name in names]
-    foreign = [
-        module
-        for module, name in zip(modules, names, strict=True)
-        if module in sys.modules and not _is_same(sys.modules[module], folder / name)
-    ]
+    tops = [Path(name).stem for name in names]
+    is_foreign = any(
+        top in sys.modules and not _is_same(sys.modules[top], folder / name)
+        for top, name in zip(tops, names, strict=True)
+    )
+    # All or none: a module that is the same may have bound names of one that is not.
+    foreign = tops if is_foreign else []
     set_aside = {name: sys.modules.pop(name) for name in list(sys.modules) if _below(name, foreign)}
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()

@@ -33,7 +33,7 @@ class TrainJob:
         early_stopping: the `train.early_stopping` section with its mode; None: never.
         restore_best: whether the final model is the best one by early stopping's metric, or by
             validation/loss.
-        checkpoint_every_s: seconds between checkpoints.
+        checkpoint_every_s: seconds between checkpoints, by rank zero's clock.
         checkpoint_every_steps: steps between checkpoints.
         checkpoint_keep: how many of the newest are kept.
         ledger: whether every row that was trained on is written to `<run_dir>/ledger`.

@@ -76,15 +76,13 @@ def _train_steps(run: Attempt, stop_requested: Callable[[], bool]) -> None:
         for batch in state.stopwatch.waiting_for(batches):
             wishes = Wishes(stop=stop_requested(), checkpoint=_is_time_for_checkpoint(run))
             result, lr = _step(run, batch, wishes)
-            is_last = state.step == setup.total_steps
 
-            if state.step % job.record_every_steps == 0 or is_last:
-                _record(run, lr)
-            if _is_evaluation_due(run) or is_last:
+            if _is_evaluation_due(run):
                 _evaluate(run)
-            progress.tell(state.step, batch.num_rows, _ratio(result), _watched(state))
-
             state.status = _status(run, result)
+            if state.step % job.record_every_steps == 0 or state.has_ended:
+                _record(run, lr)
+            progress.tell(state.step, batch.num_rows, _ratio(result), _watched(state))
             if state.status or _is_checkpoint_due(run, result):
                 save(run)
             if state.status:
@@ -189,11 +187,10 @@ def _outcome(
 
 def _is_evaluation_due(run: Attempt) -> bool:
     job, step = run.job, run.state.step
-    if job.evaluate_every_steps is not None:
-        return step % job.evaluate_every_steps == 0
-    if job.evaluate_every_epochs is None:
-        return False
-    return step % (job.evaluate_every_epochs * run.setup.plan.steps_per_epoch) == 0
+    every = job.evaluate_every_steps
+    if every is None and job.evaluate_every_epochs is not None:
+        every = job.evaluate_every_epochs * run.setup.plan.steps_per_epoch
+    return step == run.setup.total_steps or (every is not None and step % every == 0)
 
 
 def _status(run: Attempt, result: StepResult) -> Status | None:
@@ -212,10 +209,9 @@ def _is_checkpoint_due(run: Attempt, result: StepResult) -> bool:
 
 def _is_time_for_checkpoint(run: Attempt) -> bool:
     every_s = run.job.checkpoint_every_s
-    is_timed = every_s is not None and run.job.checkpoint_every_steps is None
-    if not is_timed or not run.world.is_rank_zero:
+    if every_s is None or not run.world.is_rank_zero:
         return False
-    return every_s is not None and time.monotonic() - run.checkpoint_time >= every_s
+    return time.monotonic() - run.checkpoint_time >= every_s
 
 
 def _watched(state: RunState) -> tuple[str, float] | None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
+from distrain.config.names import metric_mode
+
 
 @final
 @dataclass
@@ -36,9 +38,10 @@ class Selection:
         """Return the selection of a `train.early_stopping` section, or the one without it."""
         if early_stopping is None:
             return cls()
+        metric = early_stopping.get("metric", "validation/loss")
         return cls(
-            metric=early_stopping.get("metric", "validation/loss"),
-            mode=early_stopping.get("mode") or "min",
+            metric=metric,
+            mode=early_stopping.get("mode") or metric_mode(metric) or "min",
             patience=early_stopping.get("patience", 5),
             min_delta=early_stopping.get("min_delta", 0.0),
         )

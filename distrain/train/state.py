@@ -47,6 +47,11 @@ class RunState:
     best_validation: dict[str, float] = field(default_factory=dict)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
+    @property
+    def has_ended(self) -> bool:
+        """Return whether training came to an end of its own."""
+        return self.status in ("finished", "stopped_early")
+
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""
         return {**asdict(self), "stopwatch": self.stopwatch.to_json()}

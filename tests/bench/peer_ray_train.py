@@ -1,7 +1,7 @@
 """The peer "Ray Train": a TorchTrainer fed by `iter_torch_batches`, as Ray's tutorials write it.
 
-Run as a script: `python -m tests.bench.peer_ray_train PARQUET_FOLDER SPEC_JSON` prints one JSON line
-with the steady rows per second of two workers.
+`python -m tests.bench.peer_ray_train PARQUET_FOLDER SPEC_JSON` prints one JSON line with the
+steady rows per second of two workers.
 """
 
 import json
@@ -10,6 +10,8 @@ import sys
 import tempfile
 import time
 from typing import Any
+
+import numpy as np
 
 
 def train_fn_per_worker(config: dict[str, Any]) -> dict[str, float]:
@@ -50,6 +52,7 @@ def main() -> None:
     folder, spec = sys.argv[1], json.loads(sys.argv[2])
     os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
     import ray
+    from ray.data.preprocessors import Concatenator
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -61,6 +64,9 @@ def main() -> None:
         logging_level="ERROR",
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
+    features = [f"f{number}" for number in range(spec["num_features"])]
+    rows = ray.data.read_parquet(folder)
+    rows = Concatenator(columns=features, output_column_name="x", dtype=np.float32).transform(rows)
     with tempfile.TemporaryDirectory() as storage:
         result = TorchTrainer(
             train_fn_per_worker,
@@ -68,7 +74,7 @@ def main() -> None:
             scaling_config=ScalingConfig(num_workers=spec["num_workers"]),
             run_config=RunConfig(name="peer", storage_path=storage),
             torch_config=TorchConfig(backend="gloo"),
-            datasets={"train": ray.data.read_parquet(folder)},
+            datasets={"train": rows},
         ).fit()
     figures = result.return_value
     print(json.dumps({"rows_per_s": figures["rows"] / figures["seconds"]}))

@@ -1,4 +1,4 @@
-"""Steady rows per second of a tabular mlp on two workers: distrain's loop against DDP.
+"""Steady rows per second of a tabular mlp on two workers: distrain's loop against its peers.
 
     python -m tests.bench.steady [--rounds 3] [--out bench-results/steady.json]
 
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from distrain.train.job import TrainJob
 from tests.prepared_examples import classified, numeric_transform, write_prepared
@@ -46,9 +48,35 @@ def write_data(folder: Path, spec: dict[str, Any] = SPEC) -> Path:
         classes=list(range(spec["num_classes"])),
     )
     write_prepared(folder / "prepared", transform, {"train": rows})
+    _write_parquet(folder / "parquet", rows)
     np.save(folder / "x.npy", rows["x"])
     np.save(folder / "y.npy", rows["y"])
     return folder
+
+
+def _write_parquet(folder: Path, rows: dict[str, Any]) -> None:
+    """Write the rows as the table that they would be: a column for each number."""
+    columns = {f"f{number}": column for number, column in enumerate(rows["x"].T)}
+    folder.mkdir()
+    pq.write_table(
+        pa.table({**columns, "y": rows["y"]}), folder / "rows.parquet", row_group_size=50_000
+    )
+
+
+def run_ray_train(folder: Path, spec: dict[str, Any] = SPEC) -> float:
+    """Train the peer on Ray Train and Ray Data, on a Ray of its own; return its rows per second."""
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "tests.bench.peer_ray_train",
+            str(folder / "parquet"), json.dumps(spec),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    return float(json.loads(lines[-1])["rows_per_s"])
 
 
 def run_distrain(folder: Path, spec: dict[str, Any] = SPEC, **changes: Any) -> dict[str, Any]:
@@ -110,12 +138,16 @@ def main() -> None:
                 "distrain": lambda: run_distrain(folder)["samples_per_second"],
                 "ddp, DataLoader in place": lambda: run_ddp(folder, loader_workers=0),
                 "ddp, 2 loader processes": lambda: run_ddp(folder, loader_workers=2),
+                "ray train, iter_torch_batches": lambda: run_ray_train(folder),
             },
             options.rounds,
         )
-    best = max(value["median"] for key, value in figures.items() if key != "distrain")
-    figures["ratio to the better DDP"] = figures["distrain"]["median"] / best
-    print(f"distrain / better DDP: {figures['ratio to the better DDP']:.2f}")
+    own = figures["distrain"]["median"]
+    best = max(value["median"] for key, value in figures.items() if key.startswith("ddp"))
+    figures["ratio to the better DDP"] = own / best
+    figures["ratio to Ray Train"] = own / figures["ray train, iter_torch_batches"]["median"]
+    for name in ("ratio to the better DDP", "ratio to Ray Train"):
+        print(f"{name}: {figures[name]:.2f}")
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,133 @@
+"""What a user should know about the data: found while preparing, told, left as it is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, final
+
+import numpy as np
+
+from distrain.data.profile import ColumnScan
+from distrain.data.rowkeys import Keys
+from distrain.data.statistics import NumberStatistics
+from distrain.data.target import TargetPlan
+from distrain.data.write import RunWritten
+
+# A class this many times rarer than the commonest is worth a word.
+IMBALANCE: Final = 10
+# So large a share of equal extreme targets looks like a cap.
+_CAPPED_FRACTION: Final = 0.01
+_CAPPED_ROWS: Final = 20
+
+
+@final
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Args:
+        kind: what kind of thing, a word.
+        column: where; None: in the rows.
+        message: what, and what was done about it.
+        count: how many rows.
+    """
+
+    kind: str
+    column: str | None
+    message: str
+    count: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finding as plain JSON."""
+        return asdict(self)
+
+
+def missing_values(scans: Mapping[str, ColumnScan], used: Sequence[str]) -> Iterator[Finding]:
+    """Yield the columns with missing or infinite values, of those that are used."""
+    for name in used:
+        scan = scans[name]
+        if scan.num_missing:
+            share = scan.num_missing / scan.num_rows
+            text = f"{share:.1%} of the rows have no value"
+            yield Finding("missing-values", name, text, scan.num_missing)
+        if scan.num_infinite:
+            text = "infinite numbers count as missing"
+            yield Finding("infinite-values", name, text, scan.num_infinite)
+
+
+def missing_targets(num_missing: int, names: Sequence[str], where: str) -> Iterator[Finding]:
+    """Yield that rows without a target are left out, if there are some."""
+    if num_missing:
+        text = f"rows of {where} without a target are in no split"
+        yield Finding("missing-target", ", ".join(names), text, num_missing)
+
+
+def class_imbalance(target: TargetPlan) -> Iterator[Finding]:
+    """Yield that a class is rare, if one is."""
+    if target.task != "classification":
+        return
+    most = max(target.counts.values())
+    label, least = min(target.counts.items(), key=lambda item: (item[1], item[0]))
+    if most >= IMBALANCE * least:
+        text = f"class {label!r} is {most / least:.0f} times rarer than the commonest"
+        yield Finding("class-imbalance", target.names[0], text, least)
+
+
+def capped_targets(target: TargetPlan, statistics: Sequence[NumberStatistics]) -> Iterator[Finding]:
+    """Yield targets of which many rows have the greatest or least value, as if capped."""
+    for name, numbers in zip(target.names, statistics, strict=False):
+        for end, value, rows in (
+            ("greatest", numbers.high, numbers.num_high),
+            ("least", numbers.low, numbers.num_low),
+        ):
+            if rows >= max(_CAPPED_ROWS, _CAPPED_FRACTION * numbers.count):
+                text = f"{rows / numbers.count:.1%} of the training rows have the {end} value "
+                yield Finding("capped-target", name, f"{text}{value:g}, as if it were cut", rows)
+
+
+def duplicates(keys: Sequence[Keys], *, one_in: int, dropped: bool) -> Iterator[Finding]:
+    """Yield that rows repeat others, if some do.
+
+    Args:
+        keys: row keys of all runs.
+        one_in: of how many rows one was looked at.
+        dropped: whether training rows that repeat another were left out.
+    """
+    joined = np.sort(np.concatenate(keys)) if keys else np.empty(0, np.uint64)
+    repeats = int((joined[1:] == joined[:-1]).sum()) * one_in
+    if repeats:
+        about = "about " if one_in > 1 else ""
+        done = "training rows that repeat one were dropped" if dropped else "they are kept"
+        text = f"{about}{repeats:,} rows repeat another row in every column; {done}"
+        yield Finding("duplicate-rows", None, text, repeats)
+
+
+def leaked_rows(training: Sequence[Keys], test: Sequence[Keys], one_in: int) -> Iterator[Finding]:
+    """Yield that rows of the test source are also in the training split, if some are."""
+    if not training or not test:
+        return
+    rows = int(np.isin(np.concatenate(test), np.concatenate(training)).sum()) * one_in
+    if rows:
+        text = "rows of data.test_source are also in the training split"
+        yield Finding("test-rows-in-training", None, text, rows)
+
+
+def outliers(written: Sequence[RunWritten], cleaning: str) -> Iterator[Finding]:
+    """Yield the columns with numbers far from the training mean.
+
+    Args:
+        written: what was found in each run.
+        cleaning: `keep`, `clip` or `drop`.
+    """
+    rows: dict[str, int] = {}
+    for result in written:
+        for name, count in result.outliers.items():
+            rows[name] = rows.get(name, 0) + count
+    done = {
+        "keep": "kept",
+        "clip": "clipped in training rows",
+        "drop": "such training rows dropped",
+    }
+    for name, count in rows.items():
+        if count:
+            text = "numbers further than 10 standard deviations from the training mean; "
+            yield Finding("outliers", name, text + done[cleaning], count)

@@ -1,0 +1,150 @@
+"""What each column is to the model: a number, a category, an image, an id, or nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+from distrain.config.data import DataSettings, FeatureSettings
+from distrain.data.findings import Finding
+from distrain.data.profile import ColumnScan
+from distrain.errors import DataError
+
+DEFAULT_MAX_CATEGORIES: Final = 255
+_EXPLAINED: Final = {
+    "empty-column": "no row has a value; left out",
+    "constant-column": "every row has the same value; left out",
+    "id-like-column": "nearly every row has a text of its own; taken as an id, passed through to "
+    "predictions (data.features says otherwise: categorical)",
+    "row-number-column": "it counts the rows; taken as an id, passed through to predictions "
+    "(data.features says otherwise: numeric)",
+    "rising-column": "each value is larger than the one before, as in a counter; it is a feature "
+    "(data.features: id or drop, if it is none)",
+}
+
+
+@final
+@dataclass(frozen=True)
+class ColumnPlan:
+    """What a feature column becomes.
+
+    Args:
+        name: the column.
+        kind: `numeric`, `boolean`, `categorical` or `image`.
+        type: its column type.
+        missing: what takes a missing number's place: `median`, `mean`, `zero` or a number.
+        scale: `standard`, `minmax`, `log` or `none`.
+        max_categories: how many categories have a place of their own.
+    """
+
+    name: str
+    kind: str
+    type: str
+    missing: str | float = "median"
+    scale: str = "standard"
+    max_categories: int = DEFAULT_MAX_CATEGORIES
+
+
+@final
+@dataclass(frozen=True)
+class Columns:
+    """What all columns are.
+
+    Args:
+        features: those that the model gets, in the order of the source.
+        ids: those that are passed through to predictions.
+        findings: why some are not what one might have thought.
+    """
+
+    features: tuple[ColumnPlan, ...]
+    ids: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def plan_columns(data: DataSettings, scans: Mapping[str, ColumnScan]) -> Columns:
+    """Return what each column of the source is, inferred where `data.features` does not say.
+
+    Args:
+        data: the configuration.
+        scans: every column that is read, over the whole source, in the order of the source.
+
+    Raises:
+        DataError: no feature is left, or an image stands beside another.
+    """
+    reserved = {*target_names(data), data.weight}
+    if data.split.column is not None and data.split.column not in data.features:
+        reserved.add(data.split.column)
+    features, ids, findings = [], [], []
+    for name, scan in scans.items():
+        if name in reserved:
+            continue
+        wish = data.features.get(name, FeatureSettings())
+        kind, found = _kind(scan, wish.kind)
+        if found is not None:
+            findings.append(Finding(found, name, _EXPLAINED[found], scan.num_rows))
+        if kind == "id":
+            ids.append(name)
+        elif kind != "drop":
+            features.append(_column_plan(name, kind, scan.type, wish))
+    features, besides = _images_alone(features)
+    findings.extend(besides)
+    if not features:
+        raise DataError(
+            "no feature is left",
+            where="data.source",
+            expected="at least one column beside the target that tells rows apart",
+            mend="Columns that are empty, constant, ids or dropped are no features; say otherwise "
+            "under data.features.",
+        )
+    return Columns(tuple(features), tuple(ids), tuple(findings))
+
+
+def target_names(data: DataSettings) -> tuple[str, ...]:
+    """Return the target columns as a tuple, one or several."""
+    return (data.target,) if isinstance(data.target, str) else tuple(data.target)
+
+
+def _kind(scan: ColumnScan, wished: str | None) -> tuple[str, str | None]:
+    """Return a column's kind, and the kind of finding if that needs to be told."""
+    if wished is not None:
+        return wished, None
+    if not scan.num_present:
+        return "drop", "empty-column"
+    if scan.is_constant:
+        return "drop", "constant-column"
+    if scan.type == "string":
+        return ("id", "id-like-column") if scan.is_nearly_unique else ("categorical", None)
+    if scan.type == "int64" and scan.is_row_number:
+        return "id", "row-number-column"
+    kind = {"bool": "boolean", "image": "image"}.get(scan.type, "numeric")
+    rises = scan.type == "int64" and scan.is_rising and scan.num_rows >= 20
+    return kind, "rising-column" if rises else None
+
+
+def _column_plan(name: str, kind: str, type_: str, wish: FeatureSettings) -> ColumnPlan:
+    return ColumnPlan(
+        name,
+        kind,
+        "bool" if kind == "boolean" else type_,
+        wish.missing if wish.missing is not None else "median",
+        wish.scale or "standard",
+        wish.max_categories or DEFAULT_MAX_CATEGORIES,
+    )
+
+
+def _images_alone(
+    features: Sequence[ColumnPlan],
+) -> tuple[list[ColumnPlan], Iterator[Finding]]:
+    """Return an image as the only feature where there is one, and what is left out for it."""
+    images = [feature for feature in features if feature.kind == "image"]
+    if len(images) > 1:
+        raise DataError(
+            f"there are {len(images)} image columns",
+            where=", ".join(image.name for image in images),
+            expected="one",
+            mend="Drop the others under data.features.",
+        )
+    if not images:
+        return list(features), iter(())
+    others = [feature for feature in features if feature.kind != "image"]
+    text = "left out: the model's input is the image alone"
+    return images, (Finding("beside-image", other.name, text, 0) for other in others)

@@ -1,0 +1,150 @@
+"""From `data:` to a prepared dataset, on Ray Data; nothing is done that was done before.
+
+```
+open      the beginnings of the files are read: names, formats, faults       (driver)
+find      a listing and recipe seen before lead to their digest: done
+scan      every run is read and looked at; types are settled                 (Ray Data)
+          the content's digest is known: a dataset that has it is used
+plan      task, classes, column kinds, split, cleaning                       (driver)
+fit       statistics of the training rows of every run                       (Ray Data)
+write     every task turns its run into tensors and writes its shards        (Ray Data)
+finish    manifest, rename, index                                            (driver)
+```
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from distrain.config.data import DataSettings
+from distrain.data.cache import Cache, digest_of
+from distrain.data.opening import open_source, open_test_source, quick_check
+from distrain.data.prepared import PreparedDataset
+from distrain.data.runs import RUN_ROWS
+from distrain.data.shards import FORMAT_VERSION, SPLITS
+from distrain.data.sources import Listing, list_source
+from distrain.data.units import UNIT_BYTES
+from distrain.errors import DataError
+
+
+@final
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared dataset, and whether it was there already."""
+
+    dataset: PreparedDataset
+    reused: bool
+
+    @property
+    def digest(self) -> str:
+        """Return the dataset's digest."""
+        return self.dataset.digest
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Return the number of rows of each split."""
+        splits = self.dataset.manifest["splits"]
+        return {name: int(splits[name]["num_rows"]) for name in SPLITS}
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """Return what was found in the data: kind, column, message, count."""
+        return list(self.dataset.manifest["findings"])
+
+
+def find_prepared(data: DataSettings, *, cache: Path) -> PreparedDataset | None:
+    """Return the prepared dataset of an unchanged source, None where there is none. Needs no Ray.
+
+    Args:
+        data: the configuration.
+        cache: the folder of prepared datasets; not made.
+
+    Raises:
+        DataError: the source is not there.
+    """
+    return _listed(data, cache).cache.find()
+
+
+def prepare(data: DataSettings, *, cache: Path) -> Prepared:
+    """Return the prepared dataset of a source, made now unless it is there.
+
+    An initialised Ray is needed if there is work to do. Writes below `cache`, and on any error
+    leaves nothing there.
+
+    Args:
+        data: the configuration.
+        cache: the folder of prepared datasets; every node must see it.
+
+    Raises:
+        DataError: the data is at fault, or the cache cannot be written.
+    """
+    listed = _listed(data, cache)
+    found = listed.cache.find()
+    if found is not None:
+        return Prepared(found, reused=True)
+    quick_check(data)
+    with listed.cache.making() as folder:
+        found = listed.cache.find()
+        if found is not None:
+            return Prepared(found, reused=True)
+        # Ray Data takes seconds to import, which a dataset that is there should not cost.
+        from distrain.data.making import Making
+
+        source = open_source(data.source, data.format, data.read)
+        making = Making(data, source, open_test_source(data, source), folder)
+        with making.context():
+            making.scan()
+            digest = digest_of(FORMAT_VERSION, making.content(), listed.recipe)
+            found = listed.cache.open(digest)
+            if found is None:
+                making.make({"digest": digest, "recipe": listed.recipe})
+        _check_unchanged(data, listed.listings)
+        if found is not None:
+            listed.cache.note(digest)
+            return Prepared(found, reused=True)
+        return Prepared(listed.cache.keep(folder, digest), reused=False)
+
+
+@final
+@dataclass(frozen=True)
+class _Listed:
+    """A source's files, the recipe, and the cache as both see it."""
+
+    listings: tuple[Listing, ...]
+    recipe: dict[str, Any]
+    cache: Cache
+
+
+def _listed(data: DataSettings, cache: Path) -> _Listed:
+    listings = tuple(_list_all(data))
+    recipe = _recipe(data, listings[0])
+    key = digest_of(FORMAT_VERSION, [listing.to_json() for listing in listings], recipe)
+    return _Listed(listings, recipe, Cache(cache, key))
+
+
+def _list_all(data: DataSettings) -> Iterator[Listing]:
+    yield list_source(data.source, data.format)
+    if data.test_source is not None:
+        yield list_source(data.test_source, data.format)
+
+
+def _recipe(data: DataSettings, listing: Listing) -> dict[str, Any]:
+    """Return all that the outcome depends on beside the content of the files."""
+    recipe = data.model_dump(mode="json", exclude={"source", "test_source", "cache"})
+    recipe["format"] = listing.format
+    recipe["has_test_source"] = data.test_source is not None
+    recipe["run_rows"] = RUN_ROWS
+    recipe["unit_bytes"] = UNIT_BYTES
+    return recipe
+
+
+def _check_unchanged(data: DataSettings, before: tuple[Listing, ...]) -> None:
+    after = tuple(_list_all(data))
+    if [listing.to_json() for listing in after] != [listing.to_json() for listing in before]:
+        raise DataError(
+            "the files changed while they were read",
+            where="data.source",
+            expected="files that stay as they are until they are prepared",
+            mend="Run again when nothing writes to them.",
+        )

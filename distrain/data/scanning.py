@@ -1,0 +1,174 @@
+"""The first pass: a source read run by run, its column types settled, its content hashed."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from ray.data import Dataset
+
+from distrain.data.on_ray import each_run, fits_in_object_store, read_units
+from distrain.data.opening import OpenedSource
+from distrain.data.profile import (
+    ColumnScan,
+    RunScan,
+    ScanTask,
+    combine_counts,
+    combine_scans,
+    resolve_type,
+)
+from distrain.data.reading import CannotCut, PieceRead, Reading, Unit
+from distrain.data.runs import RunKey
+from distrain.data.units import cut_into_units
+
+
+@final
+@dataclass(frozen=True)
+class ScannedSource:
+    """A source that was read once.
+
+    Args:
+        opened: the source.
+        runs: its runs, for further passes; kept in memory where they fit, else read again.
+        scans: what each run holds, in order.
+        types: each column's type.
+        columns: what each column holds over all runs.
+        counts: rows by value of the counted columns; None for too many values.
+    """
+
+    opened: OpenedSource
+    runs: Dataset
+    scans: tuple[RunScan, ...]
+    types: dict[str, str]
+    columns: dict[str, ColumnScan]
+    counts: dict[str, dict[str, int] | None]
+
+    @property
+    def num_rows(self) -> int:
+        """Return the number of rows."""
+        return sum(scan.num_rows for scan in self.scans)
+
+    @property
+    def num_labelled(self) -> int:
+        """Return the number of rows with a target."""
+        return sum(scan.num_labelled for scan in self.scans)
+
+    @property
+    def places(self) -> dict[RunKey, int]:
+        """Return each run's place in the source."""
+        return {scan.key: place for place, scan in enumerate(self.scans)}
+
+    def files(self) -> list[dict[str, Any]]:
+        """Return each file with its size, rows and SHA-256, as the manifest lists them.
+
+        The hash of a file that was read in several pieces is that over the hashes of the pieces.
+        """
+        pieces: dict[int, list[PieceRead]] = {}
+        for scan in self.scans:
+            for piece in scan.pieces:
+                pieces.setdefault(piece.file_number, []).append(piece)
+        return [
+            {
+                "uri": file.uri,
+                "num_bytes": file.num_bytes,
+                "num_rows": sum(piece.num_rows for piece in pieces[number]),
+                "sha256": _joined_hash([piece.sha256 for piece in pieces[number]]),
+            }
+            for number, file in enumerate(self.opened.listing.files)
+        ]
+
+
+def scan_source(
+    opened: OpenedSource,
+    wanted: tuple[str, ...],
+    counted: Sequence[str],
+    targets: Sequence[str],
+    types: dict[str, str] | None = None,
+) -> ScannedSource:
+    """Read a source and return what it holds. Call within `on_ray.data_context`.
+
+    Text files are read a second time if a column holds numbers here and text there.
+
+    Args:
+        opened: the source.
+        wanted: the columns that are read.
+        counted: columns whose values are counted one by one.
+        targets: rows with all of these are labelled.
+        types: column types that are settled already, for a test source.
+    """
+    reading = replace(opened.reading, wanted=wanted)
+    if types is not None:
+        reading = replace(reading, column_types=types)
+    runs, scans = _read_and_scan(
+        opened, reading, ScanTask(types or {}, counted, targets, reading.text)
+    )
+    if types is None:
+        types = {
+            name: resolve_type([scan.columns[name] for scan in scans if scan.num_rows])
+            for name in wanted
+        }
+        texts = _disputed(scans, types)
+        settled = ScanTask(types, counted, targets, reading.text)
+        if texts and reading.format in ("csv", "tsv"):
+            reading = replace(reading, column_types=dict.fromkeys(texts, "string"))
+            runs, scans = _read_and_scan(opened, reading, settled)
+        elif texts or _differs(scans, types):
+            scans = [scan for _, scan in each_run(runs, settled)]
+    filled = _filled(scans)
+    return ScannedSource(
+        opened,
+        runs,
+        tuple(scans),
+        types,
+        {name: combine_scans([scan.columns[name] for scan in filled]) for name in wanted},
+        {name: combine_counts(scan.counts[name] for scan in filled) for name in counted},
+    )
+
+
+def _read_and_scan(
+    opened: OpenedSource, reading: Reading, task: ScanTask
+) -> tuple[Dataset, list[RunScan]]:
+    units = cut_into_units(opened.listing, reading)
+    try:
+        return _scan_units(units, reading, task)
+    except CannotCut:
+        units = cut_into_units(opened.listing, reading, may_split=False)
+        return _scan_units(units, reading, task)
+
+
+def _scan_units(
+    units: Sequence[Unit], reading: Reading, task: ScanTask
+) -> tuple[Dataset, list[RunScan]]:
+    runs = read_units(units, reading)
+    if fits_in_object_store(units):
+        runs = runs.materialize()
+    return runs, [scan for _, scan in each_run(runs, task)]
+
+
+def _disputed(scans: Sequence[RunScan], types: dict[str, str]) -> list[str]:
+    """Return the columns that are text in the end and were read as something else in some run."""
+    return [
+        name
+        for name, kind in types.items()
+        if kind == "string"
+        and any(scan.columns[name].type not in ("string", "null") for scan in _filled(scans))
+    ]
+
+
+def _differs(scans: Sequence[RunScan], types: dict[str, str]) -> bool:
+    """Return whether text in some run turned out to be numbers."""
+    return any(
+        scan.columns[name].type == "string" != kind
+        for name, kind in types.items()
+        for scan in _filled(scans)
+    )
+
+
+def _filled(scans: Sequence[RunScan]) -> list[RunScan]:
+    return [scan for scan in scans if scan.num_rows]
+
+
+def _joined_hash(hashes: Sequence[str]) -> str:
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256(b"".join(map(bytes.fromhex, hashes))).hexdigest()

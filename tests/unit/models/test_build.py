@@ -1,0 +1,99 @@
+"""From a model section to a network."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from distrain.errors import ModelError
+from distrain.models.build import InputNormalizer, build_model, min_part_rows, normalize_input
+from distrain.models.weights import weights_sha256
+
+TABLE, IMAGE = (6,), (1, 9, 7)
+
+
+def build(spec: dict[str, Any], shape: tuple[int, ...] = TABLE, seed: int = 0) -> torch.nn.Module:
+    return build_model(spec, input_shape=shape, num_outputs=3, seed=seed)
+
+
+SPECS = [
+    ({"name": "linear"}, TABLE),
+    ({"name": "linear"}, IMAGE),
+    ({"name": "mlp"}, TABLE),
+    ({"name": "mlp", "hidden": []}, TABLE),
+    ({"name": "mlp", "hidden": [8, 8], "norm": "layer", "residual": True, "dropout": 0.5}, IMAGE),
+    ({"name": "mlp", "hidden": [8], "norm": "batch", "activation": "tanh"}, TABLE),
+    ({"name": "cnn"}, IMAGE),
+    ({"name": "cnn", "channels": [4] * 5, "hidden": [], "norm": None, "kernel_size": 5}, IMAGE),
+    ({"name": "cnn", "channels": [4], "norm": "layer", "activation": "silu", "dropout": 0.1}, IMAGE),
+    ({"target": "tests.user_models:TwoLayers", "args": {"features": 6}}, TABLE),
+    ({"target": "tests.user_models:make_model", "args": {"width": 5}}, TABLE),
+    ({"target": "tests.user_models:Lazy"}, TABLE),
+]
+
+
+@pytest.mark.parametrize(("spec", "shape"), SPECS)
+def test_every_family_gives_one_output_per_class(spec: dict[str, Any], shape: Any) -> None:
+    outputs = build(spec, shape)(torch.rand(4, *shape))
+    assert tuple(outputs.shape) == (4, 3)
+
+
+@pytest.mark.parametrize(("spec", "shape"), SPECS)
+def test_the_seed_alone_decides_the_first_weights(spec: dict[str, Any], shape: Any) -> None:
+    first = weights_sha256(build(spec, shape, seed=1))
+    torch.rand(7)
+    assert weights_sha256(build(spec, shape, seed=1)) == first
+    assert weights_sha256(build(spec, shape, seed=2)) != first
+
+
+def test_building_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    build({"name": "mlp"})
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_residual_layers_of_equal_width_add_their_input() -> None:
+    model = build({"name": "mlp", "hidden": [6], "residual": True})
+    with torch.no_grad():
+        model[1].layers[0].weight.zero_()
+        model[1].layers[0].bias.zero_()
+    x = torch.rand(2, 6)
+    assert torch.equal(model[1](x), x)
+
+
+def test_batch_norm_needs_two_rows_a_part() -> None:
+    assert min_part_rows(build({"name": "cnn"}, IMAGE)) == 2
+    assert min_part_rows(build({"name": "cnn", "norm": "layer"}, IMAGE)) == 1
+
+
+def test_images_are_normalised_by_channel() -> None:
+    image = {"mean": [0.5, 0.25], "std": [0.5, 2.0], "scale": 255.0}
+    x = torch.tensor([[[[0, 255]], [[0, 255]]]], dtype=torch.uint8)
+    expected = torch.tensor([[[[-1.0, 1.0]], [[-0.125, 0.375]]]])
+    assert torch.equal(normalize_input(x, image), expected)
+    assert torch.equal(InputNormalizer(image)(x), expected)
+
+
+def test_rows_of_numbers_are_fed_as_they_are() -> None:
+    x = torch.rand(3, 4)
+    assert normalize_input(x, None) is x
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "message"),
+    [
+        ({"name": "mpl"}, TABLE, "no model is called 'mpl'. Did you mean 'mlp'?"),
+        ({"name": "cnn"}, TABLE, r"rows have the shape \(6,\). Expected rows of shape \(channels"),
+        ({"name": "cnn", "kernel_size": 4}, IMAGE, "kernel_size = 4 has no middle"),
+        ({"target": "no_such_module:X"}, TABLE, "importing no_such_module failed"),
+        ({"target": "tests.user_models:TwoLayer"}, TABLE, "has no 'TwoLayer'. Did you mean 'TwoLayers'?"),
+        ({"target": "tests.user_models:TwoLayers"}, TABLE, "missing 1 required positional argument"),
+        ({"target": "tests.user_models:NOT_CALLABLE"}, TABLE, "gives a int"),
+        ({"target": "tests.user_models:no_model"}, TABLE, "gives a str. Expected a class derived from"),
+    ],
+)
+def test_what_cannot_be_built_is_told(spec: dict[str, Any], shape: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        build(spec, shape)

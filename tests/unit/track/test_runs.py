@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distrain.errors import ConfigError
+from distrain.track.runs import find_run_dir, list_runs
+
+
+def make_run(storage: Path, name: str, run: str, result: dict[str, Any] | None = None) -> Path:
+    run_dir = storage / name / run
+    run_dir.mkdir(parents=True)
+    (run_dir / "config.yaml").write_text(f"name: {name}\n")
+    if result is not None:
+        (run_dir / "result.json").write_text(json.dumps(result))
+    return run_dir
+
+
+def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
+    result = {
+        "status": "finished",
+        "run_id": "abc",
+        "step": 30,
+        "metrics": {"test/accuracy": 0.9, "test/loss": None},
+        "model": {"name": "adult", "version": "1", "alias": None},
+        "weights_sha256": "ff",
+    }
+    make_run(tmp_path, "adult", "20250101T120000-aaaaaa", result)
+    make_run(tmp_path, "digits", "20250102T120000-bbbbbb")
+    (tmp_path / "prepared" / "0123").mkdir(parents=True)
+    (tmp_path / "mlflow.db").touch()
+
+    newest, oldest = list_runs(tmp_path)
+
+    assert (newest.name, newest.status, newest.metrics) == ("digits", "unfinished", {})
+    assert newest.started == "2025-01-02T12:00:00+00:00"
+    assert oldest.run == "20250101T120000-aaaaaa"
+    assert oldest.metrics == {"test/accuracy": 0.9, "test/loss": None}
+    assert (oldest.run_id, oldest.step, oldest.weights_sha256) == ("abc", 30, "ff")
+    assert json.loads(json.dumps(oldest.to_json()))["model"]["version"] == "1"
+
+
+def test_a_torn_result_counts_as_unfinished(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path, "adult", "20250101T120000-aaaaaa")
+    (run_dir / "result.json").write_text('{"status": "fin')
+    assert [run.status for run in list_runs(tmp_path)] == ["unfinished"]
+
+
+def test_a_run_of_another_name_is_dated_by_its_file(tmp_path: Path) -> None:
+    make_run(tmp_path, "adult", "mine")
+    assert list_runs(tmp_path)[0].started.startswith("20")
+
+
+def test_a_missing_storage_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        list_runs(tmp_path / "none")
+
+
+def test_a_run_is_found_by_path_name_or_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = make_run(tmp_path / "runs", "adult", "20250101T120000-aaaaaa")
+    monkeypatch.chdir(tmp_path)
+    for reference in (
+        str(run_dir),
+        "runs/adult/20250101T120000-aaaaaa",
+        "./runs/adult/20250101T120000-aaaaaa/",
+        "adult/20250101T120000-aaaaaa",
+        "20250101T120000-aaaaaa",
+    ):
+        assert find_run_dir(reference, tmp_path / "runs") == run_dir
+
+
+def test_a_run_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
+    make_run(tmp_path, "adult", "20250101T120000-aaaaaa")
+    with pytest.raises(ConfigError, match="Did you mean '20250101T120000-aaaaaa'"):
+        find_run_dir("20250101T120000-aaaaab", tmp_path)
+    with pytest.raises(ConfigError, match="no run 'x'"):
+        find_run_dir("x", tmp_path / "none")

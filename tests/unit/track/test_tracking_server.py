@@ -1,0 +1,159 @@
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from distrain.errors import ConfigError, DistrainError, TrackingError
+from distrain.track.reachable import check_reachable
+from distrain.track.tracking_server import (
+    TrackingServer,
+    resolve_tracking_uri,
+    tracking_uri_of,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+def test_the_default_is_sqlite_in_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    server = resolve_tracking_uri(None, Path("runs"))
+    assert server.uri == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    assert server.artifact_root == tmp_path / "runs" / "mlartifacts"
+    assert server.database == tmp_path / "runs" / "mlflow.db"
+    assert not server.is_remote
+
+
+def test_the_environment_comes_before_the_default_and_after_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://env:5000/")
+    assert resolve_tracking_uri(None, tmp_path).uri == "http://env:5000"
+    assert resolve_tracking_uri(None, tmp_path).origin == "MLFLOW_TRACKING_URI"
+    assert resolve_tracking_uri("http://given:5000", tmp_path).uri == "http://given:5000"
+
+
+def test_a_relative_sqlite_path_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert resolve_tracking_uri("sqlite:///my.db", tmp_path).uri == f"sqlite:///{tmp_path}/my.db"
+    assert resolve_tracking_uri("sqlite:////a/b.db", tmp_path).uri == "sqlite:////a/b.db"
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("file:///tmp/mlruns", "folder of files any more.*migrate-filestore"),
+        ("./mlruns", "folder of files any more"),
+        ("mlruns", "folder of files any more"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("tracking.example:5000", "no address.*Perhaps http://tracking.example:5000 was meant"),
+        ("ftp://host/x", "no address"),
+        ("http://", "no address"),
+    ],
+)
+def test_other_forms_are_refused(tmp_path: Path, uri: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve_tracking_uri(uri, tmp_path)
+
+
+def test_passwords_are_not_shown() -> None:
+    server = TrackingServer("postgresql://ann:secret@db:5432/mlflow", None, "track.uri")
+    assert server.shown == "postgresql://ann:***@db:5432/mlflow"
+
+
+def test_a_storage_without_records_has_no_ui(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        tracking_uri_of(tmp_path)
+    (tmp_path / "mlflow.db").touch()
+    assert tracking_uri_of(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[tuple[str, list[str | None]]]:
+    """Serve one answer to everything; gives the address and the Authorization headers seen."""
+    seen: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", seen
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (401, b"", "refuses these credentials.*MLFLOW_TRACKING_USERNAME"),
+        (403, b"Permission denied", "refuses these credentials"),
+        (403, b"Invalid Host header - possible DNS rebinding", 'host name.*--allowed-hosts "127'),
+        (404, b"", "no MLflow server"),
+        (200, b"<html>hello</html>", "no MLflow server"),
+        (500, b"", r"in trouble \(HTTP 500\)"),
+    ],
+)
+def test_a_server_that_refuses_is_told_apart(status: int, body: bytes, message: str) -> None:
+    with (
+        answering(status, body) as (url, _),
+        pytest.raises(TrackingError, match=message) as caught,
+    ):
+        check_reachable(TrackingServer(url, None, "track.uri"))
+    assert caught.value.exit_code == 4
+
+
+def test_a_server_that_answers_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    with answering(200, b'{"experiments": []}') as (url, seen):
+        check_reachable(TrackingServer(url, None, "track.uri"))
+    assert seen == ["Basic YW5uOnNlY3JldA=="]
+
+
+def test_credentials_may_stand_in_mlflows_own_file(tmp_path: Path) -> None:
+    (tmp_path / "home" / ".mlflow").mkdir(parents=True)
+    (tmp_path / "home" / ".mlflow" / "credentials").write_text(
+        "[mlflow]\nmlflow_tracking_username = ann\nmlflow_tracking_password = secret\n"
+    )
+    with answering(200, b"{}") as (url, seen):
+        check_reachable(TrackingServer(url, None, "track.uri"))
+    assert seen == ["Basic YW5uOnNlY3JldA=="]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "postgresql"])
+def test_a_silent_server_is_told(scheme: str) -> None:
+    server = TrackingServer(f"{scheme}://127.0.0.1:9", None, "track.uri")
+    with pytest.raises(TrackingError, match=r"track.uri = .*: no tracking server answers"):
+        check_reachable(server, timeout_s=1)
+
+
+def test_sqlite_needs_no_answer(tmp_path: Path) -> None:
+    check_reachable(resolve_tracking_uri(None, tmp_path))
+
+
+def test_every_error_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DistrainError) as caught:
+        resolve_tracking_uri("nonsense://x", tmp_path)
+    assert caught.value.mend
+    assert caught.value.expected

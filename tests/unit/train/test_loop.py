@@ -1,0 +1,385 @@
+"""The loop, in one process and milliseconds."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from distrain.errors import CheckpointError, ConfigError, DataError, ModelError, TrainError
+from distrain.models.weights import weights_sha256
+from distrain.track.journal import JournalWriter, read_journal
+from distrain.train.loop import TrainJob, TrainOutcome, train
+from distrain.train.setup import try_first_batch
+from distrain.train.world import World
+from tests.prepared_examples import write_classified, write_regression
+
+CPU = World.single("cpu")
+STEPS_PER_EPOCH = 8
+MLP = {"name": "mlp", "hidden": [8], "dropout": 0.2, "norm": "batch"}
+
+
+class Lost(BaseException):
+    """Stands for the death of the process."""
+
+
+class MemoryJournal:
+    """Keeps what is recorded; may die at some step."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.records: list[tuple[int, dict[str, float]]] = []
+        self.shown: list[Mapping[str, Any]] = []
+        self.num_syncs = 0
+        self.dies_at = dies_at
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.records.append((step, dict(values)))
+
+    def progress(self, values: Mapping[str, Any]) -> None:
+        self.shown.append(values)
+
+    def sync(self) -> None:
+        self.num_syncs += 1
+
+    def of(self, name: str) -> dict[int, float]:
+        return {step: values[name] for step, values in self.records if name in values}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = {"train": 123, "validation": 40, "test": 33}
+    return write_classified(tmp_path_factory.mktemp("data"), rows, shard_rows=50)
+
+
+@pytest.fixture
+def job_of(data: Path, tmp_path: Path) -> Callable[..., TrainJob]:
+    def make(run: str = "run", **changes: Any) -> TrainJob:
+        fields: dict[str, Any] = {
+            "model": MLP,
+            "epochs": 3,
+            "global_batch_size": 16,
+            "metrics": ["accuracy"],
+            "record_every_steps": 5,
+            "checkpoint_every_s": None,
+        }
+        return TrainJob(str(tmp_path / run), str(data), **{**fields, **changes})
+
+    return make
+
+
+def killed_after(steps: int, job: TrainJob) -> None:
+    """Run a job until its process would be killed, after so many steps of this attempt."""
+    left = [steps]
+
+    def count() -> bool:
+        if left[0] == 0:
+            raise Lost
+        left[0] -= 1
+        return False
+
+    with pytest.raises(Lost):
+        train(job, CPU, stop_requested=count)
+
+
+def same_result(one: TrainOutcome, other: TrainOutcome) -> bool:
+    return (one.weights_sha256, one.metrics, one.step, one.status) == (
+        other.weights_sha256, other.metrics, other.step, other.status
+    )  # fmt: skip
+
+
+def test_a_run_records_its_curves_and_ends_with_the_test_split(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    journal = MemoryJournal()
+    outcome = train(job_of(), CPU, journal)
+    assert outcome.status == "finished"
+    assert (outcome.step, outcome.epoch, outcome.steps_per_epoch) == (24, 3, STEPS_PER_EPOCH)
+    assert sorted(journal.of("train/loss")) == [5, 10, 15, 20, 24]
+    assert sorted(journal.of("validation/accuracy")) == [8, 16, 24]
+    assert list(journal.of("test/accuracy")) == [24]
+    assert set(outcome.metrics) == {
+        "train/loss", "validation/loss", "validation/accuracy", "test/loss", "test/accuracy",
+    }  # fmt: skip
+    assert outcome.samples_per_second is None
+    assert journal.num_syncs > 0
+
+
+def test_the_recorded_loss_is_the_mean_over_the_rows_since_the_last_record(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    each, by_eight = MemoryJournal(), MemoryJournal()
+    train(job_of("one", record_every_steps=1, epochs=1), CPU, each)
+    train(job_of("two", record_every_steps=8, epochs=1), CPU, by_eight)
+    losses = each.of("train/loss")
+    rows = dict.fromkeys(range(1, 8), 16) | {8: 11}
+    mean = sum(losses[step] * rows[step] for step in losses) / 123
+    assert by_eight.of("train/loss")[8] == pytest.approx(mean, rel=1e-6)
+
+
+def test_weights_file_and_outcome_have_one_hash(job_of: Callable[..., TrainJob]) -> None:
+    outcome = train(job_of(), CPU)
+    assert weights_sha256(load_file(outcome.weights_file)) == outcome.weights_sha256
+
+
+def test_the_seed_decides(job_of: Callable[..., TrainJob]) -> None:
+    runs = [train(job_of(f"run-{i}", seed=seed), CPU) for i, seed in enumerate((1, 1, 2))]
+    assert runs[0].weights_sha256 == runs[1].weights_sha256 != runs[2].weights_sha256
+
+
+def test_a_loop_in_a_thread_of_its_own_gives_the_same_bits(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    outcomes: list[TrainOutcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(train(job_of("thread"), CPU)))
+    thread.start()
+    thread.join()
+    assert outcomes[0].weights_sha256 == train(job_of("here"), CPU).weights_sha256
+
+
+def test_the_process_is_left_as_it_was(job_of: Callable[..., TrainJob]) -> None:
+    torch.manual_seed(5)
+    expected = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    random = torch.rand(1)
+    torch.manual_seed(5)
+    train(job_of(epochs=1), CPU)
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == expected
+    assert torch.equal(torch.rand(1), random)
+
+
+@settings(max_examples=8, deadline=None)
+@given(kills=st.lists(st.integers(0, 14), min_size=1, max_size=3), every=st.integers(1, 9))
+def test_a_killed_run_ends_like_one_that_ran_through(
+    kills: list[int], every: int, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("runs")
+    changes: dict[str, Any] = {
+        "epochs": 6,
+        "global_batch_size": 16,
+        "restore_best": True,
+        "metrics": ["accuracy"],
+        "early_stopping": {"metric": "validation/loss", "mode": "min", "patience": 2},
+        "lr_schedule": {"name": "cosine", "warmup_steps": 3},
+        "optimizer": {"name": "adamw", "lr": 0.02, "weight_decay": 0.01},
+        "checkpoint_every_s": None,
+        "ledger": True,
+    }
+    straight = train(TrainJob(str(folder / "straight"), str(data), MLP, **changes), CPU)
+    job = TrainJob(
+        str(folder / "killed"), str(data), MLP, checkpoint_every_steps=every, **changes
+    )
+    for steps in kills:
+        killed_after(steps, job)
+    resumed = train(job, CPU)
+    assert same_result(resumed, straight)
+    assert rows_in_ledger(folder / "killed") == rows_in_ledger(folder / "straight")
+
+
+def rows_in_ledger(run_dir: Path) -> list[tuple[int, ...]]:
+    rows: list[tuple[int, ...]] = []
+    for path in sorted((run_dir / "ledger").glob("*.parquet")):
+        table = pq.read_table(path)
+        columns = [table[name].to_pylist() for name in table.column_names]
+        rows += zip(*columns, strict=True)
+    return rows
+
+
+def test_the_ledger_has_each_row_once_an_epoch(job_of: Callable[..., TrainJob]) -> None:
+    job = job_of(ledger=True, checkpoint_every_steps=5)
+    train(job, CPU)
+    rows = rows_in_ledger(Path(job.run_dir))
+    for epoch in (1, 2, 3):
+        assert sorted(row for e, _, _, row in rows if e == epoch) == list(range(123))
+    assert sorted({step for _, step, _, _ in rows}) == list(range(1, 25))
+
+
+def test_a_finished_run_that_is_started_again_trains_no_further(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    first = train(job_of(), CPU)
+    again = train(job_of(), CPU)
+    assert same_result(first, again)
+    assert again.resumed_from_step == 24
+    assert again.waits["compute"] == 0.0
+
+
+def test_a_request_to_stop_saves_the_state_and_the_run_goes_on_from_there(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    asked = iter([False] * 6 + [True])
+    stopped = train(job_of(), CPU, stop_requested=lambda: next(asked))
+    assert (stopped.status, stopped.step, stopped.weights_file) == ("interrupted", 7, "")
+    resumed = train(job_of(), CPU)
+    assert resumed.resumed_from_step == 7
+    assert same_result(resumed, train(job_of("straight"), CPU))
+
+
+def test_records_of_an_interrupted_run_go_on_without_a_seam(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    asked = iter([False] * 6 + [True])
+    journal, straight = MemoryJournal(), MemoryJournal()
+    train(job_of(), CPU, journal, stop_requested=lambda: next(asked))
+    train(job_of(), CPU, journal)
+    train(job_of("straight"), CPU, straight)
+    assert journal.records == straight.records
+
+
+def test_early_stopping_restores_the_best_model(job_of: Callable[..., TrainJob]) -> None:
+    journal = MemoryJournal()
+    job = job_of(
+        epochs=40,
+        optimizer={"name": "adam", "lr": 0.1},
+        early_stopping={"metric": "validation/loss", "mode": "min", "patience": 3},
+        restore_best=True,
+    )
+    outcome = train(job, CPU, journal)
+    losses = journal.of("validation/loss")
+    best = min(losses, key=lambda step: losses[step])
+    assert outcome.status == "stopped_early"
+    assert outcome.step == best + 3 * STEPS_PER_EPOCH
+    assert outcome.best_step == best
+    assert outcome.metrics["validation/loss"] == losses[best]
+
+
+def test_without_restoring_the_last_model_is_the_final_one(job_of: Callable[..., TrainJob]) -> None:
+    journal = MemoryJournal()
+    outcome = train(job_of(), CPU, journal)
+    assert outcome.best_step is None
+    assert outcome.metrics["validation/loss"] == journal.of("validation/loss")[24]
+
+
+def test_training_loss_can_be_watched_without_a_validation_split(tmp_path: Path) -> None:
+    folder = write_classified(tmp_path / "data", {"train": 60})
+    job = TrainJob(
+        str(tmp_path / "run"), str(folder), {"name": "linear"}, steps=30, global_batch_size=20,
+        early_stopping={"metric": "train/loss", "mode": "min", "patience": 1, "min_delta": 10.0},
+        metrics=[],
+    )  # fmt: skip
+    outcome = train(job, CPU)
+    assert (outcome.status, outcome.step) == ("stopped_early", 6)
+    assert set(outcome.metrics) == {"train/loss"}
+
+
+def test_steps_between_evaluations_may_be_given(job_of: Callable[..., TrainJob]) -> None:
+    journal = MemoryJournal()
+    train(job_of(epochs=None, steps=10, evaluate_every_steps=4), CPU, journal)
+    assert sorted(journal.of("validation/loss")) == [4, 8, 10]
+
+
+def test_checkpoints_can_come_by_the_clock(job_of: Callable[..., TrainJob]) -> None:
+    job = job_of(checkpoint_every_s=1e-9, checkpoint_keep=2)
+    train(job, CPU)
+    names = {path.name for path in Path(job.run_dir, "checkpoints").glob("step-*")}
+    assert names == {"step-23", "step-24"}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_commits_nothing(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    job = job_of(optimizer={"name": "sgd", "lr": 1e30, "momentum": 0.0}, checkpoint_every_steps=50)
+    with pytest.raises(TrainError, match=r"step \d+, epoch 1: the loss is"):
+        train(job, CPU)
+    assert not Path(job.run_dir, "checkpoints").exists()
+
+
+def test_parameters_that_are_not_finite_are_not_committed(job_of: Callable[..., TrainJob]) -> None:
+    job = job_of(optimizer={"name": "sgd", "lr": 1e39, "momentum": 0.0}, checkpoint_every_steps=1)
+    with pytest.raises(TrainError, match="step 1: a parameter is not finite"):
+        train(job, CPU)
+    assert not Path(job.run_dir, "checkpoints").exists()
+
+
+def test_state_of_another_configuration_is_refused(job_of: Callable[..., TrainJob]) -> None:
+    train(job_of(config_digest="one"), CPU)
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train(job_of(config_digest="two"), CPU)
+
+
+def test_another_prepared_dataset_is_refused(job_of: Callable[..., TrainJob]) -> None:
+    with pytest.raises(DataError, match=r"Expected 0123456789ab\.\.\., which the run was started"):
+        train(job_of(data_digest="0123456789abcdef"), CPU)
+
+
+def test_speed_and_progress_are_told(job_of: Callable[..., TrainJob]) -> None:
+    journal = MemoryJournal()
+    outcome = train(job_of(epochs=6), CPU, journal)
+    assert outcome.samples_per_second is not None
+    assert outcome.samples_per_second > 0
+    assert set(outcome.waits) == {"data", "compute", "reduce", "evaluate", "checkpoint"}
+    assert len(journal.shown) <= 3 + sum(outcome.waits.values()) * 4
+    last = journal.shown[-1]
+    assert (last["step"], last["total_steps"], last["epoch"], last["total_epochs"]) == (48, 48, 6, 6)
+    assert last["validation"] == ["validation/loss", outcome.metrics["validation/loss"]]
+    assert json.loads(json.dumps(last)) == last
+
+
+def test_the_run_s_journal_takes_the_records(job_of: Callable[..., TrainJob]) -> None:
+    job = job_of()
+    with JournalWriter(Path(job.run_dir) / "journal", "rank0") as journal:
+        train(job, CPU, journal)
+    records, _ = read_journal(Path(job.run_dir) / "journal", {})
+    assert {record.kind for record in records} == {"metrics", "progress"}
+
+
+def test_job_and_outcome_pass_through_json(job_of: Callable[..., TrainJob]) -> None:
+    job = job_of(early_stopping={"metric": "validation/loss", "mode": "min", "patience": 9})
+    assert TrainJob.from_json(json.loads(json.dumps(job.to_json()))) == job
+    outcome = train(job, CPU)
+    assert TrainOutcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+def test_a_regression_learns(tmp_path: Path) -> None:
+    rows = {"train": 400, "validation": 50, "test": 60}
+    folder = write_regression(tmp_path / "data", rows)
+    job = TrainJob(
+        str(tmp_path / "run"), str(folder), {"name": "linear"}, epochs=10, global_batch_size=20,
+        optimizer={"name": "adam", "lr": 0.05}, metrics=["rmse", "r2"],
+    )  # fmt: skip
+    outcome = train(job, CPU)
+    assert outcome.metrics["test/r2"] > 0.7
+    assert outcome.metrics["test/rmse"] == pytest.approx(50.0, rel=0.25)
+
+
+def test_the_first_batch_tells_what_the_run_will_be(job_of: Callable[..., TrainJob]) -> None:
+    job = job_of()
+    found = try_first_batch(job)
+    assert (found.input_shape, found.num_outputs, found.total_steps) == ((6,), 3, 24)
+    assert found.num_parameters == train(job, CPU).num_parameters
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"model": {"target": "tests.user_models:TwoLayers", "args": {"features": 7}}},
+            ModelError,
+            r"forward failed on x of shape \(2, 6\)",
+        ),
+        ({"model": {"name": "cnn"}}, ModelError, "a cnn takes images"),
+        (
+            {"loss": {"target": "tests.user_models:mean_output"}},
+            ModelError,
+            r"returned shape \(\). Expected the loss of each row",
+        ),
+        ({"global_batch_size": 1}, ConfigError, "batch norm"),
+        (
+            {"early_stopping": {"metric": "validation/f1", "mode": "max", "patience": 3}},
+            ConfigError,
+            "'validation/f1' is not computed",
+        ),
+    ],
+)
+def test_the_first_batch_tells_what_is_wrong(
+    job_of: Callable[..., TrainJob], changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    job = job_of(**changes)
+    with pytest.raises(error, match=message):
+        try_first_batch(job)
+    assert not Path(job.run_dir).exists()

@@ -1,0 +1,67 @@
+"""Models and losses as a user might write them, some of them wrong."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class TwoLayers(nn.Module):
+    def __init__(self, features: int, width: int = 8, outputs: int = 3) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, outputs))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.layers(x)
+        return outputs
+
+
+class Lazy(TwoLayers):
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.layers = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.Linear(4, 3))
+
+
+class Frozen(TwoLayers):
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.requires_grad_(False)
+
+
+class Doubles(TwoLayers):
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.double()
+
+
+class NamesInsteadOfScores(TwoLayers):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).argmax(dim=1)
+
+
+class TwoInputs(TwoLayers):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return super().forward(x) * mask
+
+
+def make_model(width: int) -> nn.Module:
+    return TwoLayers(6, width)
+
+
+def no_model() -> str:
+    return "no model"
+
+
+NOT_CALLABLE = 3
+
+
+def first_output(outputs: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
+    return outputs[:, 0]
+
+
+def mean_output(outputs: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
+    return outputs.mean()
+
+
+def share_of_yes(targets: Any, predictions: Any) -> float:
+    return float((targets == "yes").mean() + (predictions == "yes").mean())
