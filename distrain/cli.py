@@ -15,6 +15,7 @@ import typer
 from distrain.errors import ConfigError, DistrainError
 
 EXIT_INTERRUPTED = 130
+PIPE_WIDTH = 200
 _reserved: list[int] = []
 _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
 
@@ -218,7 +219,8 @@ def _print(shown: object, fields: dict[str, Any], *, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    Console(soft_wrap=True, highlight=False).print(shown)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(soft_wrap=True, highlight=False, width=width).print(shown)
 
 
 def _reserve_stdout() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from distrain.config.defaults import effective_test_fraction
 from distrain.config.settings import Settings
+from distrain.data.opening import SourceSummary
 from distrain.data.prepare import find_prepared
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import SPLITS
-from distrain.data.opening import SourceSummary
 from distrain.results import Estimate
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob

@@ -13,7 +13,7 @@ from distrain.errors import DistrainError
 from distrain.evaluate.goals import GoalOutcome
 from distrain.results import ModelVersion, RunStatus
 from distrain.track import describe
-from distrain.track.packaged import save_packaged
+from distrain.track.packaged import save_packaged, save_source
 from distrain.track.pyfunc_model import build_pyfunc
 from distrain.track.record import RunRecord
 from distrain.track.registry import ModelFacts, register_model
@@ -101,6 +101,8 @@ def package(trained: Trained, example: pa.Table) -> Path:
         threads=job.threads,
         user_code=find_user_code(job.model.get("target")),
     )
+    recipe = trained.dataset.manifest["recipe"]
+    save_source(folder / PACKAGED, recipe["format"], recipe["read"])
     build_pyfunc(folder / PYFUNC, folder / PACKAGED, example)
     return folder / PYFUNC
 
@@ -124,22 +126,25 @@ def register(
         TrackingError: the server refuses, or does not answer for `track.drain_s`.
     """
     timeout_s = settings.track.drain_s
-    run_id = record.shipper.wait_for_run(timeout_s)
-    if run_id is None or record.shipper.experiment_id is None:
+    # A version shows the metrics that its run has by then, so the run comes first.
+    is_shipped = record.shipper.drain(timeout_s)
+    run_id, experiment_id = record.shipper.run_id, record.shipper.experiment_id
+    if not is_shipped or run_id is None or experiment_id is None:
         return None
     asked = settings.track.register_
+    name = asked.model or record.facts.experiment
     facts = ModelFacts(
-        name=asked.model or record.facts.experiment,
+        name=name,
         key=record.facts.key,
         run_id=run_id,
-        experiment_id=record.shipper.experiment_id,
+        experiment_id=experiment_id,
         tags={
             **record.facts.tags,
             "distrain.weights_sha256": trained.outcome.weights_sha256,
             "distrain.run": record.facts.key,
         },
         params=describe.run_params(record.facts.config),
-        description=describe.run_note({"Run": record.facts.run}, trained.metrics),
+        description=describe.version_note(name, record.facts.tags, trained.metrics),
         dataset_name=record.facts.experiment,
         dataset_digest=trained.dataset.digest,
         test_metrics=tuple(name for name in trained.metrics if name.startswith("test/")),

@@ -23,14 +23,15 @@ from distrain.config.data import DataSettings
 from distrain.config.digest import dump_yaml, masked_dict
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
-from distrain.data.prepare import Prepared
-from distrain.data.prepare import prepare as prepare_data
 from distrain.data.example import example_rows
 from distrain.data.opening import quick_check
+from distrain.data.prepare import Prepared, find_prepared
+from distrain.data.prepare import prepare as prepare_data
 from distrain.errors import DistrainError, TrackingError
 from distrain.estimate import estimate_run
 from distrain.evaluate.goals import check_goals
 from distrain.finish import Ending, Trained, package, register
+from distrain.predict import PredictResult, plan_prediction, run_prediction
 from distrain.ray_session import ray_session, wanted_address
 from distrain.results import Estimate, PrepareResult, RunStatus, TrainResult
 from distrain.run_folder import CONFIG, PREPARED, check_storage, new_run_dir, write_result
@@ -134,8 +135,12 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
     """
     check_storage(storage_of(settings))
     quick_check(_data(settings))
-    with _session(settings, display):
-        prepared = _prepare(settings, display)
+    found = find_prepared(_data(settings), cache=cache_of(settings))
+    if found is not None:
+        prepared = Prepared(found, reused=True)
+    else:
+        with _session(settings, display):
+            prepared = _prepare(settings, display)
     manifest, transform = prepared.dataset.manifest, prepared.dataset.transform
     kind = "logits" if transform.task == "classification" else "values"
     return PrepareResult(
@@ -168,6 +173,39 @@ def estimate(settings: Settings, import_paths: Sequence[str] = ()) -> Estimate:
         place=place,
         tracking=server.shown,
     )
+
+
+def predict(
+    model: str,
+    *,
+    data: str,
+    out: Path,
+    storage: Path,
+    address: str | None,
+    display: Display,
+) -> PredictResult:
+    """Predict raw rows with a registered model or that of a run.
+
+    Args:
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder or name.
+        data: path, glob, directory or built-in name of raw rows.
+        out: new file to write; its extension names the format.
+        storage: the folder that runs are kept in.
+        address: a Ray cluster; None: RAY_ADDRESS, else a new local Ray.
+        display: what is told meanwhile.
+
+    Raises:
+        DistrainError: the input is at fault, or what was named cannot be reached; nothing is left.
+    """
+    display.stage("loading the model")
+    server = resolve_tracking_uri(None, storage)
+    check_reachable(server)
+    plan = plan_prediction(model, data, out, server=server, storage=storage)
+    where = wanted_address(address)
+    display.stage("starting a local Ray" if where == "local" else f"connecting to Ray at {where}")
+    with ray_session(where, num_cpus=num_cores() + 1):
+        display.stage("predicting")
+        return run_prediction(plan)
 
 
 def storage_of(settings: Settings) -> Path:
@@ -312,7 +350,7 @@ def _finish(run: _Run, record: RunRecord, outcome: TrainOutcome) -> Ending:
 
 def _result(run: _Run, record: RunRecord, ending: Ending) -> TrainResult:
     outcome, status = ending.outcome, ending.status
-    tags = {"distrain.outcome": status}
+    tags: dict[str, str] = {"distrain.outcome": status}
     if outcome is not None and outcome.weights_sha256:
         tags["distrain.weights_sha256"] = outcome.weights_sha256
         tags["mlflow.note.content"] = describe.run_note({"Run": _summary(run)}, ending.metrics)

@@ -20,7 +20,9 @@ def numeric_transform(num_features: int, **fields: Any) -> Transform:
     names = [f"f{number}" for number in range(num_features)]
     features = tuple(NumericFeature(name, "double", 0.0, 0.0, 1.0) for name in names)
     return Transform(
-        features=features, column_types=dict.fromkeys([*names, *fields["targets"]], "double"), **fields
+        features=features,
+        column_types=dict.fromkeys([*names, *fields["targets"]], "double"),
+        **fields,
     )
 
 
@@ -30,7 +32,7 @@ def write_prepared(
     splits: Mapping[str, Mapping[str, npt.NDArray[Any]]],
     shard_rows: int = SHARD_ROWS,
 ) -> Path:
-    """Write splits of columns (`x`, `y`, and where given `target` and `weight`) and the manifest."""
+    """Write splits of columns (`x`, `y`, where given `target` and `weight`) and the manifest."""
     listed: dict[str, Any] = {}
     columns: dict[str, Column] = {}
     digest = hashlib.sha256()

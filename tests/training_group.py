@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,60 +15,93 @@ from distrain.train.job import TrainJob
 TIMEOUT_S = 120
 
 
-def train_in_group(
-    world_size: int, jobs: Sequence[TrainJob], folder: Path
-) -> list[list[dict[str, Any]]]:
-    """Run jobs one after another in a group of processes; return outcomes by job and rank."""
+@dataclass(frozen=True)
+class Group:
+    """Jobs to run one after another on a number of workers.
+
+    Args:
+        world_size: how many.
+        jobs: what to run.
+        is_near: whether the workers know that they share a machine.
+        device: where they compute, all of them.
+    """
+
+    world_size: int
+    jobs: Sequence[TrainJob]
+    is_near: bool = True
+    device: str = "cpu"
+
+
+def train_in_groups(groups: Sequence[Group], folder: Path) -> list[list[list[dict[str, Any]]]]:
+    """Run groups one after another in the same processes, which take seconds to start.
+
+    Args:
+        groups: what to run, the largest groups first.
+        folder: where outcomes are kept.
+
+    Returns:
+        Outcomes by group, job and rank; those of an error have its `error` and `message`.
+    """
     context = multiprocessing.get_context("spawn")
-    port = _free_port()
-    plain = [job.to_json() for job in jobs]
+    ports = [_free_port() for _ in groups]
     workers = [
-        context.Process(target=_worker, args=(rank, world_size, port, plain, str(folder)))
-        for rank in range(world_size)
+        context.Process(target=_worker, args=(rank, list(groups), ports, folder))
+        for rank in range(max(group.world_size for group in groups))
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(TIMEOUT_S)
-    assert [worker.exitcode for worker in workers] == [0] * world_size
+    assert [worker.exitcode for worker in workers] == [0] * len(workers)
     return [
         [
-            json.loads((folder / f"{number}-{rank}.json").read_text(encoding="utf-8"))
-            for rank in range(world_size)
+            [
+                json.loads(_path(folder, index, number, rank).read_text(encoding="utf-8"))
+                for rank in range(group.world_size)
+            ]
+            for number in range(len(group.jobs))
         ]
-        for number in range(len(jobs))
+        for index, group in enumerate(groups)
     ]
 
 
-def _worker(rank: int, world_size: int, port: int, jobs: list[dict[str, Any]], out: str) -> None:
+def _path(folder: Path, group: int, job: int, rank: int) -> Path:
+    return folder / f"group-{group}-job-{job}-rank-{rank}.json"
+
+
+def _worker(rank: int, groups: list[Group], ports: list[int], folder: Path) -> None:
     import torch.distributed as dist
 
-    from distrain.errors import DistrainError
-    from distrain.train.loop import TrainJob, train
-    from distrain.train.world import World
-
-    if world_size > 1:
-        address = f"tcp://127.0.0.1:{port}"
-        dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world_size)
-    world = World(
-        world_size=world_size,
-        world_rank=rank,
-        local_world_size=world_size,
-        local_rank=rank,
-        device="cpu",
-    )
-    for number, job in enumerate(jobs):
-        try:
-            result = train(TrainJob.from_json(job), world).to_json()
-        except DistrainError as error:
-            result = {"error": type(error).__name__, "message": str(error)}
-        path = Path(out) / f"{number}-{rank}.json"
-        path.write_text(json.dumps(result), encoding="utf-8")
-    if world_size > 1:
+    for index, group in enumerate(groups):
+        if rank >= group.world_size:
+            continue
+        dist.init_process_group(
+            "gloo",
+            init_method=f"tcp://127.0.0.1:{ports[index]}",
+            rank=rank,
+            world_size=group.world_size,
+        )
+        for number, job in enumerate(group.jobs):
+            result = json.dumps(_outcome(job, rank, group))
+            _path(folder, index, number, rank).write_text(result, encoding="utf-8")
         dist.barrier()
+        dist.destroy_process_group()
     sys.stdout.flush()
     # gloo's threads may abort a process that ends in the usual way.
     os._exit(0)
+
+
+def _outcome(job: TrainJob, rank: int, group: Group) -> dict[str, Any]:
+    from distrain.errors import DistrainError
+    from distrain.train.loop import train
+    from distrain.train.world import World
+
+    local_size = group.world_size if group.is_near else 1
+    world = World(group.world_size, rank, local_size, rank % local_size, device=group.device)
+    try:
+        return train(job, world).to_json()
+    except DistrainError as error:
+        return {"error": type(error).__name__, "message": str(error)}
 
 
 def _free_port() -> int:

@@ -9,7 +9,9 @@ from torch import nn
 class TwoLayers(nn.Module):
     def __init__(self, features: int, width: int = 8, outputs: int = 3) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, outputs))
+        self.layers = nn.Sequential(
+            nn.Linear(features, width), nn.ReLU(), nn.Linear(width, outputs)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         outputs: torch.Tensor = self.layers(x)

@@ -13,15 +13,16 @@ from distrain.data.columns import common_type, type_name
 from distrain.data.csv_text import (
     CsvForm,
     CsvText,
+    encoding_fault,
     first_record,
     has_split_records,
     header_names,
     parse,
     records_end,
 )
+from distrain.data.files import SourceFile, open_file
 from distrain.data.reading import CannotCut, FileLog, Piece, Reading, Unit
 from distrain.data.sniff import check_content, check_text
-from distrain.data.sources import SourceFile, open_file
 from distrain.errors import DataError, did_you_mean
 
 # A stream is parsed in parts of this size, so that a task's memory does not grow with the file.
@@ -63,6 +64,8 @@ def read_head(file: SourceFile, reading: Reading, num_bytes: int) -> tuple[CsvTe
         stored_bytes = source.tell() if file.compression else min(len(head), num_bytes)
     is_whole = len(head) <= num_bytes
     text = _to_utf8(head[:num_bytes], file.uri, reading, is_whole=is_whole)
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise encoding_fault(text, file.uri, 0, 0)
     check_text(text, file)
     if not is_whole:
         text = text[: records_end(text)] or text

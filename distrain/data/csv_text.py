@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from distrain.data.columns import TextRules, arrow_type, canonical, clean_text, is_text
-from distrain.data.sources import open_file
+from distrain.data.files import open_file
 from distrain.errors import DataError
 
 _QUOTE, _NEWLINE = ord('"'), ord("\n")

@@ -11,7 +11,6 @@ import pyarrow as pa
 from distrain.data.columns import as_float64, as_text, plain
 from distrain.data.encoders import CategoricalFeature, Feature, NumericFeature, signed_log
 from distrain.data.features import Transform, pixels_of
-from distrain.data.kinds import ColumnPlan
 from distrain.data.rowkeys import Keys
 from distrain.data.rows import RowPlan
 from distrain.data.runs import Run
@@ -27,6 +26,7 @@ from distrain.data.statistics import (
 )
 
 IMAGE_SCALE: Final = 255.0
+DEFAULT_MAX_CATEGORIES: Final = 255
 # Below this share of its mean a deviation is rounding error; it would blow noise up.
 _LEAST_DEVIATION: Final = 1e-12
 
@@ -35,6 +35,28 @@ Shape = tuple[int, int, int]
 
 def _no_keys() -> Keys:
     return np.empty(0, dtype=np.uint64)
+
+
+@final
+@dataclass(frozen=True)
+class ColumnPlan:
+    """What a feature column becomes.
+
+    Args:
+        name: the column.
+        kind: `numeric`, `boolean`, `categorical` or `image`.
+        type: its column type.
+        missing: what takes a missing number's place: `median`, `mean`, `zero` or a number.
+        scale: `standard`, `minmax`, `log` or `none`.
+        max_categories: how many categories have a place of their own.
+    """
+
+    name: str
+    kind: str
+    type: str
+    missing: str | float = "median"
+    scale: str = "standard"
+    max_categories: int = DEFAULT_MAX_CATEGORIES
 
 
 @final

@@ -6,10 +6,10 @@ from typing import Final, final
 
 from distrain.config.data import DataSettings, FeatureSettings
 from distrain.data.findings import Finding
+from distrain.data.fit import DEFAULT_MAX_CATEGORIES, ColumnPlan
 from distrain.data.profile import ColumnScan
 from distrain.errors import DataError
 
-DEFAULT_MAX_CATEGORIES: Final = 255
 _EXPLAINED: Final = {
     "empty-column": "no row has a value; left out",
     "constant-column": "every row has the same value; left out",
@@ -20,28 +20,6 @@ _EXPLAINED: Final = {
     "rising-column": "each value is larger than the one before, as in a counter; it is a feature "
     "(data.features: id or drop, if it is none)",
 }
-
-
-@final
-@dataclass(frozen=True)
-class ColumnPlan:
-    """What a feature column becomes.
-
-    Args:
-        name: the column.
-        kind: `numeric`, `boolean`, `categorical` or `image`.
-        type: its column type.
-        missing: what takes a missing number's place: `median`, `mean`, `zero` or a number.
-        scale: `standard`, `minmax`, `log` or `none`.
-        max_categories: how many categories have a place of their own.
-    """
-
-    name: str
-    kind: str
-    type: str
-    missing: str | float = "median"
-    scale: str = "standard"
-    max_categories: int = DEFAULT_MAX_CATEGORIES
 
 
 @final

@@ -23,7 +23,7 @@ from distrain.data.fit import FitTask, KeyTask, RunFit, combine_fits, fit_transf
 from distrain.data.kinds import Columns, plan_columns, target_names
 from distrain.data.manifest import describe_columns, describe_shards
 from distrain.data.on_ray import data_context, each_run
-from distrain.data.opening import OpenedSource, check_settings, target_wish, wanted_columns
+from distrain.data.opening import OpenedSource, target_wish, wanted_columns
 from distrain.data.profile import ColumnScan
 from distrain.data.rows import RowPlan
 from distrain.data.runs import RUN_ROWS, RunKey
@@ -49,8 +49,8 @@ class Making:
 
     Args:
         data: the configuration.
-        source: the source, opened.
-        test: the test source, opened.
+        source: the source, opened and checked.
+        test: the test source, likewise.
         folder: where it is made.
     """
 
@@ -72,7 +72,6 @@ class Making:
         Raises:
             DataError: a file is at fault.
         """
-        check_settings(self._data, self._opened)
         targets = target_names(self._data)
         fixed = self._data.split.column if self._data.split.kind == "fixed" else None
         counted = [*targets[:1], *([fixed] if fixed is not None else [])]

@@ -102,17 +102,22 @@ class _PerRun:
 
 
 @contextmanager
-def data_context() -> Iterator[None]:
+def data_context(*, has_small_results: bool = True) -> Iterator[None]:
     """Make and execute data sets in order, quietly, with blocks that suit runs.
 
     What Ray Data would print goes to its log file alone.
+
+    Args:
+        has_small_results: whether what is computed takes little memory; else Ray Data holds tasks
+            back that are ahead of what uses their results.
     """
     context = DataContext.get_current().copy()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    # Results are small; with it, tasks over materialised blocks ran one at a time (Ray 2.60).
-    context.downstream_capacity_backpressure_ratio = None
+    # With it, tasks run one at a time for the first second of every execution: Ray Data 2.60 takes
+    # the cluster for empty until its autoscaler has answered.
+    context.op_resource_reservation_enabled = not has_small_results
     context.target_max_block_size = _BLOCK_BYTES
     with _quiet_console(), DataContext.current(context):
         yield

@@ -14,6 +14,8 @@ from distrain.data.builtin import IMAGE_SHAPES, load_built_in
 from distrain.data.columns import USUAL_MISSING_WORDS, TextRules
 from distrain.data.csv_files import names_in_file, read_head
 from distrain.data.csv_text import CsvForm, parse
+from distrain.data.files import Listing
+from distrain.data.files import reading as reading_files
 from distrain.data.idx_files import COLUMNS as IDX_COLUMNS
 from distrain.data.idx_files import idx_headers
 from distrain.data.kinds import target_names
@@ -21,7 +23,7 @@ from distrain.data.parquet_files import schema_and_rows
 from distrain.data.profile import ScanTask, resolve_type
 from distrain.data.reading import Reading
 from distrain.data.runs import Run
-from distrain.data.sources import Listing, list_source
+from distrain.data.sources import list_source
 from distrain.data.split import check_words
 from distrain.data.target import TargetPlan, TargetWish, plan_target
 from distrain.errors import DataError, did_you_mean
@@ -86,12 +88,7 @@ def quick_check(data: DataSettings) -> SourceSummary:
     Raises:
         DataError: something is wrong with them that their beginnings show.
     """
-    source = open_source(data.source, data.format, data.read)
-    check_settings(data, source)
-    target = check_sample(data, source)
-    test = open_test_source(data, source)
-    if test is not None and test.is_whole and target is not None:
-        target.codes(test.sample, source.reading.text)
+    source, test = open_checked(data)
     return SourceSummary(
         source.reading.columns,
         source.num_rows,
@@ -101,6 +98,21 @@ def quick_check(data: DataSettings) -> SourceSummary:
         source.listing.format,
         test.num_rows if test is not None else 0,
     )
+
+
+def open_checked(data: DataSettings) -> tuple[OpenedSource, OpenedSource | None]:
+    """Return the source and the test source opened, and compared with the configuration.
+
+    Raises:
+        DataError: something is wrong with them that their beginnings show.
+    """
+    source = open_source(data.source, data.format, data.read)
+    check_settings(data, source)
+    target = check_sample(data, source)
+    test = open_test_source(data, source)
+    if test is not None and test.is_whole and target is not None:
+        target.codes(test.sample, source.reading.text)
+    return source, test
 
 
 def open_source(
@@ -121,9 +133,11 @@ def open_source(
         DataError: it is not there, cannot be read, or has no rows.
     """
     listing = list_source(source, format_)
-    opened = {"parquet": _open_parquet, "idx": _open_idx, "built-in": _open_built_in}.get(
+    open_listing = {"parquet": _open_parquet, "idx": _open_idx, "built-in": _open_built_in}.get(
         listing.format, _open_text
-    )(listing, _reading(listing.format, read, column_types or {}))
+    )
+    with reading_files(listing.files):
+        opened = open_listing(listing, _reading(listing.format, read, column_types or {}))
     if opened.is_exact and not opened.num_rows:
         raise DataError(
             "there are columns but no rows",

@@ -8,9 +8,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from distrain.data.columns import canonical, type_name
+from distrain.data.files import SourceFile, open_file
 from distrain.data.reading import FileLog, Piece, Reading, Unit
 from distrain.data.sniff import check_content
-from distrain.data.sources import SourceFile, open_file
 from distrain.errors import DataError, did_you_mean
 
 _BATCH_ROWS: Final = 65_536

@@ -19,11 +19,12 @@ from typing import Any, final
 
 from distrain.config.data import DataSettings
 from distrain.data.cache import Cache, digest_of
-from distrain.data.opening import open_source, open_test_source, quick_check
+from distrain.data.files import Listing
+from distrain.data.opening import open_checked
 from distrain.data.prepared import PreparedDataset
 from distrain.data.runs import RUN_ROWS
 from distrain.data.shards import FORMAT_VERSION, SPLITS
-from distrain.data.sources import Listing, list_source
+from distrain.data.sources import list_source
 from distrain.data.units import UNIT_BYTES
 from distrain.errors import DataError
 
@@ -83,7 +84,7 @@ def prepare(data: DataSettings, *, cache: Path) -> Prepared:
     found = listed.cache.find()
     if found is not None:
         return Prepared(found, reused=True)
-    quick_check(data)
+    source, test = open_checked(data)
     with listed.cache.making() as folder:
         found = listed.cache.find()
         if found is not None:
@@ -91,8 +92,7 @@ def prepare(data: DataSettings, *, cache: Path) -> Prepared:
         # Ray Data takes seconds to import, which a dataset that is there should not cost.
         from distrain.data.making import Making
 
-        source = open_source(data.source, data.format, data.read)
-        making = Making(data, source, open_test_source(data, source), folder)
+        making = Making(data, source, test, folder)
         with making.context():
             making.scan()
             digest = digest_of(FORMAT_VERSION, making.content(), listed.recipe)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from distrain.data.columns import TextRules
-from distrain.data.sources import SourceFile
+from distrain.data.files import SourceFile
 
 
 @final

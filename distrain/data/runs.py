@@ -18,6 +18,7 @@ import pyarrow as pa
 from distrain.data.builtin import load_built_in
 from distrain.data.columns import common_type, type_name
 from distrain.data.csv_files import read_csv_unit
+from distrain.data.files import reading as reading_files
 from distrain.data.idx_files import read_idx_unit
 from distrain.data.parquet_files import read_parquet_unit
 from distrain.data.reading import CannotCut, FileLog, PieceRead, Reading, Unit
@@ -65,18 +66,11 @@ def read_runs(unit: Unit, reading: Reading) -> Iterator[Run]:
     """
     log = FileLog()
     number, last = 0, pa.table({})
-    try:
+    with reading_files(piece.file for piece in unit.pieces):
         for number, table in enumerate(cut_into_runs(_read_tables(unit, reading, log))):
             if number:
                 yield Run(unit.number, number - 1, last)
             last = table
-    except (OSError, pa.ArrowException) as fault:
-        raise DataError(
-            f"reading failed ({str(fault).splitlines()[0][:300]})",
-            where=", ".join(piece.file.uri for piece in unit.pieces[:3]),
-            expected="files that can be read to their end",
-            mend="Check that they are whole, and what they are compressed with.",
-        ) from fault
     yield Run(unit.number, number, last, tuple(log.pieces()))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from distrain.data.sources import SourceFile
+from distrain.data.files import SourceFile
 from distrain.errors import DataError
 
 _MAGIC: Final = {

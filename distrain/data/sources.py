@@ -4,22 +4,26 @@ A listing is sorted and complete before anything is read, and stands for the con
 same URIs, sizes and modification times (or ETags) need not be read again.
 """
 
-import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
-from typing import Final, final
-from urllib.parse import unquote
+from pathlib import PurePosixPath
+from typing import Final
 
-import pyarrow as pa
 from pyarrow import fs
 
 from distrain.config.data import IdxSource, Source
 from distrain.data.builtin import BUILT_IN_PREFIX, check_built_in, library_version
-from distrain.errors import DataError, did_you_mean, nearest
+from distrain.data.files import (
+    COMPRESSIONS,
+    Listing,
+    SourceFile,
+    absolute,
+    filesystem_of,
+    first_line,
+    missing_file,
+)
+from distrain.errors import DataError, nearest
 
-COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 FORMAT_OF_ENDING: Final = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -28,53 +32,6 @@ FORMAT_OF_ENDING: Final = {
     ".pq": "parquet",
 }
 _GLOB_CHARACTERS: Final = frozenset("*?[")
-
-
-@final
-@dataclass(frozen=True)
-class SourceFile:
-    """One file of a source.
-
-    Args:
-        uri: an absolute local path, or a URI with a scheme.
-        num_bytes: its size as stored.
-        version: what changes when the content does: modification time in ns, where there is one.
-    """
-
-    uri: str
-    num_bytes: int
-    version: str
-
-    @property
-    def compression(self) -> str | None:
-        """Return `gzip`, `zstd`, `bz2`, or None for a plain file."""
-        return COMPRESSIONS.get(PurePosixPath(self.uri).suffix.lower())
-
-
-@final
-@dataclass(frozen=True)
-class Listing:
-    """The files of a source, in the order in which their rows count.
-
-    Args:
-        format: `csv`, `tsv`, `parquet`, `idx` or `built-in`.
-        files: for idx the images, then the labels; for a built-in one entry with its name.
-    """
-
-    format: str
-    files: tuple[SourceFile, ...]
-
-    @property
-    def num_bytes(self) -> int:
-        """Return the size of all files as stored."""
-        return sum(file.num_bytes for file in self.files)
-
-    def to_json(self) -> list[list[str | int]]:
-        """Return what must be equal for the content to count as unchanged."""
-        files: list[list[str | int]] = [
-            [file.uri, file.num_bytes, file.version] for file in self.files
-        ]
-        return [[self.format], *files]
 
 
 def list_source(source: Source, format_: str | None = None) -> Listing:
@@ -106,48 +63,6 @@ def list_source(source: Source, format_: str | None = None) -> Listing:
     return Listing(format_ or _common_format(files), tuple(files))
 
 
-def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
-    """Return the file system of a path or URI, and the path within it.
-
-    Raises:
-        DataError: the scheme is unknown, or the place cannot be reached.
-    """
-    if uri.startswith("file://"):
-        return fs.LocalFileSystem(), unquote(uri.removeprefix("file://"))
-    if "://" not in uri:
-        return fs.LocalFileSystem(), uri
-    try:
-        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, OSError) as fault:
-        raise DataError(
-            f"the place cannot be opened ({_first_line(fault)})",
-            where=uri,
-            expected="a path, or a URI that pyarrow.fs knows: file, s3, gs, hdfs, abfs",
-            mend="Check the scheme, the spelling and the credentials.",
-        ) from fault
-    return found
-
-
-def open_file(uri: str) -> pa.NativeFile:
-    """Return a file opened for reading at any position.
-
-    Raises:
-        DataError: it is not there any more, or may not be read.
-    """
-    system, path = filesystem_of(uri)
-    try:
-        return system.open_input_file(path)
-    except FileNotFoundError as fault:
-        raise _missing(uri) from fault
-    except OSError as fault:
-        raise DataError(
-            f"the file cannot be read ({_first_line(fault)})",
-            where=uri,
-            expected="a file that this user may read",
-            mend="Check its permissions and the connection.",
-        ) from fault
-
-
 def _expand(name: str, format_: str | None) -> list[SourceFile]:
     """Return the files behind one path, glob, directory or URI, sorted."""
     if name.startswith(BUILT_IN_PREFIX):
@@ -157,7 +72,7 @@ def _expand(name: str, format_: str | None) -> list[SourceFile]:
             expected="the built-in alone, or files",
             mend="Name it without the list.",
         )
-    system, path = filesystem_of(_absolute(name))
+    system, path = filesystem_of(absolute(name))
     info = system.get_file_info(path)
     if info.type == fs.FileType.NotFound and _GLOB_CHARACTERS & set(name):
         return _glob(name)
@@ -167,11 +82,11 @@ def _expand(name: str, format_: str | None) -> list[SourceFile]:
 
 
 def _file(name: str) -> SourceFile:
-    uri = _absolute(name)
+    uri = absolute(name)
     system, path = filesystem_of(uri)
     info = system.get_file_info(path)
     if info.type == fs.FileType.NotFound:
-        raise _missing(name)
+        raise missing_file(name)
     if info.type == fs.FileType.Directory:
         raise DataError(
             "this is a directory", where=name, expected="a file", mend="Name the file in it."
@@ -180,7 +95,7 @@ def _file(name: str) -> SourceFile:
 
 
 def _glob(pattern: str) -> list[SourceFile]:
-    uri = _absolute(pattern)
+    uri = absolute(pattern)
     system, path = filesystem_of(uri)
     parts = PurePosixPath(path).parts
     fixed = next(i for i, part in enumerate(parts) if _GLOB_CHARACTERS & set(part))
@@ -213,7 +128,7 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _directory(name: str, format_: str | None) -> list[SourceFile]:
-    uri = _absolute(name)
+    uri = absolute(name)
     system, path = filesystem_of(uri)
     files = [
         _source_file(uri.replace(path, info.path, 1), info)
@@ -241,7 +156,7 @@ def _walk(system: fs.FileSystem, folder: str, uri: str) -> list[fs.FileInfo]:
         infos = system.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
     except OSError as fault:
         raise DataError(
-            f"the directory cannot be listed ({_first_line(fault)})",
+            f"the directory cannot be listed ({first_line(fault)})",
             where=uri,
             expected="a directory that this user may read",
             mend="Check its permissions and the connection.",
@@ -293,28 +208,8 @@ def _check_unique(files: Iterable[SourceFile]) -> None:
         seen.add(file.uri)
 
 
-def _missing(name: str) -> DataError:
-    system, path = filesystem_of(_absolute(name))
-    folder = str(PurePosixPath(path).parent)
-    there = system.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-    if not there:
-        mend = f"There is nothing in {folder} either; check the path."
-    else:
-        names = [info.base_name for info in there if not info.base_name.startswith(".")]
-        mend = did_you_mean(PurePosixPath(path).name, names, listed=f"In {folder} there are")
-    return DataError("no such file or directory", where=name, expected="existing data", mend=mend)
-
-
 def _source_file(uri: str, info: fs.FileInfo) -> SourceFile:
     return SourceFile(uri, int(info.size), str(info.mtime_ns or ""))
-
-
-def _absolute(name: str) -> str:
-    """Return a URI as it is, `file://` and paths as an absolute local path."""
-    if "://" in name and not name.startswith("file://"):
-        return name
-    local = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
-    return os.path.abspath(Path(local).expanduser())  # noqa: PTH100 (no symlink is followed)
 
 
 def _ending(uri: str) -> str:
@@ -326,7 +221,3 @@ def _ending(uri: str) -> str:
 def _is_hidden(path: str, folder: str) -> bool:
     inside = PurePosixPath(path).relative_to(folder).parts
     return any(part.startswith((".", "_")) for part in inside)
-
-
-def _first_line(fault: BaseException) -> str:
-    return (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]

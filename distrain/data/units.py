@@ -9,11 +9,13 @@ from itertools import pairwise
 from typing import Final
 
 from distrain.data.csv_text import has_split_records, is_byte_wise
+from distrain.data.files import Listing, SourceFile, open_file
 from distrain.data.parquet_files import row_group_bytes
 from distrain.data.reading import Piece, Reading, Unit
-from distrain.data.sources import Listing, SourceFile, open_file
 
-UNIT_BYTES: Final = 64 * 2**20
+# 32 MiB: a file of some hundred MiB still keeps several cores busy to the end (64 MiB left one idle
+# for a third of the time on two cores), and tasks take long enough to be worth their start.
+UNIT_BYTES: Final = 32 * 2**20
 # How much larger things are in memory than as stored: text as numbers, compressed text.
 _IN_MEMORY: Final = {"csv": 1.5, "tsv": 1.5, "parquet": 4.0, "idx": 1.0, "built-in": 1.0}
 _COMPRESSION_FACTOR: Final = 8

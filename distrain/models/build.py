@@ -1,6 +1,6 @@
 """From the model section to a `torch.nn.Module`, and from a batch to what it is fed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 import torch
@@ -69,8 +69,8 @@ class InputNormalizer:
         self._image = image
         if image is not None:
             # A channel's numbers stand against its rows and columns of pixels.
-            self._mean = torch.tensor(image["mean"], device=device).view(-1, 1, 1)
-            self._std = torch.tensor(image["std"], device=device).view(-1, 1, 1)
+            self._mean = _by_channel(image["mean"], device)
+            self._std = _by_channel(image["std"], device)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return what the model is fed, float32, of the shape of `x`.
@@ -84,9 +84,8 @@ class InputNormalizer:
         return scaled.sub_(self._mean).div_(self._std)
 
 
-def normalize_input(x: torch.Tensor, image: Mapping[str, Any] | None) -> torch.Tensor:
-    """Return what a model is fed for a batch; see `InputNormalizer`."""
-    return InputNormalizer(image, x.device)(x)
+def _by_channel(values: Sequence[float], device: torch.device | str) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
 
 
 def _construct(

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from distrain.report.display import duration_text
 
@@ -15,24 +16,45 @@ if TYPE_CHECKING:
     from distrain.track.runs import RunSummary
 
 
-def train_table(result: "TrainResult") -> Table:
+@final
+class Facts:
+    """Names and texts, one a line; drawn without padding, so that lines can be cut and searched."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, Text]] = []
+
+    def add(self, name: str, text: "str | Text") -> None:
+        """Add a line; an empty text adds none."""
+        if text:
+            self._rows.append((name, text if isinstance(text, Text) else Text(text)))
+
+    def __rich__(self) -> Text:
+        """Return the lines, their texts aligned."""
+        width = max((len(name) for name, _ in self._rows), default=0)
+        lines = [
+            Text.assemble((name.ljust(width), "bold"), "  ", text) for name, text in self._rows
+        ]
+        return Text("\n").join(lines)
+
+
+def train_table(result: "TrainResult") -> Facts:
     """Return what was trained, how good, how fast, where it lies, and how to open the UI."""
-    table = _facts()
-    _row(table, "run", result.summary)
+    facts = Facts()
+    facts.add("run", result.summary)
     for split in ("train", "validation", "test"):
-        _row(table, split, metrics_text(result.metrics, split))
+        facts.add(split, metrics_text(result.metrics, split))
     for goal in result.goals:
         reached = "not computed" if goal.value is None else f"{goal.value:.6g}"
-        mark = "[green]met[/]" if goal.is_met else "[red]not met[/]"
-        table.add_row("goal", f"{escape(goal.metric)} {goal.goal}: {reached}, {mark}")
-    _row(table, "speed", speed_text(result))
-    _row(table, "weights", f"sha256 {result.weights_sha256}" if result.weights_sha256 else "")
-    _row(table, "model", version_text(result.model) if result.model else "")
-    _row(table, "folder", str(result.run_dir))
+        mark = ("met", "green") if goal.is_met else ("not met", "red")
+        facts.add("goal", Text.assemble(f"{goal.metric} {goal.goal}: {reached}, ", mark))
+    facts.add("speed", speed_text(result))
+    facts.add("weights", f"sha256 {result.weights_sha256}" if result.weights_sha256 else "")
+    facts.add("model", version_text(result.model) if result.model else "")
+    facts.add("folder", str(result.run_dir))
     if result.tracking == "pending":
-        _row(table, "tracking", "pending: kept in the journal, shipped by the next run")
-    _row(table, "look", result.look)
-    return table
+        facts.add("tracking", "pending: kept in the journal, shipped by the next run")
+    facts.add("look", result.look)
+    return facts
 
 
 def version_text(model: "ModelVersion") -> str:
@@ -48,40 +70,40 @@ def speed_text(result: "TrainResult") -> str:
     return f"{result.samples_per_second:,.0f} rows/s on {workers}"
 
 
-def prepare_table(result: "PrepareResult") -> Table:
+def prepare_table(result: "PrepareResult") -> Facts:
     """Return rows, findings, and the keys and shapes that a model will get."""
-    table = _facts()
+    facts = Facts()
     rows = ", ".join(f"{split} {count:,}" for split, count in result.rows.items() if count)
-    _row(table, "rows", rows + ("  (prepared before)" if result.reused else ""))
+    facts.add("rows", rows + ("  (prepared before)" if result.reused else ""))
     for key, column in result.columns.items():
         shape = ", ".join(["rows", *(str(size) for size in column["shape"])])
-        _row(table, f"batch[{key!r}]", f"{column['dtype']} ({shape})")
-    _row(table, "outputs", result.outputs)
+        facts.add(f"batch[{key!r}]", f"{column['dtype']} ({shape})")
+    facts.add("outputs", result.outputs)
     for finding in result.findings:
-        _row(table, "finding", str(finding["message"]))
-    _row(table, "digest", result.dataset_digest)
-    _row(table, "folder", str(result.path))
-    return table
+        facts.add("finding", str(finding["message"]))
+    facts.add("digest", result.dataset_digest)
+    facts.add("folder", str(result.path))
+    return facts
 
 
-def estimate_table(estimate: "Estimate") -> Table:
+def estimate_table(estimate: "Estimate") -> Facts:
     """Return what a run would do, for `--dry-run`."""
-    table = _facts()
-    _row(table, "data", estimate.data)
-    _row(table, "rows", ", ".join(f"{name} {rows:,}" for name, rows in estimate.rows.items()))
-    _row(table, "steps", f"{estimate.steps:,} ({estimate.steps_per_epoch:,} per epoch)")
+    facts = Facts()
+    facts.add("data", estimate.data)
+    facts.add("rows", ", ".join(f"{name} {rows:,}" for name, rows in estimate.rows.items()))
+    facts.add("steps", f"{estimate.steps:,} ({estimate.steps_per_epoch:,} per epoch)")
     if estimate.num_parameters is not None:
-        _row(table, "model", f"{estimate.num_parameters:,} parameters")
-    _row(table, "placement", estimate.placement)
+        facts.add("model", f"{estimate.num_parameters:,} parameters")
+    facts.add("placement", estimate.placement)
     if estimate.worker_bytes is not None:
         memory = f"about {estimate.worker_bytes / 2**20:,.1f} MiB of state per worker"
-        _row(table, "memory", f"{memory}, beside torch itself and a batch's activations")
+        facts.add("memory", f"{memory}, beside torch itself and a batch's activations")
     if estimate.train_s is None:
-        _row(table, "time", "unknown until the data is prepared: distrain prepare")
+        facts.add("time", "unknown until the data is prepared: distrain prepare")
     else:
-        _row(table, "time", f"about {duration_text(estimate.train_s)} of training steps")
-    _row(table, "tracking", estimate.tracking)
-    return table
+        facts.add("time", f"about {duration_text(estimate.train_s)} of training steps")
+    facts.add("tracking", estimate.tracking)
+    return facts
 
 
 def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
@@ -89,11 +111,11 @@ def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
     if not runs:
         return f"no runs below {storage}"
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("run", "status", "started", "metrics"):
+    for title in ("run", "status", "started (UTC)", "metrics"):
         table.add_column(title, overflow="fold")
     for run in runs:
         shown = metrics_text(run.metrics, "test") or metrics_text(run.metrics, "validation")
-        table.add_row(f"{run.name}/{run.run}", run.status, run.started, escape(shown))
+        table.add_row(f"{run.name}/{run.run}", run.status, run.started[:16].replace("T", " "), escape(shown))
     return table
 
 
@@ -116,15 +138,3 @@ def metrics_text(metrics: Mapping[str, Any], split: str) -> str:
         if name.startswith(split + "/") and value is not None
     ]
     return "  ".join(found)
-
-
-def _facts() -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
-
-
-def _row(table: Table, name: str, text: str) -> None:
-    if text:
-        table.add_row(name, escape(text))

@@ -98,6 +98,32 @@ def run_note(facts: Mapping[str, Any], metrics: Mapping[str, float] | None = Non
     return "\n".join([*lines, "", *metric_table(metrics or {})]).strip()[:MAX_NOTE_LENGTH]
 
 
+def version_note(name: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
+    """Return the Markdown description of a model version: origin, metrics, how to use it.
+
+    Args:
+        name: registered-model name.
+        tags: the run's tags.
+        metrics: final metrics.
+    """
+    commit = tags.get("distrain.code.commit", "")
+    dirty = " with changes" if tags.get("distrain.code.dirty") == "true" else ""
+    facts = {
+        "Data": tags.get("distrain.data.sha256"),
+        "Configuration": tags.get("distrain.config.sha256"),
+        "Commit": f"{commit}{dirty}",
+        "Seed": tags.get("distrain.seed"),
+    }
+    use = [
+        "Raw rows, as they are in the source files, go in:",
+        "```python",
+        f'model = mlflow.pyfunc.load_model("models:/{name}/latest")',
+        'model.predict(pandas.read_csv("rows.csv"))',
+        "```",
+    ]
+    return "\n".join([run_note(facts, metrics), "", *use])
+
+
 def metric_table(metrics: Mapping[str, float]) -> list[str]:
     """Return the lines of a Markdown table: a row for each metric, a column for each split."""
     splits = [

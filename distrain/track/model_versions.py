@@ -59,6 +59,13 @@ def find_version(server: TrackingServer, uri: str) -> RegisteredVersion:
             where=uri,
             expected="models:/name@alias or models:/name/3",
         )
+    if server.database is not None and not server.database.is_file():
+        raise ConfigError(
+            "nothing is recorded there, and no model registered",
+            where=f"{uri} at {server.shown}",
+            expected="the tracking store of earlier runs",
+            mend="Name the storage folder that `distrain train` used",
+        )
     client = connect(server)
     name, alias, version = found["name"], found["alias"], found["version"]
     load_mlflow()

@@ -139,6 +139,12 @@ class Predictor:
         """The SHA-256 of the weights as they are in memory."""
         return weights_sha256(self._module)
 
+    @property
+    def prediction_names(self) -> list[str]:
+        """The names of the columns that predictions consist of, without ids."""
+        nothing = np.zeros((0, self.transform.num_outputs), dtype=np.float32)
+        return list(self.transform.decode(nothing).column_names)
+
     def predict(self, rows: Any) -> pa.Table:
         """Return predictions for raw rows: id columns, then `prediction` and what goes with it.
 

@@ -38,7 +38,7 @@ class ModelFacts:
         key: deterministic, one for each version, such as `<experiment>/<run>`.
         run_id: MLflow's id of the run that it comes from.
         experiment_id: MLflow's.
-        tags: lineage, on the model and on the version.
+        tags: lineage; those of distrain's own go on the model and on the version.
         params: the run's parameters, copied to the model.
         description: of the version, Markdown.
         dataset_name: as in the run's dataset inputs, without the split.
@@ -56,6 +56,12 @@ class ModelFacts:
     dataset_name: str = ""
     dataset_digest: str = ""
     test_metrics: tuple[str, ...] = ()
+
+    @property
+    def own_tags(self) -> dict[str, str]:
+        """What the model and the version are tagged with, the key included."""
+        own = {name: text for name, text in self.tags.items() if name.startswith("distrain.")}
+        return own | {KEY_TAG: self.key}
 
 
 def register_model(
@@ -115,7 +121,7 @@ def _store_model(client: "MlflowClient", model: Path, facts: ModelFacts) -> str:
             facts.experiment_id,
             name=MODEL_ARTIFACT,
             source_run_id=facts.run_id,
-            tags={**facts.tags, KEY_TAG: facts.key},
+            tags=facts.own_tags,
             params=dict(facts.params),
             model_type="distrain",
         )
@@ -185,7 +191,7 @@ def _find_or_create_version(client: "MlflowClient", model_id: str, facts: ModelF
         facts.name,
         f"models:/{model_id}",
         run_id=facts.run_id,
-        tags={**facts.tags, KEY_TAG: facts.key},
+        tags=facts.own_tags,
         description=facts.description,
         model_id=model_id,
     )

@@ -7,6 +7,7 @@ first. What the store refuses for good is kept apart and counted, the rest goes 
 
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 MAX_METRICS_PER_CALL = 1000
 MAX_OTHERS_PER_CALL = 100
 MAX_TAG_LENGTH = 8000
+MAX_SHOWN_FILES = 20
 KEY_TAG = "distrain.key"
 
 _OLDEST = ["attributes.start_time ASC"]
@@ -232,6 +234,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def _source(uris: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    shown = uris[0] if len(uris) == 1 else ", ".join(uris[:20])
-    is_path = all(uri.startswith(("/", "file:")) for uri in uris)
-    return ("local" if uris and is_path else "distrain"), {"uri": shown, "num_files": len(uris)}
+    """Return the type and the description of a dataset's source, as MLflow's page shows them."""
+    if uris and all(uri.startswith("/") for uri in uris):
+        return "local", {"uri": os.path.commonpath(uris), "files": list(uris[:MAX_SHOWN_FILES])}
+    return "distrain", {"uri": ", ".join(uris[:MAX_SHOWN_FILES])}

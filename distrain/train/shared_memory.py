@@ -16,11 +16,13 @@ import contextlib
 import mmap
 import os
 import platform
+import secrets
 import time
 from pathlib import Path
 from typing import Final, final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
@@ -30,6 +32,7 @@ from distrain.train.world import World
 
 CACHE_LINE_BYTES: Final = 64
 WORD_BYTES: Final = 8
+TOKEN_BITS: Final = 52  # a float64 carries it whole
 # For so long a worker that waits stays on its core, offering it to others; then it sleeps in
 # between.
 SPIN_S: Final = 0.0005
@@ -69,12 +72,10 @@ class SharedMemoryExchange:
     def __init__(self, layout: SumLayout, world: World, memory: mmap.mmap) -> None:
         self._world = world
         num_workers, nodes = world.world_size, layout.all_nodes
-        header_words = num_workers * CACHE_LINE_BYTES // WORD_BYTES
-        header = np.frombuffer(memory, dtype=np.int64, count=header_words)
-        lines = header.reshape(num_workers, -1)
+        lines = _header(memory, num_workers)
         # One cache line for each worker: meetings it has come to, and its process.
-        self._arrivals, self._processes = lines[:, 0], lines[:, 1]
-        vectors = torch.frombuffer(memory, dtype=torch.float32, offset=header.nbytes)
+        self._arrivals, self._processes = lines[1:, 0], lines[1:, 1]
+        vectors = torch.frombuffer(memory, dtype=torch.float32, offset=lines.nbytes)
         vectors = vectors.view(len(nodes) + 1, layout.length)
         first = sum(len(owned) for owned in layout.nodes[: layout.rank])
         self.partials = vectors[first : first + len(layout.own_nodes)]
@@ -94,9 +95,12 @@ class SharedMemoryExchange:
         All workers must call.
         """
         size = size_bytes(layout)
-        descriptor = _create(size) if world.is_rank_zero and _is_offered() else -1
-        process, number = (int(value) for value in from_rank_zero([os.getpid(), descriptor], world))
-        memory = _attach(process, number, size) if number >= 0 else None
+        token = secrets.randbits(TOKEN_BITS)
+        descriptor = _create(size, token) if world.is_rank_zero and _is_offered() else -1
+        process, number, token = (
+            int(value) for value in from_rank_zero([os.getpid(), descriptor, token], world)
+        )
+        memory = _attach(process, number, size, token) if number >= 0 else None
         num_attached = sum_counts(np.array([memory is not None], dtype=np.int64), world)
         if descriptor >= 0:
             os.close(descriptor)
@@ -149,9 +153,15 @@ class SharedMemoryExchange:
 
 
 def size_bytes(layout: SumLayout) -> int:
-    """Return the bytes of shared memory: a line for each worker, the partial sums, the total."""
+    """Return the bytes of shared memory: the header, the partial sums, the total."""
     vectors = (len(layout.all_nodes) + 1) * layout.length * 4
-    return len(layout.nodes) * CACHE_LINE_BYTES + vectors
+    return (1 + len(layout.nodes)) * CACHE_LINE_BYTES + vectors
+
+
+def _header(memory: mmap.mmap, num_workers: int) -> npt.NDArray[np.int64]:
+    """Return the header's cache lines: one of rank zero's token, one for each worker."""
+    num_words = (1 + num_workers) * CACHE_LINE_BYTES // WORD_BYTES
+    return np.frombuffer(memory, dtype=np.int64, count=num_words).reshape(1 + num_workers, -1)
 
 
 def _is_offered() -> bool:
@@ -160,7 +170,7 @@ def _is_offered() -> bool:
     return is_ordered and hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
 
 
-def _create(size: int) -> int:
+def _create(size: int, token: int) -> int:
     """Return the descriptor of a new anonymous file, or -1 where there is no memory for it."""
     descriptor = os.memfd_create("distrain-sums")
     try:
@@ -168,14 +178,18 @@ def _create(size: int) -> int:
     except OSError:
         os.close(descriptor)
         return -1
+    os.pwrite(descriptor, token.to_bytes(WORD_BYTES, "little"), 0)
     return descriptor
 
 
-def _attach(process: int, descriptor: int, size: int) -> mmap.mmap | None:
+def _attach(process: int, descriptor: int, size: int, token: int) -> mmap.mmap | None:
+    """Return the memory behind rank zero's descriptor, or None where it cannot be reached."""
     with contextlib.suppress(OSError, ValueError):
         own = os.open(f"/proc/{process}/fd/{descriptor}", os.O_RDWR)
         try:
-            return mmap.mmap(own, size)
+            # In a container of its own, a process of that number is another one.
+            if os.pread(own, WORD_BYTES, 0) == token.to_bytes(WORD_BYTES, "little"):
+                return mmap.mmap(own, size)
         finally:
             os.close(own)
     return None

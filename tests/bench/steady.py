@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from distrain.train.job import TrainJob
 from tests.prepared_examples import classified, numeric_transform, write_prepared
-from tests.training_group import train_in_group
+from tests.training_group import Group, train_in_groups
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SPEC: dict[str, Any] = {
@@ -40,6 +40,7 @@ SPEC: dict[str, Any] = {
 
 def write_data(folder: Path, spec: dict[str, Any] = SPEC) -> Path:
     """Write the rows in the prepared form, and as `x.npy` and `y.npy` for the peers."""
+    folder.mkdir(parents=True, exist_ok=True)
     rows = classified(spec["num_rows"], spec["num_features"], spec["num_classes"])
     transform = numeric_transform(
         spec["num_features"],
@@ -90,7 +91,8 @@ def run_distrain(folder: Path, spec: dict[str, Any] = SPEC, **changes: Any) -> d
             epochs=spec["epochs"],
             **changes,
         )
-        return train_in_group(spec["num_workers"], [job], Path(run_dir))[0][0]
+        group = Group(spec["num_workers"], [job])
+        return train_in_groups([group], Path(run_dir))[0][0][0]
 
 
 def run_ddp(folder: Path, spec: dict[str, Any] = SPEC, loader_workers: int = 0) -> float:

@@ -254,7 +254,7 @@ def registered(
         key="people/registered",
         run_id=run_id,
         experiment_id=client.get_run(run_id).info.experiment_id,
-        tags={"distrain.seed": "7", "distrain.weights_sha256": "ff"},
+        tags={"distrain.seed": "7", "distrain.weights_sha256": "ff", "mlflow.user": "ann"},
         params={"model.name": "mlp"},
         description="**a description**",
         dataset_name="people",

@@ -1,5 +1,6 @@
 """What a worker's loader delivers."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,8 +48,8 @@ def test_parts_hold_the_rows_that_the_plan_says(split: Split) -> None:
 def test_workers_share_the_parts_of_one(split: Split, bounds: tuple[int, ...]) -> None:
     plan = plan_of(split)
     alone = delivered(Loader(split, plan, range(4)), 0, 20)
-    owned = zip(bounds[:-1], bounds[1:], strict=True)
-    shared = [delivered(Loader(split, plan, range(*ends)), 0, 20) for ends in owned]
+    owned = [range(*ends) for ends in itertools.pairwise(bounds)]
+    shared = [delivered(Loader(split, plan, own), 0, 20) for own in owned]
     for step, batch in enumerate(alone):
         parts = [part for worker in shared for part in worker[step].parts]
         assert [part.index for part in parts] == [part.index for part in batch.parts]
@@ -87,12 +88,10 @@ def test_reading_ahead_passes_a_fault_on_where_it_happened() -> None:
         yield 1
         raise ValueError("torn shard")
 
-    with (
-        read_ahead(items(), 2) as ahead,
-        pytest.raises(ValueError, match="torn shard"),
-    ):
+    with read_ahead(items(), 2) as ahead:
         assert next(ahead) == 1
-        next(ahead)
+        with pytest.raises(ValueError, match="torn shard"):
+            next(ahead)
 
 
 def test_the_thread_ends_with_the_block() -> None:

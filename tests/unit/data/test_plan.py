@@ -66,9 +66,7 @@ def test_parts_cover_a_step_in_order_and_differ_by_at_most_one_row(plan: Plan, r
 
 
 def test_too_short_a_last_batch_joins_the_step_before_it() -> None:
-    plan = Plan(
-        num_rows=21, global_batch_size=10, logical_shards=4, min_part_rows=2, seed=0
-    )
+    plan = Plan(num_rows=21, global_batch_size=10, logical_shards=4, min_part_rows=2, seed=0)
     assert [len(plan.rows(0, step)) for step in range(plan.steps_per_epoch)] == [10, 11]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distrain.errors import ModelError
-from distrain.models.build import InputNormalizer, build_model, min_part_rows, normalize_input
+from distrain.models.build import InputNormalizer, build_model, min_part_rows
 from distrain.models.weights import weights_sha256
 
 TABLE, IMAGE = (6,), (1, 9, 7)
@@ -25,7 +25,10 @@ SPECS = [
     ({"name": "mlp", "hidden": [8], "norm": "batch", "activation": "tanh"}, TABLE),
     ({"name": "cnn"}, IMAGE),
     ({"name": "cnn", "channels": [4] * 5, "hidden": [], "norm": None, "kernel_size": 5}, IMAGE),
-    ({"name": "cnn", "channels": [4], "norm": "layer", "activation": "silu", "dropout": 0.1}, IMAGE),
+    (
+        {"name": "cnn", "channels": [4], "norm": "layer", "activation": "silu", "dropout": 0.1},
+        IMAGE,
+    ),
     ({"target": "tests.user_models:TwoLayers", "args": {"features": 6}}, TABLE),
     ({"target": "tests.user_models:make_model", "args": {"width": 5}}, TABLE),
     ({"target": "tests.user_models:Lazy"}, TABLE),
@@ -72,13 +75,12 @@ def test_images_are_normalised_by_channel() -> None:
     image = {"mean": [0.5, 0.25], "std": [0.5, 2.0], "scale": 255.0}
     x = torch.tensor([[[[0, 255]], [[0, 255]]]], dtype=torch.uint8)
     expected = torch.tensor([[[[-1.0, 1.0]], [[-0.125, 0.375]]]])
-    assert torch.equal(normalize_input(x, image), expected)
     assert torch.equal(InputNormalizer(image)(x), expected)
 
 
 def test_rows_of_numbers_are_fed_as_they_are() -> None:
     x = torch.rand(3, 4)
-    assert normalize_input(x, None) is x
+    assert InputNormalizer(None)(x) is x
 
 
 @pytest.mark.parametrize(
@@ -88,10 +90,22 @@ def test_rows_of_numbers_are_fed_as_they_are() -> None:
         ({"name": "cnn"}, TABLE, r"rows have the shape \(6,\). Expected rows of shape \(channels"),
         ({"name": "cnn", "kernel_size": 4}, IMAGE, "kernel_size = 4 has no middle"),
         ({"target": "no_such_module:X"}, TABLE, "importing no_such_module failed"),
-        ({"target": "tests.user_models:TwoLayer"}, TABLE, "has no 'TwoLayer'. Did you mean 'TwoLayers'?"),
-        ({"target": "tests.user_models:TwoLayers"}, TABLE, "missing 1 required positional argument"),
+        (
+            {"target": "tests.user_models:TwoLayer"},
+            TABLE,
+            "has no 'TwoLayer'. Did you mean 'TwoLayers'?",
+        ),
+        (
+            {"target": "tests.user_models:TwoLayers"},
+            TABLE,
+            "missing 1 required positional argument",
+        ),
         ({"target": "tests.user_models:NOT_CALLABLE"}, TABLE, "gives a int"),
-        ({"target": "tests.user_models:no_model"}, TABLE, "gives a str. Expected a class derived from"),
+        (
+            {"target": "tests.user_models:no_model"},
+            TABLE,
+            "gives a str. Expected a class derived from",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_told(spec: dict[str, Any], shape: Any, message: str) -> None:

@@ -40,11 +40,12 @@ def test_a_fitting_model_passes_and_is_left_as_it_was() -> None:
         ("Doubles", {}, "parameter layers.0.weight is of type float64. Expected float32"),
     ],
 )
-def test_a_misfit_is_told_with_both_shapes(
-    target: str, args: dict[str, int], message: str
-) -> None:
+def test_a_misfit_is_told_with_both_shapes(target: str, args: dict[str, int], message: str) -> None:
     model = build_model(
-        {"target": f"tests.user_models:{target}", "args": args}, input_shape=(6,), num_outputs=3, seed=0
+        {"target": f"tests.user_models:{target}", "args": args},
+        input_shape=(6,),
+        num_outputs=3,
+        seed=0,
     )
     with pytest.raises(ModelError, match=message):
         try_batch(model, X, num_outputs=3, loss=loss)

@@ -75,3 +75,17 @@ def test_a_note_lists_facts_and_tabulates_metrics_by_split() -> None:
 
 def test_a_note_without_metrics_has_no_table() -> None:
     assert describe.run_note({"Data": "adult.csv"}) == "**Data**: adult.csv"
+
+
+def test_a_version_says_where_it_comes_from_and_how_it_is_used() -> None:
+    tags = {
+        "distrain.data.sha256": "ab",
+        "distrain.code.commit": "c0ffee",
+        "distrain.code.dirty": "true",
+        "distrain.seed": "0",
+    }
+    note = describe.version_note("adult", tags, {"test/accuracy": 0.875})
+    assert "**Commit**: c0ffee with changes" in note
+    assert "**Configuration**" not in note
+    assert "| accuracy | 0.875 |" in note
+    assert 'mlflow.pyfunc.load_model("models:/adult/latest")' in note

@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from distrain.data.prepared import PreparedDataset
 from distrain.models.build import InputNormalizer, build_model
-from distrain.track.packaged import Architecture, Predictor, save_packaged
+from distrain.track.packaged import Predictor, save_packaged
 from distrain.train.evaluation import Evaluator
 from distrain.train.loop import TrainJob, train
 from distrain.train.losses import build_loss, default_loss
@@ -64,7 +64,7 @@ def test_the_loss_is_the_mean_over_all_rows(count: int, tmp_path: Path) -> None:
     dataset = PreparedDataset.open(write("classes", tmp_path, {"train": 4, "test": count}))
     evaluator = evaluator_of(dataset, MLP)
     rows = dataset.split("test").slice(0, count)
-    outputs = evaluator._module(torch.from_numpy(rows["x"]))
+    outputs = evaluator._module(torch.from_numpy(rows["x"])).detach()
     expected = torch.nn.functional.cross_entropy(outputs, torch.from_numpy(rows["y"]))
     found = evaluator.measure(dataset.split("test"), ())
     assert found == {"loss": pytest.approx(float(expected), rel=1e-5)}
@@ -115,9 +115,10 @@ def test_test_metrics_are_those_of_the_packaged_model_to_the_last_digit(
     outcome = train(job, CPU)
     save_packaged(
         tmp_path / "model",
-        load_file(outcome.weights_file),
-        Architecture(spec, transform.input_shape, transform.num_outputs, job.threads),
-        transform,
+        module_state=load_file(outcome.weights_file),
+        model_spec=spec,
+        transform=transform,
+        threads=job.threads,
     )
     predictor = Predictor.load(tmp_path / "model")
     rows = dataset.split("test").slice(0, 2049)

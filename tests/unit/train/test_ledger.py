@@ -37,7 +37,9 @@ def test_every_row_is_entered_with_its_epoch_step_and_part(tmp_path: Path) -> No
     assert set(schema.types) == {pa.int64()}
 
 
-def test_nothing_is_there_before_it_is_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_there_before_it_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ledger_module, "BUFFER_ROWS", 1)
     ledger = Ledger(tmp_path, 0)
     ledger.add(batch(0, [1]))

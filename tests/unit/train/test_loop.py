@@ -1,6 +1,8 @@
 """The loop, in one process and milliseconds."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,13 +33,12 @@ class Lost(BaseException):
 
 
 class MemoryJournal:
-    """Keeps what is recorded; may die at some step."""
+    """Keeps what is recorded."""
 
-    def __init__(self, dies_at: int | None = None) -> None:
+    def __init__(self) -> None:
         self.records: list[tuple[int, dict[str, float]]] = []
         self.shown: list[Mapping[str, Any]] = []
         self.num_syncs = 0
-        self.dies_at = dies_at
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         self.records.append((step, dict(values)))
@@ -153,32 +154,42 @@ def test_the_process_is_left_as_it_was(job_of: Callable[..., TrainJob]) -> None:
     assert torch.equal(torch.rand(1), random)
 
 
+KILLED: dict[str, Any] = {
+    "model": MLP,
+    "epochs": 6,
+    "restore_best": True,
+    "early_stopping": {"metric": "validation/loss", "mode": "min", "patience": 2},
+    "lr_schedule": {"name": "cosine", "warmup_steps": 3},
+    "optimizer": {"name": "adamw", "lr": 0.02, "weight_decay": 0.01},
+    "global_batch_size": 16,
+    "metrics": ["accuracy"],
+    "checkpoint_every_s": None,
+    "ledger": True,
+}
+
+
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainOutcome]:
+    """A run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("straight")
+    return folder, train(TrainJob(str(folder), str(data), **KILLED), CPU)
+
+
 @settings(max_examples=8, deadline=None)
 @given(kills=st.lists(st.integers(0, 14), min_size=1, max_size=3), every=st.integers(1, 9))
 def test_a_killed_run_ends_like_one_that_ran_through(
-    kills: list[int], every: int, data: Path, tmp_path_factory: pytest.TempPathFactory
+    kills: list[int],
+    every: int,
+    data: Path,
+    straight: tuple[Path, TrainOutcome],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    folder = tmp_path_factory.mktemp("runs")
-    changes: dict[str, Any] = {
-        "epochs": 6,
-        "global_batch_size": 16,
-        "restore_best": True,
-        "metrics": ["accuracy"],
-        "early_stopping": {"metric": "validation/loss", "mode": "min", "patience": 2},
-        "lr_schedule": {"name": "cosine", "warmup_steps": 3},
-        "optimizer": {"name": "adamw", "lr": 0.02, "weight_decay": 0.01},
-        "checkpoint_every_s": None,
-        "ledger": True,
-    }
-    straight = train(TrainJob(str(folder / "straight"), str(data), MLP, **changes), CPU)
-    job = TrainJob(
-        str(folder / "killed"), str(data), MLP, checkpoint_every_steps=every, **changes
-    )
+    folder = tmp_path_factory.mktemp("killed")
+    job = TrainJob(str(folder), str(data), checkpoint_every_steps=every, **KILLED)
     for steps in kills:
         killed_after(steps, job)
-    resumed = train(job, CPU)
-    assert same_result(resumed, straight)
-    assert rows_in_ledger(folder / "killed") == rows_in_ledger(folder / "straight")
+    assert same_result(train(job, CPU), straight[1])
+    assert rows_in_ledger(folder) == rows_in_ledger(straight[0])
 
 
 def rows_in_ledger(run_dir: Path) -> list[tuple[int, ...]]:
@@ -315,7 +326,12 @@ def test_speed_and_progress_are_told(job_of: Callable[..., TrainJob]) -> None:
     assert set(outcome.waits) == {"data", "compute", "reduce", "evaluate", "checkpoint"}
     assert len(journal.shown) <= 3 + sum(outcome.waits.values()) * 4
     last = journal.shown[-1]
-    assert (last["step"], last["total_steps"], last["epoch"], last["total_epochs"]) == (48, 48, 6, 6)
+    assert (last["step"], last["total_steps"], last["epoch"], last["total_epochs"]) == (
+        48,
+        48,
+        6,
+        6,
+    )
     assert last["validation"] == ["validation/loss", outcome.metrics["validation/loss"]]
     assert json.loads(json.dumps(last)) == last
 
@@ -326,6 +342,13 @@ def test_the_run_s_journal_takes_the_records(job_of: Callable[..., TrainJob]) ->
         train(job, CPU, journal)
     records, _ = read_journal(Path(job.run_dir) / "journal", {})
     assert {record.kind for record in records} == {"metrics", "progress"}
+
+
+def test_the_loop_needs_torch_numpy_and_pyarrow_only() -> None:
+    heavy = "{'ray', 'mlflow', 'pydantic', 'pandas', 'rich', 'sklearn', 'scipy'}"
+    code = f"import sys, distrain.train.loop; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_job_and_outcome_pass_through_json(job_of: Callable[..., TrainJob]) -> None:

@@ -71,7 +71,9 @@ def test_regression_metrics_keep_their_digits_far_from_zero(num_targets: int) ->
     targets = RANDOM.standard_normal((300, num_targets)) * 2.0 + 1e7
     predictions = targets + RANDOM.standard_normal((300, num_targets))
     errors, shifted = predictions - targets, targets - 1e7
-    sums = np.stack([values.sum(axis=0) for values in (errors**2, abs(errors), shifted, shifted**2)])
+    sums = np.stack(
+        [values.sum(axis=0) for values in (errors**2, abs(errors), shifted, shifted**2)]
+    )
     assert regression_metrics(300, sums) == pytest.approx(
         {
             "mse": sk.mean_squared_error(targets, predictions),

@@ -71,7 +71,9 @@ def test_the_split_is_the_largest_power_of_two_below(count: int) -> None:
 
 
 @given(st.integers(1, 40), st.data())
-def test_each_part_is_owned_once_and_every_worker_owns_one(num_parts: int, data: st.DataObject) -> None:
+def test_each_part_is_owned_once_and_every_worker_owns_one(
+    num_parts: int, data: st.DataObject
+) -> None:
     world_size = data.draw(st.integers(1, num_parts))
     owned = parts_by_worker(num_parts, world_size)
     assert [part for own in owned for part in own] == list(range(num_parts))

@@ -1,17 +1,23 @@
 """One fingerprint of the final weights, and of every metric, on 1, 2 and 3 workers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
+from distrain.errors import TrainError
 from distrain.train.loop import TrainJob, train
 from distrain.train.world import World
 from tests.prepared_examples import write_classified, write_images, write_regression
-from tests.training_group import train_in_group
+from tests.training_group import Group, train_in_groups
 
-WORLD_SIZES = (1, 2, 3)
-NAMES = ("mlp", "cnn", "mlp with batch norm and five parts", "regression", "stopped early")
+NAMES = (
+    "mlp", "cnn", "mlp with batch norm and five parts", "regression", "stopped early", "not finite",
+)  # fmt: skip
 EVERY_METRIC = ["accuracy", "f1", "roc_auc", "log_loss"]
 
 
@@ -23,13 +29,24 @@ def jobs(data: Path, runs: Path) -> list[TrainJob]:
     numbers = write_regression(data / "numbers", {"train": 130, "validation": 33, "test": 1025})
     mlp = {"name": "mlp", "hidden": [32, 32], "dropout": 0.3}
     cnn = {"name": "cnn", "channels": [4, 8], "hidden": [16], "dropout": 0.2}
-    shared: dict[str, Any] = {"epochs": 3, "seed": 5, "restore_best": True, "checkpoint_every_s": None}
+    shared: dict[str, Any] = {
+        "epochs": 3,
+        "seed": 5,
+        "restore_best": True,
+        "checkpoint_every_s": None,
+    }
     return [
         TrainJob(
             str(runs / "mlp"), str(table), mlp, global_batch_size=64, metrics=EVERY_METRIC, **shared
         ),
         TrainJob(
-            str(runs / "cnn"), str(images), cnn, global_batch_size=50, ledger=True, **shared
+            str(runs / "cnn"),
+            str(images),
+            cnn,
+            global_batch_size=50,
+            ledger=True,
+            checkpoint_every_steps=4,
+            **shared,
         ),
         TrainJob(
             str(runs / "norm"),
@@ -59,35 +76,78 @@ def jobs(data: Path, runs: Path) -> list[TrainJob]:
             early_stopping={
                 "metric": "validation/roc_auc", "mode": "max", "patience": 1, "min_delta": 0.0
             },
-            **{**shared, "epochs": 30},
+            **{**shared, "epochs": 30, "checkpoint_every_s": 0.02},
+        ),
+        TrainJob(
+            str(runs / "diverging"),
+            str(table),
+            {"name": "linear"},
+            optimizer={"name": "sgd", "lr": 1e38, "momentum": 0.0},
+            **shared,
         ),
     ]  # fmt: skip
 
 
+Outcomes = dict[str, list[list[dict[str, Any]]]]
+
+
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[list[dict[str, Any]]]]:
-    alone = tmp_path_factory.mktemp("on-1")
-    found = {1: [[train(job, World.single("cpu")).to_json()] for job in jobs(alone, alone)]}
-    for world_size in WORLD_SIZES[1:]:
-        folder = tmp_path_factory.mktemp(f"on-{world_size}")
-        found[world_size] = train_in_group(world_size, jobs(folder, folder), folder)
-    return found
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """By group, job and rank; groups share memory, or are as if on machines of their own."""
+    data, runs = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("runs")
+    made = jobs(data, runs)
+    groups = {
+        f"{size} {place}": Group(size, _moved(made, runs / f"{size} {place}"), place == "near")
+        for size in (3, 2)
+        for place in ("near", "far")
+    }
+    found = train_in_groups(list(groups.values()), runs)
+    return {"alone": [[_outcome(job)] for job in made], **dict(zip(groups, found, strict=True))}
 
 
-@pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
+def _moved(made: list[TrainJob], folder: Path) -> list[TrainJob]:
+    return [replace(job, run_dir=str(folder / Path(job.run_dir).name)) for job in made]
+
+
+def _outcome(job: TrainJob) -> dict[str, Any]:
+    try:
+        return train(job, World.single("cpu")).to_json()
+    except TrainError as error:
+        return {"error": type(error).__name__, "message": str(error)}
+
+
+def everywhere(outcomes: Outcomes, name: str) -> list[dict[str, Any]]:
+    return [rank for group in outcomes.values() for rank in group[NAMES.index(name)]]
+
+
+@pytest.mark.parametrize("name", NAMES[:-1])
 def test_weights_and_metrics_do_not_depend_on_the_number_of_workers(
-    outcomes: dict[int, list[list[dict[str, Any]]]], number: int
+    outcomes: Outcomes, name: str
 ) -> None:
-    straight = outcomes[1][number][0]
-    everywhere = [rank for size in WORLD_SIZES for rank in outcomes[size][number]]
-    assert {rank["weights_sha256"] for rank in everywhere} == {straight["weights_sha256"]}
-    assert [rank["metrics"] for rank in everywhere] == [straight["metrics"]] * len(everywhere)
-    assert {rank["step"] for rank in everywhere} == {straight["step"]}
+    straight = outcomes["alone"][NAMES.index(name)][0]
+    for found in everywhere(outcomes, name):
+        assert found["weights_sha256"] == straight["weights_sha256"]
+        assert found["metrics"] == straight["metrics"]
+        assert found["step"] == straight["step"]
 
 
-def test_early_stopping_ends_all_workers_at_the_same_step(
-    outcomes: dict[int, list[list[dict[str, Any]]]],
-) -> None:
-    everywhere = [rank for size in WORLD_SIZES for rank in outcomes[size][4]]
-    assert {rank["status"] for rank in everywhere} == {"stopped_early"}
-    assert {rank["step"] < rank["total_steps"] for rank in everywhere} == {True}
+def test_early_stopping_ends_all_workers_at_the_same_step(outcomes: Outcomes) -> None:
+    found = everywhere(outcomes, "stopped early")
+    assert {one["status"] for one in found} == {"stopped_early"}
+    assert all(one["step"] < one["total_steps"] for one in found)
+
+
+def test_a_loss_that_is_not_finite_is_one_decision_at_one_step(outcomes: Outcomes) -> None:
+    found = everywhere(outcomes, "not finite")
+    assert {one["error"] for one in found} == {"TrainError"}
+    assert len({one["message"] for one in found}) == 1
+
+
+def test_the_ledger_of_several_workers_has_each_row_once_an_epoch(outcomes: Outcomes) -> None:
+    folder = (
+        Path(outcomes["3 near"][NAMES.index("cnn")][0]["weights_file"]).parent.parent / "ledger"
+    )
+    table = pa.concat_tables([pq.read_table(path) for path in folder.glob("*.parquet")])
+    for epoch in (1, 2, 3):
+        rows = table.filter(pc.equal(table["epoch"], epoch))["row"].to_pylist()
+        assert sorted(rows) == list(range(203))

@@ -16,7 +16,7 @@ from distrain.train.flat import FlatModel
 from distrain.train.losses import Loss, build_loss
 from distrain.train.optimize import build_optimizer
 from distrain.train.shared_memory import open_tree_sum
-from distrain.train.step import StepResult, Stepper, Wishes, seed_part, vector_length
+from distrain.train.step import Stepper, StepResult, Wishes, seed_part, vector_length
 from distrain.train.world import World
 from tests.prepared_examples import numeric_transform
 
@@ -58,9 +58,7 @@ def make_batch(rows: Rows, step: int = 0, num_parts: int = NUM_PARTS) -> StepBat
     return StepBatch(step, 0, len(rows), parts)
 
 
-def make_stepper(
-    module: nn.Module, clip_norm: float | None = None
-) -> tuple[Stepper, FlatModel]:
+def make_stepper(module: nn.Module, clip_norm: float | None = None) -> tuple[Stepper, FlatModel]:
     model = FlatModel(module.train(), torch.zeros(2, 6))
     stepper = Stepper(
         model,

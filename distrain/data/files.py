@@ -1,0 +1,150 @@
+"""Files of a source: where they are, how they are opened."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final, final
+from urllib.parse import unquote
+
+import pyarrow as pa
+from pyarrow import fs
+
+from distrain.errors import DataError, did_you_mean
+
+COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+
+
+@final
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of a source.
+
+    Args:
+        uri: an absolute local path, or a URI with a scheme.
+        num_bytes: its size as stored.
+        version: what changes when the content does: modification time in ns, where there is one.
+    """
+
+    uri: str
+    num_bytes: int
+    version: str
+
+    @property
+    def compression(self) -> str | None:
+        """Return `gzip`, `zstd`, `bz2`, or None for a plain file."""
+        return COMPRESSIONS.get(PurePosixPath(self.uri).suffix.lower())
+
+
+@final
+@dataclass(frozen=True)
+class Listing:
+    """The files of a source, in the order in which their rows count.
+
+    Args:
+        format: `csv`, `tsv`, `parquet`, `idx` or `built-in`.
+        files: for idx the images, then the labels; for a built-in one entry with its name.
+    """
+
+    format: str
+    files: tuple[SourceFile, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Return the size of all files as stored."""
+        return sum(file.num_bytes for file in self.files)
+
+    def to_json(self) -> list[list[str | int]]:
+        """Return what must be equal for the content to count as unchanged."""
+        files: list[list[str | int]] = [
+            [file.uri, file.num_bytes, file.version] for file in self.files
+        ]
+        return [[self.format], *files]
+
+
+def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a path or URI, and the path within it.
+
+    Raises:
+        DataError: the scheme is unknown, or the place cannot be reached.
+    """
+    if uri.startswith("file://"):
+        return fs.LocalFileSystem(), unquote(uri.removeprefix("file://"))
+    if "://" not in uri:
+        return fs.LocalFileSystem(), uri
+    try:
+        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, OSError) as fault:
+        raise DataError(
+            f"the place cannot be opened ({first_line(fault)})",
+            where=uri,
+            expected="a path, or a URI that pyarrow.fs knows: file, s3, gs, hdfs, abfs",
+            mend="Check the scheme, the spelling and the credentials.",
+        ) from fault
+    return found
+
+
+def open_file(uri: str) -> pa.NativeFile:
+    """Return a file opened for reading at any position.
+
+    Raises:
+        DataError: it is not there any more, or may not be read.
+    """
+    system, path = filesystem_of(uri)
+    try:
+        return system.open_input_file(path)
+    except FileNotFoundError as fault:
+        raise missing_file(uri) from fault
+    except OSError as fault:
+        raise DataError(
+            f"the file cannot be read ({first_line(fault)})",
+            where=uri,
+            expected="a file that this user may read",
+            mend="Check its permissions and the connection.",
+        ) from fault
+
+
+def missing_file(name: str) -> DataError:
+    """Return the error for a path that is not there, with the nearest name in its folder."""
+    system, path = filesystem_of(absolute(name))
+    folder = str(PurePosixPath(path).parent)
+    there = system.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+    if not there:
+        mend = f"There is nothing in {folder} either; check the path."
+    else:
+        names = [info.base_name for info in there if not info.base_name.startswith(".")]
+        mend = did_you_mean(PurePosixPath(path).name, names, listed=f"In {folder} there are")
+    return DataError("no such file or directory", where=name, expected="existing data", mend=mend)
+
+
+def absolute(name: str) -> str:
+    """Return a URI as it is, `file://` and paths as an absolute local path."""
+    if "://" in name and not name.startswith("file://"):
+        return name
+    local = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
+    return os.path.abspath(Path(local).expanduser())  # noqa: PTH100 (no symlink is followed)
+
+
+@contextmanager
+def reading(files: Iterable[SourceFile]) -> Iterator[None]:
+    """Raise a DataError for what goes wrong below while files are read.
+
+    Raises:
+        DataError: a file is damaged, cut short, or out of reach.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException) as fault:
+        names = [file.uri for file in files]
+        raise DataError(
+            f"reading failed ({first_line(fault)})",
+            where=", ".join(names[:3]) + (", ..." if len(names) > 3 else ""),
+            expected="files that can be read to their end",
+            mend="Check that they are whole, and what they are compressed with.",
+        ) from fault
+
+
+def first_line(fault: BaseException) -> str:
+    """Return the first line of an exception's text, its type where it has none."""
+    return (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]

@@ -1,0 +1,303 @@
+"""A registered model -> predictions for raw files, on Ray Data; row order and columns are kept.
+
+    plan      the model is found and loaded, the files' columns are checked     (driver, no Ray)
+    read      the raw files, in order                                           (Ray Data)
+    predict   blocks of a fixed number of rows                                  (Ray Data)
+    write     one file, in order, under a temporary name; renamed when whole    (driver)
+
+A block is a whole number of evaluation's batches, so every row stands in the batch in which
+`mlflow.pyfunc` would predict it, and gets the same bits.
+"""
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import pyarrow as pa
+
+from distrain.config.data import ReadSettings
+from distrain.data.features import check_columns
+from distrain.data.opening import OpenedSource, open_source
+from distrain.data.plan import EVALUATION_BATCH_ROWS
+from distrain.data.reading import CannotCut
+from distrain.data.sources import FORMAT_OF_ENDING
+from distrain.data.units import cut_into_units
+from distrain.errors import ConfigError, DataError
+from distrain.predictions_file import check_out, open_writer
+from distrain.track.model_versions import download_model, find_version
+from distrain.track.packaged import DESCRIPTION, Predictor, read_source
+from distrain.track.runs import find_run_dir
+from distrain.track.tracking_server import TrackingServer
+
+if TYPE_CHECKING:
+    import ray
+
+BLOCK_ROWS = 16 * EVALUATION_BATCH_ROWS
+TEXT_FORMATS = ("csv", "tsv")
+
+Files = Mapping[str, bytes]
+
+
+@final
+@dataclass(frozen=True)
+class PredictResult:
+    """Predictions that were written.
+
+    Attributes:
+        num_rows: how many.
+        out: the file, absolute.
+    """
+
+    num_rows: int
+    out: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object of `--json`."""
+        return {"num_rows": self.num_rows, "out": str(self.out)}
+
+
+@final
+@dataclass(frozen=True)
+class PredictPlan:
+    """What is to be predicted, checked: all that can be found out without Ray.
+
+    Attributes:
+        files: the packaged model's files, by path within it.
+        opened: the source.
+        column_types: as what the source's columns are read.
+        out: the file to write, absolute.
+    """
+
+    files: Files
+    opened: OpenedSource
+    column_types: Mapping[str, str]
+    out: Path
+
+
+def plan_prediction(
+    model: str, source: str, out: Path, *, server: TrackingServer, storage: Path
+) -> PredictPlan:
+    """Find the model, look at the source, and check that they fit.
+
+    Args:
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder or name.
+        source: path, glob, directory, URI or built-in name of raw rows.
+        out: a new file; its extension names the format.
+        server: where a registered model is looked for.
+        storage: where a run is looked for.
+
+    Raises:
+        ConfigError: there is no such model, or the file cannot be written.
+        DataError: there are no such rows, or columns are missing.
+        ModelError: the model is damaged.
+        TrackingError: the registry, or the model's files, cannot be reached.
+    """
+    out = check_out(out)
+    with tempfile.TemporaryDirectory(prefix="distrain-model-") as temporary:
+        folder = _packaged_folder(model, server, storage, Path(temporary))
+        files = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+        predictor = Predictor.load(folder)
+        stored_format, stored_read = read_source(folder)
+    transform = predictor.transform
+    opened = open_source(
+        source,
+        _format_of(source, stored_format),
+        ReadSettings(**stored_read),
+        transform.column_types,
+    )
+    columns = opened.reading.columns
+    check_columns(columns, transform.input_columns)
+    _check_names(columns, predictor)
+    return PredictPlan(files, opened, _types(opened, transform.column_types), out)
+
+
+def run_prediction(plan: PredictPlan) -> PredictResult:
+    """Predict and write; Ray must be connected.
+
+    Args:
+        plan: from `plan_prediction`.
+
+    Returns:
+        What was written; on any error nothing is left.
+
+    Raises:
+        DataError: a file cannot be read, or a value is not what its column holds.
+    """
+    try:
+        return _run(plan, may_split=True)
+    except CannotCut:
+        return _run(plan, may_split=False)
+
+
+def predict(
+    model: str, source: str, out: Path, *, server: TrackingServer, storage: Path
+) -> PredictResult:
+    """Plan and run in one go, as `plan_prediction` and `run_prediction`; Ray must be connected."""
+    return run_prediction(plan_prediction(model, source, out, server=server, storage=storage))
+
+
+def _run(plan: PredictPlan, *, may_split: bool) -> PredictResult:
+    num_rows = 0
+    with (
+        open_writer(plan.out) as writer,
+        contextlib.closing(_predicted(plan, may_split=may_split)) as blocks,
+    ):
+        for table in _whole_batches(blocks, plan.files):
+            writer.write(table)
+            num_rows += table.num_rows
+    return PredictResult(num_rows, plan.out)
+
+
+def _packaged_folder(model: str, server: TrackingServer, storage: Path, temporary: Path) -> Path:
+    if model.startswith("models:"):
+        folder = download_model(server, find_version(server, model), temporary)
+    else:
+        folder = find_run_dir(model, storage) / "model"
+    found = sorted(folder.rglob(DESCRIPTION), key=lambda path: len(path.parts))
+    if not found:
+        raise ConfigError(
+            "there is no distrain model here",
+            where=f"{model} ({folder})",
+            expected="a model that `distrain train` made",
+            mend="Was the run finished? `distrain runs` lists them with their status",
+        )
+    return found[0].parent
+
+
+def _format_of(source: str, stored: str | None) -> str | None:
+    """Return the training data's format where the source's name says none."""
+    path = Path(source)
+    endings = {suffix.lower() for suffix in path.suffixes}
+    says_it = path.is_dir() or ":" in source or bool(endings & set(FORMAT_OF_ENDING))
+    return None if says_it or stored not in FORMAT_OF_ENDING.values() else stored
+
+
+def _types(opened: OpenedSource, known: Mapping[str, str]) -> dict[str, str]:
+    # A column that the model does not know is kept as its text: no guess can fail half-way.
+    columns = opened.reading.columns
+    if opened.listing.format not in TEXT_FORMATS:
+        return {name: known[name] for name in columns if name in known}
+    return {name: known.get(name, "string") for name in columns}
+
+
+def _check_names(columns: tuple[str, ...], predictor: Predictor) -> None:
+    taken = [name for name in predictor.prediction_names if name in columns]
+    if taken:
+        raise DataError(
+            f"the data has a column {taken[0]!r} already",
+            where="input columns",
+            expected=f"no column named {', '.join(map(repr, predictor.prediction_names[:6]))}",
+            mend="Rename it in the data, so that predictions do not get mixed up",
+        )
+
+
+def _predicted(plan: PredictPlan, *, may_split: bool) -> Generator[pa.Table]:
+    """Yield the rows with their predictions, in order, block by block."""
+    import ray
+
+    from distrain.data.on_ray import data_context, data_error_in, flat_rows, read_units
+    from distrain.data.runs import unpack_result
+
+    reading = replace(plan.opened.reading, column_types=dict(plan.column_types))
+    units = cut_into_units(plan.opened.listing, reading, may_split=may_split)
+    with data_context(has_small_results=False):
+        # Runs begin anew with every unit, and Ray Data cuts blocks by size; these are by rows.
+        rows = flat_rows(read_units(units, reading)).repartition(
+            target_num_rows_per_block=BLOCK_ROWS, strict=True
+        )
+        blocks = rows.map_batches(
+            _PredictBlock(ray.put(plan.files)),
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+        )
+        try:
+            for packed in blocks.iter_batches(batch_size=None, batch_format="pyarrow"):
+                assert isinstance(packed, pa.Table), "asked for Arrow tables"
+                for row in range(packed.num_rows):
+                    yield unpack_result(packed.slice(row, 1))[1]
+        except ray.exceptions.RayError as fault:
+            if "cannot_cut" in str(fault):
+                raise CannotCut(plan.opened.listing.files[0].uri) from fault
+            raise data_error_in(fault) or fault from fault
+
+
+@final
+class _PredictBlock:
+    """Predicts a block of rows in a task; the model is loaded once in each worker process.
+
+    Args:
+        files: reference to the packaged model's files.
+    """
+
+    def __init__(self, files: "ray.ObjectRef[Files]") -> None:
+        self._files = files
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        from distrain.data.runs import pack_fault, pack_result
+
+        try:
+            return pack_result((0, 0), with_predictions(_loaded_once(self._files), rows))
+        except DataError as fault:
+            return pack_fault((0, 0), fault)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded_once(files: "ray.ObjectRef[Files]") -> Predictor:
+    import ray
+
+    return load_from_files(ray.get(files))
+
+
+def load_from_files(files: Files) -> Predictor:
+    """Return a model from the files of its packaged folder."""
+    with tempfile.TemporaryDirectory(prefix="distrain-model-") as temporary:
+        for name, content in files.items():
+            path = Path(temporary) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return Predictor.load(Path(temporary))
+
+
+def with_predictions(predictor: Predictor, rows: pa.Table) -> pa.Table:
+    """Return rows with their predictions in further columns."""
+    predicted = predictor.predict(rows)
+    for name in predictor.prediction_names:
+        rows = rows.append_column(name, predicted.column(name))
+    return rows
+
+
+def _whole_batches(tables: Iterator[pa.Table], files: Files) -> Iterator[pa.Table]:
+    """Yield tables in order; a last row that is alone in its block is predicted in its batch.
+
+    Evaluation lets a single last row join the batch before it. The block that it is alone in does
+    not know that batch, so both are predicted again here.
+    """
+    before: pa.Table | None = None
+    for table in tables:
+        if before is not None:
+            assert before.num_rows % EVALUATION_BATCH_ROWS == 0, "blocks are whole batches"
+            if table.num_rows == 1:
+                yield from _joined(before, table, files)
+                before = None
+                continue
+            yield before
+        before = table
+    if before is not None:
+        yield before
+
+
+def _joined(before: pa.Table, last: pa.Table, files: Files) -> Iterator[pa.Table]:
+    predictor = load_from_files(files)
+    start = before.num_rows - EVALUATION_BATCH_ROWS
+    yield before.slice(0, start)
+    batch = pa.concat_tables([before.slice(start), last], promote_options="permissive")
+    yield with_predictions(predictor, batch.drop_columns(predictor.prediction_names))
