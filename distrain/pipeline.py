@@ -1,7 +1,8 @@
 """The whole of `train`, in order, on one page.
 
-check what can be checked without starting anything: files, storage, tracking server
-start Ray; meanwhile import mlflow and make its database
+check what can be checked without starting anything: files, storage, tracking server, workers,
+    and that the user's own code can be imported
+start Ray; meanwhile import mlflow
 prepare the data, or find it prepared
 try the model on two rows
 make the run's folder, open its journal, begin to ship it
@@ -11,8 +12,8 @@ drain the journal, write the result
 """
 
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,12 @@ from distrain.run_folder import CONFIG, PREPARED, check_storage, new_run_dir, wr
 from distrain.track import describe, lineage
 from distrain.track.reachable import check_reachable
 from distrain.track.record import RunFacts, RunRecord
-from distrain.track.tracking_server import TrackingServer, connect, resolve_tracking_uri
+from distrain.track.tracking_server import (
+    TrackingServer,
+    connect,
+    load_mlflow,
+    resolve_tracking_uri,
+)
 from distrain.track.user_code import find_user_code
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob, TrainOutcome
@@ -111,16 +117,17 @@ def train(settings: Settings, display: Display, import_paths: Sequence[str] = ()
             reached; nothing was started and nothing is left. Once training has begun, a failure is
             told in the result instead.
     """
-    server = _check(settings)
     _make_importable(import_paths)
+    server = _check(settings)
     with (
-        _loading_mlflow(server),
+        _loading_mlflow(server) as loading,
         _session(settings, display) as placement,
     ):
         prepared = _prepare(settings, display)
         run_dir = new_run_dir(storage_of(settings), str(settings.name))
         job = job_from_settings(settings, prepared.dataset, run_dir)
         preflight = try_first_batch(job)
+        loading.result()
         run = _Run(
             settings, server, display, prepared, placement, preflight, job, list(import_paths)
         )
@@ -160,8 +167,8 @@ def estimate(settings: Settings, import_paths: Sequence[str] = ()) -> Estimate:
     Raises:
         DistrainError: what `train` would refuse too.
     """
-    server = _check(settings)
     _make_importable(import_paths)
+    server = _check(settings)
     expanded = settings.model_copy(update={"data": _data(settings)})
     address = wanted_address(settings.cluster.address)
     place = "a local Ray" if address == "local" else f"Ray at {address}"
@@ -250,24 +257,21 @@ def _make_importable(folders: Sequence[str]) -> None:
 
 
 @contextmanager
-def _loading_mlflow(server: TrackingServer) -> Iterator[None]:
-    """Import mlflow and make a fresh database in a thread: seconds that Ray's start can share.
+def _loading_mlflow(server: TrackingServer) -> Iterator[Future[None]]:
+    """Import mlflow in a thread: seconds that Ray's start can share. The future tells what failed.
 
-    What goes wrong here is not lost: the shipper meets it again, and tells it.
+    A database that is there is opened, to know that it can be used; a fresh one is made when there
+    is a run to record, so that faults found before that leave none.
     """
 
     def load() -> None:
-        try:
+        if server.database is not None and not server.database.exists():
+            load_mlflow()
+        else:
             connect(server)
-        except TrackingError:
-            return
 
-    thread = threading.Thread(target=load, name="mlflow-loading", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
+    with ThreadPoolExecutor(1, thread_name_prefix="mlflow-loading") as pool:
+        yield pool.submit(load)
 
 
 @contextmanager

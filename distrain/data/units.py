@@ -94,7 +94,7 @@ def _can_split(file: SourceFile, reading: Reading) -> bool:
         return False
     with open_file(file.uri) as source:
         for part in (0.0, 0.5, 1.0):
-            source.seek(int((file.num_bytes - _PROBE_BYTES) * part))
+            source.seek(int(max(file.num_bytes - _PROBE_BYTES, 0) * part))
             probe = source.read(_PROBE_BYTES)
             first, last = probe.find(b"\n") + 1, probe.rfind(b"\n") + 1
             if not first or has_split_records(probe[0 if part == 0 else first : last]):

@@ -74,7 +74,9 @@ class LiveDisplay:
         self._stage = ""
         self._since = time.monotonic()
         self._record: Mapping[str, Any] | None = None
-        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._draw)
+        self._live = Live(
+            console=console, refresh_per_second=4, transient=True, get_renderable=self._draw
+        )
         self._live.start()
 
     def stage(self, text: str) -> None:
@@ -111,7 +113,7 @@ class LiveDisplay:
             grid.add_row(Text(" …", style="cyan"), self._stage, Text(seconds, style="dim"))
             return grid
         total = self._record["total_steps"]
-        bar = ProgressBar(total=total, completed=self._record["step"], width=24)
+        bar = ProgressBar(total=total, completed=self._record["step"], width=16)
         grid.add_row(bar, Text(progress_text(self._record)))
         return grid
 

@@ -115,7 +115,9 @@ def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
         table.add_column(title, overflow="fold")
     for run in runs:
         shown = metrics_text(run.metrics, "test") or metrics_text(run.metrics, "validation")
-        table.add_row(f"{run.name}/{run.run}", run.status, run.started[:16].replace("T", " "), escape(shown))
+        table.add_row(
+            f"{run.name}/{run.run}", run.status, run.started[:16].replace("T", " "), escape(shown)
+        )
     return table
 
 

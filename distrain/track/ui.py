@@ -35,7 +35,7 @@ def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -
         server = _start(tracking_uri, port, log)
         try:
             _wait_until_it_answers(server, port, log)
-            announce(f"http://127.0.0.1:{port}/?workflowType=machine_learning")
+            announce(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
             return server.wait()
         except KeyboardInterrupt:
             return 0

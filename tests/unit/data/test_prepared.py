@@ -115,7 +115,7 @@ def test_missing_shard_is_told_when_opening(folder: Path) -> None:
 def test_cut_shard_is_told_when_opening(folder: Path) -> None:
     path = folder / "shards" / "train-00002.arrow"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match="the shard has .* bytes"):
+    with pytest.raises(DataError, match=r"the shard has .* bytes"):
         PreparedDataset.open(folder)
 
 
