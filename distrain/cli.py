@@ -6,7 +6,9 @@ Heavy libraries are imported inside the commands, so that `distrain --help` answ
 import json
 import os
 import re
+import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -52,6 +54,8 @@ def main() -> NoReturn:
     wants_json = "--json" in arguments
     if wants_json:
         _reserve_stdout()
+    # A SIGTERM ends a command as Ctrl-C does: state saved, servers and a local Ray taken down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(args=arguments, prog_name="distrain", standalone_mode=False)
     except DistrainError as error:
@@ -60,9 +64,8 @@ def main() -> NoReturn:
         print("interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
     except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
-        code = _tell_error(_usage_error(error), wants_json=wants_json)
+        told = _usage_error(error) if hasattr(error, "format_message") else _own_fault(error)
+        code = _tell_error(told, wants_json=wants_json)
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -213,7 +216,7 @@ def _import_paths(arguments: list[str]) -> list[str]:
 def _print(shown: object, fields: dict[str, Any], *, as_json: bool) -> None:
     """Print a result for a person, or as the one JSON line of the contract."""
     if as_json:
-        from distrain.report.plain_json import to_json_line
+        from distrain.plain_json import to_json_line
 
         _print_line(to_json_line(fields))
         return
@@ -243,7 +246,7 @@ def _print_line(line: str) -> None:
 def _tell_error(error: DistrainError, *, wants_json: bool) -> int:
     print(f"error: {error}", file=sys.stderr)
     if wants_json:
-        from distrain.report.plain_json import error_fields, to_json_line
+        from distrain.plain_json import error_fields, to_json_line
 
         _print_line(to_json_line(error_fields(error)))
     return error.exit_code
@@ -253,3 +256,13 @@ def _usage_error(error: Exception) -> ConfigError:
     """Return what is wrong with the words of the command line, from the parser's own error."""
     text = getattr(error, "format_message")()  # noqa: B009  (duck-typed: click or its copy)
     return ConfigError(text, where="command line", mend="See `distrain --help`")
+
+
+def _own_fault(error: Exception) -> DistrainError:
+    """Print the traceback of what nobody foresaw, and return it as an error that can be told."""
+    traceback.print_exception(error)
+    return DistrainError(
+        f"{type(error).__name__}: {error}",
+        where="distrain itself",
+        mend="This should have been told in plain words: please report it with the traceback",
+    )

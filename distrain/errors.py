@@ -145,4 +145,4 @@ def did_you_mean(name: str, valid: Iterable[str], *, listed: str = "Valid names"
     close = nearest(name, names)
     guess = f"Did you mean {close!r}? " if close else ""
     shown = ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
-    return f"{guess}{listed}: {shown}."
+    return f"{guess}{listed}: {shown or 'none'}."

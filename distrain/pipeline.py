@@ -46,7 +46,7 @@ from distrain.track.tracking_server import (
     resolve_tracking_uri,
 )
 from distrain.track.user_code import find_user_code
-from distrain.train.from_settings import job_from_settings
+from distrain.train.from_settings import check_user_code, job_from_settings
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.placement import Placement, cluster_placement, local_placement, num_cores
 from distrain.train.run import run_training
@@ -245,10 +245,13 @@ def _check(settings: Settings) -> TrackingServer:
     """Check all that can be checked in seconds, before anything is started or written."""
     storage = storage_of(settings)
     check_storage(storage)
+    if wanted_address(settings.cluster.address) == "local":
+        local_placement(settings.train, num_gpus=num_local_gpus())
     quick_check(_data(settings))
     uri = settings.track.uri
     server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
     check_reachable(server)
+    check_user_code(settings)
     return server
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distrain.errors import ConfigError
+from distrain.plain_json import finite
 
 PREPARED = "prepared"
 RESULT = "result.json"
@@ -41,7 +42,8 @@ def new_run_dir(storage: Path, name: str) -> Path:
 def write_result(run_dir: Path, fields: Mapping[str, Any]) -> None:
     """Write `result.json`, whole or not at all."""
     partial = run_dir / f".{RESULT}.partial"
-    partial.write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(finite(fields), indent=2, allow_nan=False)
+    partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(run_dir / RESULT)
 
 

@@ -83,12 +83,12 @@ def read_tree(path: Path, shown: str, rank: int) -> tuple[Tree, list[Fault]]:
     except FileNotFoundError:
         return Tree(), [Fault("no such file", mend=_near_file(path), place=top)]
     except IsADirectoryError:
-        return Tree(), [Fault("is a folder", expected="a YAML file", place=top)]
+        return Tree(), [_no_text("is a folder", _near_file(path / "*"), top)]
     except OSError as error:
-        return Tree(), [Fault(f"cannot be read: {error.strerror}", place=top)]
+        return Tree(), [_no_text(f"cannot be read: {error.strerror}", "", top)]
     except UnicodeDecodeError as error:
         told = f"is not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}"
-        return Tree(), [Fault(told, expected="a YAML file", place=top)]
+        return Tree(), [_no_text(told, "Save it as UTF-8, or name the right file", top)]
     return _read_text(text, top)
 
 
@@ -241,6 +241,10 @@ def _yaml_mend(problem: str) -> str:
     if "another document" in problem:
         return "Give several configurations as several files"
     return "Check brackets, quotes and indentation"
+
+
+def _no_text(told: str, mend: str, place: Place) -> Fault:
+    return Fault(told, expected="a YAML file", mend=mend, place=place)
 
 
 def _near_file(path: Path) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,8 @@ from distrain.errors import DataError
 _BEING_MADE: Final = ".preparing-"
 _LOCK: Final = ".lock-"
 _KEY_LENGTH: Final = 16
+_REMOVE_TRIES: Final = 50
+_REMOVE_PAUSE_S: Final = 0.1
 
 
 def digest_of(*parts: Any) -> str:
@@ -51,10 +54,10 @@ class Cache:
     def find(self) -> PreparedDataset | None:
         """Return the prepared dataset, None where it is not there or not whole."""
         try:
-            entry = json.loads(self._index.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            digest = str(json.loads(self._index.read_text(encoding="utf-8"))["digest"])
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return self.open(str(entry["digest"]))
+        return self.open(digest)
 
     def open(self, digest: str) -> PreparedDataset | None:
         """Return the prepared dataset of this digest, None where it is not there or not whole."""
@@ -82,7 +85,7 @@ class Cache:
                 try:
                     yield folder
                 finally:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
                     # While it is held: who waits for it looks whether it is still the same file.
                     Path(lock.lock_file).unlink(missing_ok=True)
         finally:
@@ -95,8 +98,7 @@ class Cache:
         """Move a whole prepared dataset to its place and note it in the index."""
         place = self.folder / digest
         if self.open(digest) is None:
-            if place.exists():
-                shutil.rmtree(place)
+            _remove(place)
             try:
                 folder.rename(place)
             except OSError:
@@ -152,15 +154,24 @@ class Cache:
         for folder in self.folder.glob(f"{_BEING_MADE}*"):
             key = folder.name.removeprefix(_BEING_MADE).rpartition("-")[0]
             if key == self._key:
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
                 continue
             other = FileLock(self.folder / f"{_LOCK}{key}", timeout=0)
             try:
                 with other:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
                     Path(other.lock_file).unlink(missing_ok=True)
             except Timeout:
                 continue
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also while a task that does not know yet still writes into it."""
+    for _ in range(_REMOVE_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_REMOVE_PAUSE_S)
 
 
 def _write(descriptor: int, text: bytes) -> None:

@@ -133,7 +133,7 @@ class FitTask:
             fit.pixels = PixelStatistics.of(images)
         elif plan.kind == "categorical":
             text = as_text(column, plan.name, plan.type, rules)
-            fit.categories[plan.name] = CategoryStatistics.of(text)
+            fit.categories[plan.name] = CategoryStatistics.of(text, plan.max_categories)
         else:
             numbers = as_float64(column, plan.name, plan.type, rules)
             fit.numbers[plan.name] = NumberStatistics.of(numbers, self.sample_size)

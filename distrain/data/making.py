@@ -28,8 +28,8 @@ from distrain.data.profile import ColumnScan
 from distrain.data.rows import RowPlan
 from distrain.data.runs import RUN_ROWS, RunKey
 from distrain.data.scanning import ScannedSource, scan_source
-from distrain.data.shards import write_manifest
-from distrain.data.split import check_words, plan_split
+from distrain.data.shards import SHARD_FOLDER, write_manifest
+from distrain.data.split import SPLIT_WORDS, TEST, check_words, plan_split
 from distrain.data.target import TargetPlan, plan_target
 from distrain.data.write import WriteTask
 from distrain.errors import DataError
@@ -40,7 +40,7 @@ DEFAULT_TEST_FRACTION: Final = 0.1
 MAX_KEYS: Final = 2**24
 # Numbers that stand for a column, over all runs, for its median; at least so many from each run.
 _SAMPLE_SIZE: Final = RUN_ROWS
-_LEAST_SAMPLE: Final = 1_024
+_LEAST_SAMPLE: Final = 64
 
 
 @final
@@ -67,22 +67,28 @@ class Making:
         return data_context()
 
     def scan(self) -> None:
-        """Read the source and the test source once.
+        """Read the source and the test source once, and plan what is made of them.
 
         Raises:
-            DataError: a file is at fault.
+            DataError: a file is at fault, or the data is not fit to learn from.
         """
-        targets = target_names(self._data)
-        fixed = self._data.split.column if self._data.split.kind == "fixed" else None
+        data = self._data
+        targets = target_names(data)
+        fixed = data.split.column if data.split.kind == "fixed" else None
         counted = [*targets[:1], *([fixed] if fixed is not None else [])]
-        wanted = wanted_columns(self._data, self._opened.reading.columns)
-        self._source = scan_source(self._opened, wanted, counted, targets)
+        wanted = wanted_columns(data, self._opened.reading.columns)
+        self._source = source = scan_source(self._opened, wanted, counted, targets)
         if fixed is not None:
-            check_words(list(self._source.counts[fixed] or ()), fixed)
+            _check_fixed(fixed, source.counts[fixed] or {}, has_test=self._opened_test is not None)
+        self._target = plan_target(target_wish(data), source.columns, source.counts[targets[0]])
+        _check_weight(data.weight, source.columns)
+        self._columns = plan_columns(data, source.columns)
         self._test = None
         if self._opened_test is not None:
-            types = self._source.types
-            self._test = scan_source(self._opened_test, wanted, counted[:1], targets, types)
+            used = {plan.name for plan in self._columns.features} | {*targets, data.weight}
+            needed = tuple(name for name in wanted if name in used)
+            self._test = scan_source(self._opened_test, needed, targets[:1], targets, source.types)
+            _check_weight(data.weight, self._test.columns)
 
     def content(self) -> list[list[str]]:
         """Return the hashes of all files, which with the recipe make the digest."""
@@ -90,20 +96,17 @@ class Making:
         return [[file["sha256"] for file in source.files()] for source in sources]
 
     def make(self, head: Mapping[str, Any]) -> None:
-        """Plan, fit and write, the manifest last.
+        """Fit and write, the manifest last.
 
         Args:
             head: what the manifest says beside: digest and recipe.
 
         Raises:
-            DataError: the data is not fit to learn from.
+            DataError: no row is left for training, or a shard cannot be written.
         """
-        data, source, test = self._data, self._source, self._test
-        counts = source.counts[target_names(data)[0]]
-        target = plan_target(target_wish(data), source.columns, counts)
-        _check_weight(data.weight, source.columns)
-        columns = plan_columns(data, source.columns)
-        task, fits = self._fit(target, columns)
+        data, source, test, columns = self._data, self._source, self._test, self._columns
+        (self._folder / SHARD_FOLDER).mkdir(parents=True)
+        task, fits = self._fit(self._target, columns)
         fit = combine_fits(fits)
         findings = self._find(task, columns, fits)
         bounds = {**self._bounds(columns, fit), **task.rows.bounds}
@@ -246,6 +249,18 @@ def _class_counts(
             counts[places[target.labels.get(value, value)]] += number
         by_run[scan.key] = counts
     return by_run
+
+
+def _check_fixed(column: str, counts: Mapping[str, int], *, has_test: bool) -> None:
+    check_words(list(counts), column)
+    for_test = [word for word in counts if SPLIT_WORDS[word.strip().casefold()] == TEST]
+    if has_test and for_test:
+        raise DataError(
+            f"{counts[for_test[0]]:,} rows are marked {for_test[0]!r}, beside a data.test_source",
+            where=f"column {column!r}",
+            expected="one test split",
+            mend="Leave data.test_source out, or mark these rows train or validation.",
+        )
 
 
 def _check_weight(name: str | None, columns: Mapping[str, ColumnScan]) -> None:

@@ -111,6 +111,7 @@ def data_context(*, has_small_results: bool = True) -> Iterator[None]:
         has_small_results: whether what is computed takes little memory; else Ray Data holds tasks
             back that are ahead of what uses their results.
     """
+    assert ray.is_initialized(), "Ray Data would start a Ray of its own"
     context = DataContext.get_current().copy()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False

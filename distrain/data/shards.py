@@ -52,6 +52,8 @@ class Shard:
 def write_shard(folder: Path, file: str, columns: Mapping[str, Array]) -> Shard:
     """Write one shard below `folder`, so that it is there whole or not at all.
 
+    Its name is durable once the manifest is written.
+
     Args:
         folder: the prepared dataset's folder, being made.
         file: the shard's name.
@@ -71,7 +73,7 @@ def write_shard(folder: Path, file: str, columns: Mapping[str, Array]) -> Shard:
         with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), batch.schema) as writer:
             writer.write_batch(batch)
 
-    write_atomically(folder / SHARD_FOLDER / file, write)
+    write_atomically(folder / SHARD_FOLDER / file, write, syncs_folder=False)
     return Shard(file, batch.num_rows, sink.digest.hexdigest(), sink.num_bytes)
 
 
@@ -80,17 +82,18 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n"
     sync_folder(folder / SHARD_FOLDER)
     write_atomically(folder / MANIFEST, lambda descriptor: _write_all(descriptor, text.encode()))
-    sync_folder(folder)
 
 
-def write_atomically(path: Path, write: Callable[[int], None]) -> None:
-    """Create or replace a file in one step: temporary name, fsync, rename.
-
-    The rename lasts once the folder is synced.
+def write_atomically(
+    path: Path, write: Callable[[int], None], *, syncs_folder: bool = True
+) -> None:
+    """Create or replace a file in one step: temporary name, fsync, rename, fsync of the folder.
 
     Args:
         path: the file; its folder is made where it is missing.
         write: gets an open file descriptor and writes the content.
+        syncs_folder: whether the file's name is made durable here; else the caller does it, once
+            for many files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -105,6 +108,8 @@ def write_atomically(path: Path, write: Callable[[int], None]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if syncs_folder:
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

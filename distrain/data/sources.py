@@ -91,6 +91,13 @@ def _file(name: str) -> SourceFile:
         raise DataError(
             "this is a directory", where=name, expected="a file", mend="Name the file in it."
         )
+    if info.type != fs.FileType.File:
+        raise DataError(
+            "this is neither a file nor a directory",
+            where=name,
+            expected="a file, which can be read more than once",
+            mend="Write the data to a file first.",
+        )
     return _checked([_source_file(uri, info)])[0]
 
 

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Floats = npt.NDArray[np.float64]
-# More categories than this are not counted in a run; only the most frequent get a place anyway.
-_COUNTED_VALUES: Final = 10_000
+# So many of the most frequent categories of a run are counted, for each that gets a place; and so
+# many are kept over all runs.
+_COUNTED_IN_RUN: Final = 8
+_COUNTED_VALUES: Final = 200_000
 
 
 @final
@@ -33,8 +35,7 @@ class NumberStatistics:
         high: the greatest.
         num_low: how many are the least.
         num_high: how many are the greatest.
-        sample: sorted numbers that stand for all of them.
-        sample_weight: how many numbers each of `sample` stands for.
+        samples: for each run sorted numbers that stand for all of its, and for how many each.
     """
 
     count: int
@@ -45,8 +46,7 @@ class NumberStatistics:
     high: float
     num_low: int
     num_high: int
-    sample: Floats
-    sample_weight: Floats
+    samples: tuple[tuple[Floats, float], ...]
 
     @classmethod
     def of(cls, numbers: Floats, sample_size: int) -> "NumberStatistics":
@@ -55,8 +55,7 @@ class NumberStatistics:
         finite = numbers[np.isfinite(numbers)]
         count, num_missing = len(finite), len(numbers) - len(finite)
         if not count:
-            empty = np.empty(0)
-            return cls(0, num_missing, 0.0, 0.0, np.inf, -np.inf, 0, 0, empty, empty)
+            return cls(0, num_missing, 0.0, 0.0, np.inf, -np.inf, 0, 0, ())
         with np.errstate(over="ignore", invalid="ignore"):
             mean = float(finite.mean())
             squares = float(np.square(finite - mean).sum())
@@ -72,8 +71,7 @@ class NumberStatistics:
             float(finite[-1]),
             int(np.searchsorted(finite, finite[0], side="right")),
             count - int(np.searchsorted(finite, finite[-1], side="left")),
-            finite[places],
-            np.full(size, count / size),
+            ((finite[places], count / size),),
         )
 
     @property
@@ -83,15 +81,17 @@ class NumberStatistics:
 
     @property
     def median(self) -> float:
-        """Return the median, exact where `sample` is all of the numbers; 0 for none."""
+        """Return the median, exact where `samples` are all of the numbers; 0 for none."""
         if not self.count:
             return 0.0
-        order = np.argsort(self.sample, kind="stable")
-        reached = np.cumsum(self.sample_weight[order])
+        sample = np.concatenate([part for part, _ in self.samples])
+        weights = np.repeat([each for _, each in self.samples], [len(p) for p, _ in self.samples])
+        order = np.argsort(sample, kind="stable")
+        reached = np.cumsum(weights[order])
         half = reached[-1] / 2
         place = int(np.searchsorted(reached, half))
         next_place = min(place + (reached[place] == half), len(order) - 1)
-        return float((self.sample[order[place]] + self.sample[order[next_place]]) / 2)
+        return float((sample[order[place]] + sample[order[next_place]]) / 2)
 
 
 @final
@@ -103,12 +103,21 @@ class CategoryStatistics:
     num_missing: int
 
     @classmethod
-    def of(cls, text: pa.Array) -> "CategoryStatistics":
-        """Return the statistics of text, null for missing, `(n,)`."""
+    def of(cls, text: pa.Array, max_categories: int) -> "CategoryStatistics":
+        """Return the statistics of text, null for missing, `(n,)`; the rarest of many are left out.
+
+        Args:
+            text: the values.
+            max_categories: how many will get a place.
+        """
         counted = pc.value_counts(text.drop_null())
         values, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
         return cls(
-            dict(most_frequent(dict(zip(values, counts, strict=True)), _COUNTED_VALUES)),
+            dict(
+                most_frequent(
+                    dict(zip(values, counts, strict=True)), _COUNTED_IN_RUN * max_categories
+                )
+            ),
             text.null_count,
         )
 
@@ -152,11 +161,8 @@ def most_frequent(counts: dict[str, int], limit: int) -> list[tuple[str, int]]:
 
 def combine_numbers(parts: Sequence[NumberStatistics]) -> NumberStatistics:
     """Return the statistics of all rows together, given in their order."""
-    return replace(
-        reduce(_combine_two, parts),
-        sample=np.concatenate([part.sample for part in parts]),
-        sample_weight=np.concatenate([part.sample_weight for part in parts]),
-    )
+    samples = tuple(sample for part in parts for sample in part.samples)
+    return replace(reduce(_combine_two, parts), samples=samples)
 
 
 def combine_categories(parts: Sequence[CategoryStatistics]) -> CategoryStatistics:
@@ -165,6 +171,8 @@ def combine_categories(parts: Sequence[CategoryStatistics]) -> CategoryStatistic
     for part in parts:
         for value, number in part.counts.items():
             counts[value] = counts.get(value, 0) + number
+        if len(counts) > 2 * _COUNTED_VALUES:
+            counts = dict(most_frequent(counts, _COUNTED_VALUES))
     return CategoryStatistics(counts, sum(part.num_missing for part in parts))
 
 
@@ -195,6 +203,5 @@ def _combine_two(one: NumberStatistics, two: NumberStatistics) -> NumberStatisti
         high,
         sum(part.num_low for part in (one, two) if part.low == low),
         sum(part.num_high for part in (one, two) if part.high == high),
-        one.sample,
-        one.sample_weight,
+        (),
     )

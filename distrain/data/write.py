@@ -13,8 +13,9 @@ from distrain.data.columns import as_float64
 from distrain.data.features import Transform
 from distrain.data.rows import RowPlan
 from distrain.data.runs import Run, RunKey
-from distrain.data.shards import SPLITS, Array, Column, Shard, write_shard
+from distrain.data.shards import SHARD_FOLDER, SPLITS, Array, Column, Shard, write_shard
 from distrain.data.split import TRAIN, UNUSED
+from distrain.errors import DataError
 
 
 @final
@@ -89,7 +90,18 @@ class WriteTask:
             for column, values in arrays.items()
             if column != "target" or name != SPLITS[TRAIN]
         }
-        return write_shard(Path(self.folder), f"{name}-{self.places[key]:05d}.arrow", chosen)
+        folder = Path(self.folder)
+        try:
+            # Gone if the driver gave up meanwhile: nothing must be left behind it.
+            (folder / SHARD_FOLDER).stat()
+            return write_shard(folder, f"{name}-{self.places[key]:05d}.arrow", chosen)
+        except OSError as fault:
+            raise DataError(
+                f"a shard cannot be written ({fault.strerror or fault})",
+                where=self.folder,
+                expected="a folder that every node sees, with room for the prepared data",
+                mend="Make room, or choose another folder by data.cache.path or storage.",
+            ) from fault
 
     def _count_outliers(self, table: pa.Table) -> dict[str, int]:
         counts = {}

@@ -92,19 +92,34 @@ def _construct(
     spec: Mapping[str, Any], input_shape: tuple[int, ...], num_outputs: int
 ) -> nn.Module:
     if "target" in spec:
-        return _construct_target(str(spec["target"]), spec.get("args") or {})
+        return construct_target(str(spec["target"]), spec.get("args") or {})
     name = str(spec["name"])
     if name not in FAMILIES:
         raise ModelError(
             f"no model is called {name!r}", where="model.name", mend=did_you_mean(name, FAMILIES)
         )
-    return FAMILIES[name](spec, input_shape, num_outputs)
+    try:
+        return FAMILIES[name](spec, input_shape, num_outputs)
+    except (RuntimeError, MemoryError) as fault:
+        raise ModelError(
+            f"{name} cannot be built: {fault}",
+            where="model",
+            expected="a model that fits into the memory of one process",
+            mend="Make its layers smaller",
+        ) from fault
 
 
-def _construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
+def construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
+    """Return the user's network, constructed; its parameters come from torch's random state.
+
+    Args:
+        target: `package.module:Class`, or a function that builds a module.
+        args: what it is called with.
+
+    Raises:
+        ModelError: it cannot be found or constructed, or is no `torch.nn.Module`.
+    """
     maker = load_target(target, where="model.target")
-    if not callable(maker):
-        raise _not_a_module(target, maker)
     try:
         model = maker(**args)
     except Exception as fault:
@@ -112,18 +127,16 @@ def _construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
             f"{target}({_shown(args)}) failed: {type(fault).__name__}: {fault}",
             where="model.args",
             expected="arguments that the class can be constructed with",
+            mend="Correct model.args or the class",
         ) from fault
     if not isinstance(model, nn.Module):
-        raise _not_a_module(target, model)
+        raise ModelError(
+            f"{target!r} gives a {type(model).__name__}",
+            where="model.target",
+            expected="a class derived from torch.nn.Module, or a function that builds one",
+            mend="Derive the class from torch.nn.Module, or name another one",
+        )
     return model
-
-
-def _not_a_module(target: str, found: object) -> ModelError:
-    return ModelError(
-        f"{target!r} gives a {type(found).__name__}",
-        where="model.target",
-        expected="a class derived from torch.nn.Module, or a function that builds one",
-    )
 
 
 def _shown(args: Mapping[str, Any]) -> str:

@@ -47,6 +47,7 @@ def _try(model: nn.Module, x: torch.Tensor, num_outputs: int, loss: Loss) -> Non
             f"forward failed on {given}: {type(fault).__name__}: {fault}",
             where=_name(model),
             expected=f"outputs of shape ({len(x)}, {num_outputs})",
+            mend=f"Let the model take rows of shape {tuple(x.shape[1:])}",
         ) from fault
     _check_outputs(model, outputs, (len(x), num_outputs), given)
     try:
@@ -58,6 +59,8 @@ def _try(model: nn.Module, x: torch.Tensor, num_outputs: int, loss: Loss) -> Non
             f"the loss failed on outputs of shape {tuple(outputs.shape)}: "
             f"{type(fault).__name__}: {fault}",
             where="train.loss",
+            expected="a loss that depends on the outputs and can be differentiated",
+            mend="Correct train.loss, or let the model return what it takes",
         ) from fault
     if any(gradient is not None and gradient.is_sparse for gradient in gradients):
         raise ModelError(
@@ -75,6 +78,7 @@ def _check_parameters(model: nn.Module) -> None:
             "the model has no parameter to train",
             where=_name(model),
             expected="at least one parameter with requires_grad",
+            mend="Give it a layer, or leave some of it unfrozen",
         )
     for name, parameter in trained.items():
         if parameter.dtype != torch.float32:

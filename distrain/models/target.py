@@ -7,19 +7,19 @@ from distrain.errors import ModelError, did_you_mean
 
 
 def load_target(target: str, *, where: str) -> Any:
-    """Return what an import path names.
+    """Return the class or function that an import path names.
 
     Args:
         target: `package.module:Name`; the name may have dots.
         where: the configuration key that named it, for messages.
 
     Raises:
-        ModelError: the module cannot be imported, or has no such name.
+        ModelError: the module cannot be imported, has no such name, or it cannot be called.
     """
     module_name, _, name = target.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as fault:
+    except (Exception, SystemExit) as fault:  # a script may leave when it is imported
         raise _not_imported(target, module_name, where, fault) from fault
     for part in name.split("."):
         if not hasattr(found, part):
@@ -30,10 +30,17 @@ def load_target(target: str, *, where: str) -> Any:
                 mend=did_you_mean(part, public, listed="It has"),
             )
         found = getattr(found, part)
+    if not callable(found):
+        raise ModelError(
+            f"{target!r} gives a {type(found).__name__}",
+            where=where,
+            expected="a class or a function",
+            mend=f"Name another one in {module_name}",
+        )
     return found
 
 
-def _not_imported(target: str, module: str, where: str, fault: Exception) -> ModelError:
+def _not_imported(target: str, module: str, where: str, fault: BaseException) -> ModelError:
     is_absent = isinstance(fault, ModuleNotFoundError) and (fault.name or "") in _parents(module)
     return ModelError(
         f"{target!r}: importing {module} failed ({type(fault).__name__}: {fault})",

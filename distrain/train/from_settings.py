@@ -2,10 +2,35 @@
 
 from pathlib import Path
 
+import torch
+
 from distrain.config.digest import config_digest, resolved_dict
 from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
+from distrain.models.build import construct_target
+from distrain.models.target import load_target
 from distrain.train.job import TrainJob
+
+
+def check_user_code(settings: Settings) -> None:
+    """Import what the settings name by `target`, and construct the model: no data is needed.
+
+    Args:
+        settings: with defaults resolved.
+
+    Raises:
+        ModelError: something cannot be imported, or the model cannot be constructed.
+    """
+    plain = resolved_dict(settings)
+    model, loss = plain["model"], plain["train"]["loss"]
+    if "target" in model:
+        with torch.random.fork_rng(devices=[]):
+            construct_target(model["target"], model.get("args") or {})
+    if loss is not None and "target" in loss:
+        load_target(loss["target"], where="train.loss.target")
+    for metric in plain["evaluate"]["metrics"] or ():
+        if not isinstance(metric, str):
+            load_target(metric["target"], where="evaluate.metrics")
 
 
 def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Path) -> TrainJob:

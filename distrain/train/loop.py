@@ -99,7 +99,11 @@ def _step(run: Attempt, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, f
         total_steps=setup.total_steps,
         steps_per_epoch=setup.plan.steps_per_epoch,
     )
-    result = setup.stepper.step(batch, lr, wishes)
+    try:
+        result = setup.stepper.step(batch, lr, wishes)
+    except Exception as error:
+        error.add_note(f"step {batch.step + 1}")  # for `worker.py`, which tells the user
+        raise
     state.step = batch.step + 1
     state.window.add(result.loss_sum, result.weight)
     state.since_evaluation.add(result.loss_sum, result.weight)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -24,6 +25,7 @@ LOG_FOLDER = "logs"
 STOP_FILE = ".stop"
 STOP_INTERVAL_S = 0.5
 _FAILURE = "failure-rank-{rank}.json"
+_STEP_NOTE = re.compile(r"step \d+")
 
 
 def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
@@ -127,10 +129,12 @@ def failure_error(failure: dict[str, Any]) -> TrainError:
 def _write_failure(run_dir: Path, rank: int, error: BaseException) -> None:
     path = run_dir / LOG_FOLDER / _FAILURE.format(rank=rank)
     log = run_dir / LOG_FOLDER / f"rank-{rank}.txt"
+    steps = [note for note in getattr(error, "__notes__", ()) if _STEP_NOTE.fullmatch(note)]
+    where = ", ".join([f"worker of rank {rank}", *steps])
     told = (
         error
         if isinstance(error, DistrainError)
-        else TrainError(f"{type(error).__name__}: {error}", where=f"worker of rank {rank}")
+        else TrainError(f"{type(error).__name__}: {error}", where=where)
     )
     mend = told.mend or f"The traceback is in {log}"
     record = {**told.to_json(), "mend": mend, "time_s": time.time()}

@@ -438,7 +438,7 @@ def test_a_model_that_predicts_by_chance_is_not_registered(
                 super().__init__(7, 2)
 
             def forward(self, x):
-                return super().forward(x) + torch.rand(1)
+                return super().forward(x) + torch.rand(2)
     """
     (tmp_path / "chance_net.py").write_text(textwrap.dedent(code))
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -1,6 +1,5 @@
 """The cache: what is made is found again, what fails leaves nothing."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -26,6 +25,12 @@ def write(folder: Path, digest: str = DIGEST) -> None:
 
 def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def fail(cache: Cache) -> None:
+    with cache.making() as folder:
+        write(folder)
+        raise DataError("broken")
 
 
 def make(cache: Cache) -> None:
@@ -62,16 +67,15 @@ def test_another_listing_of_the_same_content_leads_to_the_same_dataset(tmp_path:
 
 def test_error_leaves_nothing_behind(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "runs" / "prepared", KEY)
-    with pytest.raises(DataError, match="broken"), cache.making() as folder:
-        write(folder)
-        raise DataError("broken")
+    with pytest.raises(DataError, match="broken"):
+        fail(cache)
     assert left(tmp_path) == []
 
 
 def test_error_leaves_what_was_there_before(tmp_path: Path) -> None:
     make(Cache(tmp_path, KEY))
-    with pytest.raises(DataError, match="broken"), Cache(tmp_path, "b" * 64).making():
-        raise DataError("broken")
+    with pytest.raises(DataError, match="broken"):
+        fail(Cache(tmp_path, "b" * 64))
     assert left(tmp_path) == [DIGEST, "index"]
 
 
@@ -99,11 +103,12 @@ def test_damaged_dataset_is_made_again(tmp_path: Path) -> None:
     assert cache.find() is not None
 
 
-def test_damaged_index_is_as_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["[", "[]", "{}"])
+def test_damaged_index_is_as_none(tmp_path: Path, text: str) -> None:
     cache = Cache(tmp_path, KEY)
     make(cache)
     for path in (tmp_path / "index").iterdir():
-        path.write_text("[")
+        path.write_text(text)
     assert cache.find() is None
     shutil.rmtree(tmp_path / "index")
     assert cache.find() is None
@@ -114,4 +119,4 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "file" / "prepared", KEY)
     with pytest.raises(DataError, match=r"cannot be written here .*data\.cache\.path"):
         make(cache)
-    assert os.listdir(tmp_path) == ["file"]
+    assert left(tmp_path) == ["file"]

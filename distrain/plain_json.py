@@ -1,4 +1,4 @@
-"""Results and errors as the one JSON line that `--json` promises."""
+"""Results and errors as strict JSON: what `--json` prints and `result.json` holds."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from distrain.errors import DistrainError
 
 def to_json_line(fields: Mapping[str, Any]) -> str:
     """Return one line of strict JSON; numbers that are not finite become null."""
-    return json.dumps(_finite(fields), allow_nan=False, ensure_ascii=False)
+    return json.dumps(finite(fields), allow_nan=False, ensure_ascii=False)
 
 
 def error_fields(error: DistrainError) -> dict[str, Any]:
@@ -18,11 +18,12 @@ def error_fields(error: DistrainError) -> dict[str, Any]:
     return {"status": "error", "exit_code": error.exit_code, "error": error.to_json()}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return plain values with null for every number that JSON cannot hold."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

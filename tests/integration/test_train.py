@@ -1,0 +1,139 @@
+"""`distrain train` as a whole, on real Ray and MLflow: the same bits, the whole record."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import distrain
+from distrain.results import TrainResult
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+CNN = {"name": "cnn", "channels": [4], "hidden": [16], "dropout": 0.2}
+MLP = {"name": "mlp", "hidden": [16], "dropout": 0.2}
+
+
+def config(storage: Path, model: dict[str, Any], num_workers: int) -> dict[str, Any]:
+    """1,259 training rows in batches of 50: the last batch of an epoch has 9 rows."""
+    return {
+        "name": "digits",
+        "seed": 3,
+        "storage": str(storage),
+        "data": {
+            "source": "sklearn:digits",
+            "target": "target",
+            "split": {"validation": 0.1, "test": 0.2},
+        },
+        "model": model,
+        "train": {
+            "epochs": 2,
+            "global_batch_size": 52,
+            "num_workers": num_workers,
+            "ledger": True,
+        },
+        "track": {"register": {"model": "digits", "alias": "champion"}},
+        "evaluate": {"goals": {"test/accuracy": ">= 0.2"}},
+    }
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("storage")
+
+
+@pytest.fixture(scope="module")
+def results(storage: Path) -> dict[int, TrainResult]:
+    """The same small CNN with batch norm and dropout on 1, 2 and 3 workers."""
+    return {count: distrain.train(config(storage, CNN, count)) for count in (1, 2, 3)}
+
+
+def test_weights_are_the_same_on_one_two_and_three_workers(
+    results: dict[int, TrainResult],
+) -> None:
+    assert [result.num_workers for result in results.values()] == [1, 2, 3]
+    assert len({result.weights_sha256 for result in results.values()}) == 1
+
+
+def test_metrics_are_the_same_on_one_two_and_three_workers(
+    results: dict[int, TrainResult],
+) -> None:
+    first, *others = (dict(result.metrics) for result in results.values())
+
+    for other in others:
+        assert _without_speed(other) == _without_speed(first)
+
+
+def test_the_ledger_shows_each_row_once_an_epoch(results: dict[int, TrainResult]) -> None:
+    ledger = pq.read_table(results[3].run_dir / "ledger")
+
+    for epoch in (1, 2):
+        rows = ledger.filter(np.asarray(ledger["epoch"]) == epoch)["row"].to_numpy()
+        assert sorted(rows) == list(range(1259))
+
+
+def test_the_second_run_finds_the_data_prepared_and_adds_a_version(
+    results: dict[int, TrainResult], storage: Path
+) -> None:
+    versions = [result.model.version for result in results.values() if result.model]
+
+    assert versions == ["1", "2", "3"]
+    assert len([path for path in (storage / "prepared").iterdir() if len(path.name) == 64]) == 1
+
+
+def test_result_json_is_the_result(results: dict[int, TrainResult]) -> None:
+    stored = json.loads((results[2].run_dir / "result.json").read_text(encoding="utf-8"))
+
+    assert stored == results[2].to_json()
+    assert stored["status"] == "finished"
+    assert stored["step"] == 2 * 25
+    assert stored["tracking"] == "complete"
+    assert stored["model"] == {"name": "digits", "version": "2", "alias": "champion"}
+    assert stored["goals"]["test/accuracy"]["met"] is True
+
+
+def test_the_curve_in_mlflow_is_the_journal_s(
+    results: dict[int, TrainResult], storage: Path
+) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    run = client.get_run(results[2].run_id)
+    history = client.get_metric_history(results[2].run_id, "validation/loss")
+
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["distrain.weights_sha256"] == results[2].weights_sha256
+    assert [point.step for point in history] == [25, 50]
+    assert run.data.metrics["test/accuracy"] == results[2].metrics["test/accuracy"]
+
+
+def test_an_unmet_goal_keeps_the_alias_where_it_is_and_says_so(
+    results: dict[int, TrainResult], storage: Path
+) -> None:
+    values = config(storage, MLP, 2)
+    values["train"]["epochs"] = 1
+    values["evaluate"]["goals"] = {"test/accuracy": "> 1"}
+
+    result = distrain.train(values)
+
+    assert result.exit_code == 3
+    assert result.model is not None
+    assert result.model.alias is None
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_step(storage: Path) -> None:
+    values = config(storage, MLP, 2)
+    values["train"]["optimizer"] = {"name": "sgd", "lr": 1e30}
+
+    result = distrain.train(values)
+
+    assert (result.status, result.exit_code) == ("failed", 1)
+    assert result.error is not None
+    assert "step" in result.error.where
+
+
+def _without_speed(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name != "samples_per_second"}
