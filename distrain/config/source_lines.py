@@ -83,7 +83,7 @@ def read_tree(path: Path, shown: str, rank: int) -> tuple[Tree, list[Fault]]:
     except FileNotFoundError:
         return Tree(), [Fault("no such file", mend=_near_file(path), place=top)]
     except IsADirectoryError:
-        return Tree(), [_no_text("is a folder", _near_file(path / "*"), top)]
+        return Tree(), [_no_text("is a folder", _files_in(path), top)]
     except OSError as error:
         return Tree(), [_no_text(f"cannot be read: {error.strerror}", "", top)]
     except UnicodeDecodeError as error:
@@ -251,11 +251,17 @@ def _near_file(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"The folder {str(folder)!r} does not exist either"
-    files = [entry for entry in folder.iterdir() if entry.is_file()]
-    configs = sorted(entry.name for entry in files if entry.suffix in (".yaml", ".yml"))
-    stems = {Path(name).stem: name for name in configs}
+    stems = {Path(name).stem: name for name in _configs_in(folder)}
     close = nearest(path.stem, stems)
-    if close:
-        return f"Did you mean {str(folder / stems[close])!r}?"
+    return f"Did you mean {str(folder / stems[close])!r}?" if close else _files_in(folder)
+
+
+def _files_in(folder: Path) -> str:
+    configs = _configs_in(folder)
     listed = f"There are: {', '.join(configs[:10])}" if configs else "There is no YAML file"
     return f"{listed} in {str(folder.absolute())!r}"
+
+
+def _configs_in(folder: Path) -> list[str]:
+    files = [entry for entry in folder.iterdir() if entry.is_file()]
+    return sorted(entry.name for entry in files if entry.suffix in (".yaml", ".yml"))

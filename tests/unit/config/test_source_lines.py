@@ -172,7 +172,8 @@ def test_a_byte_order_mark_is_read_over(tmp_path):
         ('a: "\\ud800"\n', "run.yaml:1: a holds half a character (a lone surrogate)."),
         (
             b"a: \xff\n",
-            "run.yaml: is not UTF-8 text: byte 0xff at 3. Expected a YAML file.",
+            "run.yaml: is not UTF-8 text: byte 0xff at 3. Expected a YAML file. Save it as UTF-8, "
+            "or name the right file.",
         ),
     ],
 )
@@ -210,9 +211,13 @@ def test_a_missing_folder_is_told(tmp_path):
 
 
 def test_a_folder_is_no_configuration_file(tmp_path):
+    (tmp_path / "run.yaml").touch()
+
     _, faults = read_tree(tmp_path, "here", 0)
 
-    assert str(faults[0].as_error()) == "here: is a folder. Expected a YAML file."
+    assert str(faults[0].as_error()) == (
+        f"here: is a folder. Expected a YAML file. There are: run.yaml in '{tmp_path}'."
+    )
 
 
 @pytest.mark.parametrize(
