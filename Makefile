@@ -1,5 +1,8 @@
 # Everything runs in .venv; `make demo` and `make test` set it up when it is not there.
-PYTHON ?= $(firstword $(foreach v,3.12 3.11 3.13,$(if $(shell command -v python$(v) 2>/dev/null),python$(v))) python3)
+# The first of these that is there and is Python 3.11 to 3.13; or name one: make PYTHON=...
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+  $$p -c '$(FITS)' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -8,8 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-	  || { echo "distrain needs Python 3.11 to 3.13, but $(PYTHON) is another: make PYTHON=/path/to/python3.12"; exit 2; }
+	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { \
+	  echo "distrain needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12"; exit 2; }
 	@test -x $(BIN)/python || { echo "creating .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
 	@echo "installing distrain and its locked dependencies into .venv (minutes, once)"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'

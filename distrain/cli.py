@@ -14,9 +14,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from distrain.errors import ConfigError, DistrainError
+from distrain.errors import EXIT_INTERRUPTED, ConfigError, DistrainError
 
-EXIT_INTERRUPTED = 130
 PIPE_WIDTH = 200
 _reserved: list[int] = []
 _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
@@ -24,7 +23,6 @@ _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
 app = typer.Typer(
     name="distrain",
     help="From a dataset to a registered PyTorch model on Ray.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -57,12 +55,11 @@ def main() -> NoReturn:
     # A SIGTERM ends a command as Ctrl-C does: state saved, servers and a local Ray taken down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = app(args=arguments, prog_name="distrain", standalone_mode=False)
+        code = _invoke(arguments)
     except DistrainError as error:
         code = _tell_error(error, wants_json=wants_json)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        code = EXIT_INTERRUPTED
+        code = _tell_interrupted(wants_json=wants_json)
     except Exception as error:
         told = _usage_error(error) if hasattr(error, "format_message") else _own_fault(error)
         code = _tell_error(told, wants_json=wants_json)
@@ -70,8 +67,20 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _invoke(arguments: list[str]) -> Any:
+    """Run the command that the arguments name and return what it returned."""
+    # Calling the app itself would turn an interruption into an exit that nobody is told of.
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("distrain", arguments) as context:
+            return command.invoke(context)
+    except typer.Exit as left:
+        return left.exit_code
+
+
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show versions and leave.")] = False,
 ) -> None:
     if version:
@@ -80,6 +89,9 @@ def _root(
         names = ("distrain", "ray", "torch", "mlflow")
         print(", ".join(f"{name} {installed(name)}" for name in names))
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(ConfigError.exit_code)
 
 
 @app.command(epilog="Example: distrain train examples/digits/digits.yaml train.epochs=5")
@@ -250,6 +262,15 @@ def _tell_error(error: DistrainError, *, wants_json: bool) -> int:
 
         _print_line(to_json_line(error_fields(error)))
     return error.exit_code
+
+
+def _tell_interrupted(*, wants_json: bool) -> int:
+    print("interrupted", file=sys.stderr)
+    if wants_json:
+        from distrain.plain_json import to_json_line
+
+        _print_line(to_json_line({"status": "interrupted", "exit_code": EXIT_INTERRUPTED}))
+    return EXIT_INTERRUPTED
 
 
 def _usage_error(error: Exception) -> ConfigError:

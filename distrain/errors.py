@@ -6,7 +6,9 @@ it and leaves with `exit_code`; nothing else in distrain ends the process.
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
+
+EXIT_INTERRUPTED: Final = 130
 
 
 class DistrainError(Exception):

@@ -6,7 +6,9 @@ process. Where it is not, rows are estimated from the source's head, and the res
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 from distrain.config.defaults import effective_test_fraction
 from distrain.config.settings import Settings
@@ -15,10 +17,11 @@ from distrain.data.prepare import find_prepared
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import SPLITS
 from distrain.results import Estimate
+from distrain.train.determinism import reproducible
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
-from distrain.train.setup import set_up
+from distrain.train.setup import Setup, set_up, try_first_batch
 from distrain.train.step import Wishes
 from distrain.train.world import World
 
@@ -50,13 +53,14 @@ def estimate_run(
         DistrainError: the model does not fit the prepared data.
     """
     dataset = find_prepared(settings.data, cache=cache)
+    known: _Known | None = None
     if dataset is None:
         rows = _estimated_rows(settings, summary.num_rows)
-        known = _Timed(None, None, None)
+        per_epoch = max(1, math.ceil(rows["train"] / settings.train.global_batch_size))
     else:
         rows = {split: dataset.split(split).num_rows for split in SPLITS}
-        known = _time_steps(settings, dataset, placement)
-    per_epoch = max(1, math.ceil(rows["train"] / settings.train.global_batch_size))
+        known = _look_closer(settings, dataset, placement)
+        per_epoch = known.steps_per_epoch
     steps = settings.train.steps or per_epoch * (settings.train.epochs or 1)
     size = f"{summary.num_bytes / 2**20:,.1f} MiB"
     how = "prepared" if dataset else "not prepared yet; rows are estimated"
@@ -65,28 +69,48 @@ def estimate_run(
         rows=rows,
         steps=steps,
         steps_per_epoch=per_epoch,
-        num_parameters=known.num_parameters,
+        num_parameters=known and known.num_parameters,
         placement=_placement_text(placement, place),
-        worker_bytes=known.worker_bytes,
-        train_s=None if known.step_s is None else known.step_s * steps,
+        worker_bytes=known and known.worker_bytes,
+        train_s=known and known.step_s * steps,
         tracking=tracking,
     )
 
 
-class _Timed:
-    """Parameters, memory and time of a step, or None where they are not known."""
+@final
+@dataclass(frozen=True)
+class _Known:
+    """What prepared data tells of a run.
 
-    def __init__(
-        self, num_parameters: int | None, worker_bytes: int | None, step_s: float | None
-    ) -> None:
-        self.num_parameters = num_parameters
-        self.worker_bytes = worker_bytes
-        self.step_s = step_s
+    Attributes:
+        steps_per_epoch: of the plan.
+        num_parameters: of the model.
+        worker_bytes: memory of a worker's state.
+        step_s: seconds of a step, shared by all workers.
+    """
+
+    steps_per_epoch: int
+    num_parameters: int
+    worker_bytes: int
+    step_s: float
 
 
-def _time_steps(settings: Settings, dataset: PreparedDataset, placement: Placement) -> _Timed:
+def _look_closer(settings: Settings, dataset: PreparedDataset, placement: Placement) -> _Known:
     job = job_from_settings(settings, dataset, Path("unused"))
-    setup = set_up(job, World.single("cpu" if not placement.gpu else "auto"))
+    preflight = try_first_batch(job)
+    world = World.single("auto" if placement.gpu else "cpu")
+    with reproducible(job.threads, world.torch_device):
+        step_s = _step_s(set_up(job, world)) / placement.num_workers
+    return _Known(
+        steps_per_epoch=preflight.steps_per_epoch,
+        num_parameters=preflight.num_parameters,
+        worker_bytes=_worker_bytes(job, preflight.num_parameters),
+        step_s=step_s,
+    )
+
+
+def _step_s(setup: Setup) -> float:
+    """Return the seconds of a step that one worker takes alone."""
     started = 0.0
     count = min(WARM_UP_STEPS + TIMED_STEPS, setup.total_steps)
     with setup.loader.batches(0, count) as batches:
@@ -95,10 +119,7 @@ def _time_steps(settings: Settings, dataset: PreparedDataset, placement: Placeme
                 started = time.perf_counter()
             setup.stepper.step(batch, 0.0, Wishes(stop=False, checkpoint=False))
     timed = max(1, count - WARM_UP_STEPS)
-    step_s = (time.perf_counter() - started) / timed / placement.num_workers
-    return _Timed(
-        setup.model.num_parameters, _worker_bytes(job, setup.model.num_parameters), step_s
-    )
+    return (time.perf_counter() - started) / timed
 
 
 def _worker_bytes(job: TrainJob, num_parameters: int) -> int:

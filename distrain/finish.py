@@ -125,9 +125,8 @@ def register(
     Raises:
         TrackingError: the server refuses, or does not answer for `track.drain_s`.
     """
-    timeout_s = settings.track.drain_s
     # A version shows the metrics that its run has by then, so the run comes first.
-    is_shipped = record.shipper.drain(timeout_s)
+    is_shipped = record.drain()
     run_id, experiment_id = record.shipper.run_id, record.shipper.experiment_id
     if not is_shipped or run_id is None or experiment_id is None:
         return None
@@ -155,6 +154,6 @@ def register(
         pyfunc,
         facts,
         alias=asked.alias if has_earned_alias else None,
-        timeout_s=timeout_s,
+        timeout_s=settings.track.drain_s,
     )
     return ModelVersion(found.name, found.version, found.alias)

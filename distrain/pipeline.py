@@ -11,7 +11,9 @@ package the final model, check the goals, register it
 drain the journal, write the result
 """
 
+import shlex
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,14 +30,14 @@ from distrain.data.example import example_rows
 from distrain.data.opening import quick_check
 from distrain.data.prepare import Prepared, find_prepared
 from distrain.data.prepare import prepare as prepare_data
-from distrain.errors import DistrainError, TrackingError
+from distrain.errors import DistrainError, TrackingError, TrainError
 from distrain.estimate import estimate_run
 from distrain.evaluate.goals import check_goals
 from distrain.finish import Ending, Trained, package, register
 from distrain.predict import PredictResult, plan_prediction, run_prediction
 from distrain.ray_session import ray_session, wanted_address
 from distrain.results import Estimate, PrepareResult, RunStatus, TrainResult
-from distrain.run_folder import CONFIG, PREPARED, check_storage, new_run_dir, write_result
+from distrain.run_folder import CONFIG, PREPARED, check_folder, new_run_dir, write_result
 from distrain.track import describe, lineage
 from distrain.track.reachable import check_reachable
 from distrain.track.record import RunFacts, RunRecord
@@ -48,9 +50,16 @@ from distrain.track.tracking_server import (
 from distrain.track.user_code import find_user_code
 from distrain.train.from_settings import check_user_code, job_from_settings
 from distrain.train.job import TrainJob, TrainOutcome
-from distrain.train.placement import Placement, cluster_placement, local_placement, num_cores
+from distrain.train.placement import (
+    Placement,
+    asked_placement,
+    cluster_placement,
+    local_placement,
+    num_cores,
+)
 from distrain.train.run import run_training
 from distrain.train.setup import Preflight, try_first_batch
+from distrain.train.worker import LOG_FOLDER
 
 _MLFLOW_STATUS: Final[Mapping[RunStatus, str]] = MappingProxyType(
     {
@@ -114,8 +123,8 @@ def train(settings: Settings, display: Display, import_paths: Sequence[str] = ()
 
     Raises:
         DistrainError: of exit code 2 or 4: the input is at fault, or what was named cannot be
-            reached; nothing was started and nothing is left. Once training has begun, a failure is
-            told in the result instead.
+            reached; nothing was started, and nothing is left but prepared data where that is whole.
+            Once training has begun, a failure is told in the result instead.
     """
     _make_importable(import_paths)
     server = _check(settings)
@@ -140,7 +149,8 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
     Raises:
         DistrainError: as `train`.
     """
-    check_storage(storage_of(settings))
+    check_folder(storage_of(settings), key="storage")
+    check_folder(cache_of(settings), key="data.cache.path")
     quick_check(_data(settings))
     found = find_prepared(_data(settings), cache=cache_of(settings))
     if found is not None:
@@ -176,7 +186,7 @@ def estimate(settings: Settings, import_paths: Sequence[str] = ()) -> Estimate:
         expanded,
         quick_check(expanded.data),
         cache=cache_of(settings),
-        placement=local_placement(settings.train, num_gpus=num_local_gpus()),
+        placement=_planned_placement(settings),
         place=place,
         tracking=server.shown,
     )
@@ -206,10 +216,11 @@ def predict(
     """
     display.stage("loading the model")
     server = resolve_tracking_uri(None, storage)
-    check_reachable(server)
+    if model.startswith("models:"):
+        check_reachable(server)
     plan = plan_prediction(model, data, out, server=server, storage=storage)
     where = wanted_address(address)
-    display.stage("starting a local Ray" if where == "local" else f"connecting to Ray at {where}")
+    display.stage(_session_text(where))
     with ray_session(where, num_cpus=num_cores() + 1):
         display.stage("predicting")
         return run_prediction(plan)
@@ -244,9 +255,10 @@ def _data(settings: Settings) -> DataSettings:
 def _check(settings: Settings) -> TrackingServer:
     """Check all that can be checked in seconds, before anything is started or written."""
     storage = storage_of(settings)
-    check_storage(storage)
-    if wanted_address(settings.cluster.address) == "local":
-        local_placement(settings.train, num_gpus=num_local_gpus())
+    check_folder(storage, key="storage")
+    check_folder(storage / str(settings.name), key="storage")
+    check_folder(cache_of(settings), key="data.cache.path")
+    _planned_placement(settings)
     quick_check(_data(settings))
     uri = settings.track.uri
     server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
@@ -280,15 +292,22 @@ def _loading_mlflow(server: TrackingServer) -> Iterator[Future[None]]:
 @contextmanager
 def _session(settings: Settings, display: Display) -> Iterator[Placement]:
     address = wanted_address(settings.cluster.address)
-    if address == "local":
-        display.stage("starting a local Ray")
-        placement = local_placement(settings.train, num_gpus=num_local_gpus())
-        with ray_session(address, num_cpus=placement.local_cpus):
-            yield placement
-        return
-    display.stage(f"connecting to Ray at {address}")
-    with ray_session(address, num_cpus=0) as session:
-        yield cluster_placement(settings.train, session.nodes)
+    display.stage(_session_text(address))
+    placement = _planned_placement(settings)
+    with ray_session(address, num_cpus=placement.local_cpus) as session:
+        # Where a caller from Python is connected already, that Ray is used whatever it has.
+        yield placement if session.is_local else cluster_placement(settings.train, session.nodes)
+
+
+def _planned_placement(settings: Settings) -> Placement:
+    """Return the placement, as far as it can be told before Ray is there."""
+    if wanted_address(settings.cluster.address) == "local":
+        return local_placement(settings.train, num_gpus=num_local_gpus())
+    return asked_placement(settings.train)
+
+
+def _session_text(address: str) -> str:
+    return "starting a local Ray" if address == "local" else f"connecting to Ray at {address}"
 
 
 def num_local_gpus() -> int:
@@ -313,18 +332,37 @@ def _run(run: _Run) -> TrainResult:
     run_dir = Path(run.job.run_dir)
     run_dir.mkdir(parents=True)
     (run_dir / CONFIG).write_text(dump_yaml(run.settings), encoding="utf-8")
-    with RunRecord(run_dir, run.server, _facts(run)) as record:
+    drain_s = run.settings.track.drain_s
+    with RunRecord(run_dir, run.server, _facts(run), drain_s=drain_s) as record:
         record.journal.artifact(run_dir / CONFIG)
         run.display.stage(_training_text(run))
         try:
             outcome = _train(run)
-            ending = _finish(run, record, outcome) if outcome.weights_file else Ending(outcome)
+            ending = (
+                _finish(run, record, outcome)
+                if outcome.weights_file
+                else Ending(outcome, outcome.metrics)
+            )
         except DistrainError as error:
             ending = Ending(error=error)
+        except Exception as error:
+            ending = Ending(error=_unforeseen(error, run_dir))
         run.display.stage("recording the end")
         result = _result(run, record, ending)
     write_result(run_dir, result.to_json())
     return result
+
+
+def _unforeseen(error: Exception, run_dir: Path) -> TrainError:
+    """Return what nobody foresaw as an error that a result can hold; its traceback is kept."""
+    log = run_dir / LOG_FOLDER / "driver.txt"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return TrainError(
+        f"{type(error).__name__}: {error}",
+        where="the driver of the run",
+        mend=f"The traceback is in {log}",
+    )
 
 
 def _train(run: _Run) -> TrainOutcome:
@@ -352,6 +390,9 @@ def _finish(run: _Run, record: RunRecord, outcome: TrainOutcome) -> Ending:
     except TrackingError as error:
         run.display.note(str(error))
         version = None
+    else:
+        if version is None:
+            run.display.note(f"the model is not registered; it is kept in {pyfunc}")
     return Ending(outcome, metrics, goals, version)
 
 
@@ -364,8 +405,9 @@ def _result(run: _Run, record: RunRecord, ending: Ending) -> TrainResult:
         record.journal.metrics(outcome.step, ending.own_metrics)
     if ending.error is not None:
         tags["distrain.error"] = str(ending.error)
-    drain_s = run.settings.track.drain_s
-    is_shipped = record.end(_MLFLOW_STATUS[status], tags, drain_s=drain_s)
+    is_shipped = record.end(_MLFLOW_STATUS[status], tags)
+    if not is_shipped and record.shipper.problem:
+        run.display.note(f"not all is recorded at {run.server.shown}: {record.shipper.problem}")
     return TrainResult(
         status=status,
         run_id=record.shipper.run_id,
@@ -425,4 +467,4 @@ def _look(run: _Run) -> str:
         return run.server.shown
     storage = storage_of(run.settings)
     is_default = storage == Path("runs").absolute()
-    return "distrain ui" + ("" if is_default else f" --storage {storage}")
+    return "distrain ui" + ("" if is_default else f" --storage {shlex.quote(str(storage))}")

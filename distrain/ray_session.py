@@ -7,7 +7,9 @@ so that three workers run on a two-core laptop; a cluster's resources are taken 
 import importlib
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ from distrain.errors import ClusterError, ConfigError
 
 MAX_LOCAL_WORKERS = 16
 CONNECT_TIMEOUT_S = 3.0
+_SETTINGS = b"\4"
+_HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_EMPTY_SETTINGS = b"\0\0\0" + _SETTINGS + b"\0" * 5
 
 # Set before `import ray`: Ray reads them once.
 _QUIET_ENVIRONMENT = {
@@ -36,15 +41,12 @@ class RaySession:
     """A connected Ray.
 
     Args:
-        address: host and port of its control store.
         is_local: whether this command started it and ends it.
-        resources: total resources by Ray's names, e.g. `{"CPU": 3.0, "GPU": 1.0}`.
-        nodes: the resources of each node that is alive.
+        nodes: the resources of each node that is alive, by Ray's names, e.g.
+            `{"CPU": 3.0, "GPU": 1.0}`.
     """
 
-    address: str
     is_local: bool
-    resources: dict[str, float]
     nodes: tuple[dict[str, float], ...]
 
 
@@ -54,9 +56,7 @@ def wanted_address(configured: str | None) -> str:
 
 
 @contextmanager
-def ray_session(
-    address: str, *, num_cpus: float, worker_environment: dict[str, str] | None = None
-) -> Iterator[RaySession]:
+def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
     """Connect to Ray, or start a local one, for the length of a `with` block.
 
     Where this process is connected already, that connection is used and left as it was.
@@ -64,7 +64,6 @@ def ray_session(
     Args:
         address: `local`, `auto`, or HOST:PORT; `ray://` addresses are refused.
         num_cpus: CPUs that a local Ray declares.
-        worker_environment: environment variables for every worker process.
 
     Raises:
         ClusterError: there is no Ray at that address.
@@ -79,33 +78,29 @@ def ray_session(
     is_local = address == "local"
     if not is_local:
         _check_address(address)
-    _connect(ray, address, num_cpus=num_cpus, worker_environment=worker_environment or {})
+    with _signals_kept():
+        _connect(ray, address, num_cpus=num_cpus)
     try:
         yield _describe(is_local=is_local)
     finally:
         ray.shutdown()
 
 
-def _connect(
-    ray: Any, address: str, *, num_cpus: float, worker_environment: dict[str, str]
-) -> None:
-    runtime_env = {"env_vars": worker_environment} if worker_environment else None
+def _connect(ray: Any, address: str, *, num_cpus: float) -> None:
     local_only = {"num_cpus": num_cpus, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env=runtime_env,
             **local_only,
         )
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"no Ray cluster answered ({_first_line(error)})",
-            where=f"cluster.address = {address}",
+            where=f"{_origin(address)} = {address}",
             expected="the address of a running cluster, local, or auto",
-            mend="Start one with `ray start --head`, or leave cluster.address out to use a new "
-            "local Ray",
+            mend=f"Start one with `ray start --head`, or {_without(address)}",
         ) from error
 
 
@@ -116,7 +111,7 @@ def _check_address(address: str) -> None:
     if "://" in address:
         raise ConfigError(
             f"{address!r} is a client or dashboard address",
-            where="cluster.address",
+            where=_origin(address),
             expected="HOST:PORT of the cluster's control store, auto, or local",
             mend="Run the command on a node of the cluster and use `auto`",
         )
@@ -124,31 +119,71 @@ def _check_address(address: str) -> None:
     if not host or not port.isdecimal():
         raise ConfigError(
             f"{address!r} is no address",
-            where="cluster.address",
+            where=_origin(address),
             expected="HOST:PORT, auto, or local",
             mend="Write for example 10.0.0.5:6379",
         )
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        is_ray = _speaks_grpc(host, int(port))
     except (OSError, OverflowError) as error:
         raise ClusterError(
             f"nothing answers there ({error})",
-            where=f"cluster.address = {address}",
+            where=f"{_origin(address)} = {address}",
             expected="the address of a running Ray cluster",
-            mend="Check the host, the port and the firewall, or leave cluster.address out to use "
-            "a new local Ray",
+            mend=f"Check the host, the port and the firewall, or {_without(address)}",
         ) from error
+    if not is_ray:
+        raise ClusterError(
+            "something answers there, but it is no Ray cluster",
+            where=f"{_origin(address)} = {address}",
+            expected="HOST:PORT of the cluster's control store",
+            mend=f"The port is usually 6379, not the dashboard's 8265; or {_without(address)}",
+        )
+
+
+def _speaks_grpc(host: str, port: int) -> bool:
+    """Return whether a server answers HTTP/2's opening with settings of its own, as gRPC does.
+
+    Source: RFC 9113, sections 3.4 (the opening) and 4.1 (a frame's fourth byte is its type).
+
+    Raises:
+        OSError: it cannot be reached, or says nothing in time.
+    """
+    with socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S) as connection:
+        if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+            return True
+        connection.sendall(_HTTP2_OPENING + _EMPTY_SETTINGS)
+        return connection.recv(9)[3:4] == _SETTINGS
+
+
+def _origin(address: str) -> str:
+    """Return what named an address, for messages."""
+    is_variable = address == os.environ.get("RAY_ADDRESS")
+    return "RAY_ADDRESS" if is_variable else "cluster.address"
+
+
+def _without(address: str) -> str:
+    verb = "unset RAY_ADDRESS" if _origin(address) == "RAY_ADDRESS" else "leave it out"
+    return f"{verb} to use a new local Ray"
 
 
 def _describe(*, is_local: bool) -> RaySession:
     ray: Any = importlib.import_module("ray")
     nodes = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    return RaySession(
-        address=ray.get_runtime_context().gcs_address,
-        is_local=is_local,
-        resources=dict(ray.cluster_resources()),
-        nodes=nodes,
-    )
+    return RaySession(is_local=is_local, nodes=nodes)
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put the process's handling of SIGTERM back, in whose place Ray puts a plain exit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _silence() -> None:

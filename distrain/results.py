@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from distrain.errors import DistrainError
+from distrain.errors import EXIT_INTERRUPTED, DistrainError
 from distrain.evaluate.goals import GoalOutcome
 
+EXIT_FAILED = 1
 EXIT_GOALS_UNMET = 3
-EXIT_INTERRUPTED = 130
 RunStatus = Literal["finished", "stopped_early", "failed", "interrupted"]
 
 
@@ -64,9 +64,12 @@ class TrainResult:
 
     @property
     def exit_code(self) -> int:
-        """Return the command's exit code."""
+        """Return the command's exit code.
+
+        Whatever kind of error it was, training had begun: 2 would say that nothing was started.
+        """
         if self.error is not None:
-            return self.error.exit_code
+            return EXIT_FAILED
         if self.status == "interrupted":
             return EXIT_INTERRUPTED
         return 0 if all(goal.is_met for goal in self.goals) else EXIT_GOALS_UNMET

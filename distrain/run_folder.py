@@ -16,21 +16,40 @@ RESULT = "result.json"
 CONFIG = "config.yaml"
 
 
-def check_storage(storage: Path) -> None:
+def check_folder(folder: Path, *, key: str) -> None:
     """Return where the folder exists and can be written, or could be made; makes nothing.
+
+    Args:
+        folder: absolute.
+        key: the configuration key that it comes from.
 
     Raises:
         ConfigError: it is no folder, or cannot be written or made.
     """
-    nearest = storage.absolute()
-    while not nearest.exists() and nearest != nearest.parent:
+    reason = why_unwritable(folder)
+    if reason is not None:
+        raise ConfigError(
+            reason,
+            where=f"{key} = {folder}",
+            expected="a folder that this user can write, or can make",
+            mend=f"Name another folder: {key}=PATH",
+        )
+
+
+def why_unwritable(folder: Path) -> str | None:
+    """Return why no file can be written below a folder that may have to be made, None if it can.
+
+    Args:
+        folder: absolute.
+    """
+    nearest = folder
+    while not os.path.lexists(nearest):  # a link to nothing is in the way, too
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise _unusable(storage, f"{nearest} is not a folder")
+        return f"{nearest} is not a folder"
     if not os.access(nearest, os.W_OK | os.X_OK) or os.statvfs(nearest).f_flag & os.ST_RDONLY:
-        raise _unusable(storage, f"{nearest} cannot be written")
-    if not _takes_a_file(nearest):
-        raise _unusable(storage, f"{nearest} takes no new file")
+        return f"{nearest} cannot be written"
+    return None if _takes_a_file(nearest) else f"{nearest} takes no new file"
 
 
 def new_run_dir(storage: Path, name: str) -> Path:
@@ -56,12 +75,3 @@ def _takes_a_file(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _unusable(storage: Path, reason: str) -> ConfigError:
-    return ConfigError(
-        reason,
-        where=f"storage = {storage}",
-        expected="a folder that this user can write, or can make",
-        mend="Name another folder: storage=PATH",
-    )

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from distrain.config.checks_data import check_columns, check_read, check_split, check_task
 from distrain.config.checks_metrics import check_asked_metrics, check_goals, check_steering
 from distrain.config.environment import expand_env
-from distrain.config.faults import Fault, KeyPath
+from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.model import CnnSettings
 from distrain.config.names import RESERVED_ALIAS, RESERVED_RUN_NAMES
+from distrain.config.paths import is_uri
 from distrain.config.settings import Settings
 from distrain.config.train import SgdSettings
 from distrain.errors import ConfigError
@@ -122,15 +123,28 @@ def _check_names(settings: Settings) -> Iterator[Fault]:
         )
 
 
-def _check_address(settings: Settings) -> Iterator[Fault]:
-    address = settings.cluster.address
-    if address is None:
-        return
+def _check_folders(settings: Settings) -> Iterator[Fault]:
+    folders = {("storage",): settings.storage, ("data", "cache", "path"): settings.data.cache.path}
+    for path, folder in folders.items():
+        if is_uri(_expanded(folder) or ""):
+            yield Fault(
+                f"{dotted(path)} = {folder!r} is a URI",
+                (path,),
+                expected="a local path, or one that every node sees",
+                mend="Mount the storage and name its path",
+            )
+
+
+def _expanded(text: str | None) -> str | None:
     try:
-        expanded = expand_env(address)
+        return expand_env(text) if text is not None else None
     except ConfigError:
-        return  # told with its line by `environment.text_faults`
-    if not _ADDRESS.fullmatch(expanded):
+        return None  # told with its line by `environment.text_faults`
+
+
+def _check_address(settings: Settings) -> Iterator[Fault]:
+    expanded = _expanded(settings.cluster.address)
+    if expanded is not None and not _ADDRESS.fullmatch(expanded):
         yield Fault(
             f"cluster.address is {expanded!r}",
             (("cluster", "address"),),
@@ -155,5 +169,6 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     check_steering,
     check_asked_metrics,
     check_goals,
+    _check_folders,
     _check_address,
 )

@@ -4,8 +4,16 @@ In: what `data:` names (CSV, TSV, Parquet, IDX, a built-in), anywhere pyarrow ca
 prepared dataset, which is a folder of memory-mapped Arrow shards with a manifest, and from it the
 batches of each training step.
 
-`sources` finds and reads the files in runs of 65,536 rows, `profile` looks at the columns, `clean`
-and `split` say which rows are for what, `features` turns columns into tensors, `prepare` drives
-these on Ray Data and writes, `prepared` is the form on disk, `plan` says which rows make up a step,
-`loader` brings them to a device.
+In the order of the flow, where each begins:
+
+- `sources` lists the files; `opening` reads their beginnings and tells what is wrong with them;
+  `units` cuts them into what one task reads; `runs` reads a unit as runs of 65,536 rows
+  (`csv_files`, `parquet_files`, `idx_files`, `builtin` by format); `on_ray` does so on Ray Data.
+- `prepare` is the driver; its passes are `survey` (each run: `profile`) and `making` (each run:
+  `fit`, `write`). Between them `target`, `kinds`, `split`, `clean` and `rows` say what is
+  predicted, what columns are and which rows are for what; `findings` is what a user is told;
+  `cache` keeps and finds what was made.
+- `features` is the fitted transform between raw columns and tensors, also used at prediction.
+- `prepared` is the form on disk, `plan` says which rows make up a step, `loader` brings them to a
+  device. These three and `features` need numpy, pyarrow and torch alone.
 """

@@ -24,6 +24,7 @@ from distrain.data.runs import (
     pack_result,
     pack_run,
     read_runs,
+    run_key,
     unpack_result,
     unpack_run,
 )
@@ -91,14 +92,14 @@ class _PerRun:
     def __init__(self, function: Callable[[Run], Any]) -> None:
         self._function = function
 
-    def on_packed(self, packed: pa.Table) -> pa.Table:
-        """Return the function's result, or its fault, as a table of one row."""
-        try:
-            run = unpack_run(packed)
-            return pack_result(run.key, self._function(run))
-        except (DataError, CannotCut) as fault:
-            key = packed.column("unit")[0].as_py(), packed.column("run")[0].as_py()
-            return pack_fault(key, fault)
+    def on_packed(self, packed: pa.Table) -> Iterator[pa.Table]:
+        """Yield the function's result, or its fault, for each run of a block."""
+        for row in _rows(packed):
+            try:
+                run = unpack_run(row)
+                yield pack_result(run.key, self._function(run))
+            except (DataError, CannotCut) as fault:
+                yield pack_fault(run_key(row), fault)
 
 
 @contextmanager
@@ -166,20 +167,16 @@ def each_run(runs: Dataset, function: Callable[[Run], Any]) -> Iterator[tuple[Ru
     Raises:
         DataError: the first, in the order of the runs, that reading or the function raised.
     """
-    results = runs.map_batches(
-        _PerRun(function).on_packed, batch_size=1, batch_format="pyarrow", zero_copy_batch=True
-    )
+    results = _map_blocks(runs, _PerRun(function).on_packed)
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
         assert isinstance(batch, pa.Table), "asked for Arrow tables"
-        for row in range(batch.num_rows):
-            yield unpack_result(batch.slice(row, 1))
+        for row in _rows(batch):
+            yield unpack_result(row)
 
 
 def flat_rows(runs: Dataset) -> Dataset:
     """Return a data set of the rows themselves, in order."""
-    return runs.map_batches(
-        _unpack_rows, batch_size=1, batch_format="pyarrow", zero_copy_batch=True
-    )
+    return _map_blocks(runs, _unpack_rows)
 
 
 def data_error_in(fault: BaseException) -> DataError | None:
@@ -191,9 +188,19 @@ def data_error_in(fault: BaseException) -> DataError | None:
     return error if isinstance(error, DataError) else None
 
 
-def _unpack_rows(packed: pa.Table) -> pa.Table:
+def _map_blocks(runs: Dataset, function: Callable[[pa.Table], Iterator[pa.Table]]) -> Dataset:
+    # A batch size would keep Ray Data from computing in the task that reads (2.60).
+    return runs.map_batches(function, batch_size=None, batch_format="pyarrow", zero_copy_batch=True)
+
+
+def _unpack_rows(packed: pa.Table) -> Iterator[pa.Table]:
     try:
-        return unpack_run(packed).table
+        for row in _rows(packed):
+            yield unpack_run(row).table
     except (DataError, CannotCut) as fault:
         # Ray keeps an exception's text through its wrappers, but not the exception.
         raise RuntimeError(_FAULT_MARK + fault_to_json(fault)) from fault
+
+
+def _rows(packed: pa.Table) -> Iterator[pa.Table]:
+    return (packed.slice(row, 1) for row in range(packed.num_rows))

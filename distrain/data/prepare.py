@@ -1,11 +1,11 @@
 """From `data:` to a prepared dataset, on Ray Data; nothing is done that was done before.
 
 ```
-open      the beginnings of the files are read: names, formats, faults       (driver)
 find      a listing and recipe seen before lead to their digest: done
-scan      every run is read and looked at; types are settled                 (Ray Data)
+open      the beginnings of the files are read: names, formats, faults       (driver)
+survey    every run is read and looked at; types are settled                 (Ray Data)
+          task, classes and column kinds are settled                         (driver)
           the content's digest is known: a dataset that has it is used
-plan      task, classes, column kinds, split, cleaning                       (driver)
 fit       statistics of the training rows of every run                       (Ray Data)
 write     every task turns its run into tensors and writes its shards        (Ray Data)
 finish    manifest, rename, index                                            (driver)
@@ -91,14 +91,15 @@ def prepare(data: DataSettings, *, cache: Path) -> Prepared:
             return Prepared(found, reused=True)
         # Ray Data takes seconds to import, which a dataset that is there should not cost.
         from distrain.data.making import Making
+        from distrain.data.on_ray import data_context
+        from distrain.data.survey import survey
 
-        making = Making(data, source, test, folder)
-        with making.context():
-            making.scan()
-            digest = digest_of(FORMAT_VERSION, making.content(), listed.recipe)
+        with data_context():
+            surveyed = survey(data, source, test)
+            digest = digest_of(FORMAT_VERSION, surveyed.content(), listed.recipe)
             found = listed.cache.open(digest)
             if found is None:
-                making.make({"digest": digest, "recipe": listed.recipe})
+                Making(surveyed, folder).make({"digest": digest, "recipe": listed.recipe})
         _check_unchanged(data, listed.listings)
         if found is not None:
             listed.cache.note(digest)

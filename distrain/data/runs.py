@@ -109,13 +109,13 @@ def unpack_run(packed: pa.Table) -> Run:
     raise_fault(packed)
     table = pa.ipc.open_stream(packed.column("table")[0].as_buffer()).read_all()
     pieces = pickle.loads(packed.column("pieces")[0].as_buffer())
-    return Run(*_key(packed), table, pieces)
+    return Run(*run_key(packed), table, pieces)
 
 
 def unpack_result(packed: pa.Table) -> tuple[RunKey, Any]:
     """Return a run's key and what was computed from it."""
     raise_fault(packed)
-    return _key(packed), pickle.loads(packed.column("table")[0].as_buffer())
+    return run_key(packed), pickle.loads(packed.column("table")[0].as_buffer())
 
 
 def raise_fault(packed: pa.Table) -> None:
@@ -165,7 +165,8 @@ def _one_value(content: pa.Buffer | bytes) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, buffer])
 
 
-def _key(packed: pa.Table) -> RunKey:
+def run_key(packed: pa.Table) -> RunKey:
+    """Return what identifies the run in a table of one row."""
     return packed.column("unit")[0].as_py(), packed.column("run")[0].as_py()
 
 

@@ -80,7 +80,7 @@ def plan_target(
         counts: for a single target, rows by value as text; None: too many values.
 
     Raises:
-        DataError: a target is all missing, has one class, or is no number where it must be.
+        DataError: a target is all missing, tells no rows apart, or is no number where it must be.
     """
     for name in wish.names:
         if not scans[name].num_present:
@@ -110,6 +110,13 @@ def plan_target(
             where=f"column {name!r}",
             expected="at least two classes to tell apart",
             mend="Name another data.target, or add rows of another class.",
+        )
+    if max(merged.values()) == 1:
+        raise DataError(
+            f"each of the {len(merged)} rows has a class of its own",
+            where=f"column {name!r}",
+            expected="classes, with several rows each",
+            mend="Name another data.target, or set data.task to regression if it is a number.",
         )
     classes = _classes(merged, types[name], is_renamed=bool(wish.labels))
     positive = _positive(wish.positive, classes, merged)
@@ -162,6 +169,13 @@ def _check_numbers(names: Sequence[str], scans: Mapping[str, ColumnScan]) -> Non
                 where=f"column {name!r}",
                 expected="finite numbers",
                 mend="Correct these rows or leave them out; an empty field counts as missing.",
+            )
+        if scans[name].low == scans[name].high:
+            raise DataError(
+                f"the target is {scans[name].low:g} in every row",
+                where=f"column {name!r}",
+                expected="different numbers to tell apart",
+                mend="Name another data.target, or add rows with other values.",
             )
 
 

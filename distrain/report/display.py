@@ -28,8 +28,10 @@ def open_display(*, to_stderr: bool) -> "Iterator[PlainDisplay | LiveDisplay]":
     display = LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
     try:
         yield display
-    finally:
-        display.close()
+    except BaseException:
+        display.close(has_failed=True)
+        raise
+    display.close()
 
 
 @final
@@ -58,7 +60,7 @@ class PlainDisplay:
             self._shown_metric = metric
             self._print(progress_text(record))
 
-    def close(self) -> None:
+    def close(self, *, has_failed: bool = False) -> None:
         """Do nothing: every line is out already."""
 
     def _print(self, text: str) -> None:
@@ -92,16 +94,16 @@ class LiveDisplay:
         """Redraw the bar."""
         self._record = record
 
-    def close(self) -> None:
-        """Leave the last stage and give the terminal back."""
-        self._leave_stage()
+    def close(self, *, has_failed: bool = False) -> None:
+        """Leave the last stage, failed or done, and give the terminal back."""
+        self._leave_stage((" ✗ ", "red") if has_failed else (" ✓ ", "green"))
         self._stage = ""
         self._live.stop()
 
-    def _leave_stage(self) -> None:
+    def _leave_stage(self, mark: tuple[str, str] = (" ✓ ", "green")) -> None:
         if self._stage:
             seconds = time.monotonic() - self._since
-            line = Text.assemble((" ✓ ", "green"), self._stage, (f"  {seconds:.1f} s", "dim"))
+            line = Text.assemble(mark, self._stage, (f"  {seconds:.1f} s", "dim"))
             self._console.print(line)
 
     def _draw(self) -> Table | Text:
@@ -110,7 +112,7 @@ class LiveDisplay:
         grid = Table.grid(padding=(0, 1))
         seconds = f"{time.monotonic() - self._since:.0f} s"
         if self._record is None:
-            grid.add_row(Text(" …", style="cyan"), self._stage, Text(seconds, style="dim"))
+            grid.add_row(Text(" …", style="cyan"), Text(self._stage), Text(seconds, style="dim"))
             return grid
         total = self._record["total_steps"]
         bar = ProgressBar(total=total, completed=self._record["step"], width=16)

@@ -41,18 +41,20 @@ def train_table(result: "TrainResult") -> Facts:
     """Return what was trained, how good, how fast, where it lies, and how to open the UI."""
     facts = Facts()
     facts.add("run", result.summary)
+    if result.status != "finished":
+        facts.add("status", f"{result.status.replace('_', ' ')} at step {result.step:,}")
     for split in ("train", "validation", "test"):
         facts.add(split, metrics_text(result.metrics, split))
     for goal in result.goals:
         reached = "not computed" if goal.value is None else f"{goal.value:.6g}"
         mark = ("met", "green") if goal.is_met else ("not met", "red")
         facts.add("goal", Text.assemble(f"{goal.metric} {goal.goal}: {reached}, ", mark))
-    facts.add("speed", speed_text(result))
+    facts.add("speed", speed_text(result) if result.step else "")
     facts.add("weights", f"sha256 {result.weights_sha256}" if result.weights_sha256 else "")
     facts.add("model", version_text(result.model) if result.model else "")
     facts.add("folder", str(result.run_dir))
     if result.tracking == "pending":
-        facts.add("tracking", "pending: kept in the journal, shipped by the next run")
+        facts.add("tracking", f"pending: the record is kept in {result.run_dir / 'journal'}")
     facts.add("look", result.look)
     return facts
 

@@ -1,5 +1,6 @@
 """The record of one run, from its first line to its last: a journal, and what ships it."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
 
 JOURNAL = "journal"
+LEAST_DRAIN_S = 1.0
+CUT_SHORT_DRAIN_S = 3.0
 
 
 @final
@@ -47,13 +50,17 @@ class RunRecord:
         run_dir: the run's folder.
         server: the tracking store.
         facts: what is known when it begins.
+        drain_s: seconds to wait, over all of the run, for a tracking server that is away.
     """
 
-    def __init__(self, run_dir: Path, server: TrackingServer, facts: RunFacts) -> None:
+    def __init__(
+        self, run_dir: Path, server: TrackingServer, facts: RunFacts, *, drain_s: float
+    ) -> None:
         folder = run_dir / JOURNAL
         self.journal = JournalWriter(folder, "driver")
         self.shipper = Shipper(folder, server)
         self.facts = facts
+        self._patience_s = drain_s
         self._begin()
 
     def _begin(self) -> None:
@@ -80,18 +87,33 @@ class RunRecord:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None:
+            # Cut short: without this the run would be shown as running for ever.
+            self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
+            self.end("FAILED" if issubclass(kind, Exception) else "KILLED", {})
         self.shipper.close()
         self.journal.close()
 
-    def end(self, status: str, tags: Mapping[str, str], *, drain_s: float) -> bool:
+    def drain(self) -> bool:
+        """Return whether all that was recorded before this call is shipped.
+
+        Waits at most `drain_s`, less what earlier calls waited in vain.
+        """
+        started = time.monotonic()
+        is_shipped = self.shipper.drain(self._patience_s)
+        if not is_shipped:
+            waited_s = time.monotonic() - started
+            self._patience_s = max(self._patience_s - waited_s, LEAST_DRAIN_S)
+        return is_shipped
+
+    def end(self, status: str, tags: Mapping[str, str]) -> bool:
         """Record how the run ended and return whether all of it was shipped.
 
         Args:
             status: FINISHED, FAILED or KILLED, MLflow's words.
             tags: what is known at the end.
-            drain_s: seconds to wait for a tracking server that is away.
         """
         self.journal.tags(tags)
         self.journal.status(status)
         self.journal.sync()
-        return self.shipper.drain(drain_s)
+        return self.drain()

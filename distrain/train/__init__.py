@@ -3,13 +3,18 @@
 `loop.py` is the place to begin: it and all it imports know torch, numpy and pyarrow only. `run.py`
 starts it in the workers of Ray Train.
 
-    job.py          what to do, as plain values       world.py       how many workers, which one
-    step.py         one optimizer step                reduce.py      the sum over parts and workers
-    flat.py         parameters as one vector          buffers.py     what a forward pass changes
-    losses.py       outputs and targets to a loss     optimize.py    update rules, learning rates
-    evaluation.py   one pass over a split             metrics.py     sums, predictions to metrics
-    selection.py    the best so far, and enough       recorder.py    what is told while it runs
-    checkpoint.py   state on disk                     ledger.py      which rows were trained on
+    job.py         what to do, as plain values        world.py          how many workers, which one
+    setup.py       all that the loop works with       state.py          how far it is; save, take up
+    step.py        one optimizer step                 reduce.py         the sum over parts, workers
+    flat.py        parameters as one vector           shared_memory.py  that sum within one machine
+    buffers.py     what a forward pass changes        bells.py          waiting for one another
+    losses.py      outputs and targets to a loss      collective.py     exchanges outside the step
+    optimize.py    update rules, learning rates       determinism.py    what is fixed for the bits
+    evaluation.py  one pass over a split              metrics.py        sums, predictions to metrics
+    selection.py   the best so far, and enough        recorder.py       what is told while it runs
+    checkpoint.py  state on disk                      ledger.py         which rows were trained on
+    run.py         the driver on Ray Train            worker.py         what it starts in a worker
+    placement.py   where workers can be               from_settings.py  settings to a job
 """
 
 from distrain.door import make_callable

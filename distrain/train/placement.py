@@ -58,6 +58,12 @@ def local_placement(train: TrainSettings, *, num_gpus: int) -> Placement:
     return placement
 
 
+def asked_placement(train: TrainSettings) -> Placement:
+    """Return the placement on a cluster that nobody has looked at: what is asked for, at most."""
+    asked = train.resources_per_worker.gpu
+    return _placement(train, 0.0 if asked == "auto" else asked, train.logical_shards)
+
+
 def cluster_placement(train: TrainSettings, nodes: Sequence[Mapping[str, float]]) -> Placement:
     """Return the placement on a running cluster.
 

@@ -6,11 +6,11 @@ the newest good one itself when Ray Train starts the workers again.
 """
 
 import importlib
-import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from distrain.train.worker import (
 )
 
 WATCH_INTERVAL_S = 0.25
+
+# Rank zero's outcome, and what Ray Train failed with: one of them is None.
+_Fitted = tuple[dict[str, Any] | None, Exception | None]
 # How often Ray Train's controller looks at its workers; its default of 2 s delays every end.
 _ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -35,8 +38,6 @@ _ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-
-logger = logging.getLogger(__name__)
 
 
 def run_training(
@@ -95,7 +96,13 @@ def _trainer(
     resources = {"CPU": placement.cpu} | ({"GPU": placement.gpu} if placement.gpu else {})
     return ray_torch.TorchTrainer(
         train_fn_per_worker,
-        train_loop_config={"job": job.to_json(), "import_paths": import_paths},
+        train_loop_config={
+            "job": job.to_json(),
+            "import_paths": import_paths,
+            # Without GPUs of their own, workers still see those of the machine.
+            "device": "auto" if placement.gpu else "cpu",
+            "collective_timeout_s": cluster.collective_timeout_s,
+        },
         scaling_config=ray_train.ScalingConfig(
             num_workers=placement.num_workers,
             use_gpu=placement.gpu > 0,
@@ -110,26 +117,34 @@ def _trainer(
         ),
         torch_config=ray_torch.TorchConfig(
             backend="nccl" if placement.gpu else "gloo",
-            timeout_s=int(cluster.collective_timeout_s),
+            timeout_s=math.ceil(cluster.collective_timeout_s),
         ),
     )
 
 
-def _fit(trainer: Any, run_dir: Path) -> tuple[dict[str, Any] | None, Exception | None]:
+def _fit(trainer: Any, run_dir: Path) -> _Fitted:
     """Run the trainer in a thread, so that an interruption reaches this one and not Ray Train's.
 
     Ctrl-C asks the workers to save their state and stop; a second one leaves at once.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ray-train") as pool:
-        fitting = pool.submit(_fit_here, trainer)
+    fitting: Future[_Fitted] = Future()
+
+    def fit() -> None:
         try:
-            return fitting.result()
-        except KeyboardInterrupt:
-            (run_dir / STOP_FILE).touch()
-            return fitting.result()
+            fitting.set_result(_fit_here(trainer))
+        except BaseException as error:
+            fitting.set_exception(error)
+
+    # A daemon, because a pool's threads are waited for, even by a process that leaves.
+    threading.Thread(target=fit, name="ray-train", daemon=True).start()
+    try:
+        return fitting.result()
+    except KeyboardInterrupt:
+        (run_dir / STOP_FILE).touch()
+        return fitting.result()
 
 
-def _fit_here(trainer: Any) -> tuple[dict[str, Any] | None, Exception | None]:
+def _fit_here(trainer: Any) -> _Fitted:
     from ray.train import TrainingFailedError
 
     try:

@@ -15,7 +15,6 @@ The memory is an anonymous file that the others open through /proc; it goes with
 import contextlib
 import mmap
 import os
-import platform
 import secrets
 import time
 from pathlib import Path
@@ -26,17 +25,18 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
+from distrain.train.bells import Bells
 from distrain.train.collective import barrier, from_rank_zero, sum_counts
 from distrain.train.reduce import GroupExchange, NoExchange, SumLayout, TreeSum, add_up
 from distrain.train.world import World
 
 CACHE_LINE_BYTES: Final = 64
-WORD_BYTES: Final = 8
+WORD_BYTES: Final = 4
+TOKEN_BYTES: Final = 8
 TOKEN_BITS: Final = 52  # a float64 carries it whole
-# For so long a worker that waits stays on its core, offering it to others; then it sleeps in
-# between.
-SPIN_S: Final = 0.0005
-NAP_S: Final = 0.00005
+# Workers that have cores of their own are nearly always this close together; who waits longer
+# sleeps until it is woken, since whoever spins on a busy machine is given less of it.
+SPIN_S: Final = 0.0001
 LIVENESS_INTERVAL_S: Final = 0.5
 
 
@@ -75,6 +75,7 @@ class SharedMemoryExchange:
         lines = _header(memory, num_workers)
         # One cache line for each worker: meetings it has come to, and its process.
         self._arrivals, self._processes = lines[1:, 0], lines[1:, 1]
+        self._bells = Bells(self._arrivals)
         vectors = torch.frombuffer(memory, dtype=torch.float32, offset=lines.nbytes)
         vectors = vectors.view(len(nodes) + 1, layout.length)
         first = sum(len(owned) for owned in layout.nodes[: layout.rank])
@@ -124,21 +125,20 @@ class SharedMemoryExchange:
             torch.distributed.DistError: another worker is gone, or did not come in time.
         """
         self._meeting += 1
-        meeting, arrivals = self._meeting, self._arrivals
-        arrivals[self._world.world_rank] = meeting
-        if (arrivals >= meeting).all():
-            return
+        self._arrivals[self._world.world_rank] = self._meeting
+        self._bells.ring(self._world.world_rank)
         started = time.perf_counter()
-        checked = started
-        while not (arrivals >= meeting).all():
-            now = time.perf_counter()
-            if now - started < SPIN_S:
-                os.sched_yield()
-                continue
-            time.sleep(NAP_S)
-            if now - checked > LIVENESS_INTERVAL_S:
-                checked = now
-                self._check_others(now - started)
+        while not (self._arrivals >= self._meeting).all():
+            waited_s = time.perf_counter() - started
+            if waited_s > SPIN_S:
+                self._sleep(waited_s)
+
+    def _sleep(self, waited_s: float) -> None:
+        """Sleep until a worker that is late has come, or has been late for a while."""
+        arrivals = self._arrivals.copy()
+        late = np.flatnonzero(arrivals < self._meeting)
+        if len(late) and not self._bells.wait(late[0], arrivals[late[0]], LIVENESS_INTERVAL_S):
+            self._check_others(waited_s)
 
     def _check_others(self, waited_s: float) -> None:
         late = np.flatnonzero(self._arrivals < self._meeting)
@@ -158,16 +158,14 @@ def size_bytes(layout: SumLayout) -> int:
     return (1 + len(layout.nodes)) * CACHE_LINE_BYTES + vectors
 
 
-def _header(memory: mmap.mmap, num_workers: int) -> npt.NDArray[np.int64]:
+def _header(memory: mmap.mmap, num_workers: int) -> npt.NDArray[np.int32]:
     """Return the header's cache lines: one of rank zero's token, one for each worker."""
     num_words = (1 + num_workers) * CACHE_LINE_BYTES // WORD_BYTES
-    return np.frombuffer(memory, dtype=np.int64, count=num_words).reshape(1 + num_workers, -1)
+    return np.frombuffer(memory, dtype=np.int32, count=num_words).reshape(1 + num_workers, -1)
 
 
 def _is_offered() -> bool:
-    # Other processors may show writes to another core in another order than they were made.
-    is_ordered = platform.machine().lower() in ("x86_64", "amd64")
-    return is_ordered and hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
+    return Bells.are_offered() and hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
 
 
 def _create(size: int, token: int) -> int:
@@ -178,7 +176,7 @@ def _create(size: int, token: int) -> int:
     except OSError:
         os.close(descriptor)
         return -1
-    os.pwrite(descriptor, token.to_bytes(WORD_BYTES, "little"), 0)
+    os.pwrite(descriptor, token.to_bytes(TOKEN_BYTES, "little"), 0)
     return descriptor
 
 
@@ -188,7 +186,7 @@ def _attach(process: int, descriptor: int, size: int, token: int) -> mmap.mmap |
         own = os.open(f"/proc/{process}/fd/{descriptor}", os.O_RDWR)
         try:
             # In a container of its own, a process of that number is another one.
-            if os.pread(own, WORD_BYTES, 0) == token.to_bytes(WORD_BYTES, "little"):
+            if os.pread(own, TOKEN_BYTES, 0) == token.to_bytes(TOKEN_BYTES, "little"):
                 return mmap.mmap(own, size)
         finally:
             os.close(own)

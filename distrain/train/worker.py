@@ -32,7 +32,8 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     """Run the training loop as one of Ray Train's workers; all ranks must call.
 
     Args:
-        config: `job` (a `TrainJob` as JSON) and `import_paths` (folders of the user's code).
+        config: `job` (a `TrainJob` as JSON), `import_paths` (folders of the user's code), and
+            `device` and `collective_timeout_s` (as `World` takes them).
 
     Returns:
         Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure.
@@ -46,10 +47,10 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
         if read_failures(run_dir):
             return None
         sys.path[:0] = [path for path in config["import_paths"] if path not in sys.path]
-        return _train(config["job"], context, run_dir)
+        return _train(config, context, run_dir)
 
 
-def _train(job: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any] | None:
+def _train(config: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any] | None:
     from distrain.track.journal import JournalWriter
     from distrain.train import loop
     from distrain.train.world import World
@@ -61,6 +62,8 @@ def _train(job: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any] |
         local_rank=context.get_local_rank(),
         local_world_size=context.get_local_world_size(),
         node_rank=context.get_node_rank(),
+        device=config["device"],
+        collective_timeout_s=config["collective_timeout_s"],
     )
     try:
         with contextlib.ExitStack() as stack:
@@ -70,7 +73,8 @@ def _train(job: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any] |
                 else None
             )
             stop_requested = _StopFile(run_dir / STOP_FILE)
-            outcome = loop.train(loop.TrainJob.from_json(job), world, writer, stop_requested)
+            job = loop.TrainJob.from_json(config["job"])
+            outcome = loop.train(job, world, writer, stop_requested)
     except TrainError as error:
         _write_failure(run_dir, rank, error)
         return None

@@ -246,12 +246,25 @@ def test_test_source_is_read_as_the_training_rows_were(tmp_path: Path) -> None:
         ("a,w,label\n1,1,x\n2,,y\n", {"weight": "w"}, "has 1 rows without a value"),
         ("a,label\n1,x\n1,y\n", {}, "no feature is left"),
         (
+            "a,label\n1,x\n2,y\n",
+            {"features": {"a": {"kind": "image"}}},
+            "images are not read from csv",
+        ),
+        (
             "a,label\nx,1\n2,0\n",
             {"features": {"a": {"kind": "numeric"}}},
             "column 'a': 'x' is not a number",
         ),
     ],
-    ids=["ragged far in", "one class", "negative weight", "no weight", "no feature", "no number"],
+    ids=[
+        "ragged far in",
+        "one class",
+        "negative weight",
+        "no weight",
+        "no feature",
+        "no image",
+        "no number",
+    ],
 )
 def test_fault_found_in_a_task_comes_whole_and_leaves_nothing(
     tmp_path: Path, text: str, changes: dict[str, Any], told: str

@@ -104,6 +104,18 @@ CASES: dict[str, tuple[Case, list[str]]] = {
         lambda f: {"source": write(f, "a.csv", "age,income\n1,low\n2,low\n")},
         ["one class: 'low'", "at least two"],
     ),
+    "a class for each row": (
+        lambda f: {"source": write(f, "a.csv", "age,income\n1,low\n2,high\n3,higher\n")},
+        ["each of the 3 rows has a class of its own", "'income'"],
+    ),
+    "one number for regression": (
+        lambda f: {"source": write(f, "a.csv", "a,income\n1,2\n2,2\n"), "task": "regression"},
+        ["the target is 2 in every row", "'income'"],
+    ),
+    "no file": (
+        lambda _: {"source": "/dev/null", "format": "csv"},
+        ["neither a file nor a directory"],
+    ),
     "text for regression": (
         lambda f: {"source": write(f, "a.csv", GOOD), "task": "regression"},
         ["not numbers", "'income'"],

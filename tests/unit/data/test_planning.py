@@ -40,16 +40,16 @@ def target_of(values: list[Any], **wish: Any) -> TargetPlan:
 def test_task_and_classes_are_inferred(
     values: list[Any], task: str, classes: tuple[Any, ...]
 ) -> None:
-    plan = target_of(values)
+    plan = target_of(values * 2)
     assert (plan.task, plan.classes) == (task, classes)
     assert [type(label) for label in plan.classes] == [type(label) for label in classes]
 
 
 def test_stated_task_wins() -> None:
     assert target_of([1, 2, 3], task="regression").task == "regression"
-    plan = target_of([0.5, 1.5, 10.5], task="classification")
+    plan = target_of([0.5, 1.5, 10.5] * 2, task="classification")
     assert plan.classes == ("0.5", "1.5", "10.5")
-    assert len(target_of(list(range(30)), task="classification").classes) == 30
+    assert len(target_of(list(range(30)) * 2, task="classification").classes) == 30
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_stated_task_wins() -> None:
     [
         (["no", "yes", "no"], None, "yes"),
         (["no", "yes", "yes"], None, "no"),
-        (["no", "yes"], None, "yes"),
+        (["no", "yes", "no", "yes"], None, "yes"),
         (["no", "yes", "no"], "no", "no"),
         ([0, 1, 0], 0, 0),
         ([True, False, True], True, True),
@@ -72,9 +72,9 @@ def test_positive_is_the_rarer_class_unless_stated(
 
 
 def test_positive_is_for_two_classes() -> None:
-    assert target_of(["a", "b", "c"]).positive is None
+    assert target_of(["a", "b", "c", "a"]).positive is None
     with pytest.raises(DataError, match="there are 3 classes"):
-        target_of(["a", "b", "c"], positive="a")
+        target_of(["a", "b", "c", "a"], positive="a")
 
 
 def test_renamed_values_fall_together() -> None:

@@ -30,7 +30,7 @@ def test_three_workers_are_placed_on_two_cores(monkeypatch: pytest.MonkeyPatch) 
 
 def test_more_than_sixteen_local_workers_are_refused() -> None:
     with pytest.raises(
-        ConfigError, match="17 workers .* do not fit on a local Ray, which takes 16"
+        ConfigError, match=r"17 workers .* do not fit on a local Ray, which takes 16"
     ):
         local_placement(TrainSettings(num_workers=17, logical_shards=32), num_gpus=0)
 
@@ -39,7 +39,7 @@ def test_workers_that_a_cluster_can_never_place_are_refused() -> None:
     nodes = [{"CPU": 4.0}, {"CPU": 3.0}]
     settings = TrainSettings.model_validate({"num_workers": 4, "resources_per_worker": {"cpu": 2}})
 
-    with pytest.raises(ConfigError, match="4 workers with 2 CPU each .* whose 2 nodes take 3"):
+    with pytest.raises(ConfigError, match=r"4 workers with 2 CPU each .* whose 2 nodes take 3"):
         cluster_placement(settings, nodes)
 
 

@@ -13,11 +13,13 @@ import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distrain.train.bells import Bells
 from distrain.train.reduce import NoExchange, SumLayout, TreeSum, split_point, subtrees
 from distrain.train.shared_memory import SharedMemoryExchange, size_bytes
 from distrain.train.world import World, parts_by_worker
 
 LENGTH = 37
+shared_memory = pytest.mark.skipif(not Bells.are_offered(), reason="Linux on x86-64 only")
 
 
 def values(num_parts: int) -> torch.Tensor:
@@ -103,6 +105,7 @@ def test_one_worker_sums_in_the_order_of_the_tree(num_parts: int) -> None:
     assert torch.equal(tree.total(leaf_of(parts))[:LENGTH], written_out(parts))
 
 
+@shared_memory
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 13), st.data())
 def test_workers_with_shared_memory_get_the_same_bits(num_parts: int, data: st.DataObject) -> None:
@@ -118,6 +121,7 @@ def test_another_order_would_show() -> None:
     assert not torch.equal(written_out(parts), written_out(parts.roll(1, dims=0)))
 
 
+@shared_memory
 def test_a_worker_that_is_gone_is_noticed() -> None:
     gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
     gone.wait()
@@ -129,6 +133,7 @@ def test_a_worker_that_is_gone_is_noticed() -> None:
         exchange.total()
 
 
+@shared_memory
 def test_a_worker_that_does_not_come_is_given_up() -> None:
     world = World(2, 0, collective_timeout_s=0.1)
     layout = SumLayout.of(2, LENGTH, world)

@@ -1,0 +1,119 @@
+"""The survey of a source: read once, and what is predicted from which columns settled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from distrain.config.data import DataSettings
+from distrain.data.kinds import Columns, plan_columns, target_names
+from distrain.data.opening import OpenedSource, target_wish, wanted_columns
+from distrain.data.profile import ColumnScan
+from distrain.data.scanning import ScannedSource, scan_source
+from distrain.data.split import SPLIT_WORDS, TEST, check_words
+from distrain.data.target import TargetPlan, plan_target
+from distrain.errors import DataError
+
+
+@final
+@dataclass(frozen=True)
+class Survey:
+    """What a source holds and what is made of it.
+
+    Args:
+        data: the configuration.
+        source: the source, scanned.
+        test: the test source, scanned.
+        target: what is predicted.
+        columns: what each column is.
+    """
+
+    data: DataSettings
+    source: ScannedSource
+    test: ScannedSource | None
+    target: TargetPlan
+    columns: Columns
+
+    def content(self) -> list[list[str]]:
+        """Return the hashes of all files, which with the recipe make the digest."""
+        sources = [self.source, *([self.test] if self.test else [])]
+        return [[file["sha256"] for file in source.files()] for source in sources]
+
+
+def survey(data: DataSettings, opened: OpenedSource, opened_test: OpenedSource | None) -> Survey:
+    """Read the source and the test source once. Call within `on_ray.data_context`.
+
+    Args:
+        data: the configuration.
+        opened: the source, checked.
+        opened_test: the test source, likewise.
+
+    Raises:
+        DataError: a file is at fault, or the data is not fit to learn from.
+    """
+    targets = target_names(data)
+    fixed = data.split.column if data.split.kind == "fixed" else None
+    counted = [*targets[:1], *([fixed] if fixed is not None else [])]
+    wanted = wanted_columns(data, opened.reading.columns)
+    source = scan_source(opened, wanted, counted, targets)
+    if fixed is not None:
+        _check_fixed(fixed, source.counts[fixed] or {}, has_test=opened_test is not None)
+    target = plan_target(target_wish(data), source.columns, source.counts[targets[0]])
+    _check_weight(data.weight, source.columns)
+    columns = plan_columns(data, source.columns)
+    _check_image(columns, opened)
+    test = None
+    if opened_test is not None:
+        used = {plan.name for plan in columns.features} | {*targets, data.weight}
+        needed = tuple(name for name in wanted if name in used)
+        test = scan_source(opened_test, needed, targets[:1], targets, source.types)
+        _check_weight(data.weight, test.columns)
+    return Survey(data, source, test, target, columns)
+
+
+def _check_image(columns: Columns, source: OpenedSource) -> None:
+    image = next((plan for plan in columns.features if plan.kind == "image"), None)
+    if image is not None and (image.type != "image" or source.image_shape is None):
+        raise DataError(
+            f"images are not read from {source.listing.format}",
+            where=f"column {image.name!r}",
+            expected="a source whose files say the images' height and width: idx",
+            mend="Convert them, or drop the column under data.features.",
+        )
+
+
+def _check_fixed(column: str, counts: Mapping[str, int], *, has_test: bool) -> None:
+    check_words(list(counts), column)
+    for_test = [word for word in counts if SPLIT_WORDS[word.strip().casefold()] == TEST]
+    if has_test and for_test:
+        raise DataError(
+            f"{counts[for_test[0]]:,} rows are marked {for_test[0]!r}, beside a data.test_source",
+            where=f"column {column!r}",
+            expected="one test split",
+            mend="Leave data.test_source out, or mark these rows train or validation.",
+        )
+
+
+def _check_weight(name: str | None, columns: Mapping[str, ColumnScan]) -> None:
+    if name is None:
+        return
+    scan = columns[name]
+    if scan.type == "string" or scan.num_missing or scan.num_infinite or scan.low < 0:
+        what = (
+            "is text"
+            if scan.type == "string"
+            else f"has {scan.num_missing:,} rows without a value"
+            if scan.num_missing
+            else f"is infinite in {scan.num_infinite:,} rows"
+            if scan.num_infinite
+            else f"is negative (down to {scan.low:g})"
+        )
+    elif scan.high == 0:
+        what = "is zero in every row"
+    else:
+        return
+    raise DataError(
+        f"the weight {what}",
+        where=f"column {name!r}",
+        expected="a number of at least 0 in every row, above 0 in some",
+        mend="Correct these rows, or leave data.weight out.",
+    )
