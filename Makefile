@@ -39,7 +39,10 @@ format: install
 	@$(BIN)/ruff check --fix .
 
 bench: install
-	@$(BIN)/python -m tests.bench
+	@mkdir -p bench-results
+	@$(BIN)/python -m tests.bench.steady --out bench-results/steady.json
+	@$(BIN)/python -m tests.bench.prepare --json bench-results/prepare.json
+	@$(BIN)/python -m tests.bench.memory
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPOSITORY = Path(__file__).parent.parent
+# Machines differ in speed, and a test that fails by chance teaches nobody anything.
+settings.register_profile("repository", deadline=None, derandomize=True)
+settings.load_profile("repository")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 
