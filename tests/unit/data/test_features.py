@@ -30,7 +30,8 @@ CLASSES = Transform(
 
 def apply_one(feature: NumericFeature | CategoricalFeature, values: pa.Array) -> list[list[float]]:
     transform = Transform("classification", ["t"], features=(feature,))
-    return transform.apply(pa.table({feature.name: values}))["x"].tolist()
+    rows: list[list[float]] = transform.apply(pa.table({feature.name: values}))["x"].tolist()
+    return rows
 
 
 def test_rows_become_features() -> None:
