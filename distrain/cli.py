@@ -56,6 +56,11 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _invoke(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has left; what Python still holds of it must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
     except DistrainError as error:
         code = _tell_error(error, wants_json=wants_json)
     except KeyboardInterrupt:
@@ -102,10 +107,10 @@ def train(
     as_json: Json = False,
 ) -> int:
     """Prepare the data, train, evaluate, record and register a model."""
-    from distrain import pipeline
+    settings = _load(config, address)
+    from distrain import pipeline  # seconds, that a mistyped key need not wait for
     from distrain.report import display, tables
 
-    settings = _load(config, address)
     if dry_run:
         estimate = pipeline.estimate(settings, _import_paths(config))
         _print(tables.estimate_table(estimate), estimate.to_json(), as_json=as_json)
@@ -121,10 +126,10 @@ def train(
 @app.command(epilog="Example: distrain prepare examples/digits/digits.yaml")
 def prepare(config: ConfigArguments, address: Address = None, as_json: Json = False) -> None:
     """Prepare the data alone: its profile, findings, and what a model will get."""
-    from distrain import pipeline
+    settings = _load(config, address)
+    from distrain import pipeline  # seconds, that a mistyped key need not wait for
     from distrain.report import display, tables
 
-    settings = _load(config, address)
     with display.open_display(to_stderr=as_json) as shown:
         result = pipeline.prepare(settings, shown)
     _print(tables.prepare_table(result), result.to_json(), as_json=as_json)

@@ -36,7 +36,7 @@ from distrain.evaluate.goals import check_goals
 from distrain.finish import Ending, Trained, package, register
 from distrain.predict import PredictResult, plan_prediction, run_prediction
 from distrain.ray_session import ray_session, wanted_address
-from distrain.results import Estimate, PrepareResult, RunStatus, TrainResult
+from distrain.results import Estimate, PrepareResult, RunStatus, TrainResult, finding_text
 from distrain.run_folder import CONFIG, PREPARED, check_folder, new_run_dir, write_result
 from distrain.track import describe, lineage
 from distrain.track.reachable import check_reachable
@@ -323,14 +323,15 @@ def _prepare(settings: Settings, display: Display) -> Prepared:
     display.stage("preparing the data")
     prepared = prepare_data(_data(settings), cache=cache_of(settings))
     for finding in prepared.findings:
-        display.note(str(finding["message"]))
+        display.note(finding_text(finding))
     return prepared
 
 
 def _run(run: _Run) -> TrainResult:
     """Train, finish and record; from here on a failure is a result."""
     run_dir = Path(run.job.run_dir)
-    run_dir.mkdir(parents=True)
+    (run_dir / LOG_FOLDER).mkdir(parents=True)
+    load_mlflow(run_dir / LOG_FOLDER / "mlflow.txt")
     (run_dir / CONFIG).write_text(dump_yaml(run.settings), encoding="utf-8")
     drain_s = run.settings.track.drain_s
     with RunRecord(run_dir, run.server, _facts(run), drain_s=drain_s) as record:
@@ -356,7 +357,6 @@ def _run(run: _Run) -> TrainResult:
 def _unforeseen(error: Exception, run_dir: Path) -> TrainError:
     """Return what nobody foresaw as an error that a result can hold; its traceback is kept."""
     log = run_dir / LOG_FOLDER / "driver.txt"
-    log.parent.mkdir(exist_ok=True)
     log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return TrainError(
         f"{type(error).__name__}: {error}",

@@ -124,7 +124,7 @@ def _check_address(address: str) -> None:
             mend="Write for example 10.0.0.5:6379",
         )
     try:
-        is_ray = _speaks_grpc(host, int(port))
+        is_ray = speaks_grpc(host, int(port))
     except (OSError, OverflowError) as error:
         raise ClusterError(
             f"nothing answers there ({error})",
@@ -141,7 +141,7 @@ def _check_address(address: str) -> None:
         )
 
 
-def _speaks_grpc(host: str, port: int) -> bool:
+def speaks_grpc(host: str, port: int) -> bool:
     """Return whether a server answers HTTP/2's opening with settings of its own, as gRPC does.
 
     Source: RFC 9113, sections 3.4 (the opening) and 4.1 (a frame's fourth byte is its type).

@@ -13,6 +13,12 @@ EXIT_GOALS_UNMET = 3
 RunStatus = Literal["finished", "stopped_early", "failed", "interrupted"]
 
 
+def finding_text(finding: Mapping[str, Any]) -> str:
+    """Return a finding, as it stands in a manifest, in one line for a person."""
+    column, message = finding["column"], str(finding["message"])
+    return message if column is None else f"column {column!r}: {message}"
+
+
 @final
 @dataclass(frozen=True)
 class ModelVersion:
@@ -117,6 +123,11 @@ class PrepareResult:
     path: Path
     columns: Mapping[str, Any] = field(default_factory=dict)
     outputs: str = ""
+
+    @property
+    def finding_texts(self) -> list[str]:
+        """Return the findings, each in one line for a person."""
+        return [finding_text(finding) for finding in self.findings]
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""

@@ -98,6 +98,7 @@ def assert_told(ended: Ended, case: Case) -> None:
     assert fields == {"status": "error", "exit_code": case.code, "error": error}
     assert error.keys() == _ERROR_KEYS
     assert error["kind"] == case.kind
-    assert error["mend"] or "\n" in error["message"]  # several faults are told one a line
+    # Of several faults, each has a line of the message.
+    assert error["expected"] or error["mend"] or "\n" in error["message"]
     assert ended.stderr.endswith(f"error: {told(error)}\n")
     assert [part for part in case.parts if part not in told(error)] == [], told(error)

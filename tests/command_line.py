@@ -50,10 +50,10 @@ def run_in_process(
         with _process_kept(folder), _descriptors_are(out, err):
             os.environ.update(environment or {})
             code = _main(words)
-        texts = [_text(file) for file in (out, err)]
+        stdout, stderr = _text(out), _text(err)
     after = _contents(folder)
     left = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-    return Ended(code, *texts, sorted(left))
+    return Ended(code, stdout, stderr, sorted(left))
 
 
 def told(error: Mapping[str, str]) -> str:
@@ -96,12 +96,10 @@ def _descriptors_are(out: IO[str], err: IO[str]) -> Iterator[None]:
     for stream, file, descriptor in zip(streams, (out, err), (1, 2), strict=True):
         stream.flush()
         os.dup2(file.fileno(), descriptor)
-    sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))
     try:
-        yield
+        with open(1, "w", closefd=False) as sys.stdout, open(2, "w", closefd=False) as sys.stderr:
+            yield
     finally:
-        sys.stdout.close()
-        sys.stderr.close()
         sys.stdout, sys.stderr = streams
         for saved, descriptor in zip(kept, (1, 2), strict=True):
             os.dup2(saved, descriptor)
@@ -110,10 +108,10 @@ def _descriptors_are(out: IO[str], err: IO[str]) -> Iterator[None]:
             os.close(cli._reserved.pop())
 
 
-def _contents(folder: Path) -> dict[str, bytes | None]:
+def _contents(folder: Path) -> dict[str, bytes]:
     """Return what lies below a folder; what Python keeps of imported modules is no trace."""
     return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"folder"
         for path in folder.rglob("*")
         if "__pycache__" not in path.parts
     }

@@ -50,14 +50,14 @@ def missing_values(scans: Mapping[str, ColumnScan], used: Sequence[str]) -> Iter
             text = f"{share:.1%} of the rows have no value"
             yield Finding("missing-values", name, text, scan.num_missing)
         if scan.num_infinite:
-            text = "infinite numbers count as missing"
+            text = f"{scan.num_infinite:,} infinite numbers count as missing"
             yield Finding("infinite-values", name, text, scan.num_infinite)
 
 
 def missing_targets(num_missing: int, names: Sequence[str], where: str) -> Iterator[Finding]:
     """Yield that rows without a target are left out, if there are some."""
     if num_missing:
-        text = f"rows of {where} without a target are in no split"
+        text = f"{num_missing:,} rows of {where} have no target and are in no split"
         yield Finding("missing-target", ", ".join(names), text, num_missing)
 
 
@@ -107,7 +107,7 @@ def leaked_rows(training: Sequence[Keys], test: Sequence[Keys], one_in: int) -> 
         return
     rows = int(np.isin(np.concatenate(test), np.concatenate(training)).sum()) * one_in
     if rows:
-        text = "rows of data.test_source are also in the training split"
+        text = f"{rows:,} rows of data.test_source are also in the training split"
         yield Finding("test-rows-in-training", None, text, rows)
 
 
@@ -129,5 +129,5 @@ def outliers(written: Sequence[RunWritten], cleaning: str) -> Iterator[Finding]:
     }
     for name, count in rows.items():
         if count:
-            text = "numbers further than 10 standard deviations from the training mean; "
+            text = f"{count:,} numbers further than 10 standard deviations from the training mean; "
             yield Finding("outliers", name, text + done[cleaning], count)

@@ -81,8 +81,8 @@ def prepare_table(result: "PrepareResult") -> Facts:
         shape = ", ".join(["rows", *(str(size) for size in column["shape"])])
         facts.add(f"batch[{key!r}]", f"{column['dtype']} ({shape})")
     facts.add("outputs", result.outputs)
-    for finding in result.findings:
-        facts.add("finding", str(finding["message"]))
+    for text in result.finding_texts:
+        facts.add("finding", text)
     facts.add("digest", result.dataset_digest)
     facts.add("folder", str(result.path))
     return facts

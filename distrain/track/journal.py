@@ -105,7 +105,7 @@ class JournalWriter:
         return seq
 
     def run(self, facts: Mapping[str, Any]) -> None:
-        """Record which run this journal is of; see `shipper.RunFacts`."""
+        """Record which run this journal is of; see `sending.find_or_create_run`."""
         self.append("run", facts)
 
     def params(self, values: Mapping[str, str | int | float | bool | None]) -> None:
@@ -113,7 +113,7 @@ class JournalWriter:
         self.append("params", values)
 
     def dataset(self, facts: Mapping[str, Any]) -> None:
-        """Record the prepared dataset that the run is trained on; see `shipper.DatasetFacts`."""
+        """Record the prepared dataset that the run is trained on; see `describe.dataset_facts`."""
         self.append("dataset", facts)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:

@@ -101,7 +101,7 @@ def _step(run: Attempt, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, f
     )
     try:
         result = setup.stepper.step(batch, lr, wishes)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         error.add_note(f"step {batch.step + 1}")  # for `worker.py`, which tells the user
         raise
     state.step = batch.step + 1

@@ -78,7 +78,7 @@ def _train(config: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any
     except TrainError as error:
         _write_failure(run_dir, rank, error)
         return None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not is_lost_peer(error):
             _write_failure(run_dir, rank, error)
         raise

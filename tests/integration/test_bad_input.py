@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from distrain.ray_session import speaks_grpc
 from tests.bad_cases import (
     HEADER,
     PEOPLE,
@@ -32,6 +33,7 @@ from tests.bad_cases import (
     source,
     word,
 )
+from tests.command_line import run_in_process
 
 CLOSED = "127.0.0.1:1"
 
@@ -360,6 +362,38 @@ def test_a_fault_is_told_before_ray_starts_and_leaves_nothing(case: Case, tmp_pa
 
 
 @pytest.mark.usefixtures("no_ray")
+@pytest.mark.parametrize("words", [["prepare", "run.yaml"], ["train", "run.yaml", "--dry-run"]])
+def test_prepare_and_a_dry_run_tell_the_same_faults(words: list[str], tmp_path: Path) -> None:
+    fill(tmp_path, DATA["absent target"])
+
+    ended = run_in_process([*words, "data.target=incom", "--json"], tmp_path)
+
+    assert_told(ended, DATA["absent target"])
+    assert ended.left == []
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_a_dry_run_of_what_is_right_leaves_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, Case((), ()))
+
+    ended = run_in_process(["train", "run.yaml", "--dry-run"], tmp_path)
+
+    assert ended.code == 0, ended.stderr
+    assert ended.left == []
+
+
+@pytest.mark.usefixtures("no_ray")
+def test_what_nobody_foresaw_is_told_with_its_traceback(tmp_path: Path) -> None:
+    case = Case((), ("AssertionError: Ray was started", "report it"), kind="error", code=1)
+
+    ended = run(tmp_path, case)
+
+    assert_told(ended, case)
+    assert "Traceback (most recent call last)" in ended.stderr
+    assert ended.left == []
+
+
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 def test_storage_that_even_root_cannot_write_is_told(tmp_path: Path) -> None:
     case = word("storage=/proc/runs", "storage = /proc/runs: /proc ", "this user can write")
@@ -422,6 +456,12 @@ def test_a_server_that_says_nothing_is_no_cluster(tmp_path: Path) -> None:
     assert ended.left == []
 
 
+def test_a_ray_is_known_by_its_answer(ray_local: str) -> None:
+    host, _, port = ray_local.rpartition(":")
+
+    assert speaks_grpc(host, int(port))
+
+
 @pytest.mark.usefixtures("ray_local")
 @pytest.mark.parametrize("case", table(ROWS))
 def test_a_fault_that_ray_finds_leaves_nothing(case: Case, tmp_path: Path) -> None:
@@ -457,7 +497,7 @@ def test_a_misfit_is_told_before_launch_and_leaves_only_whole_prepared_data(
 )
 def test_a_person_is_told_on_stderr(words: list[str], code: int, told: str, tmp_path: Path) -> None:
     fill(tmp_path, Case((), ()))
-    command = [Path(sys.executable).with_name("distrain"), "train", "run.yaml", *words]
+    command = [str(Path(sys.executable).with_name("distrain")), "train", "run.yaml", *words]
 
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
 

@@ -124,16 +124,5 @@ def test_an_unmet_goal_keeps_the_alias_where_it_is_and_says_so(
     assert result.model.alias is None
 
 
-def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_step(storage: Path) -> None:
-    values = config(storage, MLP, 2)
-    values["train"]["optimizer"] = {"name": "sgd", "lr": 1e30}
-
-    result = distrain.train(values)
-
-    assert (result.status, result.exit_code) == ("failed", 1)
-    assert result.error is not None
-    assert "step" in result.error.where
-
-
 def _without_speed(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if name != "samples_per_second"}
