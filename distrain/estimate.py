@@ -55,7 +55,7 @@ def estimate_run(
     dataset = find_prepared(settings.data, cache=cache)
     known: _Known | None = None
     if dataset is None:
-        rows = _estimated_rows(settings, summary.num_rows)
+        rows = _estimated_rows(settings, summary)
         per_epoch = max(1, math.ceil(rows["train"] / settings.train.global_batch_size))
     else:
         rows = {split: dataset.split(split).num_rows for split in SPLITS}
@@ -130,11 +130,13 @@ def _worker_bytes(job: TrainJob, num_parameters: int) -> int:
     return 4 * num_parameters * (2 + states + partial_sums + best)
 
 
-def _estimated_rows(settings: Settings, total: int) -> dict[str, int]:
+def _estimated_rows(settings: Settings, summary: SourceSummary) -> dict[str, int]:
+    total = summary.num_rows
     split = settings.data.split
     validation = round(total * split.validation)
     test = round(total * effective_test_fraction(settings))
-    return {"train": total - validation - test, "validation": validation, "test": test}
+    train = total - validation - test
+    return {"train": train, "validation": validation, "test": test + summary.num_test_rows}
 
 
 def _placement_text(placement: Placement, place: str) -> str:

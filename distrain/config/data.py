@@ -6,7 +6,6 @@ from pydantic import ConfigDict, Field
 
 from distrain.config.base import Fraction, Section, Seed, Text, Word
 
-FORMATS = ("csv", "tsv", "parquet", "idx")
 Delimiter = Annotated[
     str, Field(min_length=1, max_length=1, json_schema_extra={"x-expected": "one character"})
 ]

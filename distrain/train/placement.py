@@ -49,7 +49,7 @@ def local_placement(train: TrainSettings, *, num_gpus: int) -> Placement:
     """
     gpu = _gpu_per_worker(train, num_gpus)
     _check_some_gpu(gpu, num_gpus, "this machine")
-    capacity = int(num_gpus / gpu) if gpu else max(1, int(num_cores() / _cpu(train)))
+    capacity = _whole(num_gpus / gpu) if gpu else max(1, _whole(num_cores() / _cpu(train)))
     placement = _placement(train, gpu, min(capacity, MAX_LOCAL_WORKERS))
     if placement.num_workers > MAX_LOCAL_WORKERS:
         raise _too_many(placement, f"a local Ray, which takes {MAX_LOCAL_WORKERS}")
@@ -106,9 +106,14 @@ def _check_some_gpu(gpu: float, num_gpus: float, place: str) -> None:
         )
 
 
+def _whole(ratio: float) -> int:
+    """Return how many whole times something fits; 0.3 / 0.1 is 3, though it is computed as less."""
+    return math.floor(ratio + 1e-9)
+
+
 def _fits(node: Mapping[str, float], cpu: float, gpu: float) -> int:
-    by_cpu = int(node.get("CPU", 0) / cpu)
-    return min(by_cpu, int(node.get("GPU", 0) / gpu)) if gpu else by_cpu
+    by_cpu = _whole(node.get("CPU", 0) / cpu)
+    return min(by_cpu, _whole(node.get("GPU", 0) / gpu)) if gpu else by_cpu
 
 
 def _placement(train: TrainSettings, gpu: float, capacity: int) -> Placement:
