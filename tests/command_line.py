@@ -48,6 +48,8 @@ def run_in_process(
     with ExitStack() as stack:
         out, err = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))
         with _process_kept(folder), _descriptors_are(out, err):
+            for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
+                os.environ.pop(name, None)
             os.environ.update(environment or {})
             code = _main(words)
         stdout, stderr = _text(out), _text(err)

@@ -1,6 +1,6 @@
 """What a user should know about the data: found while preparing, told, left as it is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, final
 
@@ -11,6 +11,7 @@ from distrain.data.rowkeys import Keys
 from distrain.data.statistics import NumberStatistics
 from distrain.data.target import TargetPlan
 from distrain.data.write import RunWritten
+from distrain.errors import nearest
 
 # A class this many times rarer than the commonest is worth a word.
 IMBALANCE: Final = 10
@@ -59,6 +60,23 @@ def missing_targets(num_missing: int, names: Sequence[str], where: str) -> Itera
     if num_missing:
         text = f"{num_missing:,} rows of {where} have no target and are in no split"
         yield Finding("missing-target", ", ".join(names), text, num_missing)
+
+
+def unused_labels(labels: Mapping[str, str], name: str, values: Iterable[str]) -> Iterator[Finding]:
+    """Yield the renamings of target values that no row has.
+
+    Args:
+        labels: from `data.labels`.
+        name: the target column.
+        values: all its values, as text.
+    """
+    there = set(values)
+    for label in labels:
+        if label not in there:
+            near = nearest(label, there)
+            guess = f"; did you mean {near!r}?" if near else ""
+            text = f"data.labels renames {label!r}, which no row has{guess}"
+            yield Finding("unused-label", name, text, 0)
 
 
 def class_imbalance(target: TargetPlan) -> Iterator[Finding]:

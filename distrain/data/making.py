@@ -17,6 +17,7 @@ from distrain.data.findings import (
     missing_targets,
     missing_values,
     outliers,
+    unused_labels,
 )
 from distrain.data.fit import FitTask, KeyTask, RunFit, combine_fits, fit_transform
 from distrain.data.manifest import describe_columns, describe_shards
@@ -171,10 +172,13 @@ class Making:
         source, test, target = self._source, self._test, self._target
         unlabelled = source.num_rows - source.num_labelled
         keys = [fit.keys for fit in fits]
+        name = target.names[0]
+        values = {*(source.counts[name] or ()), *((test.counts[name] or ()) if test else ())}
         found = [
             *self._columns.findings,
             *missing_values(source.columns, task.keyed),
             *missing_targets(unlabelled, target.names, "data.source"),
+            *unused_labels(target.labels, name, values),
             *class_imbalance(target),
             *capped_targets(target, combine_fits(fits).targets),
             *duplicates(keys, one_in=task.one_in, dropped=self._data.clean.deduplicate),

@@ -487,6 +487,18 @@ def test_a_misfit_is_told_before_launch_and_leaves_only_whole_prepared_data(
     assert {tmp_path / path for path in ended.left} == whole
 
 
+@pytest.mark.usefixtures("ray_local")
+def test_what_is_odd_but_no_fault_is_told_with_its_column(tmp_path: Path) -> None:
+    rows = PEOPLE + "30,Bern,3,\n30,Bern,4,NaN\n"
+    fill(tmp_path, Case((), (), {"people.csv": rows}))
+
+    ended = run_in_process(["prepare", "run.yaml", "data.labels={hihg: High}"], tmp_path)
+
+    assert ended.code == 0, ended.stderr
+    assert "column 'income': 2 rows of data.source have no target" in ended.stdout
+    assert "column 'income': data.labels renames 'hihg', which no row has" in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

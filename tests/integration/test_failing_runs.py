@@ -7,7 +7,7 @@ from typing import Any, final
 
 import pytest
 
-from tests.bad_cases import PEOPLE, QUICK, Case, net, run
+from tests.bad_cases import QUICK, Case, net, run
 from tests.command_line import Ended, told
 
 pytestmark = pytest.mark.usefixtures("ray_local")
@@ -118,13 +118,3 @@ def test_a_training_split_smaller_than_a_batch_is_one_batch(tmp_path: Path) -> N
 
     assert ended.code == 0, ended.stderr
     assert json.loads(ended.stdout)["step"] == 1
-
-
-@pytest.mark.slow
-def test_rows_without_a_label_are_told_and_left_out(tmp_path: Path) -> None:
-    files = {"people.csv": PEOPLE + "30,Bern,3,\n30,Bern,4,NaN\n"}
-
-    ended = run(tmp_path, Case(QUICK, (), files))
-
-    assert ended.code == 0, ended.stderr
-    assert "column 'income': 2 rows of data.source have no target" in ended.stderr

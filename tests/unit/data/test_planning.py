@@ -9,6 +9,7 @@ import pytest
 from distrain.config.data import DataSettings
 from distrain.data.clean import clipped, repeated_rows, rows_outside, rows_with_missing
 from distrain.data.columns import TextRules
+from distrain.data.findings import unused_labels
 from distrain.data.kinds import plan_columns
 from distrain.data.profile import ColumnScan, ScanTask
 from distrain.data.rowkeys import row_keys
@@ -82,6 +83,13 @@ def test_renamed_values_fall_together() -> None:
     assert plan.classes == ("x", "y")
     assert plan.counts == {"x": 2, "y": 1}
     assert plan.codes(pa.table({"t": ["y", " x. ", None]}), RULES).tolist() == [1, 0, -1]
+
+
+def test_a_renaming_that_no_row_has_is_found_with_the_nearest_value() -> None:
+    found = list(unused_labels({"x.": "x", "hihg": "High"}, "t", ["x.", "high"]))
+
+    assert [(one.kind, one.column) for one in found] == [("unused-label", "t")]
+    assert found[0].message.endswith("'hihg', which no row has; did you mean 'high'?")
 
 
 def test_too_many_classes_are_told() -> None:
