@@ -100,6 +100,7 @@ def test_a_loss_that_becomes_nan_is_told_with_its_step(tmp_path: Path) -> None:
     assert not list(failed.run_dir.glob("checkpoints/*"))
 
 
+@pytest.mark.slow
 def test_an_exception_in_the_user_s_code_is_told_with_rank_step_and_log(tmp_path: Path) -> None:
     words = ("model.target=net:Net", "train.num_workers=2", "train.global_batch_size=16")
 

@@ -110,6 +110,7 @@ def test_the_curve_in_mlflow_is_the_journal_s(
     assert run.data.metrics["test/accuracy"] == results[2].metrics["test/accuracy"]
 
 
+@pytest.mark.slow
 def test_an_unmet_goal_keeps_the_alias_where_it_is_and_says_so(
     results: dict[int, TrainResult], storage: Path
 ) -> None:
