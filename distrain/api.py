@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from distrain.config.load import load_settings, settings_from_dict
 from distrain.config.settings import Settings
-from distrain.pipeline import NoDisplay
+from distrain.display import NoDisplay
 from distrain.pipeline import predict as run_predict
 from distrain.pipeline import train as run_train
 from distrain.results import TrainResult

@@ -195,7 +195,7 @@ def ui(
     storage: Storage = Path("runs"),
     port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.", min=1, max=65535)] = 5000,
     as_json: Json = False,
-) -> int:
+) -> None:
     """Serve the MLflow UI of a storage folder on 127.0.0.1 until Ctrl-C."""
     from distrain.track.tracking_server import tracking_uri_of
     from distrain.track.ui import serve_ui
@@ -203,7 +203,7 @@ def ui(
     def announce(url: str) -> None:
         _print(f"MLflow UI: {url}  (Ctrl-C ends it)", {"url": url}, as_json=as_json)
 
-    return serve_ui(tracking_uri_of(storage), port=port, announce=announce)
+    serve_ui(tracking_uri_of(storage), port=port, announce=announce)
 
 
 def _load(arguments: list[str], address: str | None) -> Any:
@@ -213,7 +213,8 @@ def _load(arguments: list[str], address: str | None) -> Any:
     files = [word for word in arguments if not _OVERRIDE.match(word) or Path(word).exists()]
     overrides = [word for word in arguments if word not in files]
     if address is not None:
-        overrides.append(f"cluster.address={address}")
+        # In quotes, because a bare [::1]:6379 begins as a YAML list does.
+        overrides.append(f"cluster.address={json.dumps(address)}")
     if not files:
         raise ConfigError(
             "no configuration file",

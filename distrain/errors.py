@@ -116,7 +116,7 @@ class TrackingError(DistrainError):
 
 @final
 class ClusterError(DistrainError):
-    """The Ray cluster that was named cannot be reached."""
+    """The Ray cluster that was named cannot be reached, or a local Ray does not start."""
 
     exit_code = 4
     kind = "cluster"

@@ -134,7 +134,7 @@ def _estimated_rows(settings: Settings, summary: SourceSummary) -> dict[str, int
     total = summary.num_rows
     split = settings.data.split
     validation = round(total * split.validation)
-    test = round(total * effective_test_fraction(settings))
+    test = round(total * effective_test_fraction(settings.data))
     train = total - validation - test
     return {"train": train, "validation": validation, "test": test + summary.num_test_rows}
 

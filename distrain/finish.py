@@ -11,8 +11,9 @@ from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
 from distrain.errors import DistrainError
 from distrain.evaluate.goals import GoalOutcome
-from distrain.results import ModelVersion, RunStatus
+from distrain.results import RunStatus
 from distrain.track import describe
+from distrain.track.model_versions import RegisteredVersion
 from distrain.track.packaged import save_packaged, save_source
 from distrain.track.pyfunc_model import build_pyfunc
 from distrain.track.record import RunRecord
@@ -62,7 +63,7 @@ class Ending:
     outcome: TrainOutcome | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     goals: tuple[GoalOutcome, ...] = ()
-    version: ModelVersion | None = None
+    version: RegisteredVersion | None = None
     error: DistrainError | None = None
 
     @property
@@ -109,7 +110,7 @@ def package(trained: Trained, example: pa.Table) -> Path:
 
 def register(
     trained: Trained, pyfunc: Path, settings: Settings, server: TrackingServer, record: RunRecord
-) -> ModelVersion | None:
+) -> RegisteredVersion | None:
     """Make a version of the packaged model; its alias moves only where all goals are met.
 
     Args:
@@ -123,7 +124,7 @@ def register(
         The version; None while the run does not exist on a tracking server that is away.
 
     Raises:
-        TrackingError: the server refuses, or does not answer for `track.drain_s`.
+        TrackingError: the server refuses, or does not answer while the record still waits for it.
     """
     # A version shows the metrics that its run has by then, so the run comes first.
     is_shipped = record.drain()
@@ -149,11 +150,11 @@ def register(
         test_metrics=tuple(name for name in trained.metrics if name.startswith("test/")),
     )
     has_earned_alias = all(goal.is_met for goal in trained.goals)
-    found = register_model(
-        server,
-        pyfunc,
-        facts,
-        alias=asked.alias if has_earned_alias else None,
-        timeout_s=settings.track.drain_s,
-    )
-    return ModelVersion(found.name, found.version, found.alias)
+    with record.waiting() as timeout_s:
+        return register_model(
+            server,
+            pyfunc,
+            facts,
+            alias=asked.alias if has_earned_alias else None,
+            timeout_s=timeout_s,
+        )

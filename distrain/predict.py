@@ -137,13 +137,6 @@ def run_prediction(plan: PredictPlan) -> PredictResult:
         return _run(plan, may_split=False)
 
 
-def predict(
-    model: str, source: str, out: Path, *, server: TrackingServer, storage: Path
-) -> PredictResult:
-    """Plan and run in one go, as `plan_prediction` and `run_prediction`; Ray must be connected."""
-    return run_prediction(plan_prediction(model, source, out, server=server, storage=storage))
-
-
 def _run(plan: PredictPlan, *, may_split: bool) -> PredictResult:
     num_rows = 0
     with (
@@ -204,7 +197,7 @@ def _predicted(plan: PredictPlan, *, may_split: bool) -> Generator[pa.Table]:
     import ray
 
     from distrain.data.on_ray import data_context, data_error_in, flat_rows, read_units
-    from distrain.data.runs import unpack_result
+    from distrain.data.runs import unpack_run
 
     reading = replace(plan.opened.reading, column_types=dict(plan.column_types))
     units = cut_into_units(plan.opened.listing, reading, may_split=may_split)
@@ -223,7 +216,7 @@ def _predicted(plan: PredictPlan, *, may_split: bool) -> Generator[pa.Table]:
             for packed in blocks.iter_batches(batch_size=None, batch_format="pyarrow"):
                 assert isinstance(packed, pa.Table), "asked for Arrow tables"
                 for row in range(packed.num_rows):
-                    yield unpack_result(packed.slice(row, 1))[1]
+                    yield unpack_run(packed.slice(row, 1)).table
         except ray.exceptions.RayError as fault:
             if "cannot_cut" in str(fault):
                 raise CannotCut(plan.opened.listing.files[0].uri) from fault
@@ -242,10 +235,10 @@ class _PredictBlock:
         self._files = files
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        from distrain.data.runs import pack_fault, pack_result
+        from distrain.data.runs import Run, pack_fault, pack_run
 
         try:
-            return pack_result((0, 0), with_predictions(_loaded_once(self._files), rows))
+            return pack_run(Run(0, 0, with_predictions(_loaded_once(self._files), rows)))
         except DataError as fault:
             return pack_fault((0, 0), fault)
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from distrain.durable import sync_file
 from distrain.errors import ConfigError, nearest
 
 
@@ -143,8 +144,7 @@ def open_writer(out: Path) -> Iterator[TableWriter]:
 
 
 def _publish(unfinished: Path, out: Path) -> None:
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(unfinished)
     try:
         # A link, unlike a rename, never takes the place of a file that is there.
         out.hardlink_to(unfinished)

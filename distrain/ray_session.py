@@ -34,6 +34,7 @@ _QUIET_ENVIRONMENT = {
     "GRPC_VERBOSITY": "ERROR",
 }
 _NOISY_LOGGERS = ("ray", "ray.train", "ray.tune")
+_QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
         num_cpus: CPUs that a local Ray declares.
 
     Raises:
-        ClusterError: there is no Ray at that address.
+        ClusterError: there is no Ray at that address, or a local one does not start.
         ConfigError: the address has a form that cannot work.
     """
     os.environ.update({k: v for k, v in _QUIET_ENVIRONMENT.items() if k not in os.environ})
@@ -79,22 +80,32 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
     if not is_local:
         _check_address(address)
     with _signals_kept():
-        _connect(ray, address, num_cpus=num_cpus)
+        if is_local:
+            _start_local(ray, num_cpus)
+        else:
+            _connect(ray, address)
     try:
         yield _describe(is_local=is_local)
     finally:
         ray.shutdown()
 
 
-def _connect(ray: Any, address: str, *, num_cpus: float) -> None:
-    local_only = {"num_cpus": num_cpus, "include_dashboard": False} if address == "local" else {}
+def _start_local(ray: Any, num_cpus: float) -> None:
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **local_only,
-        )
+        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **_QUIETLY)
+    except Exception as error:  # what Ray raises where its processes do not come up in time
+        raise ClusterError(
+            f"a local Ray did not start ({_first_line(error)})",
+            where="this machine",
+            expected="free memory, and a temporary folder with a short path that can be written",
+            mend="Set RAY_TMPDIR to use another folder than /tmp; Ray's own logs are below it in "
+            "ray/session_latest/logs",
+        ) from error
+
+
+def _connect(ray: Any, address: str) -> None:
+    try:
+        ray.init(address=address, **_QUIETLY)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"no Ray cluster answered ({_first_line(error)})",
@@ -124,7 +135,7 @@ def _check_address(address: str) -> None:
             mend="Write for example 10.0.0.5:6379",
         )
     try:
-        is_ray = speaks_grpc(host, int(port))
+        is_ray = speaks_grpc(host.removeprefix("[").removesuffix("]"), int(port))
     except (OSError, OverflowError) as error:
         raise ClusterError(
             f"nothing answers there ({error})",

@@ -7,6 +7,7 @@ from typing import Any, Literal, final
 
 from distrain.errors import EXIT_INTERRUPTED, DistrainError
 from distrain.evaluate.goals import GoalOutcome
+from distrain.track.model_versions import RegisteredVersion
 
 EXIT_FAILED = 1
 EXIT_GOALS_UNMET = 3
@@ -17,27 +18,6 @@ def finding_text(finding: Mapping[str, Any]) -> str:
     """Return a finding, as it stands in a manifest, in one line for a person."""
     column, message = finding["column"], str(finding["message"])
     return message if column is None else f"column {column!r}: {message}"
-
-
-@final
-@dataclass(frozen=True)
-class ModelVersion:
-    """A version in the registry.
-
-    Attributes:
-        name: registered-model name.
-        version: its number.
-        alias: the alias that was moved to it; None: none was.
-    """
-
-    name: str
-    version: str
-    alias: str | None
-
-    @property
-    def uri(self) -> str:
-        """Return the shortest URI that names this version: by alias where it has one."""
-        return f"models:/{self.name}" + (f"@{self.alias}" if self.alias else f"/{self.version}")
 
 
 @final
@@ -60,7 +40,7 @@ class TrainResult:
     samples_per_second: float | None
     num_workers: int
     dataset_digest: str
-    model: ModelVersion | None
+    model: RegisteredVersion | None
     goals: tuple[GoalOutcome, ...]
     resumed_from_step: int | None
     tracking: Literal["complete", "pending"]

@@ -8,10 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from distrain.durable import write_atomically
 from distrain.errors import ConfigError
 from distrain.plain_json import finite
 
 PREPARED = "prepared"
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+# The database's lock, and the files that SQLite keeps beside it.
+_DATABASE_FILES = tuple(DATABASE + end for end in ("", ".lock", "-journal", "-wal", "-shm"))
+# `mlruns` is made by an older MLflow, or by its command line, where nothing else is said.
+RESERVED_RUN_NAMES = (PREPARED, ARTIFACTS, "mlruns", *_DATABASE_FILES)
+"""What stands beside the runs' folders below `storage`, so that no run may be called so."""
+
 RESULT = "result.json"
 CONFIG = "config.yaml"
 
@@ -60,10 +69,8 @@ def new_run_dir(storage: Path, name: str) -> Path:
 
 def write_result(run_dir: Path, fields: Mapping[str, Any]) -> None:
     """Write `result.json`, whole or not at all."""
-    partial = run_dir / f".{RESULT}.partial"
-    text = json.dumps(finite(fields), indent=2, allow_nan=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(run_dir / RESULT)
+    text = json.dumps(finite(fields), indent=2, allow_nan=False) + "\n"
+    write_atomically(run_dir / RESULT, text.encode())
 
 
 def _takes_a_file(folder: Path) -> bool:

@@ -24,6 +24,12 @@ class Lazy(TwoLayers):
         self.layers = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.Linear(4, 3))
 
 
+class LazyImages(TwoLayers):
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.layers = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(3))
+
+
 class Frozen(TwoLayers):
     def __init__(self) -> None:
         super().__init__(6)

@@ -8,11 +8,12 @@ from distrain.config.checks_metrics import check_asked_metrics, check_goals, che
 from distrain.config.environment import expand_env
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.model import CnnSettings
-from distrain.config.names import RESERVED_ALIAS, RESERVED_RUN_NAMES
+from distrain.config.names import RESERVED_ALIAS
 from distrain.config.paths import is_uri
 from distrain.config.settings import Settings
 from distrain.config.train import SgdSettings
 from distrain.errors import ConfigError
+from distrain.run_folder import RESERVED_RUN_NAMES
 
 _ADDRESS = re.compile(r"auto|local|(\[[0-9A-Fa-f:]+\]|[^\s:/]+):[0-9]{1,5}")
 _PAIRS: tuple[tuple[KeyPath, KeyPath], ...] = (

@@ -22,7 +22,7 @@ def check_split(settings: Settings) -> Iterator[Fault]:
     """Yield what is wrong with how rows are divided."""
     split, has_test_source = settings.data.split, settings.data.test_source is not None
     here = ("data", "split")
-    test = effective_test_fraction(settings)
+    test = effective_test_fraction(settings.data)
     if has_test_source and test > 0:
         yield Fault(
             f"data.split.test = {test} stands beside data.test_source, which is the test split",

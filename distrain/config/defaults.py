@@ -1,6 +1,6 @@
 """Defaults that depend on other values: what the rest of the configuration makes them."""
 
-from distrain.config.data import IdxSource
+from distrain.config.data import DataSettings, IdxSource
 from distrain.config.names import BUILT_IN_TASKS, Task, default_metrics, metric_mode
 from distrain.config.settings import EvaluateSettings, MetricTarget, Settings
 from distrain.config.train import EarlyStoppingSettings, TrainSettings
@@ -16,7 +16,7 @@ def resolve_defaults(settings: Settings) -> Settings:
     Resolving them again changes nothing. `data.split.kind` and `evaluate.metrics` stay open where
     the task has to be seen in the data first.
     """
-    split = settings.data.split.model_copy(update={"test": effective_test_fraction(settings)})
+    split = settings.data.split.model_copy(update={"test": effective_test_fraction(settings.data)})
     return settings.model_copy(
         update={
             "data": settings.data.model_copy(update={"split": split}),
@@ -34,15 +34,14 @@ def has_validation(settings: Settings) -> bool:
 def has_test(settings: Settings) -> bool:
     """Return whether there is a test split; a fixed split is taken to have one."""
     is_given = settings.data.test_source is not None or settings.data.split.kind == "fixed"
-    return is_given or effective_test_fraction(settings) > 0
+    return is_given or effective_test_fraction(settings.data) > 0
 
 
-def effective_test_fraction(settings: Settings) -> float:
+def effective_test_fraction(data: DataSettings) -> float:
     """Return the fraction of the source's rows that becomes the test split."""
-    split = settings.data.split
-    if split.test is not None:
-        return split.test
-    is_apart = settings.data.test_source is not None or split.kind == "fixed"
+    if data.split.test is not None:
+        return data.split.test
+    is_apart = data.test_source is not None or data.split.kind == "fixed"
     return 0.0 if is_apart else DEFAULT_TEST_FRACTION
 
 

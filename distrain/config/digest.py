@@ -21,6 +21,8 @@ _YAML_1_1_WORDS = ("yes", "no", "on", "off", "y", "n")
 _NOT_IN_DIGEST: tuple[KeyPath, ...] = (
     ("name",),
     ("storage",),
+    ("data", "source"),
+    ("data", "test_source"),
     ("data", "cache"),
     ("train", "num_workers"),
     ("train", "resources_per_worker"),
@@ -31,7 +33,7 @@ _NOT_IN_DIGEST: tuple[KeyPath, ...] = (
     ("track",),
     ("cluster",),
 )
-"""What changes neither the bits of a result nor the numbers recorded of it."""
+"""What changes neither the bits of a result nor the numbers recorded of it, and where data lies."""
 
 
 def resolved_dict(settings: Settings) -> dict[str, Any]:
@@ -69,10 +71,15 @@ def dump_yaml(settings: Settings) -> str:
 
 
 def config_digest(settings: Settings) -> str:
-    """Return the SHA-256, 64 hex digits, of everything that the result depends on.
+    """Return the SHA-256, 64 hex digits, of everything that the result depends on beside the data.
 
-    Workers, resources, cluster, checkpoint interval, failures survived, ledger, tracking, storage,
-    cache, name and goals are left out. `threads_per_worker` is part of it: it changes bits.
+    In it are the seed, the recipe for the data (how it is read, cleaned, split, encoded, and what
+    is predicted), the model, training and the metrics. `threads_per_worker` is one of them: it
+    changes bits.
+
+    Left out are the paths of the data, so that two checkouts have one digest (a prepared dataset's
+    own digest is over the content); and workers, resources, cluster, checkpoints, failures
+    survived, ledger, tracking, storage, cache, name and goals, which change no bit.
     """
     rest = resolved_dict(settings)
     for path in _NOT_IN_DIGEST:

@@ -7,9 +7,6 @@ from typing import Literal
 Task = Literal["classification", "regression"]
 Mode = Literal["min", "max"]
 
-RESERVED_RUN_NAMES = ("prepared", "mlflow.db", "mlruns", "mlartifacts")
-"""What stands beside the runs below `storage`, so that no run may be called so."""
-
 RESERVED_ALIAS = re.compile(r"latest|v[0-9]+", re.IGNORECASE)
 """Aliases that MLflow keeps to itself."""
 

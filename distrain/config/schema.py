@@ -75,8 +75,12 @@ def list_entries(kind: str) -> list[Entry]:
     if kind == "metrics":
         return [Entry(name, _metric_summary(name)) for name in METRICS]
     if kind not in _CHOICE_OF:
-        mend = did_you_mean(kind, KINDS, listed="There are")
-        raise ConfigError(f"{kind!r} cannot be listed", mend=mend)
+        raise ConfigError(
+            f"{kind!r} cannot be listed",
+            where="distrain list",
+            expected="a kind of names that a configuration may use",
+            mend=did_you_mean(kind, KINDS, listed="There are"),
+        )
     schema = Settings.model_json_schema()
     definitions = schema["$defs"]
     options = options_of(_at(schema, _CHOICE_OF[kind]), definitions)

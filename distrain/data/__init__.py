@@ -8,7 +8,8 @@ In the order of the flow, where each begins:
 
 - `sources` lists the files; `opening` reads their beginnings and tells what is wrong with them;
   `units` cuts them into what one task reads; `runs` reads a unit as runs of 65,536 rows
-  (`csv_files`, `parquet_files`, `idx_files`, `builtin` by format); `on_ray` does so on Ray Data.
+  (`csv_files`, `parquet_files`, `idx_files`, `builtin` by format); `on_ray` does so on Ray Data,
+  whose tasks hand over results as `plain_values`: JSON and bytes.
 - `prepare` is the driver; its passes are `survey` (each run: `profile`) and `making` (each run:
   `fit`, `write`). Between them `target`, `kinds`, `split`, `clean` and `rows` say what is
   predicted, what columns are and which rows are for what; `findings` is what a user is told;

@@ -10,7 +10,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from distrain.data.prepared import PreparedDataset
-from distrain.data.shards import sync_folder, write_atomically
+from distrain.durable import sync_folder, write_atomically
 from distrain.errors import DataError
 
 _BEING_MADE: Final = ".preparing-"
@@ -112,7 +111,7 @@ class Cache:
     def note(self, digest: str) -> None:
         """Note in the index which digest this listing and recipe led to."""
         text = json.dumps({"digest": digest}).encode()
-        write_atomically(self._index, lambda descriptor: _write(descriptor, text))
+        write_atomically(self._index, text)
 
     def _locked(self) -> tuple[list[Path], FileLock]:
         """Return the folders that were made for the cache, and the lock, taken."""
@@ -172,7 +171,3 @@ def _remove(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(_REMOVE_PAUSE_S)
-
-
-def _write(descriptor: int, text: bytes) -> None:
-    os.write(descriptor, text)

@@ -8,26 +8,25 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from distrain.data.columns import TextRules, as_float64, as_text, plain
-from distrain.data.rowkeys import Keys
+from distrain.data.rowkeys import Mask, RunKeys
 from distrain.data.runs import RunKey
 from distrain.data.statistics import NumberStatistics
 
 # Further from the training mean than so many standard deviations, a number is an outlier.
 OUTLIER_DEVIATIONS: Final = 10.0
 
-Mask = npt.NDArray[np.bool_]
 Bounds = Mapping[str, tuple[float, float]]
 
 
-def repeated_rows(keys: Mapping[RunKey, tuple[Keys, Mask]]) -> dict[RunKey, npt.NDArray[np.int64]]:
+def repeated_rows(keys: Mapping[RunKey, RunKeys]) -> dict[RunKey, npt.NDArray[np.int64]]:
     """Return, for each run, the training rows that repeat an earlier training row.
 
     Args:
-        keys: each run's row keys and which of the rows are for training, in the order of the runs.
+        keys: each run's row keys, in the order of the runs.
     """
     runs = list(keys)
-    rows = [np.flatnonzero(is_train) for _, is_train in keys.values()]
-    training = [part[0][chosen] for part, chosen in zip(keys.values(), rows, strict=True)]
+    rows = [np.flatnonzero(part.is_training) for part in keys.values()]
+    training = [part.keys[chosen] for part, chosen in zip(keys.values(), rows, strict=True)]
     if not training:
         return {}
     joined = np.concatenate(training)

@@ -6,7 +6,7 @@ from typing import Any, Final, final
 
 import numpy as np
 
-from distrain.data.profile import ColumnScan
+from distrain.data.column_scan import ColumnScan
 from distrain.data.rowkeys import Keys
 from distrain.data.statistics import NumberStatistics
 from distrain.data.target import TargetPlan

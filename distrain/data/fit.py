@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from distrain.data.columns import as_float64, as_text, plain
 from distrain.data.encoders import CategoricalFeature, Feature, NumericFeature, signed_log
 from distrain.data.features import Transform, pixels_of
-from distrain.data.rowkeys import Keys
+from distrain.data.rowkeys import Keys, RunKeys
 from distrain.data.rows import RowPlan
 from distrain.data.runs import Run
 from distrain.data.split import TEST, TRAIN, UNUSED, VALIDATION, Assignment
@@ -168,14 +167,14 @@ class KeyTask:
     keyed: tuple[str, ...]
     one_in: int = 1
 
-    def __call__(self, run: Run) -> tuple[Keys, npt.NDArray[np.bool_]]:
+    def __call__(self, run: Run) -> RunKeys:
         """Return the keys, and which of the rows are for training."""
         table, split = self.rows.divide(run)
         if not table.num_rows:
-            return _no_keys(), np.empty(0, dtype=np.bool_)
+            return RunKeys(_no_keys(), np.empty(0, dtype=np.bool_))
         keys = self.rows.keys(table, self.keyed)
         looked_at = keys % np.uint64(self.one_in) == 0
-        return keys[looked_at], (split == TRAIN)[looked_at]
+        return RunKeys(keys[looked_at], (split == TRAIN)[looked_at])
 
 
 def combine_fits(fits: Sequence[RunFit]) -> RunFit:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from distrain.config.data import DataSettings, FeatureSettings
+from distrain.data.column_scan import ColumnScan
 from distrain.data.findings import Finding
 from distrain.data.fit import DEFAULT_MAX_CATEGORIES, ColumnPlan
-from distrain.data.profile import ColumnScan
 from distrain.errors import DataError
 
 _EXPLAINED: Final = {

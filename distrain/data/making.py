@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
-from distrain.config.data import DataSettings
+from distrain.config.defaults import effective_test_fraction
 from distrain.data.clean import Bounds, outlier_bounds, repeated_rows
 from distrain.data.features import label_text
 from distrain.data.findings import (
@@ -22,6 +22,7 @@ from distrain.data.findings import (
 from distrain.data.fit import FitTask, KeyTask, RunFit, combine_fits, fit_transform
 from distrain.data.manifest import describe_columns, describe_shards
 from distrain.data.on_ray import each_run
+from distrain.data.rowkeys import RunKeys
 from distrain.data.rows import RowPlan
 from distrain.data.runs import RUN_ROWS, RunKey
 from distrain.data.scanning import ScannedSource
@@ -29,10 +30,9 @@ from distrain.data.shards import SHARD_FOLDER, write_manifest
 from distrain.data.split import plan_split
 from distrain.data.survey import Survey
 from distrain.data.target import TargetPlan
-from distrain.data.write import WriteTask
+from distrain.data.write import RunWritten, WriteTask
 from distrain.errors import DataError
 
-DEFAULT_TEST_FRACTION: Final = 0.1
 # So many row keys at most are brought to the driver; of a larger source, those of one row in so
 # many, which are the same ones for equal rows.
 MAX_KEYS: Final = 2**24
@@ -81,12 +81,12 @@ class Making:
             source.places,
             bounds,
         )
-        written = [result for _, result in each_run(source.runs, write)]
+        written = [result for _, result in each_run(source.runs, write, RunWritten)]
         findings += outliers(written, data.clean.outliers)
         if test is not None:
             rows = replace(task.rows, split=None)
             write_test = replace(write, rows=rows, places=test.places, bounds={})
-            written += [result for _, result in each_run(test.runs, write_test)]
+            written += [result for _, result in each_run(test.runs, write_test, RunWritten)]
         manifest = {
             **head,
             **describe_shards(written),
@@ -103,7 +103,7 @@ class Making:
         names = tuple(plan.name for plan in columns.features)
         rows = self._row_plan(names)
         if data.clean.deduplicate:
-            keys = dict(each_run(source.runs, KeyTask(rows, names)))
+            keys = dict(each_run(source.runs, KeyTask(rows, names), RunKeys))
             rows = replace(rows, repeated=repeated_rows(keys))
         task = FitTask(
             rows,
@@ -123,7 +123,7 @@ class Making:
         return task, fits
 
     def _fit_once(self, task: FitTask) -> list[RunFit]:
-        fits = [fit for _, fit in each_run(self._source.runs, task)]
+        fits = [fit for _, fit in each_run(self._source.runs, task, RunFit)]
         if not sum(fit.split_rows[0] for fit in fits):
             raise DataError(
                 f"no row is left for training, of {self._source.num_rows:,}",
@@ -150,7 +150,7 @@ class Making:
         kind = data.split.kind or usual
         split = plan_split(
             kind,
-            (data.split.validation, _test_fraction(data)),
+            (data.split.validation, effective_test_fraction(data)),
             data.split.seed,
             _class_counts(source, target, is_stratified=kind == "stratified"),
         )
@@ -185,7 +185,7 @@ class Making:
         ]
         if test is not None:
             key_task = KeyTask(replace(task.rows, split=None), task.keyed, task.one_in)
-            test_keys = [keys for _, (keys, _) in each_run(test.runs, key_task)]
+            test_keys = [found.keys for _, found in each_run(test.runs, key_task, RunKeys)]
             training_keys = [fit.training_keys for fit in fits]
             unlabelled = test.num_rows - test.num_labelled
             found += [
@@ -193,12 +193,6 @@ class Making:
                 *leaked_rows(training_keys, test_keys, task.one_in),
             ]
         return found
-
-
-def _test_fraction(data: DataSettings) -> float:
-    if data.split.test is not None:
-        return data.split.test
-    return DEFAULT_TEST_FRACTION if data.test_source is None else 0.0
 
 
 def _class_counts(

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from distrain.data.column_scan import ColumnScan
 from distrain.data.fit import RunFit
 from distrain.data.kinds import Columns
-from distrain.data.profile import ColumnScan
 from distrain.data.shards import FORMAT_VERSION, SPLITS
 from distrain.data.statistics import most_frequent
 from distrain.data.write import RunWritten

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 import pyarrow as pa
 import ray
@@ -33,6 +33,8 @@ from distrain.errors import DataError
 # Blocks of about this size: small runs share a task, large ones have one of their own.
 _BLOCK_BYTES: Final = 8 * 2**20
 _FAULT_MARK: Final = "distrain-data-error "
+
+T = TypeVar("T")
 
 
 @final
@@ -157,12 +159,15 @@ def fits_in_object_store(units: Sequence[Unit]) -> bool:
     return sum(unit.memory_bytes for unit in units) < store / 2
 
 
-def each_run(runs: Dataset, function: Callable[[Run], Any]) -> Iterator[tuple[RunKey, Any]]:
+def each_run(
+    runs: Dataset, function: Callable[[Run], T], kind: type[T]
+) -> Iterator[tuple[RunKey, T]]:
     """Yield what a function gives for each run, in the order of the runs; computed in tasks.
 
     Args:
         runs: from `read_units`.
-        function: picklable; what it returns is brought to the driver.
+        function: what a task calls; what it returns is brought to the driver.
+        kind: the type of that, one that `plain_values` knows.
 
     Raises:
         DataError: the first, in the order of the runs, that reading or the function raised.
@@ -171,7 +176,7 @@ def each_run(runs: Dataset, function: Callable[[Run], Any]) -> Iterator[tuple[Ru
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
         assert isinstance(batch, pa.Table), "asked for Arrow tables"
         for row in _rows(batch):
-            yield unpack_result(row)
+            yield unpack_result(row, kind)
 
 
 def flat_rows(runs: Dataset) -> Dataset:

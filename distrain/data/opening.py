@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from distrain.config.data import DataSettings, ReadSettings, Source
 from distrain.data.builtin import IMAGE_SHAPES, load_built_in
+from distrain.data.column_scan import resolve_type
 from distrain.data.columns import USUAL_MISSING_WORDS, TextRules
 from distrain.data.csv_files import names_in_file, read_head
 from distrain.data.csv_text import CsvForm, parse
@@ -20,7 +21,7 @@ from distrain.data.idx_files import COLUMNS as IDX_COLUMNS
 from distrain.data.idx_files import idx_headers
 from distrain.data.kinds import target_names
 from distrain.data.parquet_files import schema_and_rows
-from distrain.data.profile import ScanTask, resolve_type
+from distrain.data.profile import ScanTask
 from distrain.data.reading import Reading
 from distrain.data.runs import Run
 from distrain.data.sources import list_source
@@ -217,7 +218,8 @@ def check_sample(data: DataSettings, source: OpenedSource) -> TargetPlan | None:
     scan = ScanTask(types, counted, targets, source.reading.text)(Run(0, 0, source.sample))
     if fixed:
         check_words(list(scan.counts[fixed] or ()), fixed)
-    return plan_target(target_wish(data), scan.columns, scan.counts[targets[0]])
+    rows_of_files = {file.uri: scan.num_rows for file in source.listing.files}
+    return plan_target(target_wish(data), scan.columns, scan.counts[targets[0]], rows_of_files)
 
 
 def target_wish(data: DataSettings) -> TargetWish:

@@ -10,7 +10,6 @@ order of the source. Shards are mapped when first touched, so all processes of a
 in the page cache.
 """
 
-import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -197,23 +196,6 @@ class PreparedDataset:
         return [
             Shard(**entry) for name in SPLITS for entry in self.manifest["splits"][name]["shards"]
         ]
-
-    def verify(self) -> None:
-        """Compare every shard with its hash; reads the whole dataset.
-
-        Raises:
-            DataError: a shard is not what was written.
-        """
-        for shard in self.shards():
-            self._check_size(shard)
-            with (self.path / SHARD_FOLDER / shard.file).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != shard.sha256:
-                raise _damaged(
-                    self.path / SHARD_FOLDER / shard.file,
-                    f"the SHA-256 is {found[:12]}...",
-                    f"{shard.sha256[:12]}..., as the manifest says",
-                )
 
     def _check_size(self, shard: Shard) -> None:
         path = self.path / SHARD_FOLDER / shard.file

@@ -1,20 +1,21 @@
-"""What columns hold: one look at each run, combined in order into types, kinds and findings."""
+"""The look at a run that tells what its columns hold."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
+from dataclasses import dataclass
 from typing import Any, Final, final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from distrain.data.column_scan import ColumnScan
 from distrain.data.columns import (
     NUMBER_TYPES,
+    Floats,
     TextRules,
     as_float64,
     as_text,
-    common_type,
     numbers_in,
     plain,
     type_name,
@@ -24,74 +25,6 @@ from distrain.data.runs import Run, RunKey
 
 # Above so many different values no column is a set of classes.
 MAX_CLASSES: Final = 10_000
-# Text with more different values than this share of its rows tells rows apart, not kinds of rows.
-NEARLY_UNIQUE: Final = 0.9
-_FEW_ROWS: Final = 20
-
-
-@final
-@dataclass(frozen=True)
-class ColumnScan:
-    """What some rows of a column hold; numbers and text each fill their own fields.
-
-    Args:
-        type: the column type.
-        num_rows: how many rows.
-        num_missing: rows without a value (NaN counts as none).
-        num_infinite: rows that are plus or minus infinity.
-        low: least finite number.
-        high: greatest finite number.
-        is_whole: whether all numbers are whole.
-        is_rising: whether each number is larger than the one before, none missing.
-        first: first number.
-        last: last number.
-        num_distinct: sum over runs of the different texts in each.
-        is_numeric_text: whether all texts are numbers.
-        only: the only text there is, None for none or several.
-    """
-
-    type: str
-    num_rows: int
-    num_missing: int
-    num_infinite: int = 0
-    low: float = np.inf
-    high: float = -np.inf
-    is_whole: bool = True
-    is_rising: bool = False
-    first: float = np.nan
-    last: float = np.nan
-    num_distinct: int = 0
-    is_numeric_text: bool = True
-    only: str | None = None
-
-    @property
-    def num_present(self) -> int:
-        """Return how many rows have a value."""
-        return self.num_rows - self.num_missing
-
-    @property
-    def is_constant(self) -> bool:
-        """Return whether every row has the same value."""
-        if self.num_missing or not self.num_rows:
-            return False
-        return self.only is not None or (self.low == self.high and not self.num_infinite)
-
-    @property
-    def is_row_number(self) -> bool:
-        """Return whether whole numbers count the rows, one up from each to the next."""
-        return (
-            self.is_rising
-            and self.is_whole
-            and self.num_rows >= _FEW_ROWS
-            and self.last - self.first == self.num_rows - 1
-        )
-
-    @property
-    def is_nearly_unique(self) -> bool:
-        """Return whether nearly every row has a text of its own."""
-        return (
-            self.num_present >= _FEW_ROWS and self.num_distinct >= NEARLY_UNIQUE * self.num_present
-        )
 
 
 @final
@@ -146,7 +79,7 @@ class RunScan:
     num_labelled: int
     columns: Mapping[str, ColumnScan]
     counts: Mapping[str, dict[str, int] | None]
-    pieces: Sequence[PieceRead] = field(default_factory=tuple)
+    pieces: tuple[PieceRead, ...] = ()
 
 
 def labelled_rows(
@@ -166,11 +99,6 @@ def labelled_rows(
     return has_all
 
 
-def combine_scans(scans: Sequence[ColumnScan]) -> ColumnScan:
-    """Return what the rows of all scans hold together, given in their order."""
-    return reduce(_combine_two, scans)
-
-
 def combine_counts(counts: Iterable[dict[str, int] | None]) -> dict[str, int] | None:
     """Return rows by value over all runs, None where there are too many values."""
     total: dict[str, int] = {}
@@ -184,24 +112,6 @@ def combine_counts(counts: Iterable[dict[str, int] | None]) -> dict[str, int] | 
     return total
 
 
-def resolve_type(scans: Sequence[ColumnScan]) -> str:
-    """Return the one type of a column that runs may have read differently.
-
-    Text that is all numbers is numbers, whether in all runs or where others are numbers.
-    """
-    filled = [scan for scan in scans if scan.num_present]
-    if not filled:
-        return "null"
-    kinds = [scan.type for scan in filled]
-    if all(
-        k in NUMBER_TYPES or (s.type == "string" and s.is_numeric_text)
-        for k, s in zip(kinds, filled, strict=True)
-    ):
-        whole = all(s.is_whole if s.type == "string" else s.type == "int64" for s in filled)
-        return "int64" if whole else "double"
-    return reduce(common_type, kinds)
-
-
 def _scan_column(column: pa.Array, name: str, type_: str | None, rules: TextRules) -> ColumnScan:
     kind = type_ or type_name(column.type) or "string"
     if kind in ("image", "null"):
@@ -213,17 +123,34 @@ def _scan_column(column: pa.Array, name: str, type_: str | None, rules: TextRule
 
 def _scan_text(text: pa.Array) -> ColumnScan:
     distinct = pc.unique(text.drop_null())
-    numbers = numbers_in(distinct)
-    is_numeric = numbers is not None and bool(np.isfinite(numbers).all())
+    numbers = _finite_numbers(distinct)
     return ColumnScan(
         "string",
         len(text),
         text.null_count,
-        is_whole=numbers is not None and is_numeric and bool((np.trunc(numbers) == numbers).all()),
+        is_whole=numbers is not None and bool((np.trunc(numbers) == numbers).all()),
         num_distinct=len(distinct),
-        is_numeric_text=is_numeric,
+        is_numeric_text=numbers is not None,
         only=distinct[0].as_py() if len(distinct) == 1 else None,
+        no_number=_first_no_number(text, distinct) if numbers is None else None,
     )
+
+
+def _finite_numbers(text: pa.Array) -> Floats | None:
+    """Return text as numbers if every one is a finite number, else None."""
+    numbers = numbers_in(text)
+    return numbers if numbers is not None and np.isfinite(numbers).all() else None
+
+
+def _first_no_number(text: pa.Array, distinct: pa.Array) -> tuple[str, int]:
+    """Return the first text that is no finite number, and its row; `distinct` is in text's order.
+
+    Texts are cast many at a time: one by one is slow where all but the last are numbers.
+    """
+    place = bisect_left(
+        range(len(distinct)), True, key=lambda last: _finite_numbers(distinct[: last + 1]) is None
+    )
+    return distinct[place].as_py(), pc.index(text, distinct[place]).as_py()
 
 
 def _scan_numbers(numbers: "np.ndarray[Any, np.dtype[np.float64]]", kind: str) -> ColumnScan:
@@ -244,34 +171,6 @@ def _scan_numbers(numbers: "np.ndarray[Any, np.dtype[np.float64]]", kind: str) -
         first=float(finite[0]),
         last=float(finite[-1]),
     )
-
-
-def _combine_two(one: ColumnScan, two: ColumnScan) -> ColumnScan:
-    if not one.num_present or not two.num_present:
-        full, empty = (one, two) if one.num_present else (two, one)
-        return _with_missing(full, empty.num_rows)
-    return ColumnScan(
-        common_type(one.type, two.type),
-        one.num_rows + two.num_rows,
-        one.num_missing + two.num_missing,
-        one.num_infinite + two.num_infinite,
-        min(one.low, two.low),
-        max(one.high, two.high),
-        is_whole=one.is_whole and two.is_whole,
-        is_rising=one.is_rising and two.is_rising and one.last < two.first,
-        first=one.first,
-        last=two.last,
-        num_distinct=one.num_distinct + two.num_distinct,
-        is_numeric_text=one.is_numeric_text and two.is_numeric_text,
-        only=one.only if one.only == two.only else None,
-    )
-
-
-def _with_missing(scan: ColumnScan, num_missing: int) -> ColumnScan:
-    fields = {**scan.__dict__, "num_rows": scan.num_rows + num_missing}
-    fields["num_missing"] = scan.num_missing + num_missing
-    fields["is_rising"] = scan.is_rising and not num_missing
-    return ColumnScan(**fields)
 
 
 def _count_values(

@@ -1,7 +1,8 @@
 """A 64-bit key for each row, equal for equal rows, wherever and however they were read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,22 @@ from distrain.data.columns import TextRules, as_float64, as_text, plain
 from distrain.data.features import pixels_of
 
 Keys = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
 _MISSING: Final = np.uint64(0x9E3779B97F4A7C15)
+
+
+@final
+@dataclass(frozen=True)
+class RunKeys:
+    """The keys of a run's rows.
+
+    Args:
+        keys: of the rows that were looked at, in order, `(n,)`.
+        is_training: which of these rows are for training, `(n,)`.
+    """
+
+    keys: Keys
+    is_training: Mask
 
 
 def row_keys(

@@ -7,7 +7,6 @@ of a read task into one, any number cuts blocks by size.)
 """
 
 import json
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -21,6 +20,7 @@ from distrain.data.csv_files import read_csv_unit
 from distrain.data.files import reading as reading_files
 from distrain.data.idx_files import read_idx_unit
 from distrain.data.parquet_files import read_parquet_unit
+from distrain.data.plain_values import PlainValue, from_plain, to_plain
 from distrain.data.reading import CannotCut, FileLog, PieceRead, Reading, Unit
 from distrain.errors import DataError
 
@@ -91,12 +91,12 @@ def pack_run(run: Run) -> pa.Table:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, run.table.schema) as writer:
         writer.write_table(run.table.combine_chunks())
-    return _packed(run.key, table=sink.getvalue(), pieces=pickle.dumps(run.pieces))
+    return _packed(run.key, text=to_plain(run.pieces).text, content=sink.getvalue())
 
 
 def pack_result(key: RunKey, result: Any) -> pa.Table:
-    """Return what was computed from a run as a table of one row."""
-    return _packed(key, table=pickle.dumps(result, protocol=5))
+    """Return what was computed from a run, of a type that `plain_values` knows, as one row."""
+    return _packed(key, *to_plain(result))
 
 
 def pack_fault(key: RunKey, fault: DataError | CannotCut) -> pa.Table:
@@ -107,15 +107,15 @@ def pack_fault(key: RunKey, fault: DataError | CannotCut) -> pa.Table:
 def unpack_run(packed: pa.Table) -> Run:
     """Return the run in a table of one row, on the same memory."""
     raise_fault(packed)
-    table = pa.ipc.open_stream(packed.column("table")[0].as_buffer()).read_all()
-    pieces = pickle.loads(packed.column("pieces")[0].as_buffer())
-    return Run(*run_key(packed), table, pieces)
+    text, content = _plain_value(packed)
+    pieces = from_plain(tuple[PieceRead, ...], PlainValue(text))
+    return Run(*run_key(packed), pa.ipc.open_stream(content).read_all(), pieces)
 
 
-def unpack_result(packed: pa.Table) -> tuple[RunKey, Any]:
-    """Return a run's key and what was computed from it."""
+def unpack_result(packed: pa.Table, kind: Any) -> tuple[RunKey, Any]:
+    """Return a run's key and what was computed from it, a value of type `kind`."""
     raise_fault(packed)
-    return run_key(packed), pickle.loads(packed.column("table")[0].as_buffer())
+    return run_key(packed), from_plain(kind, _plain_value(packed))
 
 
 def raise_fault(packed: pa.Table) -> None:
@@ -145,17 +145,21 @@ def fault_from_json(text: str) -> DataError | CannotCut:
 
 
 def _packed(
-    key: RunKey, *, table: pa.Buffer | bytes = b"", pieces: bytes = b"", fault: str | None = None
+    key: RunKey, text: str = "", content: pa.Buffer | bytes = b"", *, fault: str | None = None
 ) -> pa.Table:
     return pa.table(
         {
             "unit": pa.array([key[0]], pa.int64()),
             "run": pa.array([key[1]], pa.int64()),
-            "table": _one_value(table),
-            "pieces": _one_value(pieces),
+            "text": pa.array([text], pa.large_string()),
+            "content": _one_value(content),
             "fault": pa.array([fault], pa.string()),
         }
     )
+
+
+def _plain_value(packed: pa.Table) -> PlainValue:
+    return PlainValue(packed.column("text")[0].as_py(), packed.column("content")[0].as_buffer())
 
 
 def _one_value(content: pa.Buffer | bytes) -> pa.Array:

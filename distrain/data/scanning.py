@@ -7,15 +7,13 @@ from typing import Any, final
 
 from ray.data import Dataset
 
+from distrain.data.column_scan import ColumnScan, combine_scans, resolve_type
 from distrain.data.on_ray import each_run, fits_in_object_store, read_units
 from distrain.data.opening import OpenedSource
 from distrain.data.profile import (
-    ColumnScan,
     RunScan,
     ScanTask,
     combine_counts,
-    combine_scans,
-    resolve_type,
 )
 from distrain.data.reading import CannotCut, PieceRead, Reading, Unit
 from distrain.data.runs import RunKey
@@ -113,7 +111,7 @@ def scan_source(
             reading = replace(reading, column_types=dict.fromkeys(texts, "string"))
             runs, scans = _read_and_scan(opened, reading, settled)
         elif texts or _differs(scans, types):
-            scans = [scan for _, scan in each_run(runs, settled)]
+            scans = [scan for _, scan in each_run(runs, settled, RunScan)]
     filled = _filled(scans)
     return ScannedSource(
         opened,
@@ -142,7 +140,7 @@ def _scan_units(
     runs = read_units(units, reading)
     if fits_in_object_store(units):
         runs = runs.materialize()
-    return runs, [scan for _, scan in each_run(runs, task)]
+    return runs, [scan for _, scan in each_run(runs, task, RunScan)]
 
 
 def _disputed(scans: Sequence[RunScan], types: dict[str, str]) -> list[str]:

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, BinaryIO, Final, final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from distrain.durable import replacing, sync_folder, write_atomically
 
 FORMAT_VERSION: Final = 1
 SPLITS: Final = ("train", "validation", "test")
@@ -65,15 +66,11 @@ def write_shard(folder: Path, file: str, columns: Mapping[str, Array]) -> Shard:
     batch = pa.record_batch(
         [_fixed_size(values) for values in columns.values()], names=list(columns)
     )
-    sink: _HashingWriter
-
-    def write(file_descriptor: int) -> None:
-        nonlocal sink
-        sink = _HashingWriter(file_descriptor)
+    path = folder / SHARD_FOLDER / file
+    with replacing(path, syncs_folder=False) as temporary, temporary.open("wb") as opened:
+        sink = _HashingWriter(opened)
         with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), batch.schema) as writer:
             writer.write_batch(batch)
-
-    write_atomically(folder / SHARD_FOLDER / file, write, syncs_folder=False)
     return Shard(file, batch.num_rows, sink.digest.hexdigest(), sink.num_bytes)
 
 
@@ -81,44 +78,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest: the last act of preparing, after which the dataset counts as whole."""
     text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n"
     sync_folder(folder / SHARD_FOLDER)
-    write_atomically(folder / MANIFEST, lambda descriptor: _write_all(descriptor, text.encode()))
-
-
-def write_atomically(
-    path: Path, write: Callable[[int], None], *, syncs_folder: bool = True
-) -> None:
-    """Create or replace a file in one step: temporary name, fsync, rename, fsync of the folder.
-
-    Args:
-        path: the file; its folder is made where it is missing.
-        write: gets an open file descriptor and writes the content.
-        syncs_folder: whether the file's name is made durable here; else the caller does it, once
-            for many files.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        try:
-            write(descriptor)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if syncs_folder:
-        sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames within a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_atomically(folder / MANIFEST, text.encode())
 
 
 @final
@@ -127,35 +87,29 @@ class _HashingWriter:
 
     closed = False
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self.digest = hashlib.sha256()
         self.num_bytes = 0
-        self._descriptor = descriptor
+        self._file = file
 
     def write(self, data: bytes) -> int:
         view = memoryview(data)
         self.digest.update(view)
         self.num_bytes += view.nbytes
-        _write_all(self._descriptor, view)
+        self._file.write(view)
         return view.nbytes
 
     def tell(self) -> int:
         return self.num_bytes
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """What is held back is written when the caller closes the file."""
 
     def writable(self) -> bool:
         return True
 
     def close(self) -> None:
-        """The descriptor belongs to the caller, who still has to sync it."""
-
-
-def _write_all(descriptor: int, data: bytes | memoryview) -> None:
-    rest = memoryview(data).cast("B")
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        """The file belongs to the caller."""
 
 
 def _fixed_size(values: Array) -> pa.Array:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import final
 
 from distrain.config.data import DataSettings
+from distrain.data.column_scan import ColumnScan
 from distrain.data.kinds import Columns, plan_columns, target_names
 from distrain.data.opening import OpenedSource, target_wish, wanted_columns
-from distrain.data.profile import ColumnScan
 from distrain.data.scanning import ScannedSource, scan_source
 from distrain.data.split import SPLIT_WORDS, TEST, check_words
 from distrain.data.target import TargetPlan, plan_target
@@ -57,7 +57,10 @@ def survey(data: DataSettings, opened: OpenedSource, opened_test: OpenedSource |
     source = scan_source(opened, wanted, counted, targets)
     if fixed is not None:
         _check_fixed(fixed, source.counts[fixed] or {}, has_test=opened_test is not None)
-    target = plan_target(target_wish(data), source.columns, source.counts[targets[0]])
+    rows_of_files = {file["uri"]: file["num_rows"] for file in source.files()}
+    target = plan_target(
+        target_wish(data), source.columns, source.counts[targets[0]], rows_of_files
+    )
     _check_weight(data.weight, source.columns)
     columns = plan_columns(data, source.columns)
     _check_image(columns, opened)

@@ -9,15 +9,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from distrain.data.column_scan import ColumnScan
 from distrain.data.columns import NUMBER_TYPES, TextRules, as_text
 from distrain.data.features import Label, label_text, renamed
-from distrain.data.profile import MAX_CLASSES, ColumnScan, labelled_rows
+from distrain.data.profile import MAX_CLASSES, labelled_rows
 from distrain.errors import DataError, did_you_mean
 
 # Whole numbers with at most so many different values are classes unless the task is given.
 MAX_INFERRED_CLASSES: Final = 20
 # Beyond this, squares overflow.
 _GREATEST_TARGET: Final = 1e100
+_SHOWN_CHARACTERS: Final = 60
 
 
 @final
@@ -70,7 +72,10 @@ class TargetWish:
 
 
 def plan_target(
-    wish: TargetWish, scans: Mapping[str, ColumnScan], counts: Mapping[str, int] | None
+    wish: TargetWish,
+    scans: Mapping[str, ColumnScan],
+    counts: Mapping[str, int] | None,
+    rows_of_files: Mapping[str, int],
 ) -> TargetPlan:
     """Return what is predicted, inferred where it was not said.
 
@@ -78,6 +83,7 @@ def plan_target(
         wish: from the configuration.
         scans: the target columns over the whole source.
         counts: for a single target, rows by value as text; None: too many values.
+        rows_of_files: how many rows each file of the source has, in order; for messages.
 
     Raises:
         DataError: a target is all missing, tells no rows apart, or is no number where it must be.
@@ -94,7 +100,8 @@ def plan_target(
     merged = _renamed_counts(counts, wish.labels)
     task = wish.task or _inferred_task(wish, scans, merged)
     if task == "regression":
-        _check_numbers(wish.names, scans)
+        for name in wish.names:
+            _check_numbers(name, scans[name], rows_of_files)
         return TargetPlan(task, wish.names, types, (), None, {}, {})
     name = wish.names[0]
     if merged is None:
@@ -147,36 +154,57 @@ def _inferred_task(
     return "classification" if scan.is_whole and few else "regression"
 
 
-def _check_numbers(names: Sequence[str], scans: Mapping[str, ColumnScan]) -> None:
-    for name in names:
-        if scans[name].type not in (*NUMBER_TYPES, "bool"):
-            raise DataError(
-                f"the target holds {scans[name].type}, not numbers",
-                where=f"column {name!r}",
-                expected="numbers, for regression",
-                mend="Set data.task to classification, or name another data.target.",
-            )
-        if max(abs(scans[name].low), abs(scans[name].high)) > _GREATEST_TARGET:
-            raise DataError(
-                f"the target goes from {scans[name].low:g} to {scans[name].high:g}",
-                where=f"column {name!r}",
-                expected=f"numbers up to {_GREATEST_TARGET:g} in size",
-                mend="Scale the target.",
-            )
-        if scans[name].num_infinite:
-            raise DataError(
-                f"the target is infinite in {scans[name].num_infinite:,} rows",
-                where=f"column {name!r}",
-                expected="finite numbers",
-                mend="Correct these rows or leave them out; an empty field counts as missing.",
-            )
-        if scans[name].low == scans[name].high:
-            raise DataError(
-                f"the target is {scans[name].low:g} in every row",
-                where=f"column {name!r}",
-                expected="different numbers to tell apart",
-                mend="Name another data.target, or add rows with other values.",
-            )
+def _check_numbers(name: str, scan: ColumnScan, rows_of_files: Mapping[str, int]) -> None:
+    if scan.no_number is not None:
+        value, row = scan.no_number
+        raise DataError(
+            f"the target is {_shortened(value)!r} there, which is no number",
+            where=f"column {name!r}, {_row_text(row, rows_of_files)}",
+            expected="numbers, for regression",
+            mend="Correct the value; or name it under data.read.na_values if it means 'missing', "
+            "set data.task to classification, or name another data.target.",
+        )
+    if scan.type not in (*NUMBER_TYPES, "bool"):
+        raise DataError(
+            f"the target holds {scan.type}, not numbers",
+            where=f"column {name!r}",
+            expected="numbers, for regression",
+            mend="Set data.task to classification, or name another data.target.",
+        )
+    if max(abs(scan.low), abs(scan.high)) > _GREATEST_TARGET:
+        raise DataError(
+            f"the target goes from {scan.low:g} to {scan.high:g}",
+            where=f"column {name!r}",
+            expected=f"numbers up to {_GREATEST_TARGET:g} in size",
+            mend="Scale the target.",
+        )
+    if scan.num_infinite:
+        raise DataError(
+            f"the target is infinite in {scan.num_infinite:,} rows",
+            where=f"column {name!r}",
+            expected="finite numbers",
+            mend="Correct these rows or leave them out; an empty field counts as missing.",
+        )
+    if scan.low == scan.high:
+        raise DataError(
+            f"the target is {scan.low:g} in every row",
+            where=f"column {name!r}",
+            expected="different numbers to tell apart",
+            mend="Name another data.target, or add rows with other values.",
+        )
+
+
+def _row_text(row: int, rows_of_files: Mapping[str, int]) -> str:
+    """Return where a row, counted from 0 in the source, stands: counted from 1 in its file."""
+    for uri, num_rows in rows_of_files.items():
+        if row < num_rows:
+            return f"row {row + 1:,} of {uri}"
+        row -= num_rows
+    raise AssertionError("the row lies in one of the files")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
 
 def _classes(counts: Mapping[str, int], kind: str, *, is_renamed: bool) -> tuple[Label, ...]:

@@ -154,5 +154,8 @@ def _materialize(model: nn.Module, input_shape: tuple[int, ...]) -> None:
         raise ModelError(
             f"the model failed on rows of shape {input_shape}: {type(fault).__name__}: {fault}",
             where="model.target",
+            expected="a forward that takes (rows, *shape) float32, which its lazy layers get their "
+            "sizes from",
+            mend="Correct the class, or give the sizes of its layers instead of lazy ones",
         ) from fault
     model.train(was_training)

@@ -15,13 +15,13 @@ def build_cnn(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_outputs
 
     Args:
         spec: `channels` (of each block; a block halves height and width, rounding up),
-            `kernel_size` (odd), `hidden`, `activation`, `dropout` (of the fully connected units)
-            and `norm` after each convolution (None, batch, layer).
+            `kernel_size` (odd, as `config` has checked), `hidden`, `activation`, `dropout` (of the
+            fully connected units) and `norm` after each convolution (None, batch, layer).
         input_shape: `(channels, height, width)`.
         num_outputs: classes or targets.
 
     Raises:
-        ModelError: rows are not images, or the kernel has no middle.
+        ModelError: rows are not images.
     """
     if len(input_shape) != 3:
         raise ModelError(
@@ -46,13 +46,6 @@ def build_cnn(spec: Mapping[str, Any], input_shape: tuple[int, ...], num_outputs
 
 def _block(spec: Mapping[str, Any], num_in: int, num_out: int) -> nn.Sequential:
     size = int(spec.get("kernel_size", 3))
-    if size % 2 == 0:
-        raise ModelError(
-            f"kernel_size = {size} has no middle",
-            where="model.kernel_size",
-            expected="an odd number",
-            mend=f"Use {size - 1} or {size + 1}",
-        )
     norm = spec.get("norm", "batch")
     # A bias before batch norm is taken off again by it.
     parts: list[nn.Module] = [

@@ -1,6 +1,6 @@
 """The live display of a command: a progress line in a terminal, plain lines in a pipe.
 
-Both are a `pipeline.Display`. A display only shows; it never fails a command.
+Both are a `distrain.display.Display`. A display only shows; it never fails a command.
 """
 
 import time

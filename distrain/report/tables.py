@@ -12,7 +12,8 @@ from distrain.report.display import duration_text
 
 if TYPE_CHECKING:
     from distrain.config.schema import Entry
-    from distrain.results import Estimate, ModelVersion, PrepareResult, TrainResult
+    from distrain.results import Estimate, PrepareResult, TrainResult
+    from distrain.track.model_versions import RegisteredVersion
     from distrain.track.runs import RunSummary
 
 
@@ -59,7 +60,7 @@ def train_table(result: "TrainResult") -> Facts:
     return facts
 
 
-def version_text(model: "ModelVersion") -> str:
+def version_text(model: "RegisteredVersion") -> str:
     """Return a registered version in words: `digits version 3, models:/digits@champion`."""
     return f"{model.name} version {model.version}, {model.uri}"
 

@@ -11,7 +11,7 @@ once, when the thing happened: whatever is sent to the tracking server later, an
 carries the same timestamp.
 
 A record is handed to the operating system before `append` returns, so it outlives the process; it
-outlives the machine after `sync`. Standard library only.
+outlives the machine after `sync`. No third-party package is needed.
 """
 
 import json
@@ -27,6 +27,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
+from distrain.durable import sync_folder
+
 Kind = Literal[
     "run", "params", "dataset", "metrics", "tags", "artifact", "status", "progress", "damaged"
 ]
@@ -34,6 +36,7 @@ Kind = Literal[
 _SEGMENT = re.compile(r"^(?P<writer>[A-Za-z0-9_]+)-(?P<number>\d{5})\.jsonl$")
 _CRC_HEAD = b'{"crc32":"'
 _CRC_WIDTH = len(_CRC_HEAD) + 8 + len(b'",')
+_SCAN_BYTES = 1 << 20
 _NOT_FINITE = {"nan", "inf", "-inf"}
 
 logger = logging.getLogger(__name__)
@@ -84,7 +87,7 @@ class JournalWriter:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o644)
         self._lock = threading.Lock()
-        _sync_folder(folder)
+        sync_folder(folder)
 
     def append(self, kind: Kind, payload: Mapping[str, Any]) -> int:
         """Write one record and return its sequence number.
@@ -242,6 +245,22 @@ def _parse(path: Path, line: bytes) -> JournalRecord | None:
     )
 
 
+def last_step(folder: Path) -> int:
+    """Return the last optimizer step that a journal tells of; 0 where it tells of none.
+
+    Args:
+        folder: the journal's folder.
+    """
+    step = 0
+    positions: dict[str, int] = {}
+    while True:
+        records, positions = read_journal(folder, positions, max_bytes=_SCAN_BYTES)
+        if not records:
+            return step
+        told = (r.payload["step"] for r in records if r.kind in ("metrics", "progress"))
+        step = max(step, *told, 0)
+
+
 def _damaged(path: Path, offset: int) -> JournalRecord:
     logger.warning("%s: the record at byte %d is damaged and left out", path, offset)
     payload = {"file": path.name, "offset": offset}
@@ -264,11 +283,3 @@ def _last_seq(segments: list[Path]) -> int:
 def _finite_or_word(value: float) -> float | str:
     word = repr(value)
     return word if word in _NOT_FINITE else value
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

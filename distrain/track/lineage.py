@@ -99,18 +99,13 @@ def environment_facts() -> Mapping[str, str]:
     return found
 
 
-def machine_facts(devices: Sequence[str] = ()) -> dict[str, str]:
-    """Return what the driver runs on, as tags.
-
-    Args:
-        devices: names of the accelerators that were used, as the driver knows them.
-    """
-    system = f"{platform.system()} {platform.machine()}"
-    facts = {"distrain.host": platform.node(), "distrain.system": system}
-    facts["distrain.cpu"] = f"{_cpu_model()} x {os.cpu_count()}"
-    if devices:
-        facts["distrain.devices"] = ", ".join(devices)
-    return facts
+def machine_facts() -> dict[str, str]:
+    """Return what the driver runs on, as tags."""
+    return {
+        "distrain.host": platform.node(),
+        "distrain.system": f"{platform.system()} {platform.machine()}",
+        "distrain.cpu": f"{_cpu_model()} x {os.cpu_count()}",
+    }
 
 
 def run_tags(*, config_digest: str, seed: int, user_code: Iterable[Path] = ()) -> dict[str, str]:

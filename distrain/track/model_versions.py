@@ -20,24 +20,22 @@ _MODEL_URI = re.compile(r"^models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<ve
 @final
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """A model version.
+    """A version in the registry.
 
     Attributes:
         name: registered-model name.
         version: its number, as text.
-        alias: the alias that was moved to it; None: none was.
-        model_id: MLflow's id of the logged model behind it.
+        alias: the alias that was moved to it, or that it was found by; None: none.
     """
 
     name: str
     version: str
     alias: str | None
-    model_id: str | None
 
     @property
     def uri(self) -> str:
-        """The version's own URI, which always means the same."""
-        return f"models:/{self.name}/{self.version}"
+        """The shortest URI that names this version: by alias where it has one."""
+        return f"models:/{self.name}" + (f"@{self.alias}" if self.alias else f"/{self.version}")
 
 
 def find_version(server: TrackingServer, uri: str) -> RegisteredVersion:
@@ -58,6 +56,7 @@ def find_version(server: TrackingServer, uri: str) -> RegisteredVersion:
             "this is no model URI",
             where=uri,
             expected="models:/name@alias or models:/name/3",
+            mend="`distrain runs` lists what was trained and registered",
         )
     if server.database is not None and not server.database.is_file():
         raise ConfigError(
@@ -83,7 +82,7 @@ def find_version(server: TrackingServer, uri: str) -> RegisteredVersion:
         raise _not_found(client, server, uri, found.groupdict(), error) from error
     if chosen is None:
         raise _not_found(client, server, uri, found.groupdict(), None)
-    return RegisteredVersion(name, str(chosen.version), alias, _model_id_of(chosen))
+    return RegisteredVersion(name, str(chosen.version), alias)
 
 
 def download_model(server: TrackingServer, version: RegisteredVersion, folder: Path) -> Path:
@@ -135,12 +134,6 @@ def _latest(client: "MlflowClient", name: str) -> "ModelVersion | None":
     return found[0] if found else None
 
 
-def _model_id_of(version: "ModelVersion") -> str | None:
-    # The SQL registry does not give `model_id` back; the source names it.
-    source = str(version.source)
-    return source.removeprefix("models:/") if source.startswith("models:/m-") else None
-
-
 def _not_found(
     client: "MlflowClient",
     server: TrackingServer,
@@ -157,6 +150,7 @@ def _not_found(
         return ConfigError(
             f"there is no registered model {name!r}",
             where=where,
+            expected="the name of a registered model",
             mend=did_you_mean(name, names, listed="Registered models")
             if names
             else "None is registered there yet",
@@ -166,6 +160,7 @@ def _not_found(
         return ConfigError(
             f"{name} has no alias {parts['alias']!r}",
             where=where,
+            expected="an alias that was given to one of its versions",
             mend=did_you_mean(parts["alias"], aliases, listed="Aliases")
             if aliases
             else f"It has none; models:/{name}/latest is its newest version",
@@ -174,7 +169,8 @@ def _not_found(
     return ConfigError(
         f"{name} has no version {parts['version'] or 'latest'}",
         where=where,
-        mend=f"Its newest is {latest.version}" if latest else "It has none",
+        expected="the number of one of its versions",
+        mend=f"Its newest is {latest.version}" if latest else "It has none: train it first",
     )
 
 

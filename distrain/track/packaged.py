@@ -27,6 +27,7 @@ import torch
 from distrain.data.features import Transform, check_columns
 from distrain.data.plan import evaluation_batches
 from distrain.data.tensors import to_tensor
+from distrain.durable import write_atomically
 from distrain.errors import ModelError
 from distrain.models.build import InputNormalizer, build_model
 from distrain.models.weights import weights_sha256
@@ -216,6 +217,7 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"no model can be read here ({error})",
             where=str(path),
             expected="a model written by distrain",
+            mend="Name the folder of a finished run, or take the model from the registry again",
         ) from error
     if not isinstance(description, dict) or description.get("format") != FORMAT_VERSION:
         found = description.get("format") if isinstance(description, dict) else None
@@ -233,7 +235,12 @@ def _load_weights(module: torch.nn.Module, folder: Path, sha256: str) -> None:
     try:
         state = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise ModelError(f"the weights cannot be read ({error})", where=str(path)) from error
+        raise ModelError(
+            f"the weights cannot be read ({error})",
+            where=str(path),
+            expected="the safetensors file that was saved with the model",
+            mend="Take the model from the registry again, or train it again",
+        ) from error
     if weights_sha256(state) != sha256:
         raise ModelError(
             "the weights are not the ones that were saved",
@@ -248,14 +255,14 @@ def _load_weights(module: torch.nn.Module, folder: Path, sha256: str) -> None:
             f"the model's code does not fit its weights ({error})",
             where=str(path),
             expected="the code that the model was trained with",
+            mend=f"Put back {folder / USER_CODE} as it was saved, or take the model from the "
+            "registry again",
         ) from error
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    unfinished = path.with_name(f".{path.name}")
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    write_atomically(path, text.encode())
 
 
 @contextmanager

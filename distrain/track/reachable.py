@@ -11,12 +11,11 @@ import urllib.request
 from pathlib import Path
 
 from distrain.errors import TrackingError
-from distrain.run_folder import why_unwritable
+from distrain.track.database import check_database
 from distrain.track.tracking_server import DATABASE_PORTS, TrackingServer
 
 CHECK_TIMEOUT_S = 3.0
 
-_SQLITE_HEADER = b"SQLite format 3\0"
 _PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
@@ -28,13 +27,14 @@ def check_reachable(server: TrackingServer, timeout_s: float = CHECK_TIMEOUT_S) 
         timeout_s: seconds that the server has for each part of its answer.
 
     Raises:
-        TrackingError: nothing answers, it refuses, or it is no MLflow server.
+        TrackingError: nothing answers, it refuses, or it is no MLflow server; the database is
+            damaged, or of another MLflow version.
     """
     if server.is_remote:
         _check_http(server, timeout_s)
         return
     if server.database is not None:
-        _check_sqlite(server, server.database)
+        check_database(server.database, where=f"{server.origin} = {server.database}")
         return
     parts = urllib.parse.urlsplit(server.uri)
     port = DATABASE_PORTS.get(parts.scheme.partition("+")[0])
@@ -43,25 +43,6 @@ def check_reachable(server: TrackingServer, timeout_s: float = CHECK_TIMEOUT_S) 
             socket.create_connection((parts.hostname, parts.port or port), timeout_s).close()
         except OSError as error:
             raise _silent(server, str(error)) from error
-
-
-def _check_sqlite(server: TrackingServer, database: Path) -> None:
-    """Refuse what MLflow would try for a minute and a half to open."""
-    if not database.exists():
-        reason = why_unwritable(database.parent)
-    elif not database.is_file():
-        reason = "it is no file"
-    else:
-        with database.open("rb") as file:
-            is_sqlite = file.read(len(_SQLITE_HEADER)) in (b"", _SQLITE_HEADER)
-        reason = None if is_sqlite else "it is no SQLite database"
-    if reason is not None:
-        raise TrackingError(
-            f"the tracking database cannot be used: {reason}",
-            where=f"{server.origin} = {database}",
-            expected="an MLflow database, or a place where one can be made",
-            mend="Move away what is there, or name another database by track.uri",
-        )
 
 
 def _check_http(server: TrackingServer, timeout_s: float) -> None:

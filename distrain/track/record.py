@@ -1,12 +1,14 @@
 """The record of one run, from its first line to its last: a journal, and what ships it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
+from distrain.errors import TrackingError
 from distrain.track import describe
 from distrain.track.journal import JournalWriter
 from distrain.track.shipper import Shipper
@@ -102,9 +104,21 @@ class RunRecord:
         started = time.monotonic()
         is_shipped = self.shipper.drain(self._patience_s)
         if not is_shipped:
-            waited_s = time.monotonic() - started
-            self._patience_s = max(self._patience_s - waited_s, LEAST_DRAIN_S)
+            self._take_off(time.monotonic() - started)
         return is_shipped
+
+    @contextmanager
+    def waiting(self) -> Iterator[float]:
+        """Give the seconds that may still be waited for the server.
+
+        Where the `with` block ends in a TrackingError, what it took is taken off them.
+        """
+        started = time.monotonic()
+        try:
+            yield self._patience_s
+        except TrackingError:
+            self._take_off(time.monotonic() - started)
+            raise
 
     def end(self, status: str, tags: Mapping[str, str]) -> bool:
         """Record how the run ended and return whether all of it was shipped.
@@ -117,3 +131,6 @@ class RunRecord:
         self.journal.status(status)
         self.journal.sync()
         return self.drain()
+
+    def _take_off(self, waited_s: float) -> None:
+        self._patience_s = max(self._patience_s - waited_s, LEAST_DRAIN_S)

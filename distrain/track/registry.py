@@ -93,22 +93,9 @@ def register_model(
             version = _find_or_create_version(client, model_id, facts)
         if alias is not None:
             client.set_registered_model_alias(facts.name, alias, version)
-        return RegisteredVersion(facts.name, version, alias, model_id)
+        return RegisteredVersion(facts.name, version, alias)
 
     return _persistently(register, server, timeout_s)
-
-
-def set_alias(
-    server: TrackingServer, name: str, version: str, alias: str, *, timeout_s: float = RETRY_S
-) -> None:
-    """Move an alias to a version.
-
-    Raises:
-        TrackingError: the server refuses, or does not answer for that long.
-    """
-    _persistently(
-        lambda: connect(server).set_registered_model_alias(name, alias, version), server, timeout_s
-    )
 
 
 def _store_model(client: "MlflowClient", model: Path, facts: ModelFacts) -> str:

@@ -110,12 +110,6 @@ class Shipper:
         """Begin; returns at once."""
         self._thread.start()
 
-    def wait_for_run(self, timeout_s: float) -> str | None:
-        """Return MLflow's id of the run, or None where it does not exist there in time."""
-        with self._state:
-            self._state.wait_for(lambda: self._mark.run_id is not None, timeout_s)
-        return self._mark.run_id
-
     def drain(self, timeout_s: float) -> bool:
         """Return whether all that was recorded before this call is shipped.
 
@@ -230,10 +224,8 @@ class Shipper:
     def _make_run(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> bool:
         for record in of_kind(records, "run"):
             ids = find_or_create_run(client, self._server, record.payload, record.time_ms)
-            with self._state:
-                self._mark.experiment_id, self._mark.run_id = ids
-                self._mark.save(self._folder)
-                self._state.notify_all()
+            self._mark.experiment_id, self._mark.run_id = ids
+            self._mark.save(self._folder)
             return True
         return False
 

@@ -1,6 +1,6 @@
 """Where runs are recorded: which MLflow tracking store, and a quiet mlflow to speak with it.
 
-Standard library at import. `mlflow` is imported by `load_mlflow` alone, because that takes seconds:
+Quick to import: `mlflow` is imported by `load_mlflow` alone, because that takes seconds:
 call it from a thread that runs while other things start.
 """
 
@@ -16,14 +16,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, final
 
 from distrain.errors import ConfigError, TrackingError
+from distrain.run_folder import ARTIFACTS, DATABASE
+from distrain.track.database import check_database, initialisation_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DATABASE_NAME = "mlflow.db"
-ARTIFACTS_NAME = "mlartifacts"
 REQUEST_TIMEOUT_S = 20
-INITIALISE_TIMEOUT_S = 120.0
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _FORMS = (
@@ -93,9 +92,7 @@ def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
     from_environment = os.environ.get("MLFLOW_TRACKING_URI") or None
     given = uri or from_environment
     if given is None:
-        return TrackingServer(
-            f"sqlite:///{storage / DATABASE_NAME}", storage / ARTIFACTS_NAME, "storage"
-        )
+        return TrackingServer(f"sqlite:///{storage / DATABASE}", storage / ARTIFACTS, "storage")
     origin = "track.uri" if uri else "MLFLOW_TRACKING_URI"
     given = given.strip().rstrip("/")
     scheme = given.partition(":")[0].partition("+")[0].lower()
@@ -104,9 +101,9 @@ def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
     if given.startswith("databricks"):
         return TrackingServer(given, None, origin)
     if scheme == "sqlite":
-        return TrackingServer(_absolute_sqlite(given, origin), storage / ARTIFACTS_NAME, origin)
+        return TrackingServer(_absolute_sqlite(given, origin), storage / ARTIFACTS, origin)
     if scheme in DATABASE_PORTS and "://" in given:
-        return TrackingServer(given, storage / ARTIFACTS_NAME, origin)
+        return TrackingServer(given, storage / ARTIFACTS, origin)
     raise _unusable(given, origin, storage)
 
 
@@ -115,8 +112,9 @@ def tracking_uri_of(storage: Path) -> str:
 
     Raises:
         ConfigError: nothing is recorded there.
+        TrackingError: the database is damaged, or of another MLflow version.
     """
-    database = storage.absolute() / DATABASE_NAME
+    database = storage.absolute() / DATABASE
     if not database.is_file():
         raise ConfigError(
             f"{database} does not exist",
@@ -125,6 +123,7 @@ def tracking_uri_of(storage: Path) -> str:
             mend="Name the folder that `distrain train` used. Runs that went to a server named by "
             "track.uri or MLFLOW_TRACKING_URI are seen there",
         )
+    check_database(database, where=f"--storage {storage}")
     return f"sqlite:///{database}"
 
 
@@ -157,8 +156,6 @@ def connect(server: TrackingServer) -> "MlflowClient":
     Raises:
         TrackingError: the database cannot be made, or is of another MLflow version.
     """
-    from filelock import FileLock
-
     load_mlflow()
     try:
         if server.database is None:
@@ -166,7 +163,7 @@ def connect(server: TrackingServer) -> "MlflowClient":
         server.database.parent.mkdir(parents=True, exist_ok=True)
         # MLflow creates and migrates without a lock of its own: of 8 processes that open a fresh
         # database at once, all fail.
-        with FileLock(f"{server.database}.lock", timeout=INITIALISE_TIMEOUT_S):
+        with initialisation_lock(server.database):
             return _client(server)
     except Exception as error:
         # MLflow lets the errors of SQLAlchemy, alembic and the drivers through.
@@ -221,13 +218,13 @@ def _absolute_sqlite(uri: str, origin: str) -> str:
             "a database in memory cannot be shared between processes",
             where=f"{origin} = {uri}",
             expected="sqlite:///PATH of a file",
-            mend=f"Write for example sqlite:///{Path.cwd() / DATABASE_NAME}",
+            mend=f"Write for example sqlite:///{Path.cwd() / DATABASE}",
         )
     return f"sqlite:///{Path(path).expanduser().absolute()}"
 
 
 def _unusable(given: str, origin: str, storage: Path) -> ConfigError:
-    default = f"sqlite:///{storage / DATABASE_NAME}"
+    default = f"sqlite:///{storage / DATABASE}"
     shown = re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", given)
     if given.startswith("file:") or ("://" not in given and re.search(r"[/\\]|^mlruns$", given)):
         return ConfigError(

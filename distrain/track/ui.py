@@ -1,5 +1,6 @@
 """The MLflow UI of a storage folder, on this machine only."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,13 +13,13 @@ import urllib.request
 from collections.abc import Callable
 from typing import IO
 
-from distrain.errors import ConfigError, TrackingError
+from distrain.errors import ConfigError, DistrainError, TrackingError
 
 START_TIMEOUT_S = 90.0
 
 
-def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -> int:
-    """Serve the UI on 127.0.0.1 until it is interrupted, and return the server's exit status.
+def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -> None:
+    """Serve the UI on 127.0.0.1 until it is interrupted, which is its ordinary end.
 
     Args:
         tracking_uri: an absolute SQLite (or other database) URI; nothing else may own it in writing
@@ -28,17 +29,18 @@ def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -
 
     Raises:
         ConfigError: the port is taken.
-        TrackingError: the server ended, or did not answer, before it could be used.
+        TrackingError: the server did not answer, or ended by itself.
+        KeyboardInterrupt: it was interrupted before it answered.
     """
     _check_port(port)
     with tempfile.TemporaryFile() as log:
         server = _start(tracking_uri, port, log)
         try:
             _wait_until_it_answers(server, port, log)
-            announce(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
-            return server.wait()
-        except KeyboardInterrupt:
-            return 0
+            with contextlib.suppress(KeyboardInterrupt):
+                announce(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
+                server.wait()
+                raise _ended(server, port, log)
         finally:
             _stop(server)
 
@@ -49,12 +51,16 @@ def _check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"port {port} cannot be used ({error})",
-                where="--port",
-                expected="a free TCP port",
-                mend=f"Try --port {port + 1 if port < 65535 else 5001}",
-            ) from error
+            raise _port_taken(port, str(error)) from error
+
+
+def _port_taken(port: int, reason: str) -> ConfigError:
+    return ConfigError(
+        f"port {port} cannot be used ({reason})",
+        where="--port",
+        expected="a free TCP port",
+        mend=f"Try --port {port + 1 if port < 65535 else 5001}",
+    )
 
 
 def _start(tracking_uri: str, port: int, log: IO[bytes]) -> "subprocess.Popen[bytes]":
@@ -79,20 +85,37 @@ def _wait_until_it_answers(server: "subprocess.Popen[bytes]", port: int, log: IO
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            log.seek(0)
-            text = log.read().decode(errors="replace")
-            raise TrackingError(
-                f"the MLflow server ended at once: {text.strip()[-500:]}",
-                where="distrain ui",
-                mend="Is the database of this storage from another MLflow version?",
-            )
+            raise _ended(server, port, log)
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
         else:
             return
-    raise TrackingError(f"no answer within {START_TIMEOUT_S:.0f} s", where="distrain ui")
+    raise TrackingError(
+        f"the MLflow server does not answer within {START_TIMEOUT_S:.0f} s ({_tail(log)})",
+        where="distrain ui",
+        expected="a server that answers on 127.0.0.1",
+        mend="Try again when the machine is less busy",
+    )
+
+
+def _ended(server: "subprocess.Popen[bytes]", port: int, log: IO[bytes]) -> DistrainError:
+    """Return the error that tells why the server ended by itself."""
+    tail = _tail(log)
+    if "address already in use" in tail.lower():
+        return _port_taken(port, tail)
+    return TrackingError(
+        f"the MLflow server ended with exit status {server.returncode} ({tail})",
+        where="distrain ui",
+        expected="a server that goes on until it is interrupted",
+        mend="Mend what it says there, then start it again",
+    )
+
+
+def _tail(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace").strip()[-500:] or "it said nothing"
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:

@@ -10,7 +10,6 @@ newest good one. What it must cover (the journal, the ledger) is durable before 
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from distrain.data.shards import sync_folder, write_atomically
+from distrain.durable import replacing, sync_file, sync_folder, write_atomically
 from distrain.errors import CheckpointError
 
 FOLDER: Final = "checkpoints"
@@ -77,7 +76,7 @@ def commit(run_dir: Path, saved: SavedState, keep: int) -> Path:
     }
     manifest["sha256"] = _sha256_of(manifest)
     text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    write_atomically(folder / MANIFEST, lambda descriptor: _write_all(descriptor, text))
+    write_atomically(folder / MANIFEST, text.encode())
     sync_folder(folder.parent)
     for step in _committed_steps(run_dir)[keep:]:
         shutil.rmtree(run_dir / FOLDER / f"step-{step}")
@@ -134,12 +133,8 @@ def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
         path: the file.
         state: tensors on the CPU that share no memory.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(dict(state), partial)
-    sync_file(partial)
-    partial.replace(path)
-    sync_folder(path.parent)
+    with replacing(path) as temporary:
+        save_file(dict(state), temporary)
 
 
 def _committed_steps(run_dir: Path) -> list[int]:
@@ -182,17 +177,3 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": sha256, "num_bytes": path.stat().st_size}
-
-
-def sync_file(path: Path) -> None:
-    """Make a file's content durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, text: str) -> None:
-    with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as file:
-        file.write(text)

@@ -16,8 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from distrain.data.loader import StepBatch
-from distrain.data.shards import sync_folder
-from distrain.train.checkpoint import sync_file
+from distrain.durable import sync_file, sync_folder
 
 FOLDER: Final = "ledger"
 SCHEMA: Final = pa.schema(

@@ -250,6 +250,7 @@ def _own(metric: Metric, targets: npt.NDArray[Any], predictions: npt.NDArray[Any
             f"the metric {metric.name} failed: {type(fault).__name__}: {fault}",
             where="evaluate.metrics",
             expected=f"a number from targets and predictions of {len(targets)} rows",
+            mend="Correct the function, or take it out of evaluate.metrics",
         ) from fault
 
 

@@ -17,7 +17,7 @@ class Placement:
     Args:
         num_workers: worker processes, at least 1.
         cpu: CPUs per worker.
-        gpu: GPUs per worker; 0 trains on CPUs.
+        gpu: GPUs per worker; 0 trains on CPUs, below 1 workers share a GPU.
     """
 
     num_workers: int
@@ -28,6 +28,11 @@ class Placement:
     def local_cpus(self) -> int:
         """Return how many CPUs a local Ray declares: the workers' and one for the rest."""
         return math.ceil(self.num_workers * self.cpu) + 1
+
+    @property
+    def collective_backend(self) -> str:
+        """Return what `torch.distributed` exchanges by: NCCL refuses two workers on one GPU."""
+        return "nccl" if self.gpu >= 1 else "gloo"
 
 
 def num_cores() -> int:

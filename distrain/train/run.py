@@ -99,8 +99,7 @@ def _trainer(
         train_loop_config={
             "job": job.to_json(),
             "import_paths": import_paths,
-            # Without GPUs of their own, workers still see those of the machine.
-            "device": "auto" if placement.gpu else "cpu",
+            "has_gpu": placement.gpu > 0,
             "collective_timeout_s": cluster.collective_timeout_s,
         },
         scaling_config=ray_train.ScalingConfig(
@@ -116,7 +115,7 @@ def _trainer(
             logging_config=ray_train.LoggingConfig(log_level="ERROR"),
         ),
         torch_config=ray_torch.TorchConfig(
-            backend="nccl" if placement.gpu else "gloo",
+            backend=placement.collective_backend,
             timeout_s=math.ceil(cluster.collective_timeout_s),
         ),
     )

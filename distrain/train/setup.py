@@ -214,7 +214,12 @@ def _total_steps(job: TrainJob, plan: Plan) -> int:
     if job.steps is not None:
         return job.steps
     if job.epochs is None:
-        raise ConfigError("neither epochs nor steps is given", where="train.epochs")
+        raise ConfigError(
+            "neither epochs nor steps is given",
+            where="train.epochs",
+            expected="one of the two",
+            mend="Give train.epochs, e.g. 20, or train.steps",
+        )
     return job.epochs * plan.steps_per_epoch
 
 
@@ -251,5 +256,6 @@ def _check_selection(job: TrainJob, metrics: Sequence[Metric], splits: Sequence[
         raise ConfigError(
             f"{name!r} is not computed",
             where="train.early_stopping.metric",
+            expected="a metric that is computed while training",
             mend=did_you_mean(name, known, listed="Computed"),
         )

@@ -32,8 +32,9 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     """Run the training loop as one of Ray Train's workers; all ranks must call.
 
     Args:
-        config: `job` (a `TrainJob` as JSON), `import_paths` (folders of the user's code), and
-            `device` and `collective_timeout_s` (as `World` takes them).
+        config: `job` (a `TrainJob` as JSON), `import_paths` (folders of the user's code),
+            `has_gpu` (whether Ray reserved a GPU, several, or a part of one for each worker) and
+            `collective_timeout_s` (as `World` takes it).
 
     Returns:
         Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure.
@@ -62,7 +63,7 @@ def _train(config: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any
         local_rank=context.get_local_rank(),
         local_world_size=context.get_local_world_size(),
         node_rank=context.get_node_rank(),
-        device=config["device"],
+        device=own_device(has_gpu=config["has_gpu"]),
         collective_timeout_s=config["collective_timeout_s"],
     )
     try:
@@ -83,6 +84,21 @@ def _train(config: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any
             _write_failure(run_dir, rank, error)
         raise
     return outcome.to_json() if rank == 0 else None
+
+
+def own_device(*, has_gpu: bool) -> str:
+    """Return where this worker of Ray Train's computes: `cpu`, or the first of its GPUs.
+
+    Args:
+        has_gpu: whether Ray reserved a GPU, several, or a part of one for each worker.
+    """
+    if not has_gpu:
+        return "cpu"  # though it may see the GPUs of the machine
+    # Workers of a node see one another's GPUs, of which each may have several or a part of one, so
+    # the rank does not tell which are its own.
+    from ray.train.torch import get_device
+
+    return str(get_device())
 
 
 @final

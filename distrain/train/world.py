@@ -23,7 +23,8 @@ class World:
         local_rank: this worker's number on its node.
         node_rank: this node's number.
         device: where this worker computes: `cpu`, `cuda:<index>`, or `auto`: the GPU of its local
-            rank where there are GPUs, else the CPU.
+            rank where there are GPUs, else the CPU. `auto` is for a plain process, or for torchrun,
+            whose workers have one GPU each.
         collective_timeout_s: seconds after which an exchange between workers is given up.
     """
 

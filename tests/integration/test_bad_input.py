@@ -172,7 +172,10 @@ DATA = {
         HEADER + "1,A,2,low\n2,B,inf,low\n3,B,4,low\n", "infinite in 1 rows", words=REGRESSION
     ),
     "text in a regression target": source(
-        HEADER + "1,A,2,low\n2,B,many,low\n", "not numbers", "'hours'", words=REGRESSION
+        HEADER + "1,A,2,low\n2,B,many,low\n",
+        "the target is 'many' there",
+        "column 'hours', row 2 of",
+        words=REGRESSION,
     ),
     "regression target that never changes": source(
         HEADER + "1,A,2,low\n2,B,2,low\n", "the target is 2 in every row", words=REGRESSION
@@ -330,7 +333,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_args: object, **_kwargs: object) -> None:
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr("distrain.pipeline.ray_session", start)
+    monkeypatch.setattr("distrain.workplace.ray_session", start)
 
 
 @pytest.fixture
@@ -416,15 +419,16 @@ def test_a_server_that_is_not_mlflow_is_told(web_server: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "environment", "origin"),
     [
-        ((f"cluster.address={CLOSED}",), {}, "cluster.address"),
-        (("--address", CLOSED), {}, "cluster.address"),
-        ((), {"RAY_ADDRESS": CLOSED}, "RAY_ADDRESS"),
+        ((f"cluster.address={CLOSED}",), {}, f"cluster.address = {CLOSED}"),
+        (("--address", CLOSED), {}, f"cluster.address = {CLOSED}"),
+        (("--address", "[::1]:1"), {}, "cluster.address = [::1]:1"),
+        ((), {"RAY_ADDRESS": CLOSED}, f"RAY_ADDRESS = {CLOSED}"),
     ],
 )
 def test_a_cluster_that_does_not_answer_is_told(
     words: tuple[str, ...], environment: dict[str, str], origin: str, tmp_path: Path
 ) -> None:
-    parts = (f"{origin} = {CLOSED}: nothing answers", "to use a new local Ray")
+    parts = (f"{origin}: nothing answers", "to use a new local Ray")
     case = Case(words, parts, environment=environment, kind="cluster", code=4)
 
     ended = run(tmp_path, case)

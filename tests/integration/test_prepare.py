@@ -14,13 +14,16 @@ import pytest
 import ray
 from ray.data import DataContext
 
+from distrain import pipeline
 from distrain.config.data import DataSettings
+from distrain.config.load import settings_from_dict
 from distrain.data import on_ray, units
 from distrain.data.on_ray import data_context, data_error_in, each_run, flat_rows, read_units
 from distrain.data.opening import open_source
 from distrain.data.prepare import Prepared, find_prepared, prepare
 from distrain.data.runs import Run
-from distrain.errors import DataError
+from distrain.display import NoDisplay
+from distrain.errors import ConfigError, DataError
 
 pytestmark = [
     pytest.mark.usefixtures("ray_local"),
@@ -107,7 +110,6 @@ def test_every_labelled_row_is_in_one_split(prepared_table: Prepared) -> None:
     assert rows["validation"] == (NUM_ROWS - missing) // 10
     assert abs(rows["test"] - rows["validation"]) <= 1
     assert len(prepared_table.dataset.manifest["splits"]["train"]["shards"]) > 2
-    prepared_table.dataset.verify()
 
 
 def test_features_are_scaled_on_the_training_rows(prepared_table: Prepared) -> None:
@@ -307,7 +309,7 @@ def test_reading_and_computing_is_one_task_for_each_unit(
 
     cut, reading = units_of(str(table_csv))
     with data_context():
-        results = list(each_run(read_units(cut, reading), describe))
+        results = list(each_run(read_units(cut, reading), describe, tuple))
     assert [key for key, _ in results] == sorted(key for key, _ in results)
     assert {key[0] for key, _ in results} == set(range(len(cut)))
     assert sum(rows for _, (_, rows) in results) == NUM_ROWS
@@ -346,6 +348,21 @@ def test_cleaning_touches_training_rows_alone(tmp_path: Path) -> None:
     assert finding(plain, "duplicate-rows")["count"] == 3_010 - 352
     assert finding(cleaned, "outliers")["count"] == 5
     assert not cleaned.dataset.transform.feature_names[1].endswith("is missing")
+
+
+def test_preparing_asks_for_no_room_for_workers(tmp_path: Path) -> None:
+    source = text_source(tmp_path, "n,label\n" + "1,x\n2,y\n" * 50)
+    crowded = settings_from_dict(
+        {
+            "data": {"source": source, "target": "label"},
+            "train": {"num_workers": 64, "logical_shards": 64},
+            "storage": str(tmp_path / "runs"),
+        }
+    )
+    with pytest.raises(ConfigError, match="64 workers with 1 CPU each do not fit"):
+        pipeline.estimate(crowded)
+
+    assert sum(pipeline.prepare(crowded, NoDisplay()).rows.values()) == 100
 
 
 def test_outliers_are_clipped_in_training_rows(tmp_path: Path) -> None:

@@ -14,9 +14,15 @@ from distrain.errors import ConfigError, ModelError, TrackingError
 from distrain.track.journal import JournalWriter
 from distrain.track.model_versions import RegisteredVersion, download_model, find_version
 from distrain.track.packaged import Predictor
-from distrain.track.registry import ModelFacts, register_model, set_alias
+from distrain.track.reachable import check_reachable
+from distrain.track.registry import ModelFacts, register_model
 from distrain.track.shipper import Shipper
-from distrain.track.tracking_server import TrackingServer, connect, resolve_tracking_uri
+from distrain.track.tracking_server import (
+    TrackingServer,
+    connect,
+    resolve_tracking_uri,
+    tracking_uri_of,
+)
 from distrain.track.user_code import find_user_code
 from distrain.track.watermark import WATERMARK
 from tests.example_models import people, people_transform, save_example
@@ -208,6 +214,14 @@ def test_processes_may_make_the_database_at_once_and_say_nothing(
     assert len(found.search_runs([experiment.experiment_id])) == 3
 
 
+def test_a_database_that_mlflow_made_is_good(
+    client: "MlflowClient", server: TrackingServer, storage: Path
+) -> None:
+    assert client.search_experiments()
+    check_reachable(server)
+    assert tracking_uri_of(storage) == server.uri
+
+
 def test_a_database_of_a_newer_mlflow_is_told(tmp_path: Path) -> None:
     import sqlite3
 
@@ -275,7 +289,8 @@ def test_a_version_names_its_origin(registered: Registered, client: "MlflowClien
         "distrain.key": "people/registered",
     }
     assert version.description == "**a description**"
-    model = client.get_logged_model(str(registered.version.model_id))
+    assert version.source.startswith("models:/m-")
+    model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert str(model.status) == "READY"
     assert [(m.key, m.value, m.dataset_name, m.dataset_digest) for m in model.metrics] == [
         ("test/accuracy", 0.75, "people/test", "ab" * 16)
@@ -289,10 +304,7 @@ def test_registering_again_makes_no_second_version(
     registered: Registered, server: TrackingServer, client: "MlflowClient"
 ) -> None:
     again = register_model(server, registered.pyfunc, registered.facts)
-    assert (again.version, again.model_id) == (
-        registered.version.version,
-        registered.version.model_id,
-    )
+    assert again.version == registered.version.version
     assert len(client.search_model_versions("name = 'people'")) == 1
 
 
@@ -313,10 +325,10 @@ def test_a_lost_answer_makes_no_second_version(
     assert len(client.search_model_versions("name = 'other'")) == 1
 
 
-def test_an_alias_may_move_later(
+def test_a_version_is_found_by_an_alias_that_it_was_given_later(
     registered: Registered, server: TrackingServer, client: "MlflowClient"
 ) -> None:
-    set_alias(server, "people", registered.version.version, "later")
+    client.set_registered_model_alias("people", "later", registered.version.version)
     assert find_version(server, "models:/people@later").version == registered.version.version
     client.delete_registered_model_alias("people", "later")
 
@@ -324,10 +336,7 @@ def test_an_alias_may_move_later(
 @pytest.mark.parametrize("uri", ["@champion", "/1", "/latest", ""])
 def test_a_version_is_found(registered: Registered, server: TrackingServer, uri: str) -> None:
     found = find_version(server, f"models:/people{uri}")
-    assert (found.version, found.model_id) == (
-        registered.version.version,
-        registered.version.model_id,
-    )
+    assert (found.name, found.version) == ("people", registered.version.version)
 
 
 @pytest.mark.parametrize(
@@ -343,8 +352,11 @@ def test_a_version_is_found(registered: Registered, server: TrackingServer, uri:
 def test_a_version_that_is_not_there_is_told(
     server: TrackingServer, uri: str, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         find_version(server, uri)
+    assert caught.value.where
+    assert caught.value.expected
+    assert caught.value.mend
 
 
 def test_a_version_can_be_brought_here(

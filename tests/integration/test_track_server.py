@@ -90,8 +90,8 @@ def test_an_outage_loses_nothing_and_doubles_nothing(
     shipper.start()
     for step in range(1, 101):
         journal.metrics(step, {"train/loss": 1 / step})
-    run_id = shipper.wait_for_run(30)
     assert shipper.drain(30)
+    run_id = shipper.run_id
 
     mlflow_server.stop()
     for step in range(101, 201):

@@ -314,6 +314,13 @@ REST = {
 }
 
 
+@pytest.mark.parametrize(
+    "name", ["prepared", "Prepared", "mlartifacts", "mlflow.db", "mlflow.db.lock", "mlflow.db-wal"]
+)
+def test_what_lies_beside_the_runs_is_no_name_for_one(name):
+    assert f"name = {name!r} is reserved" in told({}, {"name": name})
+
+
 @pytest.mark.parametrize(("data", "sections", "message"), REST.values(), ids=REST)
 def test_sections_that_do_not_fit_each_other(data, sections, message):
     assert told(data, sections) == message

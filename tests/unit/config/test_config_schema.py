@@ -134,6 +134,7 @@ def test_an_unknown_kind_is_told():
         list_entries("optimisers")
 
     assert str(caught.value) == (
-        "'optimisers' cannot be listed. Did you mean 'optimizers'? There are: losses, "
-        "lr_schedules, metrics, models, optimizers."
+        "distrain list: 'optimisers' cannot be listed. Expected a kind of names that a "
+        "configuration may use. Did you mean 'optimizers'? There are: losses, lr_schedules, "
+        "metrics, models, optimizers."
     )

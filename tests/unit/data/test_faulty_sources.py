@@ -118,7 +118,7 @@ CASES: dict[str, tuple[Case, list[str]]] = {
     ),
     "text for regression": (
         lambda f: {"source": write(f, "a.csv", GOOD), "task": "regression"},
-        ["not numbers", "'income'"],
+        ["the target is 'high' there", "no number", "'income', row 1 of ", "a.csv"],
     ),
     "infinite target": (
         lambda f: {"source": write(f, "a.csv", "a,income\n1,inf\n2,0.5\n"), "task": "regression"},

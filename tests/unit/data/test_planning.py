@@ -8,11 +8,12 @@ import pytest
 
 from distrain.config.data import DataSettings
 from distrain.data.clean import clipped, repeated_rows, rows_outside, rows_with_missing
+from distrain.data.column_scan import ColumnScan
 from distrain.data.columns import TextRules
 from distrain.data.findings import unused_labels
 from distrain.data.kinds import plan_columns
-from distrain.data.profile import ColumnScan, ScanTask
-from distrain.data.rowkeys import row_keys
+from distrain.data.profile import ScanTask
+from distrain.data.rowkeys import RunKeys, row_keys
 from distrain.data.runs import Run
 from distrain.data.target import TargetPlan, TargetWish, plan_target
 from distrain.errors import DataError
@@ -23,7 +24,7 @@ RULES = TextRules()
 def target_of(values: list[Any], **wish: Any) -> TargetPlan:
     fields = {"names": ("t",), "task": None, "labels": {}, "positive": None, **wish}
     scan = ScanTask({}, ["t"], ["t"], RULES)(Run(0, 0, pa.table({"t": values})))
-    return plan_target(TargetWish(**fields), scan.columns, scan.counts["t"])
+    return plan_target(TargetWish(**fields), scan.columns, scan.counts["t"], {"t.csv": len(values)})
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,13 @@ def test_a_renaming_that_no_row_has_is_found_with_the_nearest_value() -> None:
 def test_too_many_classes_are_told() -> None:
     with pytest.raises(DataError, match="more than 10,000 different values"):
         target_of([str(row) for row in range(10_001)])
+
+
+def test_text_in_a_number_to_predict_is_told_with_its_row_and_file() -> None:
+    wish = TargetWish(("t",), "regression", {}, None)
+    scan = ScanTask({}, ["t"], ["t"], RULES)(Run(0, 0, pa.table({"t": ["1", "2", "3", "4 kg"]})))
+    with pytest.raises(DataError, match=r"column 't', row 2 of b.csv: the target is '4 kg' there"):
+        plan_target(wish, scan.columns, None, {"a.csv": 2, "b.csv": 2})
 
 
 def columns_of(features: dict[str, Any], scans: dict[str, ColumnScan]) -> Any:
@@ -177,8 +185,8 @@ def test_keys_tell_texts_apart() -> None:
 
 def test_later_training_rows_that_repeat_an_earlier_one_are_found() -> None:
     keys = {
-        (0, 0): (np.array([7, 8, 7], np.uint64), np.array([True, True, True])),
-        (0, 1): (np.array([9, 8, 9], np.uint64), np.array([False, True, True])),
+        (0, 0): RunKeys(np.array([7, 8, 7], np.uint64), np.array([True, True, True])),
+        (0, 1): RunKeys(np.array([9, 8, 9], np.uint64), np.array([False, True, True])),
     }
     repeated = repeated_rows(keys)
     assert {key: rows.tolist() for key, rows in repeated.items()} == {(0, 0): [2], (0, 1): [1]}

@@ -4,14 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from distrain.data.column_scan import ColumnScan, combine_scans, resolve_type
 from distrain.data.columns import TextRules
 from distrain.data.profile import (
-    ColumnScan,
     RunScan,
     ScanTask,
     combine_counts,
-    combine_scans,
-    resolve_type,
 )
 from distrain.data.runs import Run
 
@@ -71,6 +69,22 @@ def test_numbers_are_scanned() -> None:
 )
 def test_constant_column_is_noticed_over_runs(parts: list[object], is_constant: bool) -> None:
     assert combine_scans(scans_of(*map(pa.array, parts))).is_constant == is_constant
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        ([["1", None], ["2", " many ", "few"]], ("many", 3)),
+        ([pa.nulls(2), ["1", "x"], ["y"]], ("x", 3)),
+        ([["1", "inf"]], ("inf", 1)),
+        ([["1"], ["2.5"]], None),
+        ([[1], [2]], None),
+    ],
+)
+def test_the_first_text_that_is_no_number_is_found_over_runs(
+    parts: list[object], found: tuple[str, int] | None
+) -> None:
+    assert combine_scans(scans_of(*map(pa.array, parts))).no_number == found
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,6 @@ def test_rows_of_numbers_are_fed_as_they_are() -> None:
     [
         ({"name": "mpl"}, TABLE, "no model is called 'mpl'. Did you mean 'mlp'?"),
         ({"name": "cnn"}, TABLE, r"rows have the shape \(6,\). Expected rows of shape \(channels"),
-        ({"name": "cnn", "kernel_size": 4}, IMAGE, "kernel_size = 4 has no middle"),
         ({"target": "no_such_module:X"}, TABLE, "importing no_such_module failed"),
         (
             {"target": "tests.user_models:TwoLayer"},
@@ -101,6 +100,11 @@ def test_rows_of_numbers_are_fed_as_they_are() -> None:
             "missing 1 required positional argument",
         ),
         ({"target": "tests.user_models:NOT_CALLABLE"}, TABLE, "gives a int"),
+        (
+            {"target": "tests.user_models:LazyImages"},
+            TABLE,
+            r"failed on rows of shape \(6,\): .* Expected a forward .* Correct the class",
+        ),
         (
             {"target": "tests.user_models:no_model"},
             TABLE,

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distrain.track.journal import JournalWriter, list_segments, metric_values, read_journal
+from distrain.track.journal import (
+    JournalWriter,
+    last_step,
+    list_segments,
+    metric_values,
+    read_journal,
+)
 
 STEPS = [{"train/loss": 1.0 / step, "note ü": float(step)} for step in range(1, 9)]
 
@@ -168,3 +174,17 @@ def test_a_writer_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
     assert read_journal(tmp_path / "none", {}) == ([], {})
+
+
+def test_the_last_step_is_the_greatest_that_metrics_or_progress_tell_of(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "rank0") as before, JournalWriter(tmp_path, "driver") as driver:
+        driver.run({"experiment": "e"})
+        assert last_step(tmp_path) == 0
+        before.progress({"step": 1})
+        before.metrics(10, {"train/loss": 1.0})
+        assert last_step(tmp_path) == 10
+        before.progress({"step": 13})
+        assert last_step(tmp_path) == 13
+    with JournalWriter(tmp_path, "rank0") as again:
+        again.progress({"step": 4})
+    assert last_step(tmp_path) == 13

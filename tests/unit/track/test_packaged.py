@@ -178,6 +178,17 @@ def test_altered_weights_are_refused(tmp_path: Path) -> None:
         Predictor.load(folder)
 
 
+def test_torn_weights_are_told_in_four_parts(tmp_path: Path) -> None:
+    folder = save_example(tmp_path / "m", people_transform())
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelError, match="the weights cannot be read") as caught:
+        Predictor.load(folder)
+    assert caught.value.where == str(path)
+    assert "safetensors" in caught.value.expected
+    assert "from the registry" in caught.value.mend
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("{", "no model can be read"), ('{"format": 99}', "format is 99"), ("[]", "format is None")],

@@ -267,15 +267,16 @@ def test_a_client_that_cannot_be_made_harms_nothing(journal: JournalWriter) -> N
     assert shipper.problem == "no database"
 
 
-def test_the_run_id_is_known_as_soon_as_the_run_exists(journal: JournalWriter) -> None:
+def test_the_run_id_is_known_once_the_run_exists(journal: JournalWriter) -> None:
     shipper = Shipper(
         journal.path.parent,
         SERVER,
         connect_to=lambda server: FakeClient(),  # type: ignore[arg-type,return-value]
     )
-    assert shipper.wait_for_run(0) is None
+    assert shipper.run_id is None
     shipper.start()
-    assert shipper.wait_for_run(10) == "run0"
+    assert shipper.drain(10)
+    assert shipper.run_id == "run0"
     shipper.close()
 
 

@@ -397,6 +397,11 @@ def test_the_first_batch_tells_what_the_run_will_be(job_of: Callable[..., TrainJ
             ConfigError,
             "'validation/f1' is not computed",
         ),
+        (
+            {"epochs": None},
+            ConfigError,
+            "train.epochs: neither epochs nor steps is given. Expected one of the two. Give train",
+        ),
     ],
 )
 def test_the_first_batch_tells_what_is_wrong(

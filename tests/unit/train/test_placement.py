@@ -54,3 +54,12 @@ def test_auto_on_a_cluster_counts_whole_workers_per_node() -> None:
     settings = TrainSettings.model_validate({"resources_per_worker": {"cpu": 3}})
 
     assert cluster_placement(settings, [{"CPU": 4.0}, {"CPU": 7.0}]).num_workers == 3
+
+
+@pytest.mark.parametrize(
+    ("gpu", "backend"), [(0, "gloo"), (0.5, "gloo"), (1, "nccl"), (2, "nccl"), ("auto", "nccl")]
+)
+def test_nccl_is_for_workers_that_share_no_gpu(gpu: float | str, backend: str) -> None:
+    settings = TrainSettings.model_validate({"resources_per_worker": {"gpu": gpu}})
+
+    assert local_placement(settings, num_gpus=2).collective_backend == backend

@@ -1,0 +1,152 @@
+"""What is told of a run: facts at its start, a line meanwhile, tags and the result at its end.
+
+In: a started run and, at the end, its ending. Out: values and texts; nothing is written here.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, final
+
+from distrain.config.digest import masked_dict
+from distrain.config.settings import Settings
+from distrain.data.prepare import Prepared
+from distrain.finish import Ending
+from distrain.locations import storage_of
+from distrain.results import RunStatus, TrainResult
+from distrain.track import describe, lineage
+from distrain.track.record import RunFacts
+from distrain.track.tracking_server import TrackingServer
+from distrain.track.user_code import find_user_code
+from distrain.train.job import TrainJob
+from distrain.train.placement import Placement, num_cores
+from distrain.train.setup import Preflight
+
+MLFLOW_STATUS: Final[Mapping[RunStatus, str]] = MappingProxyType(
+    {
+        "finished": "FINISHED",
+        "stopped_early": "FINISHED",
+        "failed": "FAILED",
+        "interrupted": "KILLED",
+    }
+)
+
+
+@final
+@dataclass(frozen=True)
+class StartedRun:
+    """A run under way: what was settled before its training began.
+
+    Args:
+        settings: what to do.
+        server: where it is recorded.
+        prepared: the data.
+        placement: the workers.
+        preflight: what the model's first rows have told.
+        job: what the workers are given.
+        import_paths: folders that the workers import the user's code from.
+    """
+
+    settings: Settings
+    server: TrackingServer
+    prepared: Prepared
+    placement: Placement
+    preflight: Preflight
+    job: TrainJob
+    import_paths: Sequence[str]
+
+    @property
+    def run_dir(self) -> Path:
+        """Return the run's folder."""
+        return Path(self.job.run_dir)
+
+
+def recorded_facts(run: StartedRun) -> RunFacts:
+    """Return what is recorded of a run before anything has come of it."""
+    tags = lineage.run_tags(
+        config_digest=run.job.config_digest,
+        seed=run.job.seed,
+        user_code=find_user_code(run.job.model.get("target")),
+    )
+    return RunFacts(
+        experiment=run.run_dir.parent.name,
+        run=run.run_dir.name,
+        config=masked_dict(run.settings),
+        manifest=run.prepared.dataset.manifest,
+        tags=tags | {"distrain.data.sha256": run.prepared.dataset.digest},
+    )
+
+
+def training_text(run: StartedRun) -> str:
+    """Return the line that is shown when training begins."""
+    count, cores = run.placement.num_workers, num_cores()
+    workers = f"{count} worker{'s' if count > 1 else ''}"
+    if run.placement.gpu:
+        return f"training on {workers} with a GPU each"
+    shares = f", who share {cores} cores" if count > cores else ""
+    return f"training on {workers}{shares}"
+
+
+def ending_tags(run: StartedRun, ending: Ending) -> dict[str, str]:
+    """Return the tags that a run's record ends with."""
+    outcome = ending.outcome
+    tags: dict[str, str] = {"distrain.outcome": ending.status}
+    if outcome is not None and outcome.weights_sha256:
+        tags["distrain.weights_sha256"] = outcome.weights_sha256
+        tags["mlflow.note.content"] = describe.run_note({"Run": _summary(run)}, ending.metrics)
+    if ending.error is not None:
+        tags["distrain.error"] = str(ending.error)
+    return tags
+
+
+def train_result(
+    run: StartedRun, ending: Ending, *, run_id: str | None, is_shipped: bool, last_step: int
+) -> TrainResult:
+    """Return the result of a run.
+
+    Args:
+        run: the run.
+        ending: how it ended.
+        run_id: MLflow's id of it, None where it was not made there.
+        is_shipped: whether everything recorded has reached MLflow.
+        last_step: the last step that the journal tells of, for a run without an outcome.
+    """
+    outcome = ending.outcome
+    return TrainResult(
+        status=ending.status,
+        run_id=run_id,
+        run_dir=run.run_dir,
+        epoch=outcome.epoch if outcome else -(-last_step // run.preflight.steps_per_epoch),
+        step=outcome.step if outcome else last_step,
+        metrics=ending.metrics,
+        weights_sha256=(outcome.weights_sha256 or None) if outcome else None,
+        samples_per_second=outcome.samples_per_second if outcome else None,
+        num_workers=run.placement.num_workers,
+        dataset_digest=run.prepared.dataset.digest,
+        model=ending.version,
+        goals=ending.goals,
+        resumed_from_step=outcome.resumed_from_step if outcome else None,
+        tracking="complete" if is_shipped else "pending",
+        error=ending.error,
+        summary=_summary(run),
+        look=_look(run),
+    )
+
+
+def _summary(run: StartedRun) -> str:
+    model = run.job.model.get("name") or run.job.model.get("target")
+    return (
+        f"{run.settings.name}: {model}, {run.preflight.num_parameters:,} parameters, "
+        f"{run.prepared.rows['train']:,} training rows"
+    )
+
+
+def _look(run: StartedRun) -> str:
+    """Return where a run can be looked at: an address, or the command that serves one."""
+    if run.server.origin != "storage":
+        return run.server.shown
+    storage = storage_of(run.settings)
+    is_default = storage == Path("runs").absolute()
+    return "distrain ui" + ("" if is_default else f" --storage {shlex.quote(str(storage))}")

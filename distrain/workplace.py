@@ -1,0 +1,83 @@
+"""Where a command works: which Ray it uses, and which workers that Ray can place.
+
+In: the settings of `cluster` and `train`. Out: a connected Ray for the length of a `with` block,
+and for training the placement of its workers. Work on data alone asks for no workers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from distrain.config.settings import Settings
+from distrain.display import Display
+from distrain.ray_session import ray_session, wanted_address
+from distrain.train.placement import (
+    Placement,
+    asked_placement,
+    cluster_placement,
+    local_placement,
+    num_cores,
+)
+
+
+@contextmanager
+def training_session(settings: Settings, display: Display) -> Iterator[Placement]:
+    """Connect to Ray, or start a local one that has room for the workers; give their placement.
+
+    Raises:
+        ClusterError: there is no Ray at the address.
+        ConfigError: the workers can never be placed there.
+    """
+    address = wanted_address(settings.cluster.address)
+    display.stage(_session_text(address))
+    placement = planned_placement(settings)
+    with ray_session(address, num_cpus=placement.local_cpus) as session:
+        # Where a caller from Python is connected already, that Ray is used whatever it has.
+        yield placement if session.is_local else cluster_placement(settings.train, session.nodes)
+
+
+@contextmanager
+def data_session(configured: str | None, display: Display) -> Iterator[None]:
+    """Connect to Ray, or start a local one with this machine's cores, for work on data alone.
+
+    Args:
+        configured: a cluster's address; None: RAY_ADDRESS, else a new local Ray.
+        display: what is told meanwhile.
+
+    Raises:
+        ClusterError: there is no Ray at the address.
+    """
+    address = wanted_address(configured)
+    display.stage(_session_text(address))
+    with ray_session(address, num_cpus=num_cores() + 1):
+        yield
+
+
+def planned_placement(settings: Settings) -> Placement:
+    """Return the placement, as far as it can be told before Ray is there.
+
+    Raises:
+        ConfigError: the workers can never be placed on this machine.
+    """
+    if wanted_address(settings.cluster.address) == "local":
+        return local_placement(settings.train, num_gpus=_num_local_gpus())
+    return asked_placement(settings.train)
+
+
+def place_text(settings: Settings) -> str:
+    """Return in words where workers would run."""
+    address = wanted_address(settings.cluster.address)
+    return "a local Ray" if address == "local" else f"Ray at {address}"
+
+
+def _session_text(address: str) -> str:
+    return "starting a local Ray" if address == "local" else f"connecting to Ray at {address}"
+
+
+def _num_local_gpus() -> int:
+    """Return the GPUs of this machine; torch is asked only where a driver is installed."""
+    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

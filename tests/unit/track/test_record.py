@@ -1,0 +1,92 @@
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from distrain import finish
+from distrain.errors import TrackingError
+from distrain.track import record as record_module
+from distrain.track.record import RunFacts, RunRecord
+from distrain.track.tracking_server import TrackingServer
+
+SERVER = TrackingServer("http://127.0.0.1:9", None, "track.uri")
+SETTINGS: Any = SimpleNamespace(
+    track=SimpleNamespace(register_=SimpleNamespace(model=None, alias=None), drain_s=5)
+)
+TRAINED: Any = SimpleNamespace(
+    outcome=SimpleNamespace(weights_sha256="f" * 64),
+    dataset=SimpleNamespace(digest="d"),
+    metrics={},
+    goals=(),
+)
+FACTS = RunFacts("e", "r", {"seed": 0}, {"digest": "d", "splits": {}}, {})
+
+
+class FakeShipper:
+    """Answers every drain in the same way, after a fixed time."""
+
+    run_id = "run0"
+    experiment_id = "experiment0"
+
+    def __init__(self, *_: object) -> None:
+        self.is_away = False
+        self.waits: list[float] = []
+
+    def drain(self, timeout_s: float) -> bool:
+        self.waits.append(timeout_s)
+        time.sleep(0.1)
+        return not self.is_away
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunRecord]:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    made = RunRecord(tmp_path, SERVER, FACTS, drain_s=5)
+    yield made
+    made.journal.close()
+
+
+def test_waiting_in_vain_is_taken_off_what_may_still_be_waited(record: RunRecord) -> None:
+    record.shipper.is_away = True  # type: ignore[attr-defined]
+    assert not record.drain()
+    with record.waiting() as left_s:
+        assert left_s <= 4.9
+
+
+def test_a_registry_that_is_away_leaves_less_for_the_end(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts: list[float] = []
+
+    def register_model(*_: object, timeout_s: float, **__: object) -> None:
+        timeouts.append(timeout_s)
+        time.sleep(0.1)
+        raise TrackingError("away")
+
+    monkeypatch.setattr(finish, "register_model", register_model)
+    with pytest.raises(TrackingError):
+        finish.register(TRAINED, Path("model"), SETTINGS, SERVER, record)
+    assert timeouts == [5]
+    assert record.end("FINISHED", {})
+    first, last = record.shipper.waits  # type: ignore[attr-defined]
+    assert first == 5
+    assert 1 <= last <= 4.9
+
+
+def test_what_succeeds_takes_nothing_off(record: RunRecord) -> None:
+    assert record.drain()
+    with record.waiting():
+        time.sleep(0.1)
+    assert record.end("FINISHED", {})
+    assert record.shipper.waits == [5, 5]  # type: ignore[attr-defined]
+
+
+def test_a_last_try_is_always_made(record: RunRecord) -> None:
+    record._patience_s = 0.05
+    record.shipper.is_away = True  # type: ignore[attr-defined]
+    assert not record.drain()
+    assert not record.end("FAILED", {})
+    assert record.shipper.waits == [0.05, record_module.LEAST_DRAIN_S]  # type: ignore[attr-defined]
