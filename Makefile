@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: install demo test test-slow lint format bench clean
+.PHONY: install demo test test-slow lint format bench chaos clean
 
 install: .venv/installed
 
@@ -42,7 +42,12 @@ bench: install
 	@mkdir -p bench-results
 	@$(BIN)/python -m tests.bench.steady --out bench-results/steady.json
 	@$(BIN)/python -m tests.bench.prepare --json bench-results/prepare.json
+	@$(BIN)/python -m tests.bench.checkpoints --out bench-results/checkpoints.json
 	@$(BIN)/python -m tests.bench.memory
+
+chaos: install
+	@mkdir -p bench-results
+	@$(BIN)/python -m tests.chaos.long_run --out bench-results/chaos.json
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,6 +10,7 @@ from typing import Any
 
 _HOME = {
     "load_config": "distrain.api",
+    "resume": "distrain.api",
     "weights_sha256": "distrain.models.weights",
     "DistrainError": "distrain.errors",
     "ConfigError": "distrain.errors",

@@ -1,4 +1,4 @@
-"""The commands as functions: `distrain.train`, `distrain.predict`, `distrain.load_config`."""
+"""The commands as functions: `distrain.train`, `distrain.resume`, `distrain.predict`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +8,10 @@ from distrain.config.load import load_settings, settings_from_dict
 from distrain.config.settings import Settings
 from distrain.display import NoDisplay
 from distrain.pipeline import predict as run_predict
+from distrain.pipeline import resume as run_resume
 from distrain.pipeline import train as run_train
 from distrain.results import TrainResult
+from distrain.stored_run import find_resumed
 
 if TYPE_CHECKING:
     from distrain.predict import PredictResult
@@ -47,6 +49,27 @@ def train(config: Config, overrides: Sequence[str] = ()) -> TrainResult:
     """
     folders = [str(Path(config).absolute().parent)] if isinstance(config, str | Path) else []
     return run_train(load_config(config, overrides), NoDisplay(), [*folders, str(Path.cwd())])
+
+
+def resume(
+    run: str | Path, overrides: Sequence[str] = (), *, storage: str | Path = "runs"
+) -> TrainResult:
+    """Go on with a run from its newest checkpoint, as `distrain resume` does.
+
+    Args:
+        run: a run's folder, its name, or its MLflow id.
+        overrides: `section.key=value`, for what may change in a run that has begun.
+        storage: the folder that runs are kept in.
+
+    Returns:
+        What `distrain resume --json` prints; of a run that is done, its result.
+
+    Raises:
+        DistrainError: the input is at fault, or what was named cannot be reached; or the run is
+            driven by another process, or would become another run.
+    """
+    run_dir = find_resumed([str(run)], is_last=False, storage=Path(storage))
+    return run_resume(run_dir, overrides, NoDisplay(), [str(Path.cwd())])
 
 
 def predict(

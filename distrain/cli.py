@@ -10,11 +10,14 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from distrain.errors import EXIT_INTERRUPTED, ConfigError, DistrainError
+
+if TYPE_CHECKING:
+    from distrain.results import TrainResult
 
 PIPE_WIDTH = 200
 _reserved: list[int] = []
@@ -117,10 +120,36 @@ def train(
         return 0
     with display.open_display(to_stderr=as_json) as shown:
         result = pipeline.train(settings, shown, _import_paths(config))
-    if result.error is not None:
-        print(f"error: {result.error}", file=sys.stderr)
-    _print(tables.train_table(result), result.to_json(), as_json=as_json)
-    return result.exit_code
+    return _tell_result(result, as_json=as_json)
+
+
+@app.command(epilog="Example: distrain resume runs/digits/20261121T072929-bcf101 train.epochs=30")
+def resume(
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN] [section.key=value ...]",
+            help="A run's folder, its name or its MLflow id, and what shall change.",
+            show_default=False,
+        ),
+    ] = None,
+    last: Annotated[
+        bool, typer.Option("--last", help="The newest run, or that of a name.")
+    ] = False,
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    as_json: Json = False,
+) -> int:
+    """Go on with a run from its newest checkpoint, to the end that it would have come to."""
+    named, overrides = _words(run or [], address)
+    from distrain import pipeline  # seconds, that a mistyped name need not wait for
+    from distrain.report import display
+    from distrain.stored_run import find_resumed
+
+    run_dir = find_resumed(named, is_last=last, storage=storage)
+    with display.open_display(to_stderr=as_json) as shown:
+        result = pipeline.resume(run_dir, overrides, shown, [str(Path.cwd())])
+    return _tell_result(result, as_json=as_json)
 
 
 @app.command(epilog="Example: distrain prepare examples/digits/digits.yaml")
@@ -210,11 +239,7 @@ def _load(arguments: list[str], address: str | None) -> Any:
     """Return the settings that configuration files and `section.key=value` words ask for."""
     from distrain.config.load import load_settings
 
-    files = [word for word in arguments if not _OVERRIDE.match(word) or Path(word).exists()]
-    overrides = [word for word in arguments if word not in files]
-    if address is not None:
-        # In quotes, because a bare [::1]:6379 begins as a YAML list does.
-        overrides.append(f"cluster.address={json.dumps(address)}")
+    files, overrides = _words(arguments, address)
     if not files:
         raise ConfigError(
             "no configuration file",
@@ -225,10 +250,30 @@ def _load(arguments: list[str], address: str | None) -> Any:
     return load_settings(files, overrides)
 
 
+def _words(arguments: list[str], address: str | None) -> tuple[list[str], list[str]]:
+    """Return the words that name something, and the overrides, the address among them."""
+    named = [word for word in arguments if not _OVERRIDE.match(word) or Path(word).exists()]
+    overrides = [word for word in arguments if word not in named]
+    if address is not None:
+        # In quotes, because a bare [::1]:6379 begins as a YAML list does.
+        overrides.append(f"cluster.address={json.dumps(address)}")
+    return named, overrides
+
+
 def _import_paths(arguments: list[str]) -> list[str]:
     """Return where the user's own modules may lie: beside the configuration, and right here."""
     beside = [str(Path(word).absolute().parent) for word in arguments if Path(word).is_file()]
     return list(dict.fromkeys([*beside, str(Path.cwd())]))
+
+
+def _tell_result(result: "TrainResult", *, as_json: bool) -> int:
+    """Print how a run ended and return the command's exit code."""
+    from distrain.report import tables
+
+    if result.error is not None:
+        print(f"error: {result.error}", file=sys.stderr)
+    _print(tables.train_table(result), result.to_json(), as_json=as_json)
+    return result.exit_code
 
 
 def _print(shown: object, fields: dict[str, Any], *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ it and leaves with `exit_code`; nothing else in distrain ends the process.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final, final
 
 EXIT_INTERRUPTED: Final = 130
@@ -120,6 +120,18 @@ class ClusterError(DistrainError):
 
     exit_code = 4
     kind = "cluster"
+
+
+def error_from_json(fields: Mapping[str, str]) -> DistrainError:
+    """Return the error that `to_json` gave; one of an unknown kind is of the root's."""
+    kinds = {kind.kind: kind for kind in DistrainError.__subclasses__()}
+    return _rebuild(
+        kinds.get(fields["kind"], DistrainError),
+        fields["message"],
+        fields["where"],
+        fields["expected"],
+        fields["mend"],
+    )
 
 
 def nearest(name: str, valid: Iterable[str], *, cutoff: float = 0.6) -> str | None:

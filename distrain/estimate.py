@@ -23,6 +23,7 @@ from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
 from distrain.train.setup import Setup, set_up, try_first_batch
 from distrain.train.step import Wishes
+from distrain.train.sums import num_vectors
 from distrain.train.world import World
 
 TIMED_STEPS = 10
@@ -34,7 +35,7 @@ def estimate_run(
     settings: Settings,
     summary: SourceSummary,
     *,
-    cache: Path,
+    cache: Path | str,
     placement: Placement,
     place: str,
     tracking: str,
@@ -44,7 +45,7 @@ def estimate_run(
     Args:
         settings: with defaults resolved and paths expanded.
         summary: what a look at the source has told.
-        cache: the folder of prepared data.
+        cache: the folder of prepared data, or its URI.
         placement: the workers.
         place: where they would run, in words.
         tracking: where it would be recorded, in words.
@@ -104,7 +105,7 @@ def _look_closer(settings: Settings, dataset: PreparedDataset, placement: Placem
     return _Known(
         steps_per_epoch=preflight.steps_per_epoch,
         num_parameters=preflight.num_parameters,
-        worker_bytes=_worker_bytes(job, preflight.num_parameters),
+        worker_bytes=_worker_bytes(job, preflight.num_parameters, placement.num_workers),
         step_s=step_s,
     )
 
@@ -122,12 +123,12 @@ def _step_s(setup: Setup) -> float:
     return (time.perf_counter() - started) / timed
 
 
-def _worker_bytes(job: TrainJob, num_parameters: int) -> int:
+def _worker_bytes(job: TrainJob, num_parameters: int, num_workers: int) -> int:
     """Return the bytes of float32 vectors of the parameters' length that a worker keeps."""
     states = _OPTIMIZER_STATES[str(job.optimizer["name"])]
-    partial_sums = math.ceil(math.log2(max(2, job.logical_shards))) + 1
-    best = 1 if job.restore_best else 0
-    return 4 * num_parameters * (2 + states + partial_sums + best)
+    partial_sums = num_vectors(job.logical_shards, num_workers, job.reduction)
+    copies = sum((job.restore_best, job.ema is not None))
+    return 4 * num_parameters * (2 + states + partial_sums + copies)
 
 
 def _estimated_rows(settings: Settings, summary: SourceSummary) -> dict[str, int]:
@@ -141,6 +142,4 @@ def _estimated_rows(settings: Settings, summary: SourceSummary) -> dict[str, int
 
 def _placement_text(placement: Placement, place: str) -> str:
     gpu = f" and {placement.gpu:g} GPU" if placement.gpu else ""
-    count = placement.num_workers
-    workers = f"{count} worker{'s' if count > 1 else ''}"
-    return f"{workers} with {placement.cpu:g} CPU{gpu} each on {place}"
+    return f"{placement.workers_text} with {placement.cpu:g} CPU{gpu} each on {place}"

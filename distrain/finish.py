@@ -1,5 +1,6 @@
 """From trained weights to a registered version: package, load back, compare, register."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +95,8 @@ def package(trained: Trained, example: pa.Table) -> Path:
 
     job = trained.job
     folder = Path(job.run_dir) / MODEL_FOLDER
+    if folder.exists():  # an earlier attempt was cut off, or the run was made longer
+        shutil.rmtree(folder)
     save_packaged(
         folder / PACKAGED,
         module_state=safetensors.torch.load_file(trained.outcome.weights_file),
@@ -135,7 +138,8 @@ def register(
     name = asked.model or record.facts.experiment
     facts = ModelFacts(
         name=name,
-        key=record.facts.key,
+        # A run that was made longer ends in other weights, which are another version.
+        key=f"{record.facts.key}@{trained.outcome.weights_sha256[:16]}",
         run_id=run_id,
         experiment_id=experiment_id,
         tags={

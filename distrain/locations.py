@@ -5,6 +5,7 @@ from typing import Any
 
 from distrain.config.data import DataSettings
 from distrain.config.environment import expand_env
+from distrain.config.paths import is_remote
 from distrain.config.settings import Settings
 from distrain.run_folder import PREPARED
 
@@ -14,17 +15,19 @@ def storage_of(settings: Settings) -> Path:
     return Path(expand_env(settings.storage)).expanduser().absolute()
 
 
-def cache_of(settings: Settings) -> Path:
-    """Return the folder of prepared data, absolute."""
-    path = settings.data.cache.path
-    return Path(expand_env(path)).absolute() if path else storage_of(settings) / PREPARED
+def cache_of(settings: Settings) -> Path | str:
+    """Return the folder of prepared data, absolute, or its URI where it is on remote storage."""
+    if settings.data.cache.path is None:
+        return storage_of(settings) / PREPARED
+    path = expand_env(settings.data.cache.path)
+    return path if is_remote(path) else Path(path.removeprefix("file://")).absolute()
 
 
 def data_of(settings: Settings) -> DataSettings:
-    """Return the data section, its sources filled in."""
+    """Return the data section, its sources and places filled in."""
     plain = settings.data.model_dump()
-    sources = {key: _filled(plain[key]) for key in ("source", "test_source")}
-    return DataSettings.model_validate({**plain, **sources})
+    places = {key: _filled(plain[key]) for key in ("source", "test_source", "cache")}
+    return DataSettings.model_validate({**plain, **places})
 
 
 def _filled(value: Any) -> Any:
@@ -32,4 +35,6 @@ def _filled(value: Any) -> Any:
         return expand_env(value)
     if isinstance(value, list):
         return [_filled(item) for item in value]
-    return {key: _filled(item) for key, item in value.items()} if value else value
+    if isinstance(value, dict):
+        return {key: _filled(item) for key, item in value.items()}
+    return value

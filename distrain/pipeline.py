@@ -9,22 +9,31 @@ make the run's folder, open its journal, begin to ship it
 train on Ray's workers
 package the final model, check the goals, register it
 drain the journal, write the result
+
+`resume` does the same in the folder of a run that has begun, and checks that it is the same run.
+Whoever works in a run's folder holds its lease.
 """
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from distrain import lease
 from distrain.config.digest import dump_yaml
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
 from distrain.data.example import example_rows
+from distrain.data.files import filesystem_of
 from distrain.data.opening import quick_check
 from distrain.data.prepare import Prepared, find_prepared
 from distrain.data.prepare import prepare as prepare_data
+from distrain.data.same import KnownData
 from distrain.display import Display
-from distrain.errors import DistrainError, TrackingError, TrainError
+from distrain.durable import write_atomically
+from distrain.errors import CheckpointError, DistrainError, TrackingError, TrainError
 from distrain.estimate import estimate_run
 from distrain.evaluate.goals import check_goals
 from distrain.finish import Ending, Trained, package, register
@@ -35,25 +44,36 @@ from distrain.run_facts import (
     MLFLOW_STATUS,
     StartedRun,
     ending_tags,
+    how_to_go_on,
     recorded_facts,
+    started_facts,
     train_result,
     training_text,
 )
-from distrain.run_folder import CONFIG, check_folder, new_run_dir, write_result
+from distrain.run_folder import CONFIG, JOURNAL, RESULT, check_folder, new_run_dir, write_result
+from distrain.stored_run import (
+    Started,
+    StoredRun,
+    check_model,
+    check_writable,
+    differing_circumstances,
+    read_stored_run,
+)
 from distrain.track.early_import import loading_mlflow
 from distrain.track.journal import last_step
 from distrain.track.reachable import check_reachable
-from distrain.track.record import JOURNAL, RunRecord
+from distrain.track.record import RunRecord
 from distrain.track.tracking_server import (
     TrackingServer,
     load_mlflow,
     resolve_tracking_uri,
 )
+from distrain.train.beat import LOG_FOLDER
 from distrain.train.from_settings import check_user_code, job_from_settings
 from distrain.train.job import TrainOutcome
+from distrain.train.profiling import FOLDER as PROFILE_FOLDER
 from distrain.train.run import run_training
 from distrain.train.setup import try_first_batch
-from distrain.train.worker import LOG_FOLDER
 from distrain.workplace import data_session, place_text, planned_placement, training_session
 
 
@@ -70,19 +90,43 @@ def train(settings: Settings, display: Display, import_paths: Sequence[str] = ()
             reached; nothing was started, and nothing is left but prepared data where that is whole.
             Once training has begun, a failure is told in the result instead.
     """
-    _make_importable(import_paths)
-    server = _check(settings)
-    with (
-        loading_mlflow(server) as loading,
-        training_session(settings, display) as placement,
-    ):
-        prepared = _prepare(settings, display)
-        run_dir = new_run_dir(storage_of(settings), str(settings.name))
-        job = job_from_settings(settings, prepared.dataset, run_dir)
-        preflight = try_first_batch(job)
-        loading.result()
-        run = StartedRun(settings, server, prepared, placement, preflight, job, list(import_paths))
-        return _run(run, display)
+    run_dir = new_run_dir(storage_of(settings), str(settings.name))
+    with _ready(settings, run_dir, import_paths, display) as run:
+        (run_dir / LOG_FOLDER).mkdir(parents=True)
+        started_facts(run).save(run_dir)
+        with lease.holding(run_dir, display.note) as held:
+            return _run(run.held(held.fence), display)
+
+
+def resume(
+    run_dir: Path, overrides: Sequence[str], display: Display, import_paths: Sequence[str] = ()
+) -> TrainResult:
+    """Go on with a run: train from its newest checkpoint on, then evaluate, record and register.
+
+    Waits for the lease of a driver that may be dead. Of a run that is done, the result is returned.
+
+    Args:
+        run_dir: the run's folder.
+        overrides: `section.key=value`; what the result does not depend on can change, and the run
+            can be made longer.
+        display: what is told meanwhile.
+        import_paths: folders to import the user's code from, beside those of the run's start.
+
+    Raises:
+        DistrainError: as `train`; or the run is driven by another process, or it would become
+            another run: by its configuration, its data or its model.
+    """
+    stored = read_stored_run(run_dir, overrides)
+    if not stored.is_done:
+        check_writable(run_dir)
+        with lease.holding(run_dir, display.note) as held:
+            # Once more: whoever held the lease may have come to the end.
+            stored = read_stored_run(run_dir, overrides)
+            if not stored.is_done:
+                return _go_on(stored, held.fence, import_paths, display)
+    assert stored.result is not None
+    display.note(f"the run is {stored.result.status.replace('_', ' ')}: nothing is left to do")
+    return stored.result
 
 
 def prepare(settings: Settings, display: Display) -> PrepareResult:
@@ -92,7 +136,7 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
         DistrainError: as `train`.
     """
     check_folder(storage_of(settings), key="storage")
-    check_folder(cache_of(settings), key="data.cache.path")
+    _check_cache(cache_of(settings))
     quick_check(data_of(settings))
     found = find_prepared(data_of(settings), cache=cache_of(settings))
     if found is not None:
@@ -164,12 +208,58 @@ def predict(
         return run_prediction(plan)
 
 
+def _go_on(
+    stored: StoredRun, fence: int, import_paths: Sequence[str], display: Display
+) -> TrainResult:
+    started, run_dir = stored.started, stored.run_dir
+    folders = list(dict.fromkeys([*started.import_paths, *import_paths]))
+    with _ready(stored.settings, run_dir, folders, display, started) as run:
+        for text in differing_circumstances(started, recorded_facts(run).tags):
+            display.note(text)
+        for key, change in stored.changed.items():
+            display.note(f"{key}: {change}")
+        (run_dir / RESULT).unlink(missing_ok=True)
+        return _run(replace(run.held(fence), changed=stored.changed), display)
+
+
+@contextmanager
+def _ready(
+    settings: Settings,
+    run_dir: Path,
+    import_paths: Sequence[str],
+    display: Display,
+    started: Started | None = None,
+) -> Iterator[StartedRun]:
+    """Do what comes before training, and keep Ray for the length of a `with` block.
+
+    Args:
+        settings: what to do.
+        run_dir: the run's folder; it need not exist.
+        import_paths: folders to import the user's code from, here and on the workers.
+        display: what is told meanwhile.
+        started: what the run was started with, and must be still; None: it starts now.
+    """
+    _make_importable(import_paths)
+    server = _check(settings)
+    with (
+        loading_mlflow(server) as loading,
+        training_session(settings, display) as placement,
+    ):
+        prepared = _prepare(settings, display, started.data if started else None)
+        job = job_from_settings(settings, prepared.dataset, run_dir)
+        preflight = try_first_batch(job)
+        if started is not None:
+            check_model(started, preflight.shapes)
+        loading.result()
+        yield StartedRun(settings, server, prepared, placement, preflight, job, list(import_paths))
+
+
 def _check(settings: Settings) -> TrackingServer:
     """Check all that can be checked in seconds, before anything is started or written."""
     storage = storage_of(settings)
     check_folder(storage, key="storage")
     check_folder(storage / str(settings.name), key="storage")
-    check_folder(cache_of(settings), key="data.cache.path")
+    _check_cache(cache_of(settings))
     planned_placement(settings)
     quick_check(data_of(settings))
     uri = settings.track.uri
@@ -179,42 +269,67 @@ def _check(settings: Settings) -> TrackingServer:
     return server
 
 
+def _check_cache(place: Path | str) -> None:
+    if isinstance(place, Path):
+        check_folder(place, key="data.cache.path")
+    else:
+        filesystem_of(place)
+
+
 def _make_importable(folders: Sequence[str]) -> None:
     sys.path[:0] = [folder for folder in folders if folder not in sys.path]
 
 
-def _prepare(settings: Settings, display: Display) -> Prepared:
+def _prepare(settings: Settings, display: Display, known: KnownData | None = None) -> Prepared:
     display.stage("preparing the data")
-    prepared = prepare_data(data_of(settings), cache=cache_of(settings))
+    prepared = prepare_data(data_of(settings), cache=cache_of(settings), known=known)
     for finding in prepared.findings:
         display.note(finding_text(finding))
     return prepared
 
 
 def _run(run: StartedRun, display: Display) -> TrainResult:
-    """Train, finish and record; from here on a failure is a result."""
+    """Train, finish and record; from here on a failure is a result.
+
+    Raises:
+        CheckpointError: another driver took the run over; what becomes of it is that one's to tell.
+    """
     run_dir = run.run_dir
-    (run_dir / LOG_FOLDER).mkdir(parents=True)
     load_mlflow(run_dir / LOG_FOLDER / "mlflow.txt")
-    (run_dir / CONFIG).write_text(dump_yaml(run.settings), encoding="utf-8")
+    write_atomically(run_dir / CONFIG, dump_yaml(run.settings).encode())
     drain_s = run.settings.track.drain_s
     with RunRecord(run_dir, run.server, recorded_facts(run), drain_s=drain_s) as record:
         record.journal.artifact(run_dir / CONFIG)
         display.stage(training_text(run))
         try:
-            outcome = _train(run, display)
-            ending = (
-                _finish(run, display, record, outcome)
-                if outcome.weights_file
-                else Ending(outcome, outcome.metrics)
-            )
-        except DistrainError as error:
-            ending = Ending(error=error)
-        except Exception as error:
-            ending = Ending(error=_unforeseen(error, run_dir))
+            ending = _ending(run, display, record)
+        except KeyboardInterrupt:
+            display.note(how_to_go_on(run_dir))
+            raise
+        try:
+            lease.check(run_dir, run.job.fence)
+        except CheckpointError:
+            record.abandon()
+            raise
         result = _record_end(run, display, record, ending)
     write_result(run_dir, result.to_json())
+    if result.status in ("failed", "interrupted"):
+        display.note(how_to_go_on(run_dir))
     return result
+
+
+def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
+    try:
+        outcome = _train(run, display)
+        if run.job.profile:
+            record.journal.artifact(run.run_dir / PROFILE_FOLDER, PROFILE_FOLDER)
+        if not outcome.weights_file:
+            return Ending(outcome, outcome.metrics)
+        return _finish(run, display, record, outcome)
+    except DistrainError as error:
+        return Ending(error=error)
+    except Exception as error:
+        return Ending(error=_unforeseen(error, run.run_dir))
 
 
 def _unforeseen(error: Exception, run_dir: Path) -> TrainError:
@@ -235,7 +350,7 @@ def _train(run: StartedRun, display: Display) -> TrainOutcome:
         run.settings.cluster,
         max_failures=run.settings.train.max_failures,
         import_paths=list(run.import_paths),
-        on_progress=display.progress,
+        display=display,
     )
 
 

@@ -1,11 +1,12 @@
 """What commands return: small frozen values with the fields that `--json` promises."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from distrain.errors import EXIT_INTERRUPTED, DistrainError
+from distrain.errors import EXIT_INTERRUPTED, DistrainError, error_from_json
 from distrain.evaluate.goals import GoalOutcome
 from distrain.track.model_versions import RegisteredVersion
 
@@ -80,6 +81,22 @@ class TrainResult:
             "error": self.error.to_json() if self.error else None,
         }
 
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "TrainResult":
+        """Return the result that `to_json` gave; null stands for a metric that is not a number."""
+        goals, model, error = fields["goals"], fields["model"], fields["error"]
+        own = {
+            "run_dir": Path(fields["run_dir"]),
+            "metrics": {
+                name: math.nan if value is None else value
+                for name, value in fields["metrics"].items()
+            },
+            "model": RegisteredVersion(**model) if model else None,
+            "goals": tuple(GoalOutcome.from_json(name, goals[name]) for name in goals),
+            "error": error_from_json(error) if error else None,
+        }
+        return cls(**{**fields, **own})
+
 
 @final
 @dataclass(frozen=True)
@@ -91,7 +108,7 @@ class PrepareResult:
         rows: split to number of rows.
         findings: what was found in the data, each with `kind`, `column`, `message`, `count`.
         reused: whether it was there already.
-        path: its folder.
+        path: its folder, or the URI of that.
         columns: batch key to `dtype` and `shape` of a row.
         outputs: what a model has to return, in words.
     """
@@ -100,7 +117,7 @@ class PrepareResult:
     rows: Mapping[str, int]
     findings: tuple[Mapping[str, Any], ...]
     reused: bool
-    path: Path
+    path: Path | str
     columns: Mapping[str, Any] = field(default_factory=dict)
     outputs: str = ""
 

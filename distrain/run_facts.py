@@ -5,17 +5,18 @@ In: a started run and, at the end, its ending. Out: values and texts; nothing is
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, final
 
-from distrain.config.digest import masked_dict
+from distrain.config.digest import config_digest, masked_dict
 from distrain.config.settings import Settings
 from distrain.data.prepare import Prepared
 from distrain.finish import Ending
 from distrain.locations import storage_of
 from distrain.results import RunStatus, TrainResult
+from distrain.stored_run import Started
 from distrain.track import describe, lineage
 from distrain.track.record import RunFacts
 from distrain.track.tracking_server import TrackingServer
@@ -47,6 +48,7 @@ class StartedRun:
         preflight: what the model's first rows have told.
         job: what the workers are given.
         import_paths: folders that the workers import the user's code from.
+        changed: what was changed when it was resumed, dotted key to `old -> new`; None: it was not.
     """
 
     settings: Settings
@@ -56,20 +58,49 @@ class StartedRun:
     preflight: Preflight
     job: TrainJob
     import_paths: Sequence[str]
+    changed: Mapping[str, str] | None = None
 
     @property
     def run_dir(self) -> Path:
         """Return the run's folder."""
         return Path(self.job.run_dir)
 
+    def held(self, fence: int) -> "StartedRun":
+        """Return the run as the holder of this fencing number drives it."""
+        return replace(self, job=replace(self.job, fence=fence))
+
+
+def started_facts(run: StartedRun) -> Started:
+    """Return what is kept of a run's start, so that it can go on."""
+    manifest = run.prepared.dataset.manifest
+    return Started(
+        import_paths=run.import_paths,
+        dataset_digest=run.prepared.dataset.digest,
+        files=manifest["sources"],
+        shapes=run.preflight.shapes,
+        tags=recorded_facts(run).tags,
+    )
+
+
+def how_to_go_on(run_dir: Path) -> str:
+    """Return the command that goes on with a run, for whoever stands in this folder."""
+    is_below = run_dir.is_relative_to(Path.cwd())
+    shown = run_dir.relative_to(Path.cwd()) if is_below else run_dir
+    return f"go on with: distrain resume {shlex.quote(str(shown))}"
+
 
 def recorded_facts(run: StartedRun) -> RunFacts:
     """Return what is recorded of a run before anything has come of it."""
     tags = lineage.run_tags(
-        config_digest=run.job.config_digest,
+        config_digest=config_digest(run.settings),
         seed=run.job.seed,
         user_code=find_user_code(run.job.model.get("target")),
     )
+    if run.job.reduction == "fast":
+        tags["distrain.bits"] = "not promised (reduction: fast)"
+    if run.changed is not None:
+        text = "; ".join(f"{key}: {change}" for key, change in run.changed.items())
+        tags[f"distrain.resume.{run.job.fence}"] = text or "nothing changed"
     return RunFacts(
         experiment=run.run_dir.parent.name,
         run=run.run_dir.name,
@@ -82,11 +113,13 @@ def recorded_facts(run: StartedRun) -> RunFacts:
 def training_text(run: StartedRun) -> str:
     """Return the line that is shown when training begins."""
     count, cores = run.placement.num_workers, num_cores()
-    workers = f"{count} worker{'s' if count > 1 else ''}"
+    workers = run.placement.workers_text
+    is_fast = run.job.reduction == "fast"
+    promise = "; reduction: fast, so their number is part of the bits" if is_fast else ""
     if run.placement.gpu:
-        return f"training on {workers} with a GPU each"
+        return f"training on {workers} with a GPU each{promise}"
     shares = f", who share {cores} cores" if count > cores else ""
-    return f"training on {workers}{shares}"
+    return f"training on {workers}{shares}{promise}"
 
 
 def ending_tags(run: StartedRun, ending: Ending) -> dict[str, str]:
@@ -123,7 +156,7 @@ def train_result(
         metrics=ending.metrics,
         weights_sha256=(outcome.weights_sha256 or None) if outcome else None,
         samples_per_second=outcome.samples_per_second if outcome else None,
-        num_workers=run.placement.num_workers,
+        num_workers=outcome.num_workers if outcome else run.placement.num_workers,
         dataset_digest=run.prepared.dataset.digest,
         model=ending.version,
         goals=ending.goals,

@@ -1,11 +1,12 @@
 """Training in several processes of this machine, over gloo on loopback, without Ray."""
 
+import itertools
 import json
 import multiprocessing
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,23 +25,35 @@ class Group:
         jobs: what to run.
         is_near: whether the workers know that they share a machine.
         device: where they compute, all of them.
+        machine_size: how many think that they share a machine, where it is neither one nor all.
+        killed_after: steps after which each job ends as if its processes were killed; None: never.
     """
 
     world_size: int
     jobs: Sequence[TrainJob]
     is_near: bool = True
     device: str = "cpu"
+    machine_size: int | None = None
+    killed_after: int | None = None
 
 
-def train_in_groups(groups: Sequence[Group], folder: Path) -> list[list[list[dict[str, Any]]]]:
+class Killed(BaseException):
+    """Stands for the death of all processes at once."""
+
+
+def train_in_groups(
+    groups: Sequence[Group], folder: Path, timeout_s: float = TIMEOUT_S
+) -> list[list[list[dict[str, Any]]]]:
     """Run groups one after another in the same processes, which take seconds to start.
 
     Args:
-        groups: what to run, the largest groups first.
+        groups: what to run.
         folder: where outcomes are kept.
+        timeout_s: for all of it.
 
     Returns:
-        Outcomes by group, job and rank; those of an error have its `error` and `message`.
+        Outcomes by group, job and rank; those of an error have its `error` and `message`, those of
+        a killed job nothing.
     """
     context = multiprocessing.get_context("spawn")
     ports = [_free_port() for _ in groups]
@@ -51,7 +64,7 @@ def train_in_groups(groups: Sequence[Group], folder: Path) -> list[list[list[dic
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(TIMEOUT_S)
+        worker.join(timeout_s)
     assert [worker.exitcode for worker in workers] == [0] * len(workers)
     return [
         [
@@ -96,12 +109,27 @@ def _outcome(job: TrainJob, rank: int, group: Group) -> dict[str, Any]:
     from distrain.train.loop import train
     from distrain.train.world import World
 
-    local_size = group.world_size if group.is_near else 1
-    world = World(group.world_size, rank, local_size, rank % local_size, device=group.device)
+    local_size = group.machine_size or (group.world_size if group.is_near else 1)
+    machine, local_rank = divmod(rank, local_size)
+    world = World(group.world_size, rank, local_size, local_rank, machine, device=group.device)
     try:
-        return train(job, world).to_json()
+        return train(job, world, stop_requested=_executioner(group.killed_after)).to_json()
     except DistrainError as error:
         return {"error": type(error).__name__, "message": str(error)}
+    except Killed:
+        return {}
+
+
+def _executioner(killed_after: int | None) -> Callable[[], bool]:
+    """Return what is asked before every step, and raises `Killed` after so many."""
+    steps = itertools.count()
+
+    def stop_requested() -> bool:
+        if next(steps) == killed_after:
+            raise Killed
+        return False
+
+    return stop_requested
 
 
 def _free_port() -> int:

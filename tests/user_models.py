@@ -73,3 +73,9 @@ def mean_output(outputs: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
 
 def share_of_yes(targets: Any, predictions: Any) -> float:
     return float((targets == "yes").mean() + (predictions == "yes").mean())
+
+
+def root_of_distance(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """A loss whose gradient is infinite where it is zero."""
+    del targets
+    return (outputs[:, 0] - outputs[:, 0].detach()).abs().sqrt()

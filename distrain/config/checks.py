@@ -9,18 +9,19 @@ from distrain.config.environment import expand_env
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.model import CnnSettings
 from distrain.config.names import RESERVED_ALIAS
-from distrain.config.paths import is_uri
+from distrain.config.paths import is_remote, is_uri
 from distrain.config.settings import Settings
-from distrain.config.train import SgdSettings
+from distrain.config.train import ElasticWorkers, SgdSettings
 from distrain.errors import ConfigError
 from distrain.run_folder import RESERVED_RUN_NAMES
 
 _ADDRESS = re.compile(r"auto|local|(\[[0-9A-Fa-f:]+\]|[^\s:/]+):[0-9]{1,5}")
-_PAIRS: tuple[tuple[KeyPath, KeyPath], ...] = (
+EITHER_OR: tuple[tuple[KeyPath, KeyPath], ...] = (
     (("train", "epochs"), ("train", "steps")),
     (("train", "checkpoint", "every_s"), ("train", "checkpoint", "every_steps")),
     (("evaluate", "every_epochs"), ("evaluate", "every_steps")),
 )
+"""Two keys that say the same in two ways, of which one can hold."""
 
 
 def check(settings: Settings) -> list[Fault]:
@@ -33,7 +34,7 @@ def check(settings: Settings) -> list[Fault]:
 
 
 def _check_either_or(settings: Settings) -> Iterator[Fault]:
-    for first, second in _PAIRS:
+    for first, second in EITHER_OR:
         values = [_value_at(settings, path) for path in (first, second)]
         if None not in values:
             yield Fault(
@@ -65,7 +66,14 @@ def _check_batch(settings: Settings) -> Iterator[Fault]:
 
 
 def _check_workers(settings: Settings) -> Iterator[Fault]:
-    workers, shards = settings.train.num_workers, settings.train.logical_shards
+    asked, shards = settings.train.num_workers, settings.train.logical_shards
+    workers = asked.max if isinstance(asked, ElasticWorkers) else asked
+    if isinstance(asked, ElasticWorkers) and asked.min > asked.max:
+        yield Fault(
+            f"train.num_workers.min = {asked.min} is more than its max = {asked.max}",
+            (("train", "num_workers", "min"), ("train", "num_workers", "max")),
+            mend="Name the smaller number first",
+        )
     if workers != "auto" and workers > shards:
         yield Fault(
             f"train.num_workers = {workers} is more than logical_shards = {shards}, and each "
@@ -73,6 +81,16 @@ def _check_workers(settings: Settings) -> Iterator[Fault]:
             (("train", "num_workers"), ("train", "logical_shards")),
             mend=f"Use at most {shards} workers, or logical_shards = {workers} (which changes the "
             "bits of the result)",
+        )
+
+
+def _check_gpu(settings: Settings) -> Iterator[Fault]:
+    gpu = settings.train.resources_per_worker.gpu
+    if gpu != "auto" and gpu > 1 and gpu != int(gpu):
+        yield Fault(
+            f"train.resources_per_worker.gpu = {gpu:g} is neither a whole number nor below 1",
+            (("train", "resources_per_worker", "gpu"),),
+            mend="Ray gives a worker a part of one GPU, or whole ones: use 1 or 0.5, for example",
         )
 
 
@@ -107,6 +125,16 @@ def _check_model(settings: Settings) -> Iterator[Fault]:
         )
 
 
+def _check_backward(settings: Settings) -> Iterator[Fault]:
+    if settings.train.compile and settings.train.activation_checkpointing:
+        yield Fault(
+            "train.compile = true stands beside train.activation_checkpointing = true; torch "
+            "compiles no blocks that put their buffers back",
+            (("train", "compile"), ("train", "activation_checkpointing")),
+            mend="Leave out one of them",
+        )
+
+
 def _check_names(settings: Settings) -> Iterator[Fault]:
     if settings.name.lower() in RESERVED_RUN_NAMES:
         yield Fault(
@@ -125,7 +153,8 @@ def _check_names(settings: Settings) -> Iterator[Fault]:
 
 
 def _check_folders(settings: Settings) -> Iterator[Fault]:
-    folders = {("storage",): settings.storage, ("data", "cache", "path"): settings.data.cache.path}
+    cache = settings.data.cache
+    folders = {("storage",): settings.storage, ("data", "cache", "local_path"): cache.local_path}
     for path, folder in folders.items():
         if is_uri(_expanded(folder) or ""):
             yield Fault(
@@ -133,6 +162,20 @@ def _check_folders(settings: Settings) -> Iterator[Fault]:
                 (path,),
                 expected="a local path, or one that every node sees",
                 mend="Mount the storage and name its path",
+            )
+
+
+def _check_cache(settings: Settings) -> Iterator[Fault]:
+    cache = settings.data.cache
+    if is_remote(_expanded(cache.path) or ""):
+        return
+    for key in ("local_path", "max_bytes"):
+        if getattr(cache, key) is not None:
+            yield Fault(
+                f"data.cache.{key} has no effect where data.cache.path is a folder: nothing is "
+                "fetched",
+                (("data", "cache", key), ("data", "cache", "path")),
+                mend=f"Leave {key} out, or set data.cache.path to a URI such as s3://bucket/folder",
             )
 
 
@@ -166,10 +209,13 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     _check_either_or,
     _check_batch,
     _check_workers,
+    _check_gpu,
     _check_optimizer,
+    _check_backward,
     check_steering,
     check_asked_metrics,
     check_goals,
     _check_folders,
+    _check_cache,
     _check_address,
 )

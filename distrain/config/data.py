@@ -107,7 +107,21 @@ class CleanSettings(Section):
 class CacheSettings(Section):
     """`data.cache`: where prepared data is kept."""
 
-    path: Text | None = Field(None, description="Folder for prepared data [<storage>/prepared].")
+    path: Text | None = Field(
+        None,
+        description="Folder for prepared data, or a URI (s3://..., gs://...), from which each node "
+        "fetches what it reads [<storage>/prepared].",
+    )
+    local_path: Text | None = Field(
+        None,
+        description="Folder on each node's own disk for what is fetched from a URI "
+        "[distrain-shards-<user id> in the temporary folder].",
+    )
+    max_bytes: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="What local_path may hold, in bytes; what was used least recently goes first "
+        "[unbounded].",
+    )
 
 
 class DataSettings(Section):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -18,7 +19,7 @@ from distrain.config.source_lines import scalar
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./@+-]*")
 _YAML_1_1_WORDS = ("yes", "no", "on", "off", "y", "n")
 
-_NOT_IN_DIGEST: tuple[KeyPath, ...] = (
+NOT_IN_DIGEST: tuple[KeyPath, ...] = (
     ("name",),
     ("storage",),
     ("data", "source"),
@@ -27,6 +28,9 @@ _NOT_IN_DIGEST: tuple[KeyPath, ...] = (
     ("train", "num_workers"),
     ("train", "resources_per_worker"),
     ("train", "checkpoint"),
+    ("train", "activation_checkpointing"),
+    ("train", "profile"),
+    ("train", "max_time_s"),
     ("train", "max_failures"),
     ("train", "ledger"),
     ("evaluate", "goals"),
@@ -34,6 +38,9 @@ _NOT_IN_DIGEST: tuple[KeyPath, ...] = (
     ("cluster",),
 )
 """What changes neither the bits of a result nor the numbers recorded of it, and where data lies."""
+
+LENGTH: tuple[KeyPath, ...] = (("train", "epochs"), ("train", "steps"))
+"""How long a run trains."""
 
 
 def resolved_dict(settings: Settings) -> dict[str, Any]:
@@ -81,8 +88,27 @@ def config_digest(settings: Settings) -> str:
     own digest is over the content); and workers, resources, cluster, checkpoints, failures
     survived, ledger, tracking, storage, cache, name and goals, which change no bit.
     """
+    return _digest_without(settings, NOT_IN_DIGEST)
+
+
+def steps_digest(settings: Settings) -> str:
+    """Return the SHA-256, 64 hex digits, of everything that a step of a run depends on.
+
+    It is `config_digest`, but for the length of the run where the learning rate does not depend on
+    it: such a run can be made longer, and all of its checkpoints hold for the longer one.
+    """
+    is_free = has_schedule_of_any_length(settings)
+    return _digest_without(settings, (*NOT_IN_DIGEST, *(LENGTH if is_free else ())))
+
+
+def has_schedule_of_any_length(settings: Settings) -> bool:
+    """Return whether the learning rate of a step does not depend on the number of steps."""
+    return settings.train.lr_schedule.name in ("constant", "step")
+
+
+def _digest_without(settings: Settings, paths: Sequence[KeyPath]) -> str:
     rest = resolved_dict(settings)
-    for path in _NOT_IN_DIGEST:
+    for path in paths:
         parent = rest
         for key in path[:-1]:
             parent = parent[str(key)]

@@ -24,6 +24,11 @@ def is_uri(text: str) -> bool:
     return _URI.match(text) is not None
 
 
+def is_remote(text: str) -> bool:
+    """Return whether the text is a URI of anything but this machine's own file system."""
+    return is_uri(text) and not text.startswith("file://")
+
+
 def make_absolute(tree: Tree) -> None:
     """Make every path in the tree absolute, in place.
 
@@ -43,8 +48,9 @@ def make_absolute(tree: Tree) -> None:
         if key in data:
             data[key] = _each_text(data[key], ("data", key), below_file)
     cache = data.get("cache")
-    if isinstance(cache, dict) and "path" in cache:
-        cache["path"] = _each_text(cache["path"], ("data", "cache", "path"), below_file)
+    for key in ("path", "local_path"):
+        if isinstance(cache, dict) and key in cache:
+            cache[key] = _each_text(cache[key], ("data", "cache", key), below_file)
 
 
 def _each_text(value: Any, path: KeyPath, change: Callable[[str, KeyPath], str]) -> Any:

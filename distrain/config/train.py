@@ -24,6 +24,13 @@ class ResourceSettings(Section):
     )
 
 
+class ElasticWorkers(Section):
+    """`train.num_workers` of a run that goes on with fewer workers, and takes in more."""
+
+    min: PositiveInt = Field(description="Workers without which training waits.")
+    max: PositiveInt = Field(description="Workers at most; at most logical_shards.")
+
+
 class LossTarget(Section):
     """A loss of the user's own."""
 
@@ -173,12 +180,24 @@ class EarlyStoppingSettings(Section):
     min_delta: NonNegativeFloat = Field(0.0, description="Least change that is an improvement.")
 
 
+class EmaSettings(Section):
+    """`train.ema`: the final model is a running average of the weights."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.999,
+        description="Share of the average that an update leaves; it rises from 0.1 in the first "
+        "updates.",
+    )
+
+
 class CheckpointSettings(Section):
-    """`train.checkpoint`: how often training state is saved."""
+    """`train.checkpoint`: how often training state is saved, in the background."""
 
     every_s: PositiveFloat | None = Field(None, description="Seconds between checkpoints [60].")
     every_steps: PositiveInt | None = Field(None, description="Steps between checkpoints.")
-    keep: PositiveInt = Field(3, description="How many of the newest are kept.")
+    keep: PositiveInt = Field(
+        3, description="How many of the newest are kept, beside the best by the watched metric."
+    )
 
 
 class TrainSettings(Section):
@@ -193,8 +212,10 @@ class TrainSettings(Section):
     global_batch_size: PositiveInt = Field(
         256, description="Rows per optimizer step, whatever the number of workers."
     )
-    num_workers: PositiveInt | Literal["auto"] = Field(
-        "auto", description="Workers [all GPUs, else the cores; at most logical_shards]."
+    num_workers: PositiveInt | Literal["auto"] | ElasticWorkers = Field(
+        "auto",
+        description="Workers, or {min, max}: as many as there is room for, nodes lost and added "
+        "[all GPUs, else the cores; at most logical_shards].",
     )
     resources_per_worker: ResourceSettings = Field(
         ResourceSettings(), description="What Ray reserves for each worker."
@@ -204,6 +225,11 @@ class TrainSettings(Section):
     )
     logical_shards: PositiveInt = Field(
         4, description="Fixed parts of a global batch; workers own whole parts."
+    )
+    reduction: Literal["exact", "fast"] = Field(
+        "exact",
+        description="exact: the same weights on any number of workers; fast: a worker's rows in "
+        "one piece, added up in any order, as plain DDP does it.",
     )
     loss: LossSettings | None = Field(None, description="[by task: cross_entropy or mse]")
     optimizer: OptimizerSettings = Field(
@@ -215,6 +241,34 @@ class TrainSettings(Section):
     gradient_clip_norm: PositiveFloat | None = Field(
         None, description="Greatest L2 norm of the whole gradient."
     )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32",
+        description="Of forward and backward passes in training; weights, sums, evaluation and "
+        "prediction are in float32.",
+    )
+    on_spike: Literal["record", "skip", "stop"] = Field(
+        "record",
+        description="What is done about a loss above 5 times the median of the last 100 steps, or "
+        "one that is not finite: record the former and end the run by the latter; skip: leave the "
+        "step without an update; stop: end the run.",
+    )
+    ema: EmaSettings | None = Field(
+        None,
+        description="Evaluate and keep a running average of the weights in their stead.",
+    )
+    activation_checkpointing: bool = Field(
+        False,
+        description="Whether the model's blocks run again in the backward pass, which saves memory "
+        "and changes no bit.",
+    )
+    compile: bool = Field(
+        False,
+        description="Whether training runs the model compiled by torch.compile; evaluation and "
+        "prediction do not.",
+    )
+    profile: bool = Field(
+        False, description="Whether a few steps of rank zero are traced to <run>/profile."
+    )
     early_stopping: EarlyStoppingSettings | None = Field(None, description="When to stop early.")
     restore_best: bool | None = Field(
         None,
@@ -222,6 +276,11 @@ class TrainSettings(Section):
         "validation/loss [true where there is a validation split].",
     )
     checkpoint: CheckpointSettings = Field(CheckpointSettings(), description="How often to save.")
+    max_time_s: PositiveFloat | None = Field(
+        None,
+        description="Seconds of training, over all attempts, after which it stops early with the "
+        "model it has.",
+    )
     max_failures: NonNegativeInt = Field(
         3, description="Losses of workers or nodes survived; faults of user code are not retried."
     )

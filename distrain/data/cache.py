@@ -26,7 +26,7 @@ from distrain.errors import DataError
 
 _BEING_MADE: Final = ".preparing-"
 _LOCK: Final = ".lock-"
-_KEY_LENGTH: Final = 16
+KEY_LENGTH: Final = 16
 _REMOVE_TRIES: Final = 50
 _REMOVE_PAUSE_S: Final = 0.1
 
@@ -48,7 +48,7 @@ class Cache:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder
-        self._key = key[:_KEY_LENGTH]
+        self._key = key[:KEY_LENGTH]
 
     def find(self) -> PreparedDataset | None:
         """Return the prepared dataset, None where it is not there or not whole."""
@@ -93,9 +93,14 @@ class Cache:
                 with suppress(OSError):
                     parent.rmdir()
 
-    def keep(self, folder: Path, digest: str) -> PreparedDataset:
+    def place(self, folder: Path | str, digest: str) -> Path | str:
+        """Return where the shards of a dataset are written: whatever it is, it is renamed last."""
+        del digest
+        return folder
+
+    def keep(self, folder: Path | str, digest: str) -> PreparedDataset:
         """Move a whole prepared dataset to its place and note it in the index."""
-        place = self.folder / digest
+        folder, place = Path(folder), self.folder / digest
         if self.open(digest) is None:
             _remove(place)
             try:

@@ -75,14 +75,60 @@ def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), uri
     try:
         found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, OSError) as fault:
+    except (ValueError, ImportError, OSError) as fault:  # an unknown or uninstalled scheme, too
         raise DataError(
             f"the place cannot be opened ({first_line(fault)})",
             where=uri,
-            expected="a path, or a URI that pyarrow.fs knows: file, s3, gs, hdfs, abfs",
+            expected="a path, or a URI that pyarrow.fs knows: file, s3, gs, hdfs, abfs or "
+            "fsspec+NAME",
             mend="Check the scheme, the spelling and the credentials.",
         ) from fault
     return found
+
+
+def is_remote(place: str) -> bool:
+    """Return whether a place is a URI of anything but this machine's own file system."""
+    return "://" in place and not place.startswith("file://")
+
+
+def read_remote(uri: str) -> bytes:
+    """Return the content of a small file on remote storage.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: it cannot be read.
+        DataError: the scheme is unknown, or the place cannot be reached.
+    """
+    system, path = filesystem_of(uri)
+    with system.open_input_stream(path, compression=None) as file:
+        content: bytes = file.read()
+    return content
+
+
+def new_remote(uri: str) -> pa.NativeFile:
+    """Return a new file on remote storage, opened for writing, in a folder that may be missing.
+
+    Raises:
+        OSError: it cannot be written.
+        DataError: the scheme is unknown, or the place cannot be reached.
+    """
+    system, path = filesystem_of(uri)
+    try:
+        return system.open_output_stream(path, compression=None)
+    except FileNotFoundError:  # an object store has no folders, and may not allow making one
+        system.create_dir(str(PurePosixPath(path).parent))
+        return system.open_output_stream(path, compression=None)
+
+
+def write_remote(uri: str, content: bytes) -> None:
+    """Write a small file to remote storage; an object store shows it when all of it is there.
+
+    Raises:
+        OSError: it cannot be written.
+        DataError: the scheme is unknown, or the place cannot be reached.
+    """
+    with new_remote(uri) as file:
+        file.write(content)
 
 
 def open_file(uri: str) -> pa.NativeFile:

@@ -3,6 +3,7 @@
 The plan says which rows a step takes and where it is cut; a worker reads only the parts it owns.
 Several steps are read in one go, because a gather from many shards costs by the shard. Memory is
 bounded by what is read ahead and does not grow with the dataset: shards are mapped, not loaded.
+Shards on remote storage are fetched by the window of the plan: this one's and the next one's.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distrain.data import plan as plans
 from distrain.data.plan import Plan
 from distrain.data.prepared import Split
 from distrain.data.tensors import Rows, to_rows
@@ -24,6 +26,9 @@ from distrain.data.tensors import Rows, to_rows
 STEPS_PER_READ: Final = 8
 BYTES_PER_READ: Final = 16 * 2**20
 READS_AHEAD: Final = 2
+WINDOWS_AHEAD: Final = 2
+# Two workers at the two ends of an epoch's last window, which may be short; and evaluation.
+LEAST_WINDOWS: Final = 3
 STOP_POLL_S: Final = 0.1
 
 T = TypeVar("T")
@@ -72,16 +77,30 @@ class Loader:
         plan: which rows make up which step.
         own_parts: the contiguous range of parts this worker owns.
         device: where the batches will be used; for a GPU they are put in pinned memory.
+        one_part: the number of the single part that the worker's rows make; None: they make the
+            plan's parts.
+
+    Raises:
+        DataError: the shards that are read from at a time have no room on the node.
     """
 
     def __init__(
-        self, split: Split, plan: Plan, own_parts: range, device: torch.device | None = None
+        self,
+        split: Split,
+        plan: Plan,
+        own_parts: range,
+        device: torch.device | None = None,
+        *,
+        one_part: int | None = None,
     ) -> None:
         self._split = split
         self._plan = plan
         self._own_parts = own_parts
+        self._is_one_part = one_part is not None
+        self._first_part = own_parts.start if one_part is None else one_part
         self._pin = device is not None and device.type == "cuda"
         self._steps_per_read = _steps_per_read(split, plan, own_parts)
+        check_room(split, plan, own_parts)
 
     @contextlib.contextmanager
     def batches(self, start: int, stop: int) -> Iterator[Iterator[StepBatch]]:
@@ -91,26 +110,42 @@ class Loader:
             start: first step, from 0.
             stop: step after the last.
         """
-        with read_ahead(self._reads(start, stop), READS_AHEAD) as reads:
-            yield (batch for read in reads for batch in read)
+        try:
+            with read_ahead(self._reads(start, stop), READS_AHEAD) as reads:
+                yield (batch for read in reads for batch in read)
+        finally:
+            self._split.fetch_ahead(())
 
     def _reads(self, start: int, stop: int) -> Iterator[list[StepBatch]]:
         # The first read is of one step, so that training begins at once.
-        bounds = [start, *range(start + 1, stop, self._steps_per_read), stop]
-        for first, last in itertools.pairwise(bounds):
-            if first < last:
-                yield self._read(range(first, last))
+        window = None
+        first, last = start, min(start + 1, stop)
+        while first < last:
+            read = self._read(range(first, last))
+            # What the first read needs is not held up by what is needed later.
+            if self._plan.window_of(last - 1) != window:
+                window = self._plan.window_of(last - 1)
+                self._fetch_ahead(last - 1)
+            yield read
+            first, last = last, min(last + self._steps_per_read, stop)
+
+    def _fetch_ahead(self, step: int) -> None:
+        """Have the shards of a step's window fetched, and of the window after it."""
+        windows = itertools.islice(self._plan.spans_ahead(step), WINDOWS_AHEAD)
+        self._split.fetch_ahead(itertools.chain.from_iterable(windows))
 
     def _read(self, steps: range) -> list[StepBatch]:
         pieces: list[npt.NDArray[np.int64]] = []
         outlines: list[tuple[int, int, int, list[tuple[int, int]]]] = []
         for step in steps:
             epoch, step_in_epoch = self._plan.position(step)
-            rows = self._plan.rows(epoch, step_in_epoch)
-            cuts = self._plan.parts(len(rows))[self._own_parts.start : self._own_parts.stop]
+            count = self._plan.num_rows_in(step_in_epoch)
+            cuts = self._plan.parts(count, self._own_parts)
+            if cuts and self._is_one_part:
+                cuts = [(cuts[0][0], cuts[-1][1])]
             if cuts:
-                pieces.append(rows[cuts[0][0] : cuts[-1][1]])
-            outlines.append((step, epoch, len(rows), cuts))
+                pieces.append(self._plan.rows(epoch, step_in_epoch, cuts[0][0], cuts[-1][1]))
+            outlines.append((step, epoch, count, cuts))
         if not pieces:
             return [StepBatch(step, epoch, count, []) for step, epoch, count, _ in outlines]
         indices = np.concatenate(pieces)
@@ -126,11 +161,29 @@ class Loader:
         offset = 0
         for step, epoch, count, cuts in outlines:
             parts = []
-            for number, (start, stop) in enumerate(cuts, self._own_parts.start):
+            for number, (start, stop) in enumerate(cuts, self._first_part):
                 own = slice(offset, offset + stop - start)
                 parts.append(Part(number, indices[own], to_rows(columns, own, pin=self._pin)))
                 offset = own.stop
             yield StepBatch(step, epoch, count, parts)
+
+
+def check_room(split: Split, plan: Plan, own_parts: range) -> None:
+    """Refuse a bound on fetched shards in which a node's workers could wait for one another's room.
+
+    A worker may have read ahead of another as far as memory holds, and both read from two windows.
+
+    Args:
+        split: the training split.
+        plan: which rows make up which step.
+        own_parts: the parts of the worker that owns the fewest: it reads furthest ahead.
+
+    Raises:
+        DataError: the bound is too small; a sufficient one is named.
+    """
+    steps_ahead = (READS_AHEAD + 2) * _steps_per_read(split, plan, own_parts)
+    rows_ahead = min(steps_ahead * plan.global_batch_size, plan.num_rows)
+    split.check_room(LEAST_WINDOWS + rows_ahead // plans.WINDOW_ROWS)
 
 
 @contextlib.contextmanager

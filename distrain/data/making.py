@@ -26,7 +26,7 @@ from distrain.data.rowkeys import RunKeys
 from distrain.data.rows import RowPlan
 from distrain.data.runs import RUN_ROWS, RunKey
 from distrain.data.scanning import ScannedSource
-from distrain.data.shards import SHARD_FOLDER, write_manifest
+from distrain.data.shards import SHARD_FOLDER
 from distrain.data.split import plan_split
 from distrain.data.survey import Survey
 from distrain.data.target import TargetPlan
@@ -47,10 +47,10 @@ class Making:
 
     Args:
         survey: what the source holds and what is made of it.
-        folder: where it is made; every node must see it.
+        folder: where it is made, or the URI of that; every node must see it.
     """
 
-    def __init__(self, survey: Survey, folder: Path) -> None:
+    def __init__(self, survey: Survey, folder: Path | str) -> None:
         self._data = survey.data
         self._source = survey.source
         self._test = survey.test
@@ -58,8 +58,8 @@ class Making:
         self._columns = survey.columns
         self._folder = folder
 
-    def make(self, head: Mapping[str, Any]) -> None:
-        """Fit and write, the manifest last.
+    def make(self, head: Mapping[str, Any]) -> dict[str, Any]:
+        """Fit, write the shards, and return the manifest, which makes them a dataset once written.
 
         Args:
             head: what the manifest says beside: digest and recipe.
@@ -68,7 +68,8 @@ class Making:
             DataError: no row is left for training, or a shard cannot be written.
         """
         data, source, test, columns = self._data, self._source, self._test, self._columns
-        (self._folder / SHARD_FOLDER).mkdir(parents=True)
+        if isinstance(self._folder, Path):
+            (self._folder / SHARD_FOLDER).mkdir(parents=True)
         task, fits = self._fit()
         fit = combine_fits(fits)
         findings = self._find(task, fits)
@@ -87,7 +88,7 @@ class Making:
             rows = replace(task.rows, split=None)
             write_test = replace(write, rows=rows, places=test.places, bounds={})
             written += [result for _, result in each_run(test.runs, write_test, RunWritten)]
-        manifest = {
+        return {
             **head,
             **describe_shards(written),
             "transform": write.transform.to_json(),
@@ -95,7 +96,6 @@ class Making:
             "profile": describe_columns(columns, source.columns, fit),
             "findings": [finding.to_json() for finding in findings],
         }
-        write_manifest(self._folder, manifest)
 
     def _fit(self) -> tuple[FitTask, list[RunFit]]:
         """Return the statistics of the training rows of each run, and what they are of."""

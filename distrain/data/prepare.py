@@ -22,8 +22,11 @@ from distrain.data.cache import Cache, digest_of
 from distrain.data.files import Listing
 from distrain.data.opening import open_checked
 from distrain.data.prepared import PreparedDataset
+from distrain.data.remote_cache import RemoteCache
 from distrain.data.runs import RUN_ROWS
-from distrain.data.shards import FORMAT_VERSION, SPLITS
+from distrain.data.same import KnownData
+from distrain.data.shard_cache import shard_cache
+from distrain.data.shards import FORMAT_VERSION, SPLITS, write_manifest
 from distrain.data.sources import list_source
 from distrain.data.units import UNIT_BYTES
 from distrain.errors import DataError
@@ -54,41 +57,42 @@ class Prepared:
         return list(self.dataset.manifest["findings"])
 
 
-def find_prepared(data: DataSettings, *, cache: Path) -> PreparedDataset | None:
+def find_prepared(data: DataSettings, *, cache: Path | str) -> PreparedDataset | None:
     """Return the prepared dataset of an unchanged source, None where there is none. Needs no Ray.
 
     Args:
         data: the configuration.
-        cache: the folder of prepared datasets; not made.
+        cache: the folder of prepared datasets, or its URI; not made.
 
     Raises:
-        DataError: the source is not there.
+        DataError: the source is not there, or the URI cannot be read.
     """
     return _listed(data, cache).cache.find()
 
 
-def prepare(data: DataSettings, *, cache: Path) -> Prepared:
+def prepare(data: DataSettings, *, cache: Path | str, known: KnownData | None = None) -> Prepared:
     """Return the prepared dataset of a source, made now unless it is there.
 
     An initialised Ray is needed if there is work to do. Writes below `cache`, and on any error
-    leaves nothing there.
+    leaves nothing there, or at a URI only what does not count as a dataset.
 
     Args:
         data: the configuration.
-        cache: the folder of prepared datasets; every node must see it.
+        cache: the folder of prepared datasets, or its URI; every node must see it.
+        known: what it has to be; None: anything.
 
     Raises:
-        DataError: the data is at fault, or the cache cannot be written.
+        DataError: the data is at fault, or not what is known of it, or the cache cannot be written.
     """
     listed = _listed(data, cache)
     found = listed.cache.find()
     if found is not None:
-        return Prepared(found, reused=True)
+        return _reused(found, known)
     source, test = open_checked(data)
     with listed.cache.making() as folder:
         found = listed.cache.find()
         if found is not None:
-            return Prepared(found, reused=True)
+            return _reused(found, known)
         # Ray Data takes seconds to import, which a dataset that is there should not cost.
         from distrain.data.making import Making
         from distrain.data.on_ray import data_context
@@ -97,14 +101,25 @@ def prepare(data: DataSettings, *, cache: Path) -> Prepared:
         with data_context():
             surveyed = survey(data, source, test)
             digest = digest_of(FORMAT_VERSION, surveyed.content(), listed.recipe)
+            if known is not None:
+                known.check(digest, surveyed.files())
             found = listed.cache.open(digest)
             if found is None:
-                Making(surveyed, folder).make({"digest": digest, "recipe": listed.recipe})
+                place = listed.cache.place(folder, digest)
+                head = {"digest": digest, "recipe": listed.recipe}
+                manifest = Making(surveyed, place).make(head)
         _check_unchanged(data, listed.listings)
         if found is not None:
             listed.cache.note(digest)
             return Prepared(found, reused=True)
-        return Prepared(listed.cache.keep(folder, digest), reused=False)
+        write_manifest(place, manifest)
+        return Prepared(listed.cache.keep(place, digest), reused=False)
+
+
+def _reused(dataset: PreparedDataset, known: KnownData | None) -> Prepared:
+    if known is not None:
+        known.check(dataset.digest, dataset.manifest["sources"])
+    return Prepared(dataset, reused=True)
 
 
 @final
@@ -114,14 +129,21 @@ class _Listed:
 
     listings: tuple[Listing, ...]
     recipe: dict[str, Any]
-    cache: Cache
+    cache: Cache | RemoteCache
 
 
-def _listed(data: DataSettings, cache: Path) -> _Listed:
+def _listed(data: DataSettings, cache: Path | str) -> _Listed:
     listings = tuple(_list_all(data))
     recipe = _recipe(data, listings[0])
     key = digest_of(FORMAT_VERSION, [listing.to_json() for listing in listings], recipe)
-    return _Listed(listings, recipe, Cache(cache, key))
+    return _Listed(listings, recipe, _cache(data, cache, key))
+
+
+def _cache(data: DataSettings, cache: Path | str, key: str) -> Cache | RemoteCache:
+    if isinstance(cache, Path):
+        return Cache(cache, key)
+    asked = data.cache
+    return RemoteCache(cache, key, shard_cache(asked.local_path, asked.max_bytes))
 
 
 def _list_all(data: DataSettings) -> Iterator[Listing]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, final
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from distrain.data.files import new_remote, write_remote
 from distrain.durable import replacing, sync_folder, write_atomically
 
 FORMAT_VERSION: Final = 1
@@ -50,13 +52,14 @@ class Shard:
     num_bytes: int
 
 
-def write_shard(folder: Path, file: str, columns: Mapping[str, Array]) -> Shard:
+def write_shard(folder: Path | str, file: str, columns: Mapping[str, Array]) -> Shard:
     """Write one shard below `folder`, so that it is there whole or not at all.
 
     Its name is durable once the manifest is written.
 
     Args:
-        folder: the prepared dataset's folder, being made.
+        folder: the prepared dataset's folder, being made, or its URI; an object store shows a file
+            when all of it is there.
         file: the shard's name.
         columns: name to array of shape `(rows, *shape)`, all of the same number of rows.
 
@@ -66,19 +69,34 @@ def write_shard(folder: Path, file: str, columns: Mapping[str, Array]) -> Shard:
     batch = pa.record_batch(
         [_fixed_size(values) for values in columns.values()], names=list(columns)
     )
-    path = folder / SHARD_FOLDER / file
-    with replacing(path, syncs_folder=False) as temporary, temporary.open("wb") as opened:
+    with _new_file(folder, f"{SHARD_FOLDER}/{file}") as opened:
         sink = _HashingWriter(opened)
         with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), batch.schema) as writer:
             writer.write_batch(batch)
     return Shard(file, batch.num_rows, sink.digest.hexdigest(), sink.num_bytes)
 
 
-def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path | str, manifest: Mapping[str, Any]) -> None:
     """Write the manifest: the last act of preparing, after which the dataset counts as whole."""
     text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    sync_folder(folder / SHARD_FOLDER)
-    write_atomically(folder / MANIFEST, text.encode())
+    if isinstance(folder, Path):
+        sync_folder(folder / SHARD_FOLDER)
+        write_atomically(folder / MANIFEST, text.encode())
+    else:
+        write_remote(f"{folder}/{MANIFEST}", text.encode())
+
+
+@contextmanager
+def _new_file(folder: Path | str, name: str) -> Iterator[BinaryIO]:
+    if isinstance(folder, Path):
+        with (
+            replacing(folder / name, syncs_folder=False) as temporary,
+            temporary.open("wb") as file,
+        ):
+            yield file
+    else:
+        with new_remote(f"{folder}/{name}") as stream:
+            yield stream
 
 
 @final

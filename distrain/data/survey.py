@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from distrain.config.data import DataSettings
 from distrain.data.column_scan import ColumnScan
@@ -37,6 +37,10 @@ class Survey:
         """Return the hashes of all files, which with the recipe make the digest."""
         sources = [self.source, *([self.test] if self.test else [])]
         return [[file["sha256"] for file in source.files()] for source in sources]
+
+    def files(self) -> list[dict[str, Any]]:
+        """Return each file of both sources with its size, rows and SHA-256."""
+        return [*self.source.files(), *(self.test.files() if self.test else [])]
 
 
 def survey(data: DataSettings, opened: OpenedSource, opened_test: OpenedSource | None) -> Survey:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from distrain.data.clean import Bounds
 from distrain.data.columns import as_float64
 from distrain.data.features import Transform
+from distrain.data.files import first_line, is_remote
 from distrain.data.rows import RowPlan
 from distrain.data.runs import Run, RunKey
 from distrain.data.shards import SHARD_FOLDER, SPLITS, Array, Column, Shard, write_shard
@@ -43,7 +44,7 @@ class WriteTask:
         rows: which rows are for what.
         transform: raw rows to tensors.
         weight: the column with row weights.
-        folder: the prepared dataset's folder, being made; every node must see it.
+        folder: the prepared dataset's folder, being made, or its URI; every node must see it.
         places: each run's place in the source.
         bounds: of numbers that are no outliers, to count the others.
     """
@@ -90,14 +91,17 @@ class WriteTask:
             for column, values in arrays.items()
             if column != "target" or name != SPLITS[TRAIN]
         }
-        folder = Path(self.folder)
+        file = f"{name}-{self.places[key]:05d}.arrow"
         try:
+            if is_remote(self.folder):
+                return write_shard(self.folder, file, chosen)
+            folder = Path(self.folder)
             # Gone if the driver gave up meanwhile: nothing must be left behind it.
             (folder / SHARD_FOLDER).stat()
-            return write_shard(folder, f"{name}-{self.places[key]:05d}.arrow", chosen)
+            return write_shard(folder, file, chosen)
         except OSError as fault:
             raise DataError(
-                f"a shard cannot be written ({fault.strerror or fault})",
+                f"a shard cannot be written ({fault.strerror or first_line(fault)})",
                 where=self.folder,
                 expected="a folder that every node sees, with room for the prepared data",
                 mend="Make room, or choose another folder by data.cache.path or storage.",

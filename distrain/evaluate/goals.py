@@ -37,6 +37,11 @@ class GoalOutcome:
         """Return the outcome as the `goals` field of `--json` has it."""
         return {"goal": self.goal, "value": self.value, "met": self.is_met}
 
+    @classmethod
+    def from_json(cls, metric: str, fields: Mapping[str, Any]) -> "GoalOutcome":
+        """Return the outcome of a metric's goal that `to_json` gave."""
+        return cls(metric, fields["goal"], fields["value"], fields["met"])
+
 
 def check_goals(goals: Mapping[str, str], metrics: Mapping[str, float]) -> list[GoalOutcome]:
     """Return the outcome of each goal, in the order they were stated.

@@ -11,9 +11,12 @@ once, when the thing happened: whatever is sent to the tracking server later, an
 carries the same timestamp.
 
 A record is handed to the operating system before `append` returns, so it outlives the process; it
-outlives the machine after `sync`. No third-party package is needed.
+outlives the machine after `sync`. While the disk is full, records wait in memory and are written,
+in order, when there is room again; `sync` and `close` fail as long as there is none. No third-party
+package is needed.
 """
 
+import errno
 import json
 import logging
 import os
@@ -21,6 +24,7 @@ import re
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +34,17 @@ from typing import Any, Literal, Self, final
 from distrain.durable import sync_folder
 
 Kind = Literal[
-    "run", "params", "dataset", "metrics", "tags", "artifact", "status", "progress", "damaged"
+    "run",
+    "params",
+    "dataset",
+    "metrics",
+    "tags",
+    "artifact",
+    "status",
+    "progress",
+    "note",
+    "trouble",
+    "damaged",
 ]
 
 _SEGMENT = re.compile(r"^(?P<writer>[A-Za-z0-9_]+)-(?P<number>\d{5})\.jsonl$")
@@ -38,6 +52,7 @@ _CRC_HEAD = b'{"crc32":"'
 _CRC_WIDTH = len(_CRC_HEAD) + 8 + len(b'",')
 _SCAN_BYTES = 1 << 20
 _NOT_FINITE = {"nan", "inf", "-inf"}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 logger = logging.getLogger(__name__)
 
@@ -87,14 +102,18 @@ class JournalWriter:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o644)
         self._lock = threading.Lock()
+        self._waiting: deque[bytes] = deque()
         sync_folder(folder)
 
     def append(self, kind: Kind, payload: Mapping[str, Any]) -> int:
-        """Write one record and return its sequence number.
+        """Write one record, or keep it while the disk is full; return its sequence number.
 
         Args:
             kind: what the record is.
             payload: JSON values; numbers that are not finite only where `metrics` puts them.
+
+        Raises:
+            OSError: it cannot be written for another reason than a full disk.
         """
         time_ms = time.time_ns() // 1_000_000
         text = json.dumps(payload, separators=(",", ":"), allow_nan=False)
@@ -102,9 +121,13 @@ class JournalWriter:
             seq = self._seq + 1
             body = f'"seq":{seq},"time_ms":{time_ms},"kind":"{kind}","payload":{text}}}'.encode()
             line = b'%b%08x",%b\n' % (_CRC_HEAD, zlib.crc32(body), body)
-            if os.write(self._fd, line) != len(line):
-                self._cut_back(line)
             self._seq = seq
+            self._waiting.append(line)
+            try:
+                self._write_waiting()
+            except OSError as fault:
+                if fault.errno not in _FULL:
+                    raise
         return seq
 
     def run(self, facts: Mapping[str, Any]) -> None:
@@ -156,23 +179,48 @@ class JournalWriter:
         """Record something for a display to show; it is never shipped."""
         self.append("progress", values)
 
+    def note(self, text: str) -> None:
+        """Record something that the user should know; it is shown, and never shipped."""
+        self.append("note", {"text": text})
+
+    def trouble(self, values: Mapping[str, Any]) -> None:
+        """Record a step out of the ordinary: which, why, by which rows; it is never shipped."""
+        self.append("trouble", values)
+
     def sync(self) -> None:
-        """Force what was recorded on to the disk; returns when it is there."""
+        """Force what was recorded on to the disk; returns when it is there.
+
+        Raises:
+            OSError: the disk is full, or gone.
+        """
+        with self._lock:
+            self._write_waiting()
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Sync and close; a second call does nothing."""
+        """Sync and close; a second call does nothing.
+
+        Raises:
+            OSError: the disk is full, or gone; closed all the same.
+        """
         with self._lock:
-            if self._fd >= 0:
+            if self._fd < 0:
+                return
+            try:
+                self._write_waiting()
                 os.fsync(self._fd)
+            finally:
                 os.close(self._fd)
                 self._fd = -1
 
-    def _cut_back(self, line: bytes) -> None:
-        # A full disk takes part of a line: take it off again, so that the segment's lines stay
-        # whole, and fail with the cause.
-        os.ftruncate(self._fd, self.path.read_bytes().rfind(b"\n") + 1)
-        raise OSError(f"{self.path}: wrote only part of a record of {len(line)} bytes")
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            line = self._waiting[0]
+            if os.write(self._fd, line) != len(line):
+                # A full disk takes part of a line: take it off again, so that lines stay whole.
+                os.ftruncate(self._fd, self.path.read_bytes().rfind(b"\n") + 1)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            self._waiting.popleft()
 
     def __enter__(self) -> Self:
         return self
@@ -259,6 +307,21 @@ def last_step(folder: Path) -> int:
             return step
         told = (r.payload["step"] for r in records if r.kind in ("metrics", "progress"))
         step = max(step, *told, 0)
+
+
+def recorded_kinds(folder: Path, writer: str) -> set[str]:
+    """Return the kinds of the records that a writer has left in a journal.
+
+    Args:
+        folder: the journal's folder; a missing one is an empty journal.
+        writer: its name.
+    """
+    return {
+        record.kind
+        for path in list_segments(folder)
+        if _writer_of(path) == writer
+        for record in _records(path, path.read_bytes(), 0)
+    }
 
 
 def _damaged(path: Path, offset: int) -> JournalRecord:

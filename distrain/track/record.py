@@ -9,12 +9,14 @@ from types import TracebackType
 from typing import Any, Self, final
 
 from distrain.errors import TrackingError
+from distrain.run_folder import JOURNAL
 from distrain.track import describe
-from distrain.track.journal import JournalWriter
+from distrain.track.journal import JournalWriter, recorded_kinds
+from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
 
-JOURNAL = "journal"
+DRIVER = "driver"
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
 
@@ -59,24 +61,33 @@ class RunRecord:
         self, run_dir: Path, server: TrackingServer, facts: RunFacts, *, drain_s: float
     ) -> None:
         folder = run_dir / JOURNAL
-        self.journal = JournalWriter(folder, "driver")
+        self._recorded = recorded_kinds(folder, DRIVER)
+        self.journal = JournalWriter(folder, DRIVER)
         self.shipper = Shipper(folder, server)
         self.facts = facts
         self._patience_s = drain_s
+        self._is_abandoned = False
         self._begin()
 
     def _begin(self) -> None:
+        """Record what the run is; of one that goes on, what an earlier attempt did not come to."""
         facts = self.facts
-        self.journal.run(
-            {
-                "experiment": facts.experiment,
-                "key": facts.key,
-                "name": facts.run,
-                "tags": dict(facts.tags),
-            }
-        )
-        self.journal.params(describe.run_params(facts.config))
-        self.journal.dataset(describe.dataset_facts(facts.experiment, facts.manifest))
+        if "run" in self._recorded:
+            self.journal.tags(facts.tags)
+            self.journal.status(GOES_ON)
+        else:
+            self.journal.run(
+                {
+                    "experiment": facts.experiment,
+                    "key": facts.key,
+                    "name": facts.run,
+                    "tags": dict(facts.tags),
+                }
+            )
+        if "params" not in self._recorded:
+            self.journal.params(describe.run_params(facts.config))
+        if "dataset" not in self._recorded:
+            self.journal.dataset(describe.dataset_facts(facts.experiment, facts.manifest))
         self.journal.sync()
 
     def __enter__(self) -> Self:
@@ -89,7 +100,7 @@ class RunRecord:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
+        if kind is not None and not self._is_abandoned:
             # Cut short: without this the run would be shown as running for ever.
             self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
             self.end("FAILED" if issubclass(kind, Exception) else "KILLED", {})
@@ -131,6 +142,10 @@ class RunRecord:
         self.journal.status(status)
         self.journal.sync()
         return self.drain()
+
+    def abandon(self) -> None:
+        """Record no end: another has taken the run over, and goes on with its record."""
+        self._is_abandoned = True
 
     def _take_off(self, waited_s: float) -> None:
         self._patience_s = max(self._patience_s - waited_s, LEAST_DRAIN_S)

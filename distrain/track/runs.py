@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, final
 
 from distrain.errors import ConfigError, did_you_mean
-from distrain.run_folder import CONFIG, RESULT
+from distrain.run_folder import CONFIG, JOURNAL, RESULT
+from distrain.track.watermark import Watermark
 
 UNFINISHED = "unfinished"
 
+_RUN_ID = re.compile(r"^[0-9a-f]{32}$")
 _RUN_NAME = re.compile(r"^(\d{8}T\d{6})-[0-9a-z]+$")
 
 
@@ -71,10 +73,10 @@ def list_runs(storage: Path) -> list[RunSummary]:
 
 
 def find_run_dir(reference: str, storage: Path) -> Path:
-    """Return the folder of a run that is named by its path, its name, or `<name>/<run>`.
+    """Return the folder of a run.
 
     Args:
-        reference: what the user wrote.
+        reference: its path, its name, `<name>/<run>`, or its id at MLflow.
         storage: the folder that runs are kept in.
 
     Raises:
@@ -84,11 +86,14 @@ def find_run_dir(reference: str, storage: Path) -> Path:
     for candidate in (path, storage / path, *storage.glob(f"*/{path.name}")):
         if (candidate / CONFIG).is_file() and candidate.parts[-len(path.parts) :] == path.parts:
             return candidate.absolute()
+    for run_dir in _run_dirs(storage) if _RUN_ID.match(reference) else ():
+        if Watermark.load(run_dir / JOURNAL).run_id == reference:
+            return run_dir.absolute()
     known = [run_dir.name for run_dir in _run_dirs(storage)] if storage.is_dir() else []
     raise ConfigError(
         f"there is no run {reference!r}",
         where=str(storage),
-        expected="a run's folder or its name",
+        expected="a run's folder, its name, or its id at MLflow",
         mend=did_you_mean(path.name, known, listed="Runs") if known else "There are no runs here",
     )
 

@@ -24,6 +24,7 @@ MAX_OTHERS_PER_CALL = 100
 MAX_TAG_LENGTH = 8000
 MAX_SHOWN_FILES = 20
 KEY_TAG = "distrain.key"
+GOES_ON = "RUNNING"
 
 _OLDEST = ["attributes.start_time ASC"]
 _CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
@@ -86,8 +87,11 @@ class RunSender:
             self._reject(f"artifact {path}", "the file is gone")
 
     def end(self, status: str, end_ms: int) -> None:
-        """Set the run's final status and when it ended (milliseconds since 1970)."""
-        self._client.set_terminated(self._run_id, status, end_ms)
+        """Set the run's status, and where it ended when that was (milliseconds since 1970)."""
+        if status == GOES_ON:
+            self._client.update_run(self._run_id, status)
+        else:
+            self._client.set_terminated(self._run_id, status, end_ms)
 
     def _send(self, items: Sequence[Any], kind: str) -> None:
         """Send in one request; where it is refused, find what is refused by halves."""

@@ -80,7 +80,7 @@ class Shipper:
         self._server = server
         self._connect = connect_to
         self._client: MlflowClient | None = None
-        self._mark = Watermark.load(folder)
+        self._mark = Watermark.load_for(folder, server.shown)
         self._portion: _Portion | None = None
         self._state = threading.Condition()
         self._num_passes = 0

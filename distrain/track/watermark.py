@@ -21,6 +21,7 @@ class Watermark:
         last_steps: metric to the greatest step that was sent.
         final: the status to end with and its time, until it is sent.
         num_rejected: records that the store refused for good.
+        server: the tracking store that all of this is about, without a password.
     """
 
     run_id: str | None = None
@@ -29,6 +30,7 @@ class Watermark:
     last_steps: dict[str, int] = field(default_factory=dict)
     final: tuple[str, int] | None = None
     num_rejected: int = 0
+    server: str = ""
 
     @staticmethod
     def load(folder: Path) -> "Watermark":
@@ -37,6 +39,15 @@ class Watermark:
             return Watermark(**json.loads((folder / WATERMARK).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return Watermark()
+
+    @staticmethod
+    def load_for(folder: Path, server: str) -> "Watermark":
+        """Return how far a journal has been shipped to one tracking store.
+
+        Another store has nothing of the journal yet, and is sent all of it.
+        """
+        mark = Watermark.load(folder)
+        return mark if mark.server == server else Watermark(server=server)
 
     def save(self, folder: Path) -> None:
         """Write it into a journal's folder, whole or not at all."""

@@ -6,13 +6,15 @@ starts it in the workers of Ray Train.
     job.py         what to do, as plain values        world.py          how many workers, which one
     setup.py       all that the loop works with       state.py          how far it is; save, take up
     step.py        one optimizer step                 reduce.py         the sum over parts, workers
+    sums.py        which sum: exact or fast           levels.py         that sum over machines
     flat.py        parameters as one vector           shared_memory.py  that sum within one machine
     buffers.py     what a forward pass changes        bells.py          waiting for one another
     losses.py      outputs and targets to a loss      collective.py     exchanges outside the step
     optimize.py    update rules, learning rates       determinism.py    what is fixed for the bits
     evaluation.py  one pass over a split              metrics.py        sums, predictions to metrics
     selection.py   the best so far, and enough        recorder.py       what is told while it runs
-    checkpoint.py  state on disk                      ledger.py         which rows were trained on
+    saving.py      checkpoints beside the training    ledger.py         which rows were trained on
+    checkpoint.py  state on disk                      tensor_file.py    tensors, with a checksum
     run.py         the driver on Ray Train            worker.py         what it starts in a worker
     placement.py   where workers can be               from_settings.py  settings to a job
 """

@@ -4,29 +4,49 @@
     <run>/checkpoints/step-<k>/manifest.json         everything else, with checksums; written last
 
 A checkpoint is there once its manifest is. One that is torn or altered is passed over for the
-newest good one. What it must cover (the journal, the ledger) is durable before the manifest is.
+newest good one and set aside as `damaged-step-<k>`: left where it was, it would count among the
+newest, for which retention removes the good ones. What a checkpoint must cover (the journal, the
+ledger) is durable before its manifest is.
+
+The best one, which retention keeps beside the newest, is the first at or after the step where the
+watched metric was best. Where the best model is restored at the end, its weights are also in every
+checkpoint after that step (`best.*`).
 """
 
 import hashlib
 import json
 import logging
+import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save_file
 
-from distrain.durable import replacing, sync_file, sync_folder, write_atomically
+from distrain.durable import replacing, sync_folder, write_atomically
 from distrain.errors import CheckpointError
+from distrain.train.tensor_file import write_tensors
 
 FOLDER: Final = "checkpoints"
 FORMAT_VERSION: Final = 1
 TENSORS: Final = "state.safetensors"
 MANIFEST: Final = "manifest.json"
+_NAME: Final = re.compile(r"step-(\d+)")
+_FIELDS: Final = {
+    "format": int,
+    "step": int,
+    "digests": dict,
+    "state": dict,
+    "architecture": dict,
+    "files": dict,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -38,68 +58,180 @@ class SavedState:
 
     Attributes:
         step: committed optimizer steps: the whole position in the data.
-        digests: of the plan, the prepared dataset and the configuration.
+        digests: of the plan, the prepared dataset and the configuration; the kind of device.
         state: plain values.
-        tensors: by name.
+        tensors: by name; nobody writes to them any more.
+        architecture: parameters and buffers of the model by name, with what they are like.
     """
 
     step: int
     digests: Mapping[str, str]
     state: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
+    architecture: Mapping[str, str] = field(default_factory=dict)
 
 
-def commit(run_dir: Path, saved: SavedState, keep: int) -> Path:
-    """Write a checkpoint, make it durable, then remove older ones; return its folder.
+@final
+@dataclass(frozen=True)
+class Content:
+    """A checkpoint as it lies on disk, found whole.
+
+    Attributes:
+        manifest: the bytes of `manifest.json`, uint8, `(bytes,)`.
+        tensors: the bytes of `state.safetensors`.
+    """
+
+    manifest: npt.NDArray[np.uint8]
+    tensors: npt.NDArray[np.uint8]
+
+
+NO_CONTENT: Final = Content(np.empty(0, np.uint8), np.empty(0, np.uint8))
+
+
+def commit(
+    run_dir: Path, saved: SavedState, check_still_ours: Callable[[], None] = lambda: None
+) -> Path:
+    """Write a checkpoint, make it durable, and return its folder.
 
     The caller has made durable what the checkpoint covers.
 
     Args:
         run_dir: the run's folder.
         saved: what to save.
-        keep: how many of the newest to keep, at least 1.
+        check_still_ours: asked before anything is removed and before the manifest is renamed;
+            raises where another driver has taken over the run.
+
+    Raises:
+        OSError: it cannot be written, e.g. because the disk is full; nothing of it is left.
     """
     folder = run_dir / FOLDER / f"step-{saved.step}"
-    if folder.exists():
-        # It was torn, or it would have been taken up and this step not reached again.
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in saved.tensors.items()}
-    save_file(tensors, folder / TENSORS)
-    sync_file(folder / TENSORS)
-    manifest = {
-        "format": FORMAT_VERSION,
-        "step": saved.step,
-        "digests": dict(saved.digests),
-        "state": dict(saved.state),
-        "files": {TENSORS: _fingerprint(folder / TENSORS)},
-    }
-    manifest["sha256"] = _sha256_of(manifest)
-    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    write_atomically(folder / MANIFEST, text.encode())
-    sync_folder(folder.parent)
-    for step in _committed_steps(run_dir)[keep:]:
-        shutil.rmtree(run_dir / FOLDER / f"step-{step}")
+    check_still_ours()
+    if not folder.parent.exists():
+        folder.parent.mkdir(parents=True)
+        sync_folder(run_dir)
+    try:
+        if folder.exists():
+            # It was torn, or it would have been taken up and this step not reached again.
+            shutil.rmtree(folder)
+        folder.mkdir()
+        _write(folder, saved, check_still_ours)
+        sync_folder(folder.parent)
+    except OSError:
+        check_still_ours()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return folder
 
 
-def newest_good(run_dir: Path) -> int | None:
+def retain(run_dir: Path, keep: int, best_step: int | None) -> None:
+    """Remove all checkpoints but the newest and the best one.
+
+    Args:
+        run_dir: the run's folder.
+        keep: how many of the newest to keep, at least 1.
+        best_step: step at which the watched metric was best; None: it has not been measured.
+    """
+    steps = committed_steps(run_dir)
+    best = [step for step in steps if best_step is not None and step >= best_step][-1:]
+    for step in steps[keep:]:
+        if step not in best:
+            _remove(run_dir / FOLDER / f"step-{step}")
+
+
+def newest_good(run_dir: Path, tell: Callable[[str], None] = lambda _: None) -> int | None:
     """Return the step of the newest checkpoint that is whole, or None.
 
-    Bad ones are named in a warning and passed over.
+    Args:
+        run_dir: the run's folder.
+        tell: told of each bad one that is passed over; it is also logged.
     """
-    for step in _committed_steps(run_dir):
+    for step in committed_steps(run_dir):
         try:
-            _checked_manifest(run_dir / FOLDER / f"step-{step}")
+            _check(run_dir / FOLDER / f"step-{step}")
         except CheckpointError as fault:
-            logger.warning("a checkpoint is passed over: %s", fault)
+            text = f"a checkpoint is passed over: {fault}"
+            logger.warning("%s", text)
+            tell(text)
         else:
             return step
     return None
 
 
+def clear_after(
+    run_dir: Path, step: int | None, tell: Callable[[str], None] = lambda _: None
+) -> None:
+    """Leave no checkpoint but whole ones up to a step: before training goes on from there.
+
+    What was never committed is removed; what is newer is damaged, and set aside.
+
+    Args:
+        run_dir: the run's folder.
+        step: of the newest good one; None: there is none.
+        tell: told of each folder without a manifest that is removed; it is also logged.
+    """
+    folder = run_dir / FOLDER
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+    for path in folder.glob("step-*"):
+        if not (path / MANIFEST).exists():
+            text = f"{path}: the checkpoint has no manifest, so it was not finished; it is removed"
+            logger.warning("%s", text)
+            tell(text)
+            shutil.rmtree(path)
+    for newer in committed_steps(run_dir):
+        if step is None or newer > step:
+            aside = folder / f"damaged-step-{newer}"
+            shutil.rmtree(aside, ignore_errors=True)
+            (folder / f"step-{newer}").replace(aside)
+
+
+def read(run_dir: Path, step: int) -> Content:
+    """Return a checkpoint's bytes.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    folder = run_dir / FOLDER / f"step-{step}"
+    _check(folder)
+    return Content(*(np.fromfile(folder / name, np.uint8) for name in (MANIFEST, TENSORS)))
+
+
+def restore(content: Content, digests: Mapping[str, str], run_dir: Path) -> SavedState:
+    """Return what a checkpoint holds.
+
+    Args:
+        content: its bytes, found whole.
+        digests: what this run's are.
+        run_dir: the run's folder, for messages.
+
+    Raises:
+        CheckpointError: it was made with another plan, dataset, configuration or kind of device.
+    """
+    manifest = json.loads(content.manifest.tobytes())
+    folder, theirs = run_dir / FOLDER / f"step-{manifest['step']}", manifest["digests"]
+    differing = [name for name, own in digests.items() if theirs.get(name) != own]
+    if differing:
+        raise CheckpointError(
+            "the checkpoint was made with another "
+            + ", another ".join(
+                f"{name} ({_shown(theirs.get(name))} there, {_shown(digests[name])} here)"
+                for name in differing
+            ),
+            where=str(folder),
+            expected="the state of the same run",
+            mend="Start a new run, or go back to what this one was started with",
+        )
+    try:
+        tensors = tensors_from_bytes(content.tensors.tobytes())
+    except SafetensorError as fault:
+        raise _damaged(folder / TENSORS, f"the tensors cannot be read ({fault})") from fault
+    return SavedState(
+        manifest["step"], theirs, manifest["state"], tensors, manifest["architecture"]
+    )
+
+
 def load(run_dir: Path, step: int, digests: Mapping[str, str]) -> SavedState:
-    """Return the checkpoint of a step.
+    """Return the checkpoint of a step, read by this process for itself.
 
     Args:
         run_dir: the run's folder.
@@ -107,23 +239,9 @@ def load(run_dir: Path, step: int, digests: Mapping[str, str]) -> SavedState:
         digests: what this run's are.
 
     Raises:
-        CheckpointError: it is damaged, or it was made with another plan, dataset or configuration.
+        CheckpointError: it is damaged, or was made for another run, as `restore` says.
     """
-    folder = run_dir / FOLDER / f"step-{step}"
-    manifest = _checked_manifest(folder)
-    differing = [name for name in digests if manifest["digests"].get(name) != digests[name]]
-    if differing:
-        raise CheckpointError(
-            f"the checkpoint was made with another {', another '.join(differing)}",
-            where=str(folder),
-            expected="the state of the same run",
-            mend="Start a new run, or go back to what this one was started with",
-        )
-    try:
-        tensors = load_file(folder / TENSORS)
-    except (OSError, SafetensorError) as fault:
-        raise _damaged(folder / TENSORS, f"the tensors cannot be read ({fault})") from fault
-    return SavedState(manifest["step"], manifest["digests"], manifest["state"], tensors)
+    return restore(read(run_dir, step), digests, run_dir)
 
 
 def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
@@ -137,27 +255,65 @@ def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
         save_file(dict(state), temporary)
 
 
-def _committed_steps(run_dir: Path) -> list[int]:
-    """Return the steps of the checkpoints that have a manifest, the newest first."""
-    manifests = (run_dir / FOLDER).glob(f"step-*/{MANIFEST}")
-    return sorted((int(path.parent.name.removeprefix("step-")) for path in manifests), reverse=True)
+def committed_steps(run_dir: Path) -> list[int]:
+    """Return the steps of the checkpoints that have a manifest, whole or not, the newest first."""
+    names = (path.parent.name for path in (run_dir / FOLDER).glob(f"step-*/{MANIFEST}"))
+    return sorted((int(name[1]) for name in map(_NAME.fullmatch, names) if name), reverse=True)
+
+
+def _write(folder: Path, saved: SavedState, check_still_ours: Callable[[], None]) -> None:
+    manifest = {
+        "format": FORMAT_VERSION,
+        "step": saved.step,
+        "digests": dict(saved.digests),
+        "state": dict(saved.state),
+        "architecture": dict(saved.architecture),
+        "files": {TENSORS: write_tensors(folder / TENSORS, saved.tensors)},
+    }
+    manifest["sha256"] = _sha256_of(manifest)
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    check_still_ours()
+    write_atomically(folder / MANIFEST, text.encode())
+
+
+def _remove(folder: Path) -> None:
+    # Without its manifest it is no longer there, however far the rest comes.
+    (folder / MANIFEST).unlink()
+    shutil.rmtree(folder)
 
 
 def _checked_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a checkpoint after comparing it with its checksum."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         stated = manifest.pop("sha256")
-        files = manifest["files"]
-    except (OSError, ValueError, KeyError, AttributeError) as fault:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         raise _damaged(path, f"the manifest cannot be read ({fault!r})") from fault
-    if stated != _sha256_of(manifest) or manifest["format"] != FORMAT_VERSION:
+    if stated != _sha256_of(manifest):
         raise _damaged(path, "the manifest is not what was written")
-    for name, fingerprint in files.items():
-        if not (folder / name).is_file() or _fingerprint(folder / name) != fingerprint:
-            raise _damaged(folder / name, "the file is not what was written")
+    if not all(isinstance(manifest.get(name), kind) for name, kind in _FIELDS.items()):
+        raise _damaged(path, "the manifest has other fields")
+    if manifest["format"] != FORMAT_VERSION or folder.name != f"step-{manifest['step']}":
+        raise _damaged(path, f"it is of step {manifest['step']}, format {manifest['format']}")
     found: dict[str, Any] = manifest
     return found
+
+
+def _check(folder: Path) -> None:
+    files = _checked_manifest(folder)["files"]
+    try:
+        with (folder / TENSORS).open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            found = {TENSORS: {"sha256": sha256, "num_bytes": file.tell()}}
+    except OSError as fault:
+        raise _damaged(folder / TENSORS, f"the file cannot be read ({fault})") from fault
+    if found != files:
+        raise _damaged(folder / TENSORS, "the file is not what was written")
+
+
+def _shown(digest: str | None) -> str:
+    return (digest or "none")[:12]
 
 
 def _damaged(path: Path, message: str) -> CheckpointError:
@@ -165,15 +321,9 @@ def _damaged(path: Path, message: str) -> CheckpointError:
         message,
         where=str(path),
         expected="a checkpoint as it was committed",
-        mend="Remove its folder; the one before it will be taken",
+        mend="The newest good one before it is taken up, or training begins anew",
     )
 
 
 def _sha256_of(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": sha256, "num_bytes": path.stat().st_size}

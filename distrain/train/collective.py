@@ -4,7 +4,7 @@ All workers must call each of these alike.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ import torch
 import torch.distributed as dist
 
 from distrain.train.world import World
+
+# Of a broadcast's memory on a GPU.
+CHUNK_BYTES: Final = 64 * 2**20
 
 
 def gather_rows(rows: npt.NDArray[Any], counts: Sequence[int], world: World) -> npt.NDArray[Any]:
@@ -59,6 +62,26 @@ def from_rank_zero(values: Sequence[float], world: World) -> list[float]:
     shared = torch.tensor(values, dtype=torch.float64, device=world.torch_device)
     dist.broadcast(shared, 0)
     return [float(value) for value in shared.tolist()]
+
+
+def bytes_from_rank_zero(content: npt.NDArray[np.uint8], world: World) -> npt.NDArray[np.uint8]:
+    """Return rank zero's bytes on every worker.
+
+    Args:
+        content: only rank zero's count; uint8, `(bytes,)`.
+        world: sizes and ranks.
+    """
+    if world.world_size == 1:
+        return content
+    length = int(from_rank_zero([len(content)], world)[0])
+    received = content if world.is_rank_zero else np.empty(length, np.uint8)
+    for start in range(0, length, CHUNK_BYTES):
+        # A view: what arrives on a CPU is there already.
+        own = torch.from_numpy(received[start : start + CHUNK_BYTES])
+        chunk = own.to(world.torch_device)
+        dist.broadcast(chunk, 0)
+        own.copy_(chunk)
+    return received
 
 
 def barrier(world: World) -> None:

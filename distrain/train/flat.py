@@ -45,8 +45,12 @@ class FlatModel:
 
     def snapshot(self) -> dict[str, torch.Tensor]:
         """Return a copy of all that training changes in the model, on its device."""
+        return {**self.tensors(), "parameters": self.vector.detach().clone()}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return what `snapshot` does, but the parameters themselves."""
         buffers = {f"buffer.{name}": value for name, value in self.buffers.snapshot().items()}
-        return {"parameters": self.vector.detach().clone(), **buffers}
+        return {"parameters": self.vector.detach(), **buffers}
 
     def load(self, snapshot: dict[str, torch.Tensor]) -> None:
         """Go back to a snapshot."""

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from distrain.config.digest import config_digest, resolved_dict
+from distrain.config.digest import resolved_dict, steps_digest
+from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
 from distrain.models.build import construct_target
@@ -45,6 +46,7 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
     """
     plain = resolved_dict(settings)
     train, evaluate = plain["train"], plain["evaluate"]
+    fetch_into = settings.data.cache.local_path
     return TrainJob(
         run_dir=str(run_dir),
         prepared_dir=str(dataset.path),
@@ -57,8 +59,16 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         steps=train["steps"],
         global_batch_size=train["global_batch_size"],
         logical_shards=train["logical_shards"],
+        reduction=train["reduction"],
         threads=train["threads_per_worker"],
         gradient_clip_norm=train["gradient_clip_norm"],
+        precision=train["precision"],
+        on_spike=train["on_spike"],
+        ema=train["ema"],
+        activation_checkpointing=train["activation_checkpointing"],
+        compile=train["compile"],
+        profile=train["profile"],
+        max_time_s=train["max_time_s"],
         metrics=evaluate["metrics"],
         evaluate_every_epochs=evaluate["every_epochs"],
         evaluate_every_steps=evaluate["every_steps"],
@@ -69,6 +79,8 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         checkpoint_keep=train["checkpoint"]["keep"],
         ledger=train["ledger"],
         record_every_steps=settings.track.every_steps,
+        fetch_into=fetch_into and expand_env(fetch_into),
+        fetch_max_bytes=settings.data.cache.max_bytes,
         data_digest=dataset.digest,
-        config_digest=config_digest(settings),
+        config_digest=steps_digest(settings),
     )

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, final
 
+from distrain.train.precision import Precision
+from distrain.train.spikes import OnSpike
+
 Status = Literal["finished", "stopped_early", "interrupted"]
 
 
@@ -14,7 +17,9 @@ class TrainJob:
 
     Args:
         run_dir: the run's folder; with several nodes, on storage that all of them see.
-        prepared_dir: the prepared dataset's folder.
+        prepared_dir: the prepared dataset's folder, or its URI.
+        fetch_into: folder on each node for shards that are fetched from a URI; None: the usual one.
+        fetch_max_bytes: what that folder may hold; None: any number.
         model: the `model` section.
         seed: initialisation, order and dropout.
         loss: the `train.loss` section; None: by task.
@@ -24,8 +29,18 @@ class TrainJob:
         steps: optimizer steps.
         global_batch_size: rows per step, whatever the number of workers.
         logical_shards: fixed parts of a step, at least as many as workers.
+        reduction: `exact`: the same bits on any number of workers; `fast`: a worker's rows in one
+            piece and any order of addition, as plain DDP has it.
         threads: threads inside an operation; part of the bits.
         gradient_clip_norm: greatest L2 norm of the whole gradient; None: no limit.
+        precision: of forward and backward passes in training: fp32, bf16 or fp16.
+        on_spike: what is done about a loss out of the ordinary: record, skip or stop.
+        ema: the `train.ema` section: decay of the average of weights that is evaluated and kept in
+            their stead; None: the weights themselves are.
+        activation_checkpointing: whether blocks of the model run again in the backward pass.
+        compile: whether training runs the model compiled by torch.
+        profile: whether a few steps are traced to `<run_dir>/profile`.
+        max_time_s: seconds of training, over all attempts, after which it stops early.
         metrics: names, or `{"target": "package.module:function"}`, beside the loss; None: what
             suits the task.
         evaluate_every_epochs: epochs between evaluations; the last step is always evaluated.
@@ -35,11 +50,13 @@ class TrainJob:
             validation/loss.
         checkpoint_every_s: seconds between checkpoints, by rank zero's clock.
         checkpoint_every_steps: steps between checkpoints.
-        checkpoint_keep: how many of the newest are kept.
+        checkpoint_keep: how many of the newest are kept, beside the best.
         ledger: whether every row that was trained on is written to `<run_dir>/ledger`.
         record_every_steps: steps between two records of train/loss and train/lr.
         data_digest: the prepared dataset that is meant; empty: whatever lies in `prepared_dir`.
         config_digest: a checkpoint of another configuration is refused.
+        fence: the driver's fencing number, which must be the newest at every commit (see
+            `distrain.lease`); None: the run has no driver.
     """
 
     run_dir: str
@@ -53,8 +70,16 @@ class TrainJob:
     steps: int | None = None
     global_batch_size: int = 256
     logical_shards: int = 4
+    reduction: Literal["exact", "fast"] = "exact"
     threads: int = 1
     gradient_clip_norm: float | None = None
+    precision: Precision = "fp32"
+    on_spike: OnSpike = "record"
+    ema: Mapping[str, Any] | None = None
+    activation_checkpointing: bool = False
+    compile: bool = False
+    profile: bool = False
+    max_time_s: float | None = None
     metrics: list[str | dict[str, str]] | None = None
     evaluate_every_epochs: int | None = 1
     evaluate_every_steps: int | None = None
@@ -67,6 +92,9 @@ class TrainJob:
     record_every_steps: int = 10
     data_digest: str = ""
     config_digest: str = ""
+    fetch_into: str | None = None
+    fetch_max_bytes: int | None = None
+    fence: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that JSON can carry."""
@@ -98,8 +126,10 @@ class TrainOutcome:
         best_step: step of the final model where the best was restored, else None.
         resumed_from_step: step of the checkpoint that this attempt took up, or None.
         waits: seconds spent by this worker in this attempt on `data`, `compute`, `reduce`,
-            `evaluate` and `checkpoint`.
+            `record`, `evaluate` and `checkpoint`.
         plan_digest: fingerprint of the order of rows.
+        num_missed_checkpoints: how many this attempt could not write, because a disk was full or
+            away; as this worker knows.
     """
 
     status: Status
@@ -117,6 +147,7 @@ class TrainOutcome:
     resumed_from_step: int | None
     waits: dict[str, float]
     plan_digest: str
+    num_missed_checkpoints: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that JSON can carry; metrics may be nan."""

@@ -3,11 +3,14 @@
     set up the model, the plan and the splits; take up the newest good checkpoint if there is one
     for each step of the plan, from the position of the checkpoint on:
         get this worker's parts of the step's rows
-        sum the gradients over all parts and workers, update once
+        sum the gradients over all parts and workers
+        out of the ordinary: tell which rows it was; skip the step, or end, where that is asked
+        update once
         every so many steps: record train/loss and train/lr
         every so many epochs or steps: measure the validation split; keep the best model;
             without improvement for too long: stop
-        every so many seconds or steps: commit a checkpoint
+        after an epoch: record where its time went
+        every so many seconds or steps: copy the state; a thread makes it a checkpoint
     commit the last state, go back to the best model, measure the test split once
     write the final weights
 
@@ -17,6 +20,8 @@ becomes one decision at one step by travelling with the gradients.
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import Final
 
 from distrain.data.loader import StepBatch
@@ -26,9 +31,13 @@ from distrain.train.collective import barrier
 from distrain.train.determinism import reproducible
 from distrain.train.job import Status, TrainJob, TrainOutcome
 from distrain.train.optimize import learning_rate
+from distrain.train.profiling import profiling
 from distrain.train.recorder import Journal, NoJournal, ProgressLine
-from distrain.train.state import Attempt, RunState, open_attempt, save
+from distrain.train.saving import Saver
+from distrain.train.state import Attempt, RunState, open_attempt
 from distrain.train.step import StepResult, Wishes
+from distrain.train.times import EpochTimes
+from distrain.train.trouble import is_worth_its_update
 from distrain.train.world import World
 
 __all__ = ["TrainJob", "TrainOutcome", "train"]
@@ -41,6 +50,7 @@ def train(
     world: World,
     journal: Journal | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
+    beat: Callable[[str, int], None] = lambda _phase, _step: None,
 ) -> TrainOutcome:
     """Train a model to the end, or on from the newest checkpoint in `job.run_dir`.
 
@@ -53,40 +63,59 @@ def train(
         journal: where rank zero records; None on the others.
         stop_requested: asked before every step; when true on any worker, all of them commit a
             checkpoint and return with the status `interrupted`.
+        beat: told what is done now, and after how many committed steps (see `beat.py`).
 
     Raises:
-        TrainError: the loss is not finite, on every worker at the same step, with nothing committed
-            after it; or the user's metric failed.
+        TrainError: the loss is not finite, or a spike at which the run is to stop, on every worker
+            at the same step, with nothing committed after it; or the user's metric failed.
         CheckpointError: the newest checkpoint belongs to another run.
         ModelError, DataError, ConfigError: as `set_up` raises them.
     """
     with reproducible(job.threads, world.torch_device):
         run = open_attempt(job, world, journal if journal and world.is_rank_zero else NoJournal())
         if run.state.status is None:
-            _train_steps(run, stop_requested)
+            _train_steps(run, stop_requested, beat)
         if run.state.status == "interrupted":
             return _outcome(run, dict(run.state.validation), "", "")
+        beat("evaluate", run.state.step)
         return _finish(run)
 
 
-def _train_steps(run: Attempt, stop_requested: Callable[[], bool]) -> None:
+def _train_steps(
+    run: Attempt, stop_requested: Callable[[], bool], beat: Callable[[str, int], None]
+) -> None:
     state, setup, job = run.state, run.setup, run.job
     progress = ProgressLine(run.journal, state.step, setup.total_steps, setup.plan.steps_per_epoch)
-    with setup.loader.batches(state.step, setup.total_steps) as batches:
+    times = EpochTimes(run)
+    with (
+        Saver(run) as saver,
+        profiling(run) as end_traced_step,
+        setup.loader.batches(state.step, setup.total_steps) as batches,
+    ):
         for batch in state.stopwatch.waiting_for(batches):
-            wishes = Wishes(stop=stop_requested(), checkpoint=_is_time_for_checkpoint(run))
+            beat("compute", state.step)
+            wishes = Wishes(stop_requested(), saver.is_due(batch.step + 1), _is_time_up(run))
             result, lr = _step(run, batch, wishes)
+            end_traced_step()
 
-            if _is_evaluation_due(run):
+            if _is_evaluation_due(run) or result.wishes.is_time_up:
+                beat("evaluate", state.step)
                 _evaluate(run)
             state.status = _status(run, result)
+            started = time.perf_counter()
             if state.step % job.record_every_steps == 0 or state.has_ended:
                 _record(run, lr)
             progress.tell(state.step, batch.num_rows, _ratio(result), _watched(state))
-            if state.status or _is_checkpoint_due(run, result):
-                save(run)
+            state.stopwatch.end_record(started)
+            if state.step % setup.plan.steps_per_epoch == 0 or state.has_ended:
+                times.tell()
             if state.status:
+                beat("checkpoint", state.step)
+                saver.finish()
                 return
+            if result.wishes.checkpoint:
+                saver.begin()
+            beat("data", state.step)
 
 
 def _step(run: Attempt, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, float]:
@@ -100,13 +129,18 @@ def _step(run: Attempt, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, f
         steps_per_epoch=setup.plan.steps_per_epoch,
     )
     try:
-        result = setup.stepper.step(batch, lr, wishes)
+        result = setup.stepper.step(
+            batch, lr, wishes, partial(is_worth_its_update, run, batch), state.scale
+        )
     except (Exception, SystemExit) as error:
         error.add_note(f"step {batch.step + 1}")  # for `worker.py`, which tells the user
         raise
     state.step = batch.step + 1
-    state.window.add(result.loss_sum, result.weight)
-    state.since_evaluation.add(result.loss_sum, result.weight)
+    if run.average is not None and result.is_updated:
+        run.average.update()
+    if result.has_finite_loss:
+        state.window.add(result.loss_sum, result.weight)
+        state.since_evaluation.add(result.loss_sum, result.weight)
     if run.ledger is not None:
         run.ledger.add(batch)
     state.stopwatch.end_step(
@@ -126,17 +160,18 @@ def _evaluate(run: Attempt) -> None:
     state, setup = run.state, run.setup
     started = time.perf_counter()
     measured: dict[str, float] = {}
-    if setup.validation.num_rows:
-        values = setup.evaluator.measure(setup.validation, setup.metrics)
-        measured = {f"validation/{name}": value for name, value in values.items()}
-        run.journal.metrics(state.step, measured)
-        state.validation = measured
-    mean = state.since_evaluation.take()
-    watched = measured if mean is None else {**measured, "train/loss": mean}
-    if state.selection.metric in watched and state.selection.observe(state.step, watched):
-        state.best_validation = measured
-        if run.job.restore_best:
-            run.best = setup.model.snapshot()
+    with run.average.in_place() if run.average else nullcontext():
+        if setup.validation.num_rows:
+            values = setup.evaluator.measure(setup.validation, setup.metrics)
+            measured = {f"validation/{name}": value for name, value in values.items()}
+            run.journal.metrics(state.step, measured)
+            state.validation = measured
+        mean = state.since_evaluation.take()
+        watched = measured if mean is None else {**measured, "train/loss": mean}
+        if state.selection.metric in watched and state.selection.observe(state.step, watched):
+            state.best_validation = measured
+            if run.job.restore_best:
+                run.best = setup.model.snapshot()
     state.stopwatch.end_apart("evaluate", started)
 
 
@@ -147,6 +182,8 @@ def _finish(run: Attempt) -> TrainOutcome:
     if run.best:
         setup.model.load(run.best)
         metrics = dict(state.best_validation)
+    elif run.average is not None:
+        run.average.put_into_model()
     if setup.test.num_rows:
         started = time.perf_counter()
         values = setup.evaluator.measure(setup.test, setup.metrics, by_predictions=True)
@@ -186,6 +223,7 @@ def _outcome(
         resumed_from_step=run.resumed_from,
         waits=dict(state.stopwatch.waits),
         plan_digest=setup.plan.digest,
+        num_missed_checkpoints=run.num_missed_checkpoints,
     )
 
 
@@ -203,19 +241,20 @@ def _status(run: Attempt, result: StepResult) -> Status | None:
         return "finished"
     if run.state.selection.is_enough:
         return "stopped_early"
-    return "interrupted" if result.wishes.stop else None
+    if result.wishes.stop:
+        return "interrupted"
+    if result.wishes.is_time_up:
+        run.journal.note(
+            f"training stopped after step {run.state.step} of {run.setup.total_steps}, because it "
+            f"has taken train.max_time_s = {run.job.max_time_s:g} s"
+        )
+        return "stopped_early"
+    return None
 
 
-def _is_checkpoint_due(run: Attempt, result: StepResult) -> bool:
-    every = run.job.checkpoint_every_steps
-    return result.wishes.checkpoint or (every is not None and run.state.step % every == 0)
-
-
-def _is_time_for_checkpoint(run: Attempt) -> bool:
-    every_s = run.job.checkpoint_every_s
-    if every_s is None or not run.world.is_rank_zero:
-        return False
-    return time.monotonic() - run.checkpoint_time >= every_s
+def _is_time_up(run: Attempt) -> bool:
+    limit_s = run.job.max_time_s
+    return limit_s is not None and run.world.is_rank_zero and run.state.stopwatch.used_s >= limit_s
 
 
 def _watched(state: RunState) -> tuple[str, float] | None:
@@ -224,4 +263,4 @@ def _watched(state: RunState) -> tuple[str, float] | None:
 
 
 def _ratio(result: StepResult) -> float | None:
-    return result.loss_sum / result.weight if result.weight > 0 else None
+    return result.loss if result.has_finite_loss else None

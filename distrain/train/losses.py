@@ -39,14 +39,23 @@ class Loss:
             outputs: what the model returned, `(rows, k)`.
             rows: the rows it was given.
         """
-        losses = self._row_losses(outputs, rows.y)
+        losses = self.by_row(outputs, rows)
         weights = None if self._class_weights is None else self._class_weights[rows.y]
         if rows.weight is not None:
-            losses = losses * rows.weight
             weights = rows.weight if weights is None else weights * rows.weight
         if weights is None:
             return losses.sum(), torch.tensor(float(len(rows)), device=losses.device)
         return losses.sum(), weights.sum()
+
+    def by_row(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Return each row's loss times the weights of its row and class, `(rows,)`.
+
+        Args:
+            outputs: what the model returned, `(rows, k)`.
+            rows: the rows it was given.
+        """
+        losses = self._row_losses(outputs, rows.y)
+        return losses if rows.weight is None else losses * rows.weight
 
 
 def build_loss(

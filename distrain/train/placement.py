@@ -2,10 +2,10 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from distrain.config.train import TrainSettings
+from distrain.config.train import ElasticWorkers, TrainSettings
 from distrain.errors import ConfigError
 from distrain.ray_session import MAX_LOCAL_WORKERS
 
@@ -15,14 +15,28 @@ class Placement:
     """The workers of a run and what Ray reserves for each.
 
     Args:
-        num_workers: worker processes, at least 1.
+        num_workers: worker processes, at least 1; of an elastic run, at most.
         cpu: CPUs per worker.
         gpu: GPUs per worker; 0 trains on CPUs, below 1 workers share a GPU.
+        least: worker processes that an elastic run needs at least; 0: all of them.
     """
 
     num_workers: int
     cpu: float
     gpu: float
+    least: int = 0
+
+    @property
+    def min_workers(self) -> int:
+        """Return how many workers there must be."""
+        return self.least or self.num_workers
+
+    @property
+    def workers_text(self) -> str:
+        """Return in words how many workers there are."""
+        if self.min_workers < self.num_workers:
+            return f"{self.min_workers} to {self.num_workers} workers"
+        return f"{self.num_workers} worker{'s' if self.num_workers > 1 else ''}"
 
     @property
     def local_cpus(self) -> int:
@@ -54,8 +68,12 @@ def local_placement(train: TrainSettings, *, num_gpus: int) -> Placement:
     """
     gpu = _gpu_per_worker(train, num_gpus)
     _check_some_gpu(gpu, num_gpus, "this machine")
-    capacity = _whole(num_gpus / gpu) if gpu else max(1, _whole(num_cores() / _cpu(train)))
+    capacity = _by_gpu(num_gpus, gpu) if gpu else max(1, _whole(num_cores() / _cpu(train)))
     placement = _placement(train, gpu, min(capacity, MAX_LOCAL_WORKERS))
+    if placement.least:
+        # Nothing comes to a local Ray or leaves it, so what fits is settled here.
+        count = min(placement.num_workers, capacity, MAX_LOCAL_WORKERS)
+        placement = replace(placement, num_workers=max(count, placement.least), least=0)
     if placement.num_workers > MAX_LOCAL_WORKERS:
         raise _too_many(placement, f"a local Ray, which takes {MAX_LOCAL_WORKERS}")
     if gpu and placement.num_workers > capacity:
@@ -82,12 +100,16 @@ def cluster_placement(train: TrainSettings, nodes: Sequence[Mapping[str, float]]
     num_gpus = sum(node.get("GPU", 0) for node in nodes)
     gpu = _gpu_per_worker(train, num_gpus)
     _check_some_gpu(gpu, num_gpus, "the cluster")
-    cpu = _cpu(train)
-    capacity = sum(_fits(node, cpu, gpu) for node in nodes)
+    capacity = sum(_fits(node, _cpu(train), gpu) for node in nodes)
     placement = _placement(train, gpu, capacity)
-    if placement.num_workers > capacity:
+    if placement.min_workers > capacity:
         raise _too_many(placement, f"the cluster, whose {len(nodes)} nodes take {capacity}")
     return placement
+
+
+def room(placement: Placement, nodes: Iterable[Mapping[str, float]]) -> int:
+    """Return how many of the workers fit on nodes with these resources, as many as there may be."""
+    return sum(_fits(node, placement.cpu, placement.gpu) for node in nodes)
 
 
 def _cpu(train: TrainSettings) -> float:
@@ -118,11 +140,21 @@ def _whole(ratio: float) -> int:
 
 def _fits(node: Mapping[str, float], cpu: float, gpu: float) -> int:
     by_cpu = _whole(node.get("CPU", 0) / cpu)
-    return min(by_cpu, _whole(node.get("GPU", 0) / gpu)) if gpu else by_cpu
+    return min(by_cpu, _by_gpu(node.get("GPU", 0), gpu)) if gpu else by_cpu
+
+
+def _by_gpu(num_gpus: float, gpu: float) -> int:
+    """Return how many workers the GPUs take: Ray gives a worker a part of one, or whole ones."""
+    if gpu >= 1:
+        return _whole(num_gpus / gpu)
+    whole = _whole(num_gpus)
+    return whole * _whole(1 / gpu) + _whole((num_gpus - whole) / gpu)
 
 
 def _placement(train: TrainSettings, gpu: float, capacity: int) -> Placement:
     asked = train.num_workers
+    if isinstance(asked, ElasticWorkers):
+        return Placement(num_workers=asked.max, cpu=_cpu(train), gpu=gpu, least=asked.min)
     count = max(1, min(capacity, train.logical_shards)) if asked == "auto" else asked
     return Placement(num_workers=count, cpu=_cpu(train), gpu=gpu)
 
@@ -130,7 +162,7 @@ def _placement(train: TrainSettings, gpu: float, capacity: int) -> Placement:
 def _too_many(placement: Placement, place: str) -> ConfigError:
     gpu = f" and {placement.gpu:g} GPU" if placement.gpu else ""
     return ConfigError(
-        f"{placement.num_workers} workers with {placement.cpu:g} CPU{gpu} each do not fit on "
+        f"{placement.min_workers} workers with {placement.cpu:g} CPU{gpu} each do not fit on "
         f"{place}",
         where="train.num_workers",
         expected="workers that can be placed at the same time",

@@ -21,6 +21,12 @@ class Journal(Protocol):
     def progress(self, values: Mapping[str, Any]) -> None:
         """Record something for a display to show."""
 
+    def note(self, text: str) -> None:
+        """Record something that the user should know."""
+
+    def trouble(self, values: Mapping[str, Any]) -> None:
+        """Record a step whose loss was out of the ordinary."""
+
     def sync(self) -> None:
         """Make durable what was recorded."""
 
@@ -33,6 +39,12 @@ class NoJournal:
         """Do nothing."""
 
     def progress(self, values: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+    def trouble(self, values: Mapping[str, Any]) -> None:
         """Do nothing."""
 
     def sync(self) -> None:
@@ -75,17 +87,25 @@ class Stopwatch:
     Args:
         timed_rows: rows of the steps that were timed.
         timed_s: seconds they took.
+        before_s: seconds that earlier attempts have trained.
     """
 
     timed_rows: int = 0
     timed_s: float = 0.0
+    before_s: float = 0.0
     waits: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(
-            ("data", "compute", "reduce", "evaluate", "checkpoint"), 0.0
+            ("data", "compute", "reduce", "record", "evaluate", "checkpoint"), 0.0
         )
     )
     _num_steps: int = 0
     _last_end: float = field(default_factory=time.perf_counter)
+    _started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def used_s(self) -> float:
+        """Return the seconds of training so far, over all attempts."""
+        return self.before_s + time.perf_counter() - self._started
 
     def waiting_for(self, items: Iterable[T]) -> Iterator[T]:
         """Give the items; the time it takes to get them is time spent waiting for data."""
@@ -117,6 +137,10 @@ class Stopwatch:
             self.timed_s += now - self._last_end
         self._last_end = now
 
+    def end_record(self, started: float) -> None:
+        """Take in what was recorded of a step, which began at `started`; it counts as training."""
+        self.waits["record"] += time.perf_counter() - started
+
     def end_apart(self, name: str, started: float) -> None:
         """Take in something done between steps that began at `started` (`time.perf_counter`)."""
         self._last_end = time.perf_counter()
@@ -130,7 +154,11 @@ class Stopwatch:
 
     def to_json(self) -> dict[str, Any]:
         """Return what outlives a restart."""
-        return {"timed_rows": self.timed_rows, "timed_s": self.timed_s}
+        return {
+            "timed_rows": self.timed_rows,
+            "timed_s": self.timed_s,
+            "before_s": self.used_s,
+        }
 
 
 @final

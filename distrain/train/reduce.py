@@ -4,7 +4,8 @@ The parts are the leaves of a binary tree whose shape depends on their number al
 parts splits at the largest power of two below n. A worker owns a contiguous range of parts and
 sums the complete subtrees within it; these partial sums are exchanged by slices, each worker adds
 its slice in the tree's order, and the slices are put together again. Adding two floats is
-commutative, so who adds is of no consequence.
+commutative, so who adds is of no consequence. With several machines this is done twice, within
+each and then between them: see `levels.py`.
 
     parts        0   1   2   3   4   5          6 parts, 3 workers
     workers     [0   0] [1   1] [2   2]
@@ -16,8 +17,9 @@ commutative, so who adds is of no consequence.
                            0-5
 """
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, final
 
@@ -75,30 +77,83 @@ def add_up(
     return torch.add(left, right, out=left if out is None else out)
 
 
+def num_right_halves(nodes: Sequence[range]) -> int:
+    """Return how many sums are kept at a time beside those of some subtrees, summed one by one.
+
+    One for each level of the largest subtree where a right half has several parts: a little less
+    than the binary logarithm of its parts.
+    """
+    return max(0, max(map(len, nodes)).bit_length() - 2)
+
+
+@final
+@dataclass(frozen=True)
+class Region:
+    """The elements of a vector that one worker adds up for its machine.
+
+    A vector is cut into blocks, each of them into one chunk for each machine; a region is a share
+    of every chunk of one block.
+
+    Attributes:
+        shape: blocks, chunks of a block, elements of a chunk.
+        block: which block.
+        start: where the share begins in each chunk.
+        stop: where it ends.
+    """
+
+    shape: tuple[int, int, int]
+    block: int
+    start: int
+    stop: int
+
+    def of(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Return the view of the region: `(..., length)` becomes `(..., machines, share)`."""
+        blocks = vectors.view(*vectors.shape[:-1], *self.shape)
+        return blocks[..., self.block, :, self.start : self.stop]
+
+
 @final
 @dataclass(frozen=True)
 class SumLayout:
-    """Who sums which subtrees, and how long the vectors are.
+    """Who sums which subtrees, and which elements.
+
+    Workers of one machine have neighbouring ranks, so a machine too owns a contiguous range of
+    parts. There are as many blocks as divide every machine's number of workers; where all machines
+    have equally many, each worker of a machine has a block to itself.
 
     Attributes:
         num_parts: leaves of the tree.
-        length: elements of a vector, a multiple of the number of workers.
+        length: elements of a vector, filled up so that it can be cut.
         nodes: each worker's subtrees, in order.
+        machines: each machine's ranks.
         rank: this worker's.
     """
 
     num_parts: int
     length: int
     nodes: tuple[tuple[range, ...], ...]
+    machines: tuple[range, ...]
     rank: int
 
     @classmethod
-    def of(cls, num_parts: int, length: int, world: World) -> "SumLayout":
-        """Return the layout for vectors of at least `length` elements."""
+    def of(
+        cls, num_parts: int, length: int, world: World, machines: Sequence[range] = ()
+    ) -> "SumLayout":
+        """Return the layout for vectors of at least `length` elements.
+
+        Args:
+            num_parts: leaves of the tree; at least as many as workers.
+            length: elements of a vector.
+            world: sizes and ranks.
+            machines: each machine's ranks, in order; none: all are on one.
+        """
         owned = parts_by_worker(num_parts, world.world_size)
-        block = ALIGNMENT * world.world_size
         nodes = tuple(tuple(subtrees(own, num_parts)) for own in owned)
-        return cls(num_parts, -(-length // block) * block, nodes, world.world_rank)
+        machines = tuple(machines) or (range(world.world_size),)
+        num_blocks = _num_blocks(machines)
+        most_sharers = max(map(len, machines)) // num_blocks
+        unit = ALIGNMENT * most_sharers * len(machines) * num_blocks
+        return cls(num_parts, -(-length // unit) * unit, nodes, machines, world.world_rank)
 
     @property
     def own_nodes(self) -> tuple[range, ...]:
@@ -106,9 +161,41 @@ class SumLayout:
         return self.nodes[self.rank]
 
     @property
-    def all_nodes(self) -> list[range]:
-        """Return the subtrees of all workers, in order."""
-        return [node for nodes in self.nodes for node in nodes]
+    def own_machine(self) -> int:
+        """Return the number of this worker's machine."""
+        return self.machine_of(self.rank)
+
+    @property
+    def own_region(self) -> Region:
+        """Return the elements that this worker adds up for its machine."""
+        return self.region(self.rank)
+
+    def machine_of(self, rank: int) -> int:
+        """Return the number of a worker's machine."""
+        return next(number for number, ranks in enumerate(self.machines) if rank in ranks)
+
+    def machine_nodes(self, machine: int) -> list[range]:
+        """Return the subtrees that a machine's workers own together, in order."""
+        ranks = self.machines[machine]
+        own = range(self.nodes[ranks[0]][0].start, self.nodes[ranks[-1]][-1].stop)
+        return subtrees(own, self.num_parts)
+
+    def region(self, rank: int) -> Region:
+        """Return the elements that a worker adds up for its machine."""
+        num_blocks = _num_blocks(self.machines)
+        chunk = self.length // (num_blocks * len(self.machines))
+        ranks = self.machines[self.machine_of(rank)]
+        num_sharers = len(ranks) // num_blocks
+        block, share = divmod(rank - ranks.start, num_sharers)
+        start, stop = (
+            number * (chunk // ALIGNMENT) // num_sharers * ALIGNMENT
+            for number in (share, share + 1)
+        )
+        return Region((num_blocks, len(self.machines), chunk), block, start, stop)
+
+
+def _num_blocks(machines: Sequence[range]) -> int:
+    return math.gcd(*map(len, machines))
 
 
 class Exchange(Protocol):
@@ -142,37 +229,24 @@ class NoExchange:
 
 
 @final
-class GroupExchange:
-    """The exchange through the process group.
+class AllReduceExchange:
+    """The exchange by the process group's own sum, in an order of its own.
+
+    The bits are those of the tree where one addition is all there is: two workers, each with one
+    subtree. With more workers they are what `reduction: fast` promises: none in particular.
 
     Args:
-        layout: who sums what.
+        layout: who sums what; each worker owns one subtree.
         device: where the vectors are.
     """
 
     def __init__(self, layout: SumLayout, device: torch.device) -> None:
-        self._layout = layout
-        self._num_workers = len(layout.nodes)
-        self.partials = torch.zeros(len(layout.own_nodes), layout.length, device=device)
-        self._total = torch.empty(layout.length, device=device)
+        self.partials = torch.zeros(1, layout.length, device=device)
 
     def total(self) -> torch.Tensor:
         """Return the sum over all parts; all workers must call."""
-        if [len(nodes) for nodes in self._layout.nodes] == [1, 1]:
-            # One addition of two operands: any all-reduce gives its bits.
-            dist.all_reduce(self.partials[0])
-            return self.partials[0]
-        counts = [len(nodes) for nodes in self._layout.nodes]
-        own = len(self._layout.own_nodes)
-        # (nodes, workers, slice) -> (workers, nodes, slice): to each worker its slice of each node.
-        sent = self.partials.view(own, self._num_workers, -1).transpose(0, 1).contiguous()
-        sent = sent.view(own * self._num_workers, -1)
-        received = torch.empty(sum(counts), sent.shape[1], device=sent.device)
-        dist.all_to_all_single(received, sent, counts, [own] * self._num_workers)
-        by_node = dict(zip(self._layout.all_nodes, received, strict=True))
-        own_slice = add_up(range(self._layout.num_parts), by_node)
-        dist.all_gather(list(self._total.view(self._num_workers, -1)), own_slice)
-        return self._total
+        dist.all_reduce(self.partials[0])
+        return self.partials[0]
 
 
 @final
@@ -187,8 +261,9 @@ class TreeSum:
     def __init__(self, layout: SumLayout, exchange: Exchange) -> None:
         self._nodes = layout.own_nodes
         self._exchange = exchange
-        depth = max(len(node) for node in self._nodes).bit_length()
-        self._scratch = [torch.zeros_like(exchange.partials[0]) for _ in range(depth - 1)]
+        self._scratch = [
+            torch.zeros_like(exchange.partials[0]) for _ in range(num_right_halves(self._nodes))
+        ]
         self.exchange_s = 0.0
 
     def total(self, leaf: Leaf) -> torch.Tensor:

@@ -2,42 +2,54 @@
 
 The workers append to the run's journal; this side reads it for the display. Nothing is reported
 through Ray Train, whose reports cost seconds each, and its checkpoints are not used: the loop finds
-the newest good one itself when Ray Train starts the workers again.
+the newest good one itself. Each attempt at the run is a run of Ray Train's of its own, that ends
+with the first fault; see `attempts.py` for what comes then.
+
+`RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S` limits the wait for a placement group alone, for which
+there is room by then: however long 32 workers take to import torch from a network disk, they are
+waited for, and have `cluster.collective_timeout_s` to meet (Ray 2.60.0).
 """
 
 import importlib
+import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, final
 
+from distrain import lease
 from distrain.config.settings import ClusterSettings
-from distrain.errors import TrainError
-from distrain.track.journal import read_journal
-from distrain.train.loop import TrainJob, TrainOutcome
+from distrain.display import Display
+from distrain.track.journal import JournalWriter, list_segments, read_journal
+from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
+from distrain.train.beat import LOG_FOLDER, last_step, read_beats, remove_beats
+from distrain.train.faults import Fault, find_fault, read_failures, remove_failures
+from distrain.train.job import TrainJob, TrainOutcome
+from distrain.train.nodes import live_nodes
+from distrain.train.oversight import Oversight
 from distrain.train.placement import Placement
-from distrain.train.worker import (
-    STOP_FILE,
-    failure_error,
-    read_failures,
-    train_fn_per_worker,
-)
+from distrain.train.worker import STOP_FILE, train_fn_per_worker
 
-WATCH_INTERVAL_S = 0.25
+WATCH_INTERVAL_S: Final = 0.25
+LEASE_LOOK_S: Final = 1.0
+PLACEMENT_TIMEOUT_S: Final = 30
+JOURNAL: Final = "journal"
 
-# Rank zero's outcome, and what Ray Train failed with: one of them is None.
-_Fitted = tuple[dict[str, Any] | None, Exception | None]
 # How often Ray Train's controller looks at its workers; its default of 2 s delays every end.
-_ENVIRONMENT = {
+_ENVIRONMENT: Final = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(PLACEMENT_TIMEOUT_S),
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
+
+logger = logging.getLogger(__name__)
 
 
 def run_training(
@@ -47,9 +59,11 @@ def run_training(
     *,
     max_failures: int,
     import_paths: list[str],
-    on_progress: Callable[[Mapping[str, Any]], None],
+    display: Display,
 ) -> TrainOutcome:
     """Train on Ray's workers and return rank zero's outcome.
+
+    Ctrl-C asks the workers to save their state and stop; a second one leaves at once.
 
     Args:
         job: what to train; `run_dir` must be reachable from every worker.
@@ -57,99 +71,200 @@ def run_training(
         cluster: environment of the workers and the timeout of their collective calls.
         max_failures: losses of workers that are survived.
         import_paths: folders that the workers can import the user's code from.
-        on_progress: called with each `progress` record of the journal, from another thread.
+        display: shown each `progress` record of the journal, and told of losses; from other
+            threads.
 
     Raises:
-        TrainError: training failed: the user's code raised, the loss was not finite, or more
-            workers were lost than `max_failures`.
+        TrainError: training failed: the user's code raised, the loss was not finite, the same
+            fault came twice at one step, or workers were lost more often than `max_failures`.
+        CheckpointError: another driver has taken the run over.
+        KeyboardInterrupt: interrupted a second time, or while there was no room for the workers.
     """
     os.environ.update(_ENVIRONMENT)
-    trainer = _trainer(job, placement, cluster, max_failures, import_paths)
     run_dir = Path(job.run_dir)
-    with _watching(run_dir / "journal", on_progress):
-        result, lost = _fit(trainer, run_dir)
-    for leftover in (".validate_storage_marker", STOP_FILE):
-        (run_dir / leftover).unlink(missing_ok=True)
-    failures = read_failures(run_dir)
-    if failures:
-        raise failure_error(failures[0])
-    if lost is not None or result is None:
-        raise TrainError(
-            f"the workers were lost more than {max_failures} times ({_last_line(lost)})",
-            where=str(run_dir),
-            mend=f"Raise train.max_failures; the workers' logs are in {run_dir / 'logs'}",
-        ) from lost
-    return TrainOutcome.from_json(result)
-
-
-def _trainer(
-    job: TrainJob,
-    placement: Placement,
-    cluster: ClusterSettings,
-    max_failures: int,
-    import_paths: list[str],
-) -> Any:
-    # Untyped: Ray's annotations are those of the older interface, which takes other arguments.
-    ray_train: Any = importlib.import_module("ray.train")
-    ray_torch: Any = importlib.import_module("ray.train.torch")
-    run_dir = Path(job.run_dir)
-    resources = {"CPU": placement.cpu} | ({"GPU": placement.gpu} if placement.gpu else {})
-    return ray_torch.TorchTrainer(
-        train_fn_per_worker,
-        train_loop_config={
-            "job": job.to_json(),
-            "import_paths": import_paths,
-            "has_gpu": placement.gpu > 0,
-            "collective_timeout_s": cluster.collective_timeout_s,
-        },
-        scaling_config=ray_train.ScalingConfig(
-            num_workers=placement.num_workers,
-            use_gpu=placement.gpu > 0,
-            resources_per_worker=resources,
-        ),
-        run_config=ray_train.RunConfig(
-            name=run_dir.name,
-            storage_path=str(run_dir.parent),
-            failure_config=ray_train.FailureConfig(max_failures=max_failures),
-            worker_runtime_env={"env_vars": cluster.env} if cluster.env else None,
-            logging_config=ray_train.LoggingConfig(log_level="ERROR"),
-        ),
-        torch_config=ray_torch.TorchConfig(
-            backend=placement.collective_backend,
-            timeout_s=math.ceil(cluster.collective_timeout_s),
-        ),
-    )
-
-
-def _fit(trainer: Any, run_dir: Path) -> _Fitted:
-    """Run the trainer in a thread, so that an interruption reaches this one and not Ray Train's.
-
-    Ctrl-C asks the workers to save their state and stop; a second one leaves at once.
-    """
-    fitting: Future[_Fitted] = Future()
-
-    def fit() -> None:
+    with (
+        _watching(run_dir / JOURNAL, display),
+        JournalWriter(run_dir / JOURNAL, "attempts") as record,
+    ):
+        driver = _Driver(job, placement, cluster, import_paths, record)
         try:
-            fitting.set_result(_fit_here(trainer))
-        except BaseException as error:
-            fitting.set_exception(error)
-
-    # A daemon, because a pool's threads are waited for, even by a process that leaves.
-    threading.Thread(target=fit, name="ray-train", daemon=True).start()
-    try:
-        return fitting.result()
-    except KeyboardInterrupt:
-        (run_dir / STOP_FILE).touch()
-        return fitting.result()
+            return _interruptible(driver, max_failures)
+        finally:
+            for leftover in (".validate_storage_marker", STOP_FILE):
+                (run_dir / leftover).unlink(missing_ok=True)
 
 
-def _fit_here(trainer: Any) -> _Fitted:
+@final
+class _Driver:
+    """Makes the attempts at a run, and asks their workers to stop where the user wants it."""
+
+    def __init__(
+        self,
+        job: TrainJob,
+        placement: Placement,
+        cluster: ClusterSettings,
+        import_paths: list[str],
+        record: JournalWriter,
+    ) -> None:
+        self._job = job
+        self._run_dir = Path(job.run_dir)
+        self._placement = placement
+        self._cluster = cluster
+        self._import_paths = import_paths
+        self._record = record
+        self._is_interrupted = threading.Event()
+
+    def note(self, text: str) -> None:
+        """Tell the user something; a disk that takes nothing does not end the run."""
+        try:
+            self._record.note(text)
+        except OSError as fault:
+            logger.warning("not recorded (%s): %s", fault, text)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Record tags of the run, if the disk takes them."""
+        try:
+            self._record.tags(values)
+        except OSError as fault:
+            logger.warning("not recorded (%s): %s", fault, dict(values))
+
+    def interrupt(self) -> None:
+        """Ask the workers to save their state and stop, those of a later attempt too."""
+        self._is_interrupted.set()
+        (self._run_dir / STOP_FILE).touch()
+
+    def run(self, max_failures: int) -> TrainOutcome:
+        """Make attempts until one comes to an end; see `train_in_attempts`."""
+        return train_in_attempts(
+            self._attempt,
+            lambda: wait_for_room(self._placement, live_nodes, self.note, self._check),
+            max_failures,
+            self,
+        )
+
+    def result_of(self, running: "Future[TrainOutcome]") -> TrainOutcome:
+        """Wait for the outcome for as long as nobody else drives the run.
+
+        Raises:
+            CheckpointError: another has taken it over.
+        """
+        while not wait([running], timeout=LEASE_LOOK_S).done:
+            lease.check(self._run_dir, self._job.fence)
+        return running.result()
+
+    def _check(self) -> None:
+        if self._is_interrupted.is_set():
+            raise KeyboardInterrupt
+
+    def _attempt(self, number: int, num_workers: int) -> Ended:
+        lease.check(self._run_dir, self._job.fence)
+        (self._run_dir / LOG_FOLDER).mkdir(parents=True, exist_ok=True)
+        remove_failures(self._run_dir)
+        remove_beats(self._run_dir)
+        (self._run_dir / STOP_FILE).unlink(missing_ok=True)
+        if self._is_interrupted.is_set():
+            (self._run_dir / STOP_FILE).touch()
+        trainer = self._trainer(number, num_workers)
+        oversight = Oversight(self._run_dir, number, self._placement, num_workers, self.note)
+        with oversight.watching():
+            result, lost = _fit(trainer)
+        reason = None if self._is_interrupted.is_set() else oversight.reason
+        if result is not None:
+            return Ended(outcome=TrainOutcome.from_json(result), reason=reason)
+        return Ended(fault=self._fault(lost, number))
+
+    def _fault(self, lost: Exception | None, attempt: int) -> Fault:
+        beats = read_beats(self._run_dir, attempt)
+        deaths = deaths_told(lost)
+        away = {node.id for node in live_nodes() if node.is_draining or not node.answers()}
+        for rank, beat in beats.items():
+            if beat.node in away:
+                deaths[rank] = "its node was lost"
+        return find_fault(read_failures(self._run_dir), deaths, last_step(beats), _last_line(lost))
+
+    def _trainer(self, attempt: int, num_workers: int) -> Any:
+        # Untyped: Ray's annotations are those of the older interface, which takes other arguments.
+        ray_train: Any = importlib.import_module("ray.train")
+        ray_torch: Any = importlib.import_module("ray.train.torch")
+        placement, cluster = self._placement, self._cluster
+        resources = {"CPU": placement.cpu} | ({"GPU": placement.gpu} if placement.gpu else {})
+        return ray_torch.TorchTrainer(
+            train_fn_per_worker,
+            train_loop_config={
+                "job": self._job.to_json(),
+                "attempt": attempt,
+                "import_paths": self._import_paths,
+                "has_gpu": placement.gpu > 0,
+                "collective_timeout_s": cluster.collective_timeout_s,
+            },
+            scaling_config=ray_train.ScalingConfig(
+                num_workers=num_workers,
+                use_gpu=placement.gpu > 0,
+                resources_per_worker=resources,
+            ),
+            run_config=ray_train.RunConfig(
+                name=self._run_dir.name,
+                storage_path=str(self._run_dir.parent),
+                failure_config=ray_train.FailureConfig(
+                    max_failures=0, controller_failure_limit=0, max_preemption_failures=0
+                ),
+                worker_runtime_env={"env_vars": cluster.env} if cluster.env else None,
+                logging_config=ray_train.LoggingConfig(log_level="ERROR"),
+            ),
+            torch_config=ray_torch.TorchConfig(
+                backend=placement.collective_backend,
+                timeout_s=math.ceil(cluster.collective_timeout_s),
+            ),
+        )
+
+
+def deaths_told(lost: Exception | None) -> dict[int, str]:
+    """Return what Ray says of the workers whose processes died, by rank.
+
+    Args:
+        lost: what a trainer raised.
+    """
+    from ray.exceptions import RayActorError
+
+    deaths: dict[int, str] = {}
+    for rank, failure in getattr(lost, "worker_failures", {}).items():
+        cause = getattr(failure, "health_check_failure", failure)
+        if isinstance(cause, RayActorError):
+            deaths[rank] = str(cause)
+    return deaths
+
+
+def _fit(trainer: Any) -> tuple[dict[str, Any] | None, Exception | None]:
+    """Return rank zero's outcome, and what Ray Train failed with.
+
+    Both are None after a failure that all workers decided on.
+    """
+    from ray.exceptions import RayError
     from ray.train import TrainingFailedError
 
     try:
         return trainer.fit().return_value, None
-    except TrainingFailedError as error:
+    except (TrainingFailedError, RayError) as error:
         return None, error
+
+
+def _interruptible(driver: _Driver, max_failures: int) -> TrainOutcome:
+    """Run in a thread, so that an interruption reaches this one and not Ray Train's."""
+    running: Future[TrainOutcome] = Future()
+
+    def run() -> None:
+        try:
+            running.set_result(driver.run(max_failures))
+        except BaseException as error:
+            running.set_exception(error)
+
+    # A daemon, because a pool's threads are waited for, even by a process that leaves.
+    threading.Thread(target=run, name="ray-train", daemon=True).start()
+    try:
+        return driver.result_of(running)
+    except KeyboardInterrupt:
+        driver.interrupt()
+        return driver.result_of(running)
 
 
 def _last_line(error: Exception | None) -> str:
@@ -158,19 +273,22 @@ def _last_line(error: Exception | None) -> str:
 
 
 @contextmanager
-def _watching(journal: Path, on_progress: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
-    """Pass the journal's progress records on from a thread, until the block ends."""
+def _watching(journal: Path, display: Display) -> Iterator[None]:
+    """Show the journal's new progress records and notes from a thread, until the block ends."""
     has_ended = threading.Event()
+    positions = {path.name: path.stat().st_size for path in list_segments(journal)}
 
     def watch() -> None:
-        positions: dict[str, int] = {}
+        nonlocal positions
         is_last = False
         while not is_last:
             is_last = has_ended.wait(WATCH_INTERVAL_S)
             records, positions = read_journal(journal, positions)
             for record in records:
                 if record.kind == "progress":
-                    on_progress(record.payload)
+                    display.progress(record.payload)
+                elif record.kind == "note":
+                    display.note(record.payload["text"])
 
     thread = threading.Thread(target=watch, name="journal-watch", daemon=True)
     thread.start()

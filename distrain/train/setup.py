@@ -8,13 +8,15 @@ import numpy as np
 import torch
 
 from distrain.data.features import Transform
-from distrain.data.loader import Loader
+from distrain.data.loader import Loader, check_room
 from distrain.data.plan import Plan
 from distrain.data.prepared import PreparedDataset, Split
+from distrain.data.shard_cache import shard_cache
 from distrain.data.tensors import Rows, to_rows
 from distrain.errors import ConfigError, DataError, did_you_mean
 from distrain.models.build import InputNormalizer, build_model, min_part_rows
 from distrain.models.check import try_batch
+from distrain.models.recompute import recompute_blocks
 from distrain.train.evaluation import Evaluator
 from distrain.train.flat import FlatModel
 from distrain.train.job import TrainJob
@@ -22,8 +24,8 @@ from distrain.train.losses import Loss, build_loss, default_loss
 from distrain.train.metrics import Metric, resolve_metrics
 from distrain.train.optimize import build_optimizer
 from distrain.train.selection import Selection
-from distrain.train.shared_memory import open_tree_sum
 from distrain.train.step import Stepper, vector_length
+from distrain.train.sums import open_tree_sum
 from distrain.train.world import World
 
 PROBE_ROWS: Final = 2
@@ -73,6 +75,7 @@ class Preflight:
         num_outputs: width of its outputs.
         steps_per_epoch: steps of an epoch.
         total_steps: steps of the run.
+        shapes: name and shape of each entry of the model's state dict.
     """
 
     num_parameters: int
@@ -80,6 +83,7 @@ class Preflight:
     num_outputs: int
     steps_per_epoch: int
     total_steps: int
+    shapes: dict[str, list[int]]
 
 
 def try_first_batch(job: TrainJob) -> Preflight:
@@ -98,6 +102,7 @@ def try_first_batch(job: TrainJob) -> Preflight:
     model = _build(job, transform)
     split = dataset.split("train")
     plan = _plan(job, split, model)
+    check_room(split, plan, range(1))
     loss = _loss(job, transform, split, torch.device("cpu"))
     _check_selection(job, resolve_metrics(job.metrics, transform.task), split_names(dataset))
     rows = _probe(split)
@@ -113,6 +118,7 @@ def try_first_batch(job: TrainJob) -> Preflight:
         num_outputs=transform.num_outputs,
         steps_per_epoch=plan.steps_per_epoch,
         total_steps=_total_steps(job, plan),
+        shapes={name: list(value.shape) for name, value in model.state_dict().items()},
     )
 
 
@@ -144,10 +150,14 @@ def set_up(job: TrainJob, world: World) -> Setup:
         model,
         loss,
         optimizer,
-        open_tree_sum(job.logical_shards, vector_length(model), world),
+        open_tree_sum(job.logical_shards, vector_length(model), world, job.reduction),
         normalizer,
         seed=job.seed,
         clip_norm=job.gradient_clip_norm,
+        precision=job.precision,
+        # One kernel for each size of a part, of which there are four at most: with sizes left open,
+        # which kernel a part gets would depend on the parts before it, and with it the bits.
+        forward=torch.compile(module, dynamic=False) if job.compile else module,
         world=world,
     )
     return Setup(
@@ -157,7 +167,13 @@ def set_up(job: TrainJob, world: World) -> Setup:
         optimizer=optimizer,
         stepper=stepper,
         evaluator=Evaluator(module, normalizer, loss, transform, world),
-        loader=Loader(split, plan, world.own_parts(job.logical_shards), device),
+        loader=Loader(
+            split,
+            plan,
+            world.own_parts(job.logical_shards),
+            device,
+            one_part=world.world_rank if job.reduction == "fast" else None,
+        ),
         metrics=metrics,
         validation=dataset.split("validation"),
         test=dataset.split("test"),
@@ -165,6 +181,7 @@ def set_up(job: TrainJob, world: World) -> Setup:
             "plan": plan.digest,
             "prepared dataset": dataset.digest,
             "configuration": job.config_digest,
+            "kind of device": device.type,
         },
     )
 
@@ -175,7 +192,8 @@ def open_dataset(job: TrainJob) -> PreparedDataset:
     Raises:
         DataError: it is missing, damaged, or another than the job's.
     """
-    dataset = PreparedDataset.open(job.prepared_dir)
+    cache = shard_cache(job.fetch_into, job.fetch_max_bytes)
+    dataset = PreparedDataset.open(job.prepared_dir, cache)
     if job.data_digest and dataset.digest != job.data_digest:
         raise DataError(
             f"the prepared dataset has the digest {dataset.digest[:12]}...",
@@ -192,12 +210,15 @@ def split_names(dataset: PreparedDataset) -> list[str]:
 
 
 def _build(job: TrainJob, transform: Transform) -> torch.nn.Module:
-    return build_model(
+    model = build_model(
         job.model,
         input_shape=transform.input_shape,
         num_outputs=transform.num_outputs,
         seed=job.seed,
     )
+    if job.activation_checkpointing:
+        recompute_blocks(model)
+    return model
 
 
 def _plan(job: TrainJob, split: Split, model: torch.nn.Module) -> Plan:

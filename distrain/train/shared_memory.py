@@ -4,7 +4,9 @@ Partial sums are made in the shared memory itself; two meetings of all workers p
 the addition of slices. On two CPU workers this costs about 30 us for 80,000 parameters, where a
 process group over loopback costs 1,500 us and more.
 
-    own partial sums written   | meeting |   own slice of the total added up   | meeting |   read
+    own partial sums written   | meeting |   own region of the total added up   | meeting |   read
+
+With several machines their workers send each other messages between the two meetings.
 
 The second meeting of a step comes after all reading of partial sums, and the first one of the next
 step after all reading of the total, so nothing is written while it is read.
@@ -17,6 +19,7 @@ import mmap
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, final
 
@@ -26,107 +29,92 @@ import torch
 import torch.distributed as dist
 
 from distrain.train.bells import Bells
-from distrain.train.collective import barrier, from_rank_zero, sum_counts
-from distrain.train.reduce import GroupExchange, NoExchange, SumLayout, TreeSum, add_up
+from distrain.train.collective import barrier, gather_rows
+from distrain.train.levels import add_up_each
+from distrain.train.reduce import SumLayout
 from distrain.train.world import World
 
 CACHE_LINE_BYTES: Final = 64
 WORD_BYTES: Final = 4
 TOKEN_BYTES: Final = 8
-TOKEN_BITS: Final = 52  # a float64 carries it whole
+TOKEN_BITS: Final = 52
 # Workers that have cores of their own are nearly always this close together; who waits longer
 # sleeps until it is woken, since whoever spins on a busy machine is given less of it.
 SPIN_S: Final = 0.0001
 LIVENESS_INTERVAL_S: Final = 0.5
 
 
-def open_tree_sum(num_parts: int, length: int, world: World) -> TreeSum:
-    """Return the sum over parts and workers, by the fastest exchange that these workers have.
-
-    All workers must call.
-
-    Args:
-        num_parts: leaves of the tree; at least as many as workers.
-        length: elements of a vector.
-        world: sizes and ranks.
-    """
-    layout = SumLayout.of(num_parts, length, world)
-    device = world.torch_device
-    if world.world_size == 1:
-        return TreeSum(layout, NoExchange(layout, device))
-    is_near = world.local_world_size == world.world_size and device.type == "cpu"
-    shared = SharedMemoryExchange.open(layout, world) if is_near else None
-    return TreeSum(layout, shared or GroupExchange(layout, device))
-
-
 @final
-class SharedMemoryExchange:
-    """The exchange through shared memory; see `open`.
+class NeighboursInMemory:
+    """The exchange within one machine through shared memory; see `open`.
 
     Args:
         layout: who sums what.
         world: sizes and ranks.
-        memory: `size_bytes(layout)` bytes that all workers see, zero at first.
+        memory: `size_bytes(layout)` bytes that all workers of the machine see, zero at first.
     """
 
     def __init__(self, layout: SumLayout, world: World, memory: mmap.mmap) -> None:
-        self._world = world
-        num_workers, nodes = world.world_size, layout.all_nodes
-        lines = _header(memory, num_workers)
+        ranks = layout.machines[layout.own_machine]
+        self._first_rank, self._number = ranks.start, layout.rank - ranks.start
+        self._timeout_s = world.collective_timeout_s
+        lines = _header(memory, len(ranks))
         # One cache line for each worker: meetings it has come to, and its process.
         self._arrivals, self._processes = lines[1:, 0], lines[1:, 1]
         self._bells = Bells(self._arrivals)
+        nodes = _nodes(layout)
         vectors = torch.frombuffer(memory, dtype=torch.float32, offset=lines.nbytes)
         vectors = vectors.view(len(nodes) + 1, layout.length)
-        first = sum(len(owned) for owned in layout.nodes[: layout.rank])
+        first = nodes.index(layout.own_nodes[0])
         self.partials = vectors[first : first + len(layout.own_nodes)]
         self._total = vectors[-1]
-        # (vectors, workers, slice): this worker adds up its slice of all of them.
-        slices = vectors.view(len(nodes) + 1, num_workers, -1)[:, layout.rank]
-        self._own_slices = dict(zip(nodes, slices[:-1], strict=True))
-        self._own_total = slices[-1]
-        self._root = range(layout.num_parts)
+        regions = layout.own_region.of(vectors)
+        self._own_sums = dict(zip(nodes, regions[:-1], strict=True))
+        self.own_total = regions[-1]
+        self._machine_nodes = layout.machine_nodes(layout.own_machine)
         self._meeting = 0
-        self._processes[world.world_rank] = os.getpid()
+        self._processes[self._number] = os.getpid()
 
     @classmethod
-    def open(cls, layout: SumLayout, world: World) -> "SharedMemoryExchange | None":
-        """Return the exchange, or None on every worker where this machine does not offer it.
+    def open(cls, layout: SumLayout, world: World) -> "NeighboursInMemory | None":
+        """Return the exchange, or None on every worker of a machine that does not offer it.
 
-        All workers must call.
+        All workers of all machines must call.
         """
+        ranks = layout.machines[layout.own_machine]
         size = size_bytes(layout)
+        is_first = layout.rank == ranks.start
         token = secrets.randbits(TOKEN_BITS)
-        descriptor = _create(size, token) if world.is_rank_zero and _is_offered() else -1
-        process, number, token = (
-            int(value) for value in from_rank_zero([os.getpid(), descriptor, token], world)
-        )
+        descriptor = _create(size, token) if is_first and len(ranks) > 1 and _is_offered() else -1
+        introduced = _everybodys([os.getpid(), descriptor, token], world)[ranks.start]
+        process, number, token = (int(value) for value in introduced)
         memory = _attach(process, number, size, token) if number >= 0 else None
-        num_attached = sum_counts(np.array([memory is not None], dtype=np.int64), world)
+        attached = _everybodys([memory is not None], world)[ranks.start : ranks.stop]
         if descriptor >= 0:
             os.close(descriptor)
-        if memory is None or num_attached[0] < world.world_size:
-            return None
-        exchange = cls(layout, world, memory)
+        exchange = cls(layout, world, memory) if memory is not None and np.all(attached) else None
         barrier(world)
         return exchange
 
-    def total(self) -> torch.Tensor:
-        """Return the sum over all parts; all workers must call."""
+    def add_up(self) -> dict[range, torch.Tensor]:
+        """Return the sums of the machine's subtrees in this worker's region."""
         self._meet()
-        add_up(self._root, self._own_slices, self._own_total)
+        return add_up_each(self._machine_nodes, self._own_sums, self.own_total)
+
+    def spread(self) -> torch.Tensor:
+        """Return the sum over all parts."""
         self._meet()
         return self._total
 
     def _meet(self) -> None:
-        """Wait until all workers are here.
+        """Wait until all workers of the machine are here.
 
         Raises:
             torch.distributed.DistError: another worker is gone, or did not come in time.
         """
         self._meeting += 1
-        self._arrivals[self._world.world_rank] = self._meeting
-        self._bells.ring(self._world.world_rank)
+        self._arrivals[self._number] = self._meeting
+        self._bells.ring(self._number)
         started = time.perf_counter()
         while not (self._arrivals >= self._meeting).all():
             waited_s = time.perf_counter() - started
@@ -142,20 +130,32 @@ class SharedMemoryExchange:
 
     def _check_others(self, waited_s: float) -> None:
         late = np.flatnonzero(self._arrivals < self._meeting)
-        for rank in late:
-            if not _is_alive(int(self._processes[rank])):
-                raise dist.DistError(f"the worker of rank {rank} is gone")
-        if waited_s > self._world.collective_timeout_s:
+        for number in late:
+            if not _is_alive(int(self._processes[number])):
+                raise dist.DistError(f"the worker of rank {self._first_rank + number} is gone")
+        if waited_s > self._timeout_s:
             raise dist.DistError(
                 f"timed out waiting {waited_s:.0f} s for the workers of rank "
-                f"{', '.join(map(str, late))}"
+                f"{', '.join(map(str, late + self._first_rank))}"
             )
 
 
 def size_bytes(layout: SumLayout) -> int:
-    """Return the bytes of shared memory: the header, the partial sums, the total."""
-    vectors = (len(layout.all_nodes) + 1) * layout.length * 4
-    return (1 + len(layout.nodes)) * CACHE_LINE_BYTES + vectors
+    """Return the bytes of a machine's shared memory: the header, the partial sums, the total."""
+    num_workers = len(layout.machines[layout.own_machine])
+    vectors = (len(_nodes(layout)) + 1) * layout.length * 4
+    return (1 + num_workers) * CACHE_LINE_BYTES + vectors
+
+
+def _nodes(layout: SumLayout) -> list[range]:
+    """Return the subtrees of the machine's workers, in order."""
+    return [node for rank in layout.machines[layout.own_machine] for node in layout.nodes[rank]]
+
+
+def _everybodys(values: Sequence[int], world: World) -> npt.NDArray[np.int64]:
+    """Return every worker's values, `(workers, values)`."""
+    own = np.array([values], dtype=np.int64)
+    return gather_rows(own, [1] * world.world_size, world)
 
 
 def _header(memory: mmap.mmap, num_workers: int) -> npt.NDArray[np.int32]:

@@ -1,23 +1,29 @@
 """The state of a run while it trains: taken up from a checkpoint, and saved in the next."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 
-from distrain.errors import TrainError
+from distrain import lease
+from distrain.errors import CheckpointError
 from distrain.train import checkpoint, ledger
-from distrain.train.collective import barrier, from_rank_zero
+from distrain.train.collective import barrier, bytes_from_rank_zero, from_rank_zero
+from distrain.train.ema import WeightAverage
 from distrain.train.job import Status, TrainJob
 from distrain.train.ledger import Ledger
 from distrain.train.optimize import load_optimizer_tensors, optimizer_tensors
+from distrain.train.precision import LossScale
 from distrain.train.recorder import Journal, Stopwatch, WeightedMean
 from distrain.train.selection import Selection
 from distrain.train.setup import Setup, set_up
+from distrain.train.spikes import LossWatch
 from distrain.train.world import World
+
+# How many differences between two models a message names.
+MAX_SHOWN: Final = 4
 
 
 @final
@@ -35,6 +41,8 @@ class RunState:
         validation: validation metrics as last measured, by whole name.
         best_validation: those of the best model.
         stopwatch: how fast it was.
+        losses: those of the last steps, and what is out of the ordinary beside them.
+        scale: what fp16's losses are multiplied by; None in other precisions.
     """
 
     step: int = 0
@@ -46,6 +54,8 @@ class RunState:
     validation: dict[str, float] = field(default_factory=dict)
     best_validation: dict[str, float] = field(default_factory=dict)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    losses: LossWatch = field(default_factory=LossWatch)
+    scale: LossScale | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -66,6 +76,8 @@ class RunState:
                 "since_evaluation": WeightedMean(**values["since_evaluation"]),
                 "selection": Selection(**values["selection"]),
                 "stopwatch": Stopwatch(**values["stopwatch"]),
+                "losses": LossWatch(**values["losses"]),
+                "scale": LossScale(**values["scale"]) if values["scale"] else None,
             }
         )
 
@@ -82,9 +94,11 @@ class Attempt:
         setup: what it works with.
         state: how far it is.
         ledger: where rows are entered, or None.
+        average: of the weights, which is evaluated and kept in their stead; or None.
         best: the best model so far; empty where it is not kept.
         resumed_from: step of the checkpoint that was taken up, or None.
-        checkpoint_time: when the last checkpoint was committed, by `time.monotonic`.
+        num_missed_checkpoints: how many could not be written, because a disk was full or away.
+        num_troubles: steps of this attempt that were out of the ordinary.
     """
 
     job: TrainJob
@@ -93,9 +107,11 @@ class Attempt:
     setup: Setup
     state: RunState
     ledger: Ledger | None
+    average: WeightAverage | None = None
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     resumed_from: int | None = None
-    checkpoint_time: float = field(default_factory=time.monotonic)
+    num_missed_checkpoints: int = 0
+    num_troubles: int = 0
 
     @property
     def run_dir(self) -> Path:
@@ -117,80 +133,127 @@ def open_attempt(job: TrainJob, world: World, journal: Journal) -> Attempt:
     """
     setup = set_up(job, world)
     run_dir = Path(job.run_dir)
-    found = checkpoint.newest_good(run_dir) if world.is_rank_zero else None
+    found = _newest_checkpoint(job, journal) if world.is_rank_zero else None
     step = int(from_rank_zero([-1 if found is None else found], world)[0])
-    if job.ledger and world.is_rank_zero:
-        ledger.remove_after(run_dir, step)
     barrier(world)
     run = Attempt(
         job=job,
         world=world,
         journal=journal,
         setup=setup,
-        state=RunState(selection=Selection.of(job.early_stopping)),
+        state=RunState(
+            selection=Selection.of(job.early_stopping),
+            scale=LossScale() if job.precision == "fp16" else None,
+        ),
         ledger=Ledger(run_dir, world.world_rank) if job.ledger else None,
+        average=WeightAverage(setup.model, float(job.ema["decay"])) if job.ema else None,
     )
     if step >= 0:
         _take_up(run, step)
     return run
 
 
+def _newest_checkpoint(job: TrainJob, journal: Journal) -> int | None:
+    """Return the step of the newest good checkpoint, and remove what comes after it."""
+    run_dir = Path(job.run_dir)
+    lease.check(run_dir, job.fence)
+    step = checkpoint.newest_good(run_dir, journal.note)
+    checkpoint.clear_after(run_dir, step, journal.note)
+    if job.ledger:
+        ledger.remove_after(run_dir, -1 if step is None else step)
+    return step
+
+
 def _take_up(run: Attempt, step: int) -> None:
-    saved = checkpoint.load(run.run_dir, step, run.setup.digests)
+    world = run.world
+    content = checkpoint.read(run.run_dir, step) if world.is_rank_zero else checkpoint.NO_CONTENT
+    content = checkpoint.Content(
+        bytes_from_rank_zero(content.manifest, world), bytes_from_rank_zero(content.tensors, world)
+    )
+    saved = checkpoint.restore(content, run.setup.digests, run.run_dir)
+    _check_architecture(saved, run)
     run.setup.model.load(_with_prefix("model.", saved.tensors))
     load_optimizer_tensors(run.setup.optimizer, _with_prefix("optimizer.", saved.tensors))
-    device = run.world.torch_device
+    if run.average is not None:
+        run.average.load(_with_prefix("average.", saved.tensors))
+    device = world.torch_device
     run.best = {
         name: value.to(device) for name, value in _with_prefix("best.", saved.tensors).items()
     }
-    run.state = RunState.from_json(dict(saved.state))
+    run.state = _restored_state(saved, run.run_dir)
+    if run.state.has_ended and not _is_at_its_end(run):
+        run.state.status = None  # it was given more steps, or more time, since
     run.resumed_from = step
 
 
-def save(run: Attempt) -> None:
-    """Commit a checkpoint: first what it covers, then its tensors, then its manifest.
-
-    All workers must call; rank zero writes, and each worker its share of the ledger.
-
-    Raises:
-        TrainError: a parameter is not finite; on every worker alike, and nothing is committed.
-    """
-    state, setup = run.state, run.setup
-    started = time.perf_counter()
-    _check_finite(run)
-    if run.ledger is not None:
-        run.ledger.commit(state.step)
-        barrier(run.world)
-    if run.world.is_rank_zero:
-        run.journal.sync()
-        tensors = {
-            **_prefixed("model.", setup.model.snapshot()),
-            **_prefixed("optimizer.", optimizer_tensors(setup.optimizer)),
-            **_prefixed("best.", run.best),
-        }
-        saved = checkpoint.SavedState(state.step, setup.digests, _kept(state), tensors)
-        checkpoint.commit(run.run_dir, saved, run.job.checkpoint_keep)
-    run.checkpoint_time = time.monotonic()
-    state.stopwatch.end_apart("checkpoint", started)
+def _is_at_its_end(run: Attempt) -> bool:
+    limit_s = run.job.max_time_s
+    return (
+        run.state.step >= run.setup.total_steps
+        or run.state.selection.is_enough
+        or (limit_s is not None and run.state.stopwatch.used_s >= limit_s)
+    )
 
 
-def _check_finite(run: Attempt) -> None:
-    if not bool(torch.isfinite(run.setup.model.vector).all()):
-        raise TrainError(
-            "a parameter is not finite",
-            where=f"step {run.state.step}",
-            expected="finite numbers",
-            mend="Lower train.optimizer.lr, or set train.gradient_clip_norm",
-        )
+def _restored_state(saved: checkpoint.SavedState, run_dir: Path) -> RunState:
+    try:
+        return RunState.from_json(dict(saved.state))
+    except (TypeError, KeyError) as fault:
+        raise CheckpointError(
+            f"the state of step {saved.step} has other fields ({fault})",
+            where=str(run_dir),
+            expected="a checkpoint of this version of distrain",
+            mend="Go on with the version that wrote it, or start a new run",
+        ) from fault
 
 
-def _kept(state: RunState) -> dict[str, Any]:
+def _check_architecture(saved: checkpoint.SavedState, run: Attempt) -> None:
+    """Refuse the state of another model, such as one whose code was changed in between."""
+    own, theirs = architecture(run.setup.model.module), saved.architecture
+    differing = [name for name in {**theirs, **own} if own.get(name) != theirs.get(name)]
+    if not differing:
+        return
+    shown = [
+        f"{name} ({theirs.get(name, 'none')} there, {own.get(name, 'none')} here)"
+        for name in differing[:MAX_SHOWN]
+    ]
+    more = f" and {len(differing) - MAX_SHOWN} more" if len(differing) > MAX_SHOWN else ""
+    raise CheckpointError(
+        f"the checkpoint holds another model: {', '.join(shown)}{more}",
+        where=f"{run.run_dir}, step {saved.step}",
+        expected="the same parameters and buffers",
+        mend="Go back to the model that the run was started with, or start a new run",
+    )
+
+
+def moving_tensors(run: Attempt) -> dict[str, torch.Tensor]:
+    """Return what training changes, by its name in a checkpoint; not copied."""
+    return {
+        **prefixed("model.", run.setup.model.tensors()),
+        **prefixed("optimizer.", optimizer_tensors(run.setup.optimizer)),
+        **prefixed("average.", run.average.tensors() if run.average else {}),
+    }
+
+
+def kept_state(state: RunState) -> dict[str, Any]:
+    """Return the plain values of a state as a checkpoint keeps them."""
     # An interrupted run is to go on from here, not to be found interrupted.
     values = state.to_json()
     return {**values, "status": None if state.status == "interrupted" else state.status}
 
 
-def _prefixed(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def architecture(module: torch.nn.Module) -> dict[str, str]:
+    """Return the shape of every parameter and buffer by name, and whether it is trained."""
+    parameters = {
+        name: f"{list(value.shape)}{'' if value.requires_grad else ', frozen'}"
+        for name, value in module.named_parameters()
+    }
+    buffers = {name: f"{list(value.shape)}, buffer" for name, value in module.named_buffers()}
+    return {**parameters, **buffers}
+
+
+def prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors with a prefix before their names."""
     return {prefix + name: value for name, value in tensors.items()}
 
 

@@ -2,30 +2,34 @@
 
 The vector that is summed over parts and workers:
 
-    [ gradients | moving buffers | loss sum, weight, stop, checkpoint ]
+    [ gradients | moving buffers | loss sum, weight, stop, checkpoint, time is up ]
 
 Its last words make one decision at one step on every worker of what only some of them know: that
 the loss is not finite, that somebody was asked to stop, that rank zero's clock calls for a
-checkpoint.
+checkpoint or for the end.
 """
 
 import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Final, final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from distrain.data.loader import Part, StepBatch
-from distrain.errors import TrainError
+from distrain.data.tensors import Rows
 from distrain.models.build import InputNormalizer
 from distrain.train.flat import FlatModel
 from distrain.train.losses import Loss
+from distrain.train.precision import LossScale, Precision, arithmetic
 from distrain.train.reduce import TreeSum
 from distrain.train.world import World
 
-NUM_TALLIES: Final = 4
+NUM_WISHES: Final = 3
+NUM_TALLIES: Final = 2 + NUM_WISHES
 
 
 @final
@@ -36,10 +40,12 @@ class Wishes:
     Args:
         stop: it was asked to stop.
         checkpoint: it is time for one.
+        is_time_up: training has taken as long as it may.
     """
 
     stop: bool = False
     checkpoint: bool = False
+    is_time_up: bool = False
 
 
 @final
@@ -51,11 +57,30 @@ class StepResult:
         loss_sum: sum of the rows' losses.
         weight: what to divide it by; 0: nothing was updated.
         wishes: what some worker wished for.
+        has_finite_gradient: whether every element of the gradient's sum is finite.
+        is_updated: whether the model was updated.
     """
 
     loss_sum: float
     weight: float
     wishes: Wishes
+    has_finite_gradient: bool = True
+    is_updated: bool = True
+
+    @property
+    def has_finite_loss(self) -> bool:
+        """Return whether the loss is a finite number."""
+        return math.isfinite(self.loss_sum) and math.isfinite(self.weight)
+
+    @property
+    def loss(self) -> float | None:
+        """Return the mean loss; None where the rows have no weight."""
+        return None if self.weight <= 0 else self.loss_sum / self.weight
+
+
+def always(_result: StepResult) -> bool:
+    """Judge every step to be worth its update."""
+    return True
 
 
 @final
@@ -70,6 +95,8 @@ class Stepper:
         normalizer: what stands before the model.
         seed: the run's seed.
         clip_norm: greatest L2 norm of the gradient, or None.
+        precision: of forward and backward passes.
+        forward: what training runs in the model's stead, such as its compiled form; None: itself.
         world: sizes and ranks.
     """
 
@@ -83,6 +110,8 @@ class Stepper:
         *,
         seed: int,
         clip_norm: float | None,
+        precision: Precision = "fp32",
+        forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
         world: World,
     ) -> None:
         self._model = model
@@ -92,6 +121,9 @@ class Stepper:
         self._normalizer = normalizer
         self._seed = seed
         self._clip_norm = clip_norm
+        self._precision: Precision = precision
+        self._factor = 1.0
+        self._network = model.module if forward is None else forward
         self._device = world.torch_device
         self._generators = _generators(self._device)
         self._num_gradients = model.vector.numel()
@@ -105,28 +137,72 @@ class Stepper:
         """Return the seconds spent so far in the exchange between workers."""
         return self._tree.exchange_s
 
-    def step(self, batch: StepBatch, lr: float, wishes: Wishes) -> StepResult:
+    def step(
+        self,
+        batch: StepBatch,
+        lr: float,
+        wishes: Wishes,
+        judge: Callable[[StepResult], bool] = always,
+        scale: LossScale | None = None,
+    ) -> StepResult:
         """Sum the gradients of all parts over all workers and update the model once.
 
         Args:
             batch: this worker's parts of the step.
             lr: learning rate.
             wishes: this worker's.
-
-        Raises:
-            TrainError: the loss is not finite; on every worker alike, before the update.
+            judge: given the sums, says whether the update is made; all workers must decide alike.
+                What it raises ends the step with nothing changed.
+            scale: fp16's; an overflow leaves the model without an update.
         """
+        self._factor = 1.0 if scale is None else scale.factor(batch.num_rows)
         total = self._tree.total(self._leaf(batch, wishes))
-        result = _result(total[self._length - NUM_TALLIES : self._length].tolist())
-        _check_finite(result, batch)
+        result = self._result(total)
+        if not judge(result):
+            self._model.buffers.restore()
+            return replace(result, is_updated=False)
         self._model.buffers.take(total[self._num_gradients : self._length - NUM_TALLIES])
         self._model.buffers.check_still(batch.step + 1)
-        if result.weight > 0:
-            self._update(total[: self._num_gradients], result.weight, lr)
+        if scale is not None:
+            scale.observe(has_overflown=not result.has_finite_gradient)
+        if result.weight <= 0 or not result.has_finite_gradient:
+            return replace(result, is_updated=False)
+        self._update(total[: self._num_gradients], result.weight * self._factor, lr)
         return result
 
-    def _update(self, total: torch.Tensor, weight: float, lr: float) -> None:
-        gradient = torch.div(total, weight, out=self._gradient)
+    def examine(self, batch: StepBatch) -> npt.NDArray[np.float64]:
+        """Run this worker's parts of a step again, to see which rows made it what it was.
+
+        Args:
+            batch: a step whose update was not made.
+
+        Returns:
+            For each of its rows, in order, the loss and whether its part's gradient is finite,
+            `(rows, 2)`.
+        """
+        found = [np.zeros((0, 2))]
+        for part in batch.parts:
+            outputs, rows = self._forward(batch, part)
+            losses = self._loss.by_row(outputs, rows)
+            gradients = self._gradients(losses.sum())
+            is_finite = all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+            by_row = losses.detach().double().cpu().numpy()
+            found.append(np.column_stack([by_row, np.full(len(by_row), float(is_finite))]))
+        return np.concatenate(found)
+
+    def _result(self, total: torch.Tensor) -> StepResult:
+        gradient, tallies = total[: self._num_gradients], total[: self._length][-NUM_TALLIES:]
+        # One pass and one transfer: a sum is finite only where all its terms are.
+        gradient_sum, loss_sum, weight, *wishes = torch.cat(
+            [gradient.sum().view(1), tallies]
+        ).tolist()
+        has_finite_gradient = math.isfinite(gradient_sum) or bool(torch.isfinite(gradient).all())
+        return StepResult(
+            loss_sum, weight, Wishes(*(wish > 0 for wish in wishes)), has_finite_gradient
+        )
+
+    def _update(self, total: torch.Tensor, divisor: float, lr: float) -> None:
+        gradient = torch.div(total, divisor, out=self._gradient)
         if self._clip_norm is not None:
             norm = torch.linalg.vector_norm(gradient)
             gradient.mul_((self._clip_norm / (norm + 1e-6)).clamp_(max=1.0))
@@ -135,8 +211,8 @@ class Stepper:
 
     def _leaf(self, batch: StepBatch, wishes: Wishes) -> Callable[[int, torch.Tensor, bool], None]:
         parts = {part.index: part for part in batch.parts}
-        words = torch.tensor([float(wishes.stop), float(wishes.checkpoint)], device=self._device)
-        nothing = torch.zeros(2, device=self._device)
+        words = torch.tensor(astuple(wishes), dtype=torch.float32, device=self._device)
+        nothing = torch.zeros(NUM_WISHES, device=self._device)
         has_spoken = False
 
         def leaf(index: int, out: torch.Tensor, add: bool) -> None:
@@ -149,28 +225,22 @@ class Stepper:
                 # Adding zeros is no idle act: it is what happens between workers, and it turns
                 # -0.0 into 0.0.
                 _put(out, torch.zeros_like(out), add)
-                out[self._length - 2 : self._length] += said
+                out[self._length - NUM_WISHES : self._length] += said
 
         return leaf
 
     def _run_part(
         self, batch: StepBatch, part: Part, out: torch.Tensor, add: bool, said: torch.Tensor
     ) -> None:
-        model = self._model
-        rows = part.rows.to(self._device)
-        seed_part(self._generators, self._seed, batch.step, part.index)
-        model.buffers.restore()
-        outputs = model.module(self._normalizer(rows.x))
+        outputs, rows = self._forward(batch, part)
         loss_sum, weight = self._loss(outputs, rows)
-        gradients = torch.autograd.grad(
-            loss_sum, model.trained, allow_unused=True, materialize_grads=True
-        )
+        gradients = self._gradients(loss_sum)
         views = self._views_of(out)
         if add:
             torch._foreach_add_(views, gradients)
         else:
             torch._foreach_copy_(views, gradients)
-        model.buffers.write(
+        self._model.buffers.write(
             out[self._num_gradients : self._length - NUM_TALLIES],
             add=add,
             fraction=len(rows) / batch.num_rows,
@@ -178,6 +248,21 @@ class Stepper:
         )
         tally = torch.cat([loss_sum.detach().view(1), weight.view(1), said])
         _put(out[self._length - NUM_TALLIES : self._length], tally, add)
+
+    def _forward(self, batch: StepBatch, part: Part) -> tuple[torch.Tensor, Rows]:
+        rows = part.rows.to(self._device)
+        seed_part(self._generators, self._seed, batch.step, part.index)
+        self._model.buffers.restore()
+        x = self._normalizer(rows.x)
+        with arithmetic(self._precision, self._device):
+            outputs = self._network(x)
+        return outputs.float(), rows
+
+    def _gradients(self, loss_sum: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        scaled = loss_sum if self._factor == 1.0 else loss_sum * self._factor
+        return torch.autograd.grad(
+            scaled, self._model.trained, allow_unused=True, materialize_grads=True
+        )
 
     def _views_of(self, out: torch.Tensor) -> list[torch.Tensor]:
         # The sum uses a few vectors over and over; cutting them up again would cost more than
@@ -214,20 +299,3 @@ def _put(out: torch.Tensor, values: torch.Tensor, add: bool) -> None:
         out.add_(values)
     else:
         out.copy_(values)
-
-
-def _result(tally: list[float]) -> StepResult:
-    loss_sum, weight, stop, checkpoint = tally
-    return StepResult(loss_sum, weight, Wishes(stop > 0, checkpoint > 0))
-
-
-def _check_finite(result: StepResult, batch: StepBatch) -> None:
-    if math.isfinite(result.loss_sum) and math.isfinite(result.weight):
-        return
-    raise TrainError(
-        f"the loss is {result.loss_sum}",
-        where=f"step {batch.step + 1}, epoch {batch.epoch + 1}",
-        expected="a finite number",
-        mend="Lower train.optimizer.lr, set train.gradient_clip_norm, or look for extreme values "
-        "in the data",
-    )

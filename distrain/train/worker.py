@@ -1,10 +1,8 @@
 """What runs inside a Ray Train worker: its rank and log file around the loop that needs no Ray.
 
-A worker that fails leaves a `failure` record beside its log. A fault that all workers decided on
-(`TrainError`) ends the attempt normally, since trying again would end the same way; any other
-exception of the user's code is raised, so that Ray Train takes the group down at once, and a
-restarted group that finds the record leaves without training. What leaves no record is the
-cluster's fault, and is tried again from the newest checkpoint.
+A worker that fails leaves a `failure` record beside its log, with whose fault it is (see
+`faults.py`): the driver reads it. A fault that all workers decided on (`TrainError`) ends the
+attempt normally; any other exception is raised, so that Ray Train takes the group down at once.
 """
 
 import contextlib
@@ -15,43 +13,51 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
+from distrain import lease
 from distrain.errors import DistrainError, TrainError
+from distrain.train.beat import LOG_FOLDER, beating
+from distrain.train.faults import FAILURE_FILE, cause_of
 
-LOG_FOLDER = "logs"
-STOP_FILE = ".stop"
-STOP_INTERVAL_S = 0.5
-_FAILURE = "failure-rank-{rank}.json"
-_STEP_NOTE = re.compile(r"step \d+")
+STOP_FILE: Final = ".stop"
+"""Below a run's folder: tells its workers to save their state at the next step, and end."""
+STOP_INTERVAL_S: Final = 0.5
+_STEP_NOTE: Final = re.compile(r"step \d+")
 
 
 def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     """Run the training loop as one of Ray Train's workers; all ranks must call.
 
     Args:
-        config: `job` (a `TrainJob` as JSON), `import_paths` (folders of the user's code),
-            `has_gpu` (whether Ray reserved a GPU, several, or a part of one for each worker) and
-            `collective_timeout_s` (as `World` takes it).
+        config: `job` (a `TrainJob` as JSON), `attempt` (its number, from 1), `import_paths`
+            (folders of the user's code), `has_gpu` (whether Ray reserved a GPU, several, or a part
+            of one for each worker) and `collective_timeout_s` (as `World` takes it).
 
     Returns:
-        Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure.
+        Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure
+        that all of them decided on.
     """
+    import ray
     import ray.train
 
     context = ray.train.get_context()
     run_dir = Path(config["job"]["run_dir"])
     rank = context.get_world_rank()
-    with _log_file(run_dir / LOG_FOLDER / f"rank-{rank}.txt"):
-        if read_failures(run_dir):
-            return None
+    node = ray.get_runtime_context().get_node_id()
+    with (
+        _log_file(run_dir / LOG_FOLDER / f"rank-{rank}.txt"),
+        beating(run_dir, rank, attempt=config["attempt"], node=node) as beat,
+    ):
         sys.path[:0] = [path for path in config["import_paths"] if path not in sys.path]
-        return _train(config, context, run_dir)
+        return _train(config, context, run_dir, beat)
 
 
-def _train(config: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any] | None:
+def _train(
+    config: dict[str, Any], context: Any, run_dir: Path, beat: Callable[[str, int], None]
+) -> dict[str, Any] | None:
     from distrain.track.journal import JournalWriter
     from distrain.train import loop
     from distrain.train.world import World
@@ -66,6 +72,7 @@ def _train(config: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any
         device=own_device(has_gpu=config["has_gpu"]),
         collective_timeout_s=config["collective_timeout_s"],
     )
+    job = loop.TrainJob.from_json(config["job"])
     try:
         with contextlib.ExitStack() as stack:
             writer = (
@@ -74,13 +81,12 @@ def _train(config: dict[str, Any], context: Any, run_dir: Path) -> dict[str, Any
                 else None
             )
             stop_requested = _StopFile(run_dir / STOP_FILE)
-            job = loop.TrainJob.from_json(config["job"])
-            outcome = loop.train(job, world, writer, stop_requested)
+            outcome = loop.train(job, world, writer, stop_requested, beat)
     except TrainError as error:
         _write_failure(run_dir, rank, error)
         return None
     except (Exception, SystemExit) as error:
-        if not is_lost_peer(error):
+        if lease.is_held(run_dir, job.fence):  # else the folder is another driver's by now
             _write_failure(run_dir, rank, error)
         raise
     return outcome.to_json() if rank == 0 else None
@@ -117,37 +123,8 @@ class _StopFile:
         return self._path.exists()
 
 
-def is_lost_peer(error: BaseException) -> bool:
-    """Return whether an exception says that another worker went away during a collective call."""
-    import torch.distributed
-
-    text = str(error).lower()
-    said = ("connection closed by peer", "connection reset by peer", "timed out waiting", "gloo")
-    return isinstance(error, torch.distributed.DistError) or (
-        isinstance(error, RuntimeError) and any(word in text for word in said)
-    )
-
-
-def read_failures(run_dir: Path) -> list[dict[str, Any]]:
-    """Return the failure records of a run, the earliest first."""
-    folder = run_dir / LOG_FOLDER
-    paths = folder.glob(_FAILURE.format(rank="*")) if folder.is_dir() else []
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return sorted(found, key=lambda failure: float(failure["time_s"]))
-
-
-def failure_error(failure: dict[str, Any]) -> TrainError:
-    """Return the error that a driver raises for a worker's failure record."""
-    return TrainError(
-        failure["message"],
-        where=failure["where"],
-        expected=failure["expected"],
-        mend=failure["mend"],
-    )
-
-
 def _write_failure(run_dir: Path, rank: int, error: BaseException) -> None:
-    path = run_dir / LOG_FOLDER / _FAILURE.format(rank=rank)
+    path = run_dir / LOG_FOLDER / FAILURE_FILE.format(rank=rank)
     log = run_dir / LOG_FOLDER / f"rank-{rank}.txt"
     steps = [note for note in getattr(error, "__notes__", ()) if _STEP_NOTE.fullmatch(note)]
     where = ", ".join([f"worker of rank {rank}", *steps])
@@ -157,7 +134,13 @@ def _write_failure(run_dir: Path, rank: int, error: BaseException) -> None:
         else TrainError(f"{type(error).__name__}: {error}", where=where)
     )
     mend = told.mend or f"The traceback is in {log}"
-    record = {**told.to_json(), "mend": mend, "time_s": time.time()}
+    record = {
+        **told.to_json(),
+        "mend": mend,
+        "cause": cause_of(error),
+        "step": int(steps[0].removeprefix("step ")) if steps else None,
+        "time_s": time.time(),
+    }
     traceback.print_exception(error)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record), encoding="utf-8")

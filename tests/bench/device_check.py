@@ -25,7 +25,7 @@ from torch import nn
 from distrain.data.prepared import PreparedDataset
 from distrain.train.loop import TrainJob, train
 from distrain.train.world import World
-from tests.bench.steady import SPEC, write_data
+from tests.bench.works import MLP, write_work
 from tests.prepared_examples import write_classified, write_images
 from tests.training_group import Group, train_in_groups
 
@@ -52,11 +52,11 @@ def check_bits(job: TrainJob, device: str, folder: Path) -> dict[str, Any]:
 
 def plain_rows_per_s(folder: Path, device: str, steps: int) -> float:
     """Train the same network in a plain loop on tensors that are on the device already."""
-    rows = PreparedDataset.open(folder / "prepared").split("train").slice(0, SPEC["num_rows"])
+    rows = PreparedDataset.open(folder / "prepared").split("train").slice(0, MLP["num_rows"])
     x, y = torch.from_numpy(rows["x"]).to(device), torch.from_numpy(rows["y"]).to(device)
-    wide, classes = SPEC["hidden"], SPEC["num_classes"]
+    wide, classes = MLP["hidden"], MLP["num_classes"]
     model = nn.Sequential(
-        nn.Linear(SPEC["num_features"], wide[0]), nn.ReLU(),
+        nn.Linear(MLP["num_features"], wide[0]), nn.ReLU(),
         nn.Linear(wide[0], wide[1]), nn.ReLU(), nn.Linear(wide[1], classes),
     ).to(device)  # fmt: skip
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
@@ -65,13 +65,13 @@ def plain_rows_per_s(folder: Path, device: str, steps: int) -> float:
         if step == 20:
             _wait_for(device)
             started = time.perf_counter()
-        chosen = torch.randint(0, len(x), (SPEC["batch"],), device=device)
+        chosen = torch.randint(0, len(x), (MLP["batch"],), device=device)
         loss = nn.functional.cross_entropy(model(x[chosen]), y[chosen])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     _wait_for(device)
-    return steps * float(SPEC["batch"]) / (time.perf_counter() - started)
+    return steps * float(MLP["batch"]) / (time.perf_counter() - started)
 
 
 def _wait_for(device: str) -> None:
@@ -102,12 +102,12 @@ def main() -> None:
         for kind, job in jobs.items():
             (folder / kind).mkdir()
             bits[kind] = check_bits(job, device, folder / kind)
-        data = write_data(folder / "steady")
+        data = write_work(folder / "steady", MLP)
         job = TrainJob(
             run_dir=str(folder / "fast"),
             prepared_dir=str(data / "prepared"),
-            model={"name": "mlp", "hidden": SPEC["hidden"]},
-            global_batch_size=SPEC["batch"],
+            model={"name": "mlp", "hidden": MLP["hidden"]},
+            global_batch_size=MLP["batch"],
             steps=options.steps,
         )
         outcome = train(job, World.single(device))

@@ -19,6 +19,7 @@ from distrain.data.shards import Column, write_manifest, write_shard
 from distrain.ray_session import ray_session
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
+from distrain.display import NoDisplay
 from distrain.train.run import run_training
 from tests.prepared_examples import SHARD_ROWS, numeric_transform
 
@@ -103,7 +104,7 @@ def peak_of_training(prepared: Path, run_dir: Path) -> dict[str, float]:
             ClusterSettings(),
             max_failures=0,
             import_paths=[],
-            on_progress=lambda _: None,
+            display=NoDisplay(),
         )
     finally:
         ended.set()

@@ -127,6 +127,30 @@ def test_features_are_scaled_on_the_training_rows(prepared_table: Prepared) -> N
     assert (x[:, 3:].sum(axis=1) == 1).all()
 
 
+@pytest.mark.usefixtures("small_units")
+def test_remote_storage_gets_the_shards_that_a_folder_gets(
+    prepared_table: Prepared, table_csv: Path, tmp_path: Path
+) -> None:
+    uri = f"fsspec+local://{tmp_path}/remote"
+    asked = settings(str(table_csv), cache={"path": uri, "local_path": str(tmp_path / "local")})
+    made = prepare(asked, cache=uri)
+    again = prepare(asked, cache=uri)
+    assert (made.reused, again.reused) == (False, True)
+    assert made.digest == again.digest == prepared_table.digest
+    assert hashes(made) == hashes(prepared_table)
+    assert again.dataset.path == f"{uri}/{made.digest}"
+    rows = prepared_table.dataset.split("test").slice(100, 200)["x"]
+    assert np.array_equal(again.dataset.split("test").slice(100, 200)["x"], rows)
+    assert sorted(path.name for path in (tmp_path / "remote").iterdir()) == [made.digest, "index"]
+
+
+@pytest.mark.usefixtures("small_units")
+def test_remote_storage_that_cannot_be_written_is_told(table_csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "remote").write_text("in the way")
+    with pytest.raises(DataError, match=r"cannot be (read|written) here .*data\.cache\.path"):
+        prepare(settings(str(table_csv)), cache=f"fsspec+local://{tmp_path}/remote")
+
+
 def test_shards_are_equal_on_one_cpu(
     prepared_table: Prepared, table_csv: Path, tmp_path: Path, small_units: None, one_cpu: None
 ) -> None:

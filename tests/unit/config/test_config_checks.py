@@ -187,6 +187,24 @@ REST = {
         "the batch. Use at most 4 workers, or logical_shards = 8 (which changes the bits of the "
         "result).",
     ),
+    "more workers than parts, at most": (
+        {},
+        {"train": {"num_workers": {"min": 1, "max": 8}}},
+        "train.num_workers = 8 is more than logical_shards = 4, and each worker needs a part of "
+        "the batch. Use at most 4 workers, or logical_shards = 8 (which changes the bits of the "
+        "result).",
+    ),
+    "fewer workers at most than at least": (
+        {},
+        {"train": {"num_workers": {"min": 3, "max": 2}}},
+        "train.num_workers.min = 3 is more than its max = 2. Name the smaller number first.",
+    ),
+    "a GPU and a half": (
+        {},
+        {"train": {"resources_per_worker": {"gpu": 1.5}}},
+        "train.resources_per_worker.gpu = 1.5 is neither a whole number nor below 1. Ray gives a "
+        "worker a part of one GPU, or whole ones: use 1 or 0.5, for example.",
+    ),
     "a warm-up that never ends": (
         {},
         {"train": {"steps": 10, "lr_schedule": {"warmup_steps": 10}}},
@@ -299,6 +317,12 @@ REST = {
         "evaluate.goals: test/rmse will not be measured. There is no test split; set "
         "data.split.test above 0.",
     ),
+    "compiled blocks that run again": (
+        {},
+        {"train": {"compile": True, "activation_checkpointing": True}},
+        "train.compile = true stands beside train.activation_checkpointing = true; torch compiles "
+        "no blocks that put their buffers back. Leave out one of them.",
+    ),
     "an address without a port": (
         {},
         {"cluster": {"address": "head-node"}},
@@ -361,6 +385,7 @@ FITTING = {
     "a compressed text file": ({"source": "a.CSV.gz", "read": {"delimiter": ";"}}, {}),
     "a loss of the user's own": (NUMBERS, {"train": {"loss": {"target": "a:loss"}}}),
     "an IPv6 address": ({}, {"cluster": {"address": "[::1]:6379"}}),
+    "workers that come and go": ({}, {"train": {"num_workers": {"min": 1, "max": 4}}}),
     "a worker for each part": ({}, {"train": {"num_workers": 4, "logical_shards": 4}}),
 }
 

@@ -6,14 +6,17 @@ from distrain.config.load import load_settings
 from distrain.errors import ConfigError
 
 DATA = "data: {source: a.csv, target: y}\n"
+TRAIN_KEYS = (
+    "activation_checkpointing, checkpoint, compile, early_stopping, ema, epochs, "
+    "global_batch_size, gradient_clip_norm, ledger, logical_shards, loss, lr_schedule, "
+    "max_failures, max_time_s, num_workers, on_spike, optimizer, precision, profile, reduction, "
+    "resources_per_worker, restore_best, steps, threads_per_worker"
+)
 
 FILES = {
     "nothing but a typing error": (
         DATA + "train:\n  epohcs: 3\n",
-        "run.yaml:3: train.epohcs: unknown key. Did you mean 'epochs'? Valid keys: checkpoint, "
-        "early_stopping, epochs, global_batch_size, gradient_clip_norm, ledger, logical_shards, "
-        "loss, lr_schedule, max_failures, num_workers, optimizer, resources_per_worker, "
-        "restore_best, steps, threads_per_worker.",
+        f"run.yaml:3: train.epohcs: unknown key. Did you mean 'epochs'? Valid keys: {TRAIN_KEYS}.",
     ),
     "a key of another section": (
         DATA + "epochs: 3\n",
@@ -48,10 +51,7 @@ FILES = {
     ),
     "a section that is a word": (
         DATA + "train: fast\n",
-        "run.yaml:2: train is text 'fast'. Expected a mapping of checkpoint, early_stopping, "
-        "epochs, global_batch_size, gradient_clip_norm, ledger, logical_shards, loss, "
-        "lr_schedule, max_failures, num_workers, optimizer, resources_per_worker, restore_best, "
-        "steps, threads_per_worker.",
+        f"run.yaml:2: train is text 'fast'. Expected a mapping of {TRAIN_KEYS}.",
     ),
     "a data section that is a word": (
         "data: a.csv\n",
@@ -85,7 +85,8 @@ FILES = {
     ),
     "a number or a word": (
         DATA + "train: {num_workers: 0}\n",
-        "run.yaml:2: train.num_workers is 0. Expected a whole number of at least 1 or auto.",
+        "run.yaml:2: train.num_workers is 0. Expected a whole number of at least 1, a mapping of "
+        "max, min or auto.",
     ),
     "a boolean of YAML 1.1": (
         DATA + "train: {ledger: yes}\n",
@@ -244,8 +245,8 @@ FILES = {
         "validation/roc_auc.\n"
         "run.yaml:3: train.global_batch_size = 100 cannot be cut into logical_shards = 8 equal "
         "parts. Use a multiple of 8, e.g. 96 or 104.\n"
-        "run.yaml:5: train.num_workers is text 'two'. Expected a whole number of at least 1 or "
-        "auto.\n"
+        "run.yaml:5: train.num_workers is text 'two'. Expected a whole number of at least 1, a "
+        "mapping of max, min or auto.\n"
         "run.yaml:6: data.target is missing. Say which column to predict: `target: COLUMN` below "
         "`data:`.\n"
         "run.yaml:8: data.targt: unknown key. Did you mean 'target'? Valid keys: cache, clean, "

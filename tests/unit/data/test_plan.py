@@ -1,6 +1,8 @@
 """Which rows make up which step."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,13 +12,31 @@ from hypothesis import strategies as st
 
 from distrain.data import plan as plan_module
 from distrain.data.plan import (
+    BLOCK_ROWS,
+    WINDOW_ROWS,
     Plan,
     epoch_order,
     evaluation_batches,
     keyed_bijection,
-    permutation,
 )
 from distrain.errors import ConfigError, DataError
+from distrain.train.world import parts_by_worker
+
+# Ten thousand million rows on 1,024 workers, the last block of rows short.
+HUGE = Plan(
+    num_rows=10**10 + 12_345, global_batch_size=4096, logical_shards=1024, min_part_rows=1, seed=0
+)
+COLD_STEP = """
+import time
+from pathlib import Path
+from distrain.data.plan import Plan
+plan = Plan(10**10, 4096, 1024, 1, 0)
+started = time.perf_counter()
+plan.rows(*plan.position(1_000_000))
+seconds = time.perf_counter() - started
+status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+print(seconds, int(status["VmHWM"].split()[0]) / 1024)
+"""
 
 
 @st.composite
@@ -36,11 +56,11 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Windows of 64 rows in blocks of 16, so that small data has many."""
     monkeypatch.setattr(plan_module, "WINDOW_ROWS", 64)
     monkeypatch.setattr(plan_module, "BLOCK_ROWS", 16)
-    plan_module._window_layout.cache_clear()
-    plan_module._window_rows.cache_clear()
+    plan_module._windows.cache_clear()
+    plan_module._window_blocks.cache_clear()
     yield
-    plan_module._window_layout.cache_clear()
-    plan_module._window_rows.cache_clear()
+    plan_module._windows.cache_clear()
+    plan_module._window_blocks.cache_clear()
 
 
 @given(plans(), st.integers(0, 3))
@@ -73,10 +93,10 @@ def test_too_short_a_last_batch_joins_the_step_before_it() -> None:
 def test_the_order_is_the_one_it_has_always_been() -> None:
     plan = Plan(num_rows=10, global_batch_size=4, logical_shards=2, min_part_rows=1, seed=7)
     steps = [plan.rows(*plan.position(step)).tolist() for step in range(4)]
-    assert steps == [[9, 8, 4, 1], [2, 5, 0, 6], [3, 7], [6, 0, 5, 3]]
-    assert plan.digest == "555008dc5ea07e9ce09142c31ed40fcd7b3551ba421f9ec0cd06036def9efca6"
+    assert steps == [[1, 9, 7, 4], [3, 5, 6, 2], [8, 0], [4, 0, 7, 8]]
+    assert plan.digest == "daa34fcfe1f531dc5cb179989ba2c2f093c132af00a2124250c48820895e2d21"
     many = epoch_order(3_000_000, 0, 1, 1_999_998, 2_000_002)
-    assert many.tolist() == [699830, 331065, 426220, 2687838]
+    assert many.tolist() == [126285, 2443549, 1830676, 1672871]
 
 
 @settings(max_examples=30)
@@ -105,6 +125,100 @@ def test_the_bijection_is_one_and_has_an_inverse(size: int, key: str) -> None:
     assert keyed_bijection(images, size, key, inverse=True).tolist() == values.tolist()
 
 
+@given(
+    plan=plans(),
+    epochs=st.integers(1, 2),
+    attempts=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 40), st.integers(0, 9))),
+)
+def test_kills_and_resizes_change_nothing(
+    plan: Plan, epochs: int, attempts: list[tuple[int, int, int]]
+) -> None:
+    total = epochs * plan.steps_per_epoch
+    trained: dict[int, list[list[int]]] = {}
+    begin = 0
+    # Each attempt has its own number of workers, is killed after some steps and loses some.
+    for workers, done, lost in [*attempts, (1, total, 0)]:
+        end = min(total, begin + done)
+        for step in range(begin, end):
+            again = parts_of_workers(plan, step, min(workers, plan.logical_shards))
+            assert trained.setdefault(step, again) == again
+        begin = max(0, end - lost)
+    order = [row for step in range(total) for part in trained[step] for row in part]
+    for epoch in range(epochs):
+        rows = order[epoch * plan.num_rows : (epoch + 1) * plan.num_rows]
+        assert sorted(rows) == list(range(plan.num_rows))
+        assert rows == epoch_order(plan.num_rows, plan.seed, epoch, 0, plan.num_rows).tolist()
+
+
+def parts_of_workers(plan: Plan, step: int, workers: int) -> list[list[int]]:
+    """Return the rows of a step's parts, each computed by the worker that owns the part."""
+    epoch, in_epoch = plan.position(step)
+    count = plan.num_rows_in(in_epoch)
+    return [
+        plan.rows(epoch, in_epoch, *cut).tolist()
+        for own in parts_by_worker(plan.logical_shards, workers)
+        for cut in plan.parts(count, own)
+    ]
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_batch_may_be_larger_than_a_window() -> None:
+    plan = Plan(num_rows=500, global_batch_size=200, logical_shards=3, min_part_rows=1, seed=0)
+    rows = [plan.rows(0, step) for step in range(plan.steps_per_epoch)]
+    assert [len(step) for step in rows] == [200, 200, 100]
+    assert sorted(np.concatenate(rows)) == list(range(500))
+    assert plan.rows(0, 1, 70, 150).tolist() == rows[1][70:150].tolist()
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_the_windows_ahead_hold_the_rows_of_the_steps_to_come() -> None:
+    plan = Plan(num_rows=500, global_batch_size=30, logical_shards=3, min_part_rows=1, seed=0)
+    windows = plan.spans_ahead(plan.steps_per_epoch + 4)  # step 4, so position 120, of epoch 1
+    ahead = [
+        row for spans in itertools.islice(windows, 8) for span in spans for row in range(*span)
+    ]
+    later = epoch_order(500, 0, 1, 120, 500).tolist()
+    assert set(later) <= set(ahead[: 500 - 64])
+    assert set(epoch_order(500, 0, 2, 0, 64).tolist()) <= set(ahead[500 - 64 :])
+
+
+@pytest.mark.slow
+def test_windows_tile_ten_thousand_million_rows() -> None:
+    num_blocks = -(-HUGE.num_rows // BLOCK_ROWS)
+    num_windows = -(-num_blocks // (WINDOW_ROWS // BLOCK_ROWS))
+    windows = plan_module._windows(HUGE.num_rows, HUGE.seed, 0)
+    starts = np.array([windows.start_of(window) for window in range(num_windows + 1)])
+    spans = np.array([s for w in itertools.islice(HUGE.spans_ahead(0), num_windows) for s in w])
+    # The windows' spans are all blocks, each once, and a window is as long as its spans.
+    assert sorted(spans[:, 0]) == list(range(0, HUGE.num_rows, BLOCK_ROWS))
+    assert (spans[:, 1] - spans[:, 0]).sum() == HUGE.num_rows
+    sizes = np.add.reduceat(spans[:, 1] - spans[:, 0], range(0, num_blocks, 16))
+    assert np.diff(starts).tolist() == sizes.tolist()
+    assert windows.window_of(starts[:-1].max()) == num_windows - 1
+    inside = starts[1:] - 1
+    assert [windows.window_of(int(last)) for last in inside] == list(range(num_windows))
+
+
+@pytest.mark.parametrize("step", [0, 1_000_000, HUGE.steps_per_epoch - 1])
+def test_1024_workers_share_a_step_without_gap_or_overlap(step: int) -> None:
+    rows = [row for part in parts_of_workers(HUGE, step, 1024) for row in part]
+    assert rows == HUGE.rows(0, step).tolist()
+    assert len(set(rows)) == HUGE.num_rows_in(step)
+    assert 0 <= min(rows) <= max(rows) < HUGE.num_rows
+    spans = next(HUGE.spans_ahead(step))
+    assert all(any(start <= row < stop for start, stop in spans) for row in rows[:50])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the peak of memory")
+def test_a_far_step_is_cheap_in_a_fresh_process() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", COLD_STEP], capture_output=True, text=True, check=True
+    )
+    seconds, mebibytes = map(float, ran.stdout.split())
+    assert seconds <= 0.05
+    assert mebibytes <= 200
+
+
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     orders = {
         tuple(epoch_order(100, seed, epoch, 0, 100)) for seed in range(3) for epoch in range(3)
@@ -112,9 +226,23 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     assert len(orders) == 9
 
 
-def test_a_permutation_mixes_well() -> None:
-    moved = permutation(10_000, "key")
-    assert abs(np.corrcoef(np.arange(10_000), moved)[0, 1]) < 0.03
+@pytest.mark.parametrize("size", [10_000, 65_537])
+def test_the_bijection_mixes_well(size: int) -> None:
+    moved = keyed_bijection(np.arange(size, dtype=np.uint64), size, "key").astype(np.int64)
+    assert abs(np.corrcoef(np.arange(size), moved)[0, 1]) < 0.03
+    assert abs(np.corrcoef(moved[:-1], moved[1:])[0, 1]) < 0.03
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 17])
+def test_each_value_goes_everywhere_alike(size: int) -> None:
+    values = np.arange(size, dtype=np.uint64)
+    counts = np.zeros((size, size))
+    for key in range(1000):
+        counts[values, keyed_bijection(values, size, str(key))] += 1
+    expected = 1000 / size
+    freedom = (size - 1) ** 2
+    chi_squared = ((counts - expected) ** 2 / expected).sum()
+    assert chi_squared < freedom + 5 * np.sqrt(2 * freedom)
 
 
 @given(st.integers(0, 5000), st.integers(2, 1500))

@@ -158,13 +158,28 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
     journal.metrics(1, {"loss": 1.0})
     write = journal.append.__globals__["os"].write
     monkeypatch.setattr("os.write", lambda fd, line: write(fd, line[: len(line) // 2]))
-    with pytest.raises(OSError, match="only part of a record"):
-        journal.metrics(2, {"loss": 0.5})
+    journal.metrics(2, {"loss": 0.5})
+    with pytest.raises(OSError, match="No space left on device"):
+        journal.sync()
+    assert [record.seq for record in read_journal(tmp_path, {})[0]] == [1]
     monkeypatch.undo()
-    journal.metrics(2, {"loss": 0.25})
+    journal.metrics(3, {"loss": 0.25})
     journal.close()
     records, _ = read_journal(tmp_path, {})
-    assert [record.payload["values"]["loss"] for record in records] == [1.0, 0.25]
+    assert [record.payload["values"]["loss"] for record in records] == [1.0, 0.5, 0.25]
+    assert [record.seq for record in records] == [1, 2, 3]
+
+
+def test_what_a_full_disk_never_took_fails_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = JournalWriter(tmp_path, "rank0")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.write", lambda *_: 0)
+        journal.metrics(1, {"loss": 0.5})
+        with pytest.raises(OSError, match="No space left on device"):
+            journal.close()
+    journal.close()
 
 
 def test_a_writer_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:

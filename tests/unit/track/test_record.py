@@ -1,5 +1,6 @@
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 
 from distrain import finish
-from distrain.errors import TrackingError
+from distrain.errors import CheckpointError, TrackingError
 from distrain.track import record as record_module
+from distrain.track.journal import JournalWriter, read_journal
 from distrain.track.record import RunFacts, RunRecord
 from distrain.track.tracking_server import TrackingServer
 
@@ -90,3 +92,49 @@ def test_a_last_try_is_always_made(record: RunRecord) -> None:
     assert not record.drain()
     assert not record.end("FAILED", {})
     assert record.shipper.waits == [0.05, record_module.LEAST_DRAIN_S]  # type: ignore[attr-defined]
+
+
+def test_a_run_that_goes_on_is_recorded_as_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
+    again = replace(FACTS, config={"seed": 1}, tags={"distrain.code.sha256": "mended"})
+    RunRecord(tmp_path, SERVER, again, drain_s=5).journal.close()
+
+    records, _ = read_journal(tmp_path / "journal", {})
+
+    kinds = [record.kind for record in records]
+    assert kinds == ["run", "params", "dataset", "tags", "status"]
+    assert records[3].payload == {"distrain.code.sha256": "mended"}
+    assert records[4].payload == {"status": "RUNNING"}
+
+
+def test_what_the_first_attempt_did_not_come_to_is_recorded_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    with JournalWriter(tmp_path / "journal", "driver") as killed:
+        killed.run({"experiment": "e", "key": "e/r", "name": "r", "tags": {}})
+    RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
+
+    records, _ = read_journal(tmp_path / "journal", {})
+
+    assert [record.kind for record in records] == ["run", "tags", "status", "params", "dataset"]
+
+
+def test_a_run_that_was_taken_over_gets_no_end_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    record = RunRecord(tmp_path, SERVER, FACTS, drain_s=5)
+    monkeypatch.setattr(record.shipper, "start", lambda: None, raising=False)
+    monkeypatch.setattr(record.shipper, "close", lambda: None, raising=False)
+
+    record.abandon()
+
+    with pytest.raises(CheckpointError), record:
+        raise CheckpointError("taken over")
+
+    records, _ = read_journal(tmp_path / "journal", {})
+    assert "status" not in [found.kind for found in records]

@@ -6,6 +6,7 @@ import pytest
 
 from distrain.errors import ConfigError
 from distrain.track.runs import find_run_dir, list_runs
+from distrain.track.watermark import Watermark
 
 
 def make_run(storage: Path, name: str, run: str, result: dict[str, Any] | None = None) -> Path:
@@ -70,6 +71,17 @@ def test_a_run_is_found_by_path_name_or_both(
         "20250101T120000-aaaaaa",
     ):
         assert find_run_dir(reference, tmp_path / "runs") == run_dir
+
+
+def test_a_run_is_found_by_its_id_at_mlflow(tmp_path: Path) -> None:
+    make_run(tmp_path, "adult", "20250102T120000-bbbbbb")
+    run_dir = make_run(tmp_path, "adult", "20250101T120000-aaaaaa")
+    (run_dir / "journal").mkdir()
+    Watermark(run_id="0123456789abcdef" * 2).save(run_dir / "journal")
+
+    assert find_run_dir("0123456789abcdef" * 2, tmp_path) == run_dir
+    with pytest.raises(ConfigError, match="no run 'ffff"):
+        find_run_dir("f" * 32, tmp_path)
 
 
 def test_a_run_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:

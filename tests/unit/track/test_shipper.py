@@ -45,6 +45,7 @@ class FakeClient:
         self.tags: dict[str, str] = {}
         self.artifacts: list[tuple[str, str | None]] = []
         self.ends: list[tuple[str, int]] = []
+        self.updates: list[str] = []
         self.bad_names: set[str] = set()
         self.calls: list[str] = []
 
@@ -96,6 +97,9 @@ class FakeClient:
 
     def set_terminated(self, run_id: str, status: str, end_ms: int) -> None:
         self._call("set_terminated", lambda: self.ends.append((status, end_ms)))
+
+    def update_run(self, run_id: str, status: str) -> None:
+        self._call("update_run", lambda: self.updates.append(status))
 
 
 @pytest.fixture
@@ -178,6 +182,37 @@ def test_a_second_shipper_goes_on_at_the_watermark(journal: JournalWriter) -> No
     assert {step for *_, step in first.metrics} == {1}
     assert {step for *_, step in second.metrics} == {2}
     assert second.runs == {}
+
+
+def test_another_store_is_sent_the_whole_journal(journal: JournalWriter) -> None:
+    journal.metrics(1, {"loss": 1.0})
+    assert ship(journal.path.parent, FakeClient())
+    other = FakeClient()
+    elsewhere = TrackingServer("http://elsewhere:5000", None, "track.uri")
+    shipper = Shipper(
+        journal.path.parent,
+        elsewhere,
+        connect_to=lambda server: other,  # type: ignore[arg-type]
+    )
+    shipper.start()
+    try:
+        assert shipper.drain(20)
+    finally:
+        shipper.close()
+
+    assert list(other.runs.values()) == ["adult/r1"]
+    assert [row[:2] for row in other.metrics] == [("loss", 1.0)]
+
+
+def test_a_run_that_goes_on_is_shown_as_running_again(journal: JournalWriter) -> None:
+    journal.status("KILLED")
+    client = FakeClient()
+    assert ship(journal.path.parent, client)
+    journal.status("RUNNING")
+    assert ship(journal.path.parent, client)
+
+    assert [status for status, _ in client.ends] == ["KILLED"]
+    assert client.updates == ["RUNNING"]
 
 
 def test_a_lost_watermark_sends_the_same_rows_again(journal: JournalWriter) -> None:

@@ -1,5 +1,6 @@
 """The ledger of rows that were trained on."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from distrain.data.loader import Part, StepBatch
 from distrain.data.tensors import Rows
 from distrain.train import ledger as ledger_module
-from distrain.train.ledger import Ledger, remove_after
+from distrain.train.ledger import Ledger, await_parts, remove_after
 
 
 def batch(step: int, *parts: list[int]) -> StepBatch:
@@ -26,31 +27,96 @@ def rows_of(run_dir: Path) -> list[tuple[int, ...]]:
     return list(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
 
 
+def commit(ledger: Ledger, step: int) -> None:
+    ledger.cut()
+    ledger.commit(step)
+
+
 def test_every_row_is_entered_with_its_epoch_step_and_part(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, 0)
     ledger.add(batch(1, [5, 6], [7]))
     ledger.add(batch(2, [8]))
-    ledger.commit(3)
+    commit(ledger, 3)
     assert rows_of(tmp_path) == [(1, 2, 0, 5), (1, 2, 0, 6), (1, 2, 1, 7), (2, 3, 0, 8)]
     schema = pq.read_schema(tmp_path / "ledger/step-00000003-rank-0.parquet")
     assert schema.names == ["epoch", "step", "logical_shard", "row"]
     assert set(schema.types) == {pa.int64()}
 
 
-def test_nothing_is_there_before_it_is_committed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("buffer_rows", [1, 2, 3, 1000])
+def test_more_rows_than_memory_should_hold_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffer_rows: int
 ) -> None:
-    monkeypatch.setattr(ledger_module, "BUFFER_ROWS", 1)
+    monkeypatch.setattr(ledger_module, "BUFFER_ROWS", buffer_rows)
+    ledger = Ledger(tmp_path, 0)
+    for step in range(4):
+        ledger.add(batch(step, [2 * step, 2 * step + 1]))
+    assert list((tmp_path / "ledger").glob("*.parquet")) == []
+    commit(ledger, 4)
+    assert [row for *_, row in rows_of(tmp_path)] == list(range(8))
+    assert [path.name for path in (tmp_path / "ledger").iterdir()] == [
+        "step-00000004-rank-0.parquet"
+    ]
+
+
+def test_rows_after_a_cut_are_for_the_next_file(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, 0)
     ledger.add(batch(0, [1]))
-    assert list((tmp_path / "ledger").glob("*.parquet")) == []
+    ledger.cut()
+    ledger.add(batch(1, [2]))
     ledger.commit(1)
-    assert rows_of(tmp_path) == [(1, 1, 0, 1)]
+    assert [row for *_, row in rows_of(tmp_path)] == [1]
+    commit(ledger, 2)
+    assert [row for *_, row in rows_of(tmp_path)] == [1, 2]
 
 
-def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
-    Ledger(tmp_path, 0).commit(5)
+def test_nothing_new_is_an_empty_file(tmp_path: Path) -> None:
+    commit(Ledger(tmp_path, 0), 5)
+    assert rows_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["_write_at", "replacing"])
+def test_no_row_is_lost_when_a_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(ledger_module, "BUFFER_ROWS", 2)
+    ledger = Ledger(tmp_path, 0)
+    ledger.add(batch(0, [0, 1]))
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(ledger_module, place, fail)
+        full.setattr(ledger_module, "replacing", fail)
+        for step in (1, 2, 3):
+            ledger.add(batch(step, [2 * step, 2 * step + 1]))
+        with pytest.raises(OSError, match="No space left"):
+            commit(ledger, 4)
+    ledger.add(batch(4, [8, 9]))
+    commit(ledger, 5)
+    assert [row for *_, row in rows_of(tmp_path)] == list(range(10))
+
+
+def test_rank_zero_waits_for_the_parts_of_the_others(tmp_path: Path) -> None:
+    slow = Ledger(tmp_path, 1)
+    timer = threading.Timer(0.05, lambda: commit(slow, 3))
+    timer.start()
+    await_parts(tmp_path, 3, 2, timeout_s=30, is_leaving=threading.Event())
+    assert (tmp_path / "ledger/step-00000003-rank-1.parquet").exists()
+    timer.join()
+
+
+def test_a_worker_that_cannot_write_its_part_is_not_waited_for(tmp_path: Path) -> None:
+    Ledger(tmp_path, 1).tell_failure(3)
+    with pytest.raises(OSError, match="rank 1 could not write"):
+        await_parts(tmp_path, 3, 2, timeout_s=30, is_leaving=threading.Event())
     assert list((tmp_path / "ledger").iterdir()) == []
+
+
+def test_a_part_that_does_not_come_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError, match="rank 1 wrote no part"):
+        await_parts(tmp_path, 3, 2, timeout_s=0.02, is_leaving=threading.Event())
 
 
 def test_what_comes_after_a_checkpoint_is_removed(tmp_path: Path) -> None:
@@ -58,8 +124,8 @@ def test_what_comes_after_a_checkpoint_is_removed(tmp_path: Path) -> None:
         ledger = Ledger(tmp_path, rank)
         for step in range(3):
             ledger.add(batch(step, [step]))
-            ledger.commit(step + 1)
-        (tmp_path / f"ledger/.rank-{rank}.partial").touch()
+            commit(ledger, step + 1)
+        (tmp_path / f"ledger/.rank-{rank}-7.rows").touch()
     remove_after(tmp_path, 2)
     names = sorted(path.name for path in (tmp_path / "ledger").iterdir())
     assert names == [

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
+from distrain import lease
 from distrain.errors import CheckpointError, ConfigError, DataError, ModelError, TrainError
 from distrain.models.weights import weights_sha256
 from distrain.track.journal import JournalWriter, read_journal
@@ -37,14 +40,25 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.records: list[tuple[int, dict[str, float]]] = []
+        self.times: list[tuple[int, dict[str, float]]] = []
         self.shown: list[Mapping[str, Any]] = []
+        self.notes: list[str] = []
+        self.troubles: list[Mapping[str, Any]] = []
         self.num_syncs = 0
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        self.records.append((step, dict(values)))
+        # Seconds are the one thing that no two runs have in common.
+        kept = self.times if "time/data_s" in values else self.records
+        kept.append((step, dict(values)))
 
     def progress(self, values: Mapping[str, Any]) -> None:
         self.shown.append(values)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def trouble(self, values: Mapping[str, Any]) -> None:
+        self.troubles.append(values)
 
     def sync(self) -> None:
         self.num_syncs += 1
@@ -220,6 +234,59 @@ def test_a_finished_run_that_is_started_again_trains_no_further(
     assert again.waits["compute"] == 0.0
 
 
+def test_a_finished_run_that_is_given_more_epochs_goes_on_as_if_it_had_had_them(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    straight = train(job_of("straight", epochs=5, restore_best=True, ledger=True), CPU)
+    train(job_of("longer", epochs=3, restore_best=True, ledger=True), CPU)
+
+    longer = train(job_of("longer", epochs=5, restore_best=True, ledger=True), CPU)
+
+    assert longer.resumed_from_step == 24
+    assert same_result(longer, straight)
+    assert pq.read_table(Path(longer.weights_file).parents[1] / "ledger").num_rows == 5 * 123
+
+
+def test_a_run_that_stopped_early_by_its_metric_stays_stopped(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    stops = {"metric": "validation/loss", "mode": "max", "patience": 1}
+    stopped = train(job_of(epochs=4, early_stopping=stops), CPU)
+
+    again = train(job_of(epochs=9, early_stopping=stops), CPU)
+
+    assert stopped.status == again.status == "stopped_early"
+    assert again.step == stopped.step
+
+
+def test_a_run_that_ran_out_of_time_goes_on_where_it_is_given_more(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    stopped = train(job_of(max_time_s=1e-6), CPU)
+    assert (stopped.status, train(job_of(max_time_s=2e-6), CPU).step) == ("stopped_early", 1)
+
+    longer = train(job_of(max_time_s=None), CPU)
+
+    assert longer.status == "finished"
+    assert longer.weights_sha256 == train(job_of("straight"), CPU).weights_sha256
+
+
+def test_a_run_that_was_taken_over_commits_nothing_more(job_of: Callable[..., TrainJob]) -> None:
+    job = job_of(checkpoint_every_steps=2)
+    run_dir = Path(job.run_dir)
+    run_dir.mkdir()
+    with lease.holding(run_dir, print) as first:
+        killed_after(5, replace(job, fence=first.fence))
+    before = sorted((run_dir / "checkpoints").iterdir())
+    second = lease.take(run_dir)
+
+    with pytest.raises(CheckpointError, match="taken over"):
+        train(replace(job, fence=first.fence), CPU)
+
+    assert sorted((run_dir / "checkpoints").iterdir()) == before
+    assert train(replace(job, fence=second.fence), CPU).status == "finished"
+
+
 def test_a_request_to_stop_saves_the_state_and_the_run_goes_on_from_there(
     job_of: Callable[..., TrainJob],
 ) -> None:
@@ -284,18 +351,78 @@ def test_steps_between_evaluations_may_be_given(job_of: Callable[..., TrainJob])
     assert sorted(journal.of("validation/loss")) == [4, 8, 10]
 
 
+def test_a_time_limit_ends_training_with_a_model(job_of: Callable[..., TrainJob]) -> None:
+    journal = MemoryJournal()
+    outcome = train(job_of(max_time_s=1e-9, restore_best=True), CPU, journal)
+    assert (outcome.status, outcome.step) == ("stopped_early", 1)
+    assert Path(outcome.weights_file).exists()
+    assert set(journal.of("validation/loss")) == set(journal.of("test/loss")) == {1}
+    assert journal.notes == [
+        "training stopped after step 1 of 24, because it has taken train.max_time_s = 1e-09 s"
+    ]
+
+
+def test_the_time_limit_counts_all_attempts(job_of: Callable[..., TrainJob]) -> None:
+    asked = iter([False] * 3 + [True])
+
+    def stop_after_a_while() -> bool:
+        time.sleep(0.1)
+        return next(asked)
+
+    train(job_of(max_time_s=60.0), CPU, stop_requested=stop_after_a_while)
+    outcome = train(job_of(max_time_s=0.4), CPU)
+    assert (outcome.status, outcome.step) == ("stopped_early", 5)
+
+
+def test_a_few_steps_are_traced_where_that_is_asked(job_of: Callable[..., TrainJob]) -> None:
+    job = job_of(profile=True)
+    plain = train(job_of("plain"), CPU)
+    assert train(job, CPU).weights_sha256 == plain.weights_sha256
+    trace = json.loads(Path(job.run_dir, "profile", "steps.json").read_text(encoding="utf-8"))
+    names = {event.get("name") for event in trace["traceEvents"]}
+    assert {"aten::addmm", "ProfilerStep#11", "ProfilerStep#15"} <= names
+    assert "ProfilerStep#16" not in names
+
+
+def test_activation_checkpointing_changes_no_bit(job_of: Callable[..., TrainJob]) -> None:
+    plain = train(job_of("plain"), CPU)
+    saving = train(job_of("saving", activation_checkpointing=True), CPU)
+    assert same_result(saving, plain)
+
+
+@pytest.mark.slow  # compiling takes seconds
+def test_compiled_runs_have_one_fingerprint_of_their_own(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    asked = iter([False] * 6 + [True])
+    straight = train(job_of("straight", compile=True), CPU)
+    train(job_of("stopped", compile=True), CPU, stop_requested=lambda: next(asked))
+    assert same_result(train(job_of("stopped", compile=True), CPU), straight)
+    assert straight.metrics["test/loss"] == pytest.approx(
+        train(job_of("plain"), CPU).metrics["test/loss"], rel=0.05
+    )
+
+
 def test_checkpoints_can_come_by_the_clock(job_of: Callable[..., TrainJob]) -> None:
-    job = job_of(checkpoint_every_s=1e-9, checkpoint_keep=2)
-    train(job, CPU)
+    job = job_of(checkpoint_every_s=1e-9, checkpoint_keep=24)
+    train(job, CPU, stop_requested=none_is_written)
     names = {path.name for path in Path(job.run_dir, "checkpoints").glob("step-*")}
-    assert names == {"step-23", "step-24"}
+    assert names == {f"step-{step}" for step in range(1, 25)}
+
+
+def none_is_written() -> bool:
+    """Wait for the checkpoint that is being written; ask for no stop."""
+    for thread in threading.enumerate():
+        if thread.name == "distrain-checkpoint":
+            thread.join()
+    return False
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_commits_nothing(
     job_of: Callable[..., TrainJob],
 ) -> None:
     job = job_of(optimizer={"name": "sgd", "lr": 1e30, "momentum": 0.0}, checkpoint_every_steps=50)
-    with pytest.raises(TrainError, match=r"step \d+, epoch 1: the loss is"):
+    with pytest.raises(TrainError, match=r"step \d+, epoch 1, logical shards? .*: the loss is"):
         train(job, CPU)
     assert not Path(job.run_dir, "checkpoints").exists()
 
@@ -323,7 +450,12 @@ def test_speed_and_progress_are_told(job_of: Callable[..., TrainJob]) -> None:
     outcome = train(job_of(epochs=6), CPU, journal)
     assert outcome.samples_per_second is not None
     assert outcome.samples_per_second > 0
-    assert set(outcome.waits) == {"data", "compute", "reduce", "evaluate", "checkpoint"}
+    waits = {"data", "compute", "reduce", "record", "evaluate", "checkpoint"}
+    assert set(outcome.waits) == waits
+    assert [step for step, _ in journal.times] == [8, 16, 24, 32, 40, 48]
+    for name in waits - {"checkpoint"}:  # the last of which comes after the last epoch
+        told = sum(values[f"time/{name}_s"] for _, values in journal.times)
+        assert told == pytest.approx(outcome.waits[name], abs=0.3)
     assert len(journal.shown) <= 3 + sum(outcome.waits.values()) * 4
     last = journal.shown[-1]
     assert (last["step"], last["total_steps"], last["epoch"], last["total_epochs"]) == (

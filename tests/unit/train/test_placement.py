@@ -3,7 +3,7 @@ import pytest
 from distrain.config.train import TrainSettings
 from distrain.errors import ConfigError
 from distrain.train import placement
-from distrain.train.placement import cluster_placement, local_placement
+from distrain.train.placement import Placement, cluster_placement, local_placement, room
 
 
 def test_auto_takes_the_cores_but_no_more_than_logical_shards(
@@ -54,6 +54,52 @@ def test_auto_on_a_cluster_counts_whole_workers_per_node() -> None:
     settings = TrainSettings.model_validate({"resources_per_worker": {"cpu": 3}})
 
     assert cluster_placement(settings, [{"CPU": 4.0}, {"CPU": 7.0}]).num_workers == 3
+
+
+@pytest.mark.parametrize(
+    ("gpu", "num_gpus", "count"),
+    [(0.6, 2, 2), (0.5, 2, 4), (0.3, 2, 6), (1, 2, 2), (2, 5, 2), (0.1, 1, 10)],
+)
+def test_a_worker_has_its_part_of_one_gpu(gpu: float, num_gpus: int, count: int) -> None:
+    settings = TrainSettings.model_validate(
+        {"resources_per_worker": {"gpu": gpu}, "logical_shards": 16}
+    )
+
+    assert local_placement(settings, num_gpus=num_gpus).num_workers == count
+    nodes = [{"CPU": 16.0, "GPU": float(num_gpus)}]
+    assert cluster_placement(settings, nodes).num_workers == count
+
+
+def test_what_is_left_of_a_gpu_has_room_for_another_worker() -> None:
+    free = [{"CPU": 4.0, "GPU": 1.4}, {"CPU": 4.0, "GPU": 0.3}]
+
+    assert room(Placement(8, 1.0, 0.4), free) == 3
+
+
+ELASTIC = TrainSettings.model_validate({"num_workers": {"min": 2, "max": 4}, "logical_shards": 8})
+
+
+@pytest.mark.parametrize(("cores", "count"), [(1, 2), (3, 3), (64, 4)])
+def test_an_elastic_run_on_a_local_ray_has_as_many_workers_as_fit(
+    cores: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "num_cores", lambda: cores)
+
+    placed = local_placement(ELASTIC, num_gpus=0)
+
+    assert (placed.num_workers, placed.min_workers) == (count, count)
+
+
+def test_an_elastic_run_on_a_cluster_may_grow_beyond_what_is_there() -> None:
+    placed = cluster_placement(ELASTIC, [{"CPU": 2.0}])
+
+    assert (placed.min_workers, placed.num_workers) == (2, 4)
+    assert placed.workers_text == "2 to 4 workers"
+
+
+def test_an_elastic_run_that_a_cluster_has_no_room_for_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"2 workers with 1 CPU each .* whose 1 nodes take 1"):
+        cluster_placement(ELASTIC, [{"CPU": 1.0}])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One fingerprint of the final weights, and of every metric, on 1, 2 and 3 workers."""
+"""One fingerprint of the final weights, and of every metric, on 1 to 4 workers and 2 machines."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from tests.training_group import Group, train_in_groups
 
 NAMES = (
     "mlp", "cnn", "mlp with batch norm and five parts", "regression", "stopped early", "not finite",
+    "fast",
 )  # fmt: skip
 EVERY_METRIC = ["accuracy", "f1", "roc_auc", "log_loss"]
 
@@ -85,6 +86,15 @@ def jobs(data: Path, runs: Path) -> list[TrainJob]:
             optimizer={"name": "sgd", "lr": 1e38, "momentum": 0.0},
             **shared,
         ),
+        TrainJob(
+            str(runs / "fast"),
+            str(table),
+            {"name": "mlp", "hidden": [32], "norm": "batch"},
+            global_batch_size=64,
+            reduction="fast",
+            ledger=True,
+            **shared,
+        ),
     ]  # fmt: skip
 
 
@@ -93,13 +103,20 @@ Outcomes = dict[str, list[list[dict[str, Any]]]]
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """By group, job and rank; groups share memory, or are as if on machines of their own."""
+    """By group, job and rank; groups share memory, or are as if on machines of their own.
+
+    `2 + 1` stands for two machines, of two workers and of one.
+    """
     data, runs = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("runs")
     made = jobs(data, runs)
     groups = {
-        f"{size} {place}": Group(size, _moved(made, runs / f"{size} {place}"), place == "near")
-        for size in (3, 2)
-        for place in ("near", "far")
+        name: Group(size, _moved(made, runs / name), machine_size=machine_size)
+        for name, size, machine_size in (
+            ("2 + 2", 4, 2),
+            ("2 + 1", 3, 2),
+            ("3", 3, 3),
+            ("1 + 1", 2, 1),
+        )
     }
     found = train_in_groups(list(groups.values()), runs)
     return {"alone": [[_outcome(job)] for job in made], **dict(zip(groups, found, strict=True))}
@@ -120,7 +137,7 @@ def everywhere(outcomes: Outcomes, name: str) -> list[dict[str, Any]]:
     return [rank for group in outcomes.values() for rank in group[NAMES.index(name)]]
 
 
-@pytest.mark.parametrize("name", NAMES[:-1])
+@pytest.mark.parametrize("name", NAMES[:-2])
 def test_weights_and_metrics_do_not_depend_on_the_number_of_workers(
     outcomes: Outcomes, name: str
 ) -> None:
@@ -144,10 +161,34 @@ def test_a_loss_that_is_not_finite_is_one_decision_at_one_step(outcomes: Outcome
 
 
 def test_the_ledger_of_several_workers_has_each_row_once_an_epoch(outcomes: Outcomes) -> None:
-    folder = (
-        Path(outcomes["3 near"][NAMES.index("cnn")][0]["weights_file"]).parent.parent / "ledger"
-    )
-    table = pa.concat_tables([pq.read_table(path) for path in folder.glob("*.parquet")])
+    table = _ledger(outcomes["3"][NAMES.index("cnn")][0])
     for epoch in (1, 2, 3):
         rows = table.filter(pc.equal(table["epoch"], epoch))["row"].to_pylist()
         assert sorted(rows) == list(range(203))
+
+
+def test_fast_reduction_gives_one_model_to_all_workers_that_is_near_the_exact_one(
+    outcomes: Outcomes,
+) -> None:
+    straight = outcomes["alone"][NAMES.index("fast")][0]
+    for group in outcomes.values():
+        found = group[NAMES.index("fast")]
+        assert len({one["weights_sha256"] for one in found}) == 1
+        assert found[0]["metrics"] == pytest.approx(straight["metrics"], rel=0.1)
+
+
+def test_fast_reduction_keeps_the_order_of_rows(outcomes: Outcomes) -> None:
+    ledgers = [_ledger(group[NAMES.index("fast")][0]) for group in outcomes.values()]
+    orders = [_in_order(table) for table in ledgers]
+    assert all(order == orders[0] for order in orders)
+
+
+def _ledger(outcome: dict[str, Any]) -> pa.Table:
+    folder = Path(outcome["weights_file"]).parent.parent / "ledger"
+    return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
+
+
+def _in_order(ledger: pa.Table) -> list[tuple[int, int]]:
+    """Return (step, row) as they were trained on; rows of one part stay as they are written."""
+    rows = sorted(ledger.to_pylist(), key=lambda row: (row["step"], row["logical_shard"]))
+    return [(row["step"], row["row"]) for row in rows]

@@ -15,8 +15,8 @@ from distrain.models.build import InputNormalizer, build_model
 from distrain.train.flat import FlatModel
 from distrain.train.losses import Loss, build_loss
 from distrain.train.optimize import build_optimizer
-from distrain.train.shared_memory import open_tree_sum
 from distrain.train.step import Stepper, StepResult, Wishes, seed_part, vector_length
+from distrain.train.sums import open_tree_sum
 from distrain.train.world import World
 from tests.prepared_examples import numeric_transform
 
@@ -196,17 +196,35 @@ def test_a_buffer_that_starts_to_move_later_is_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_a_loss_that_is_not_finite_ends_with_its_step_before_the_update(value: float) -> None:
+def test_a_step_judged_not_worth_it_leaves_parameters_and_buffers(value: float) -> None:
     rows = make_rows(8)
     rows.x[5, 2] = value
-    stepper, model = make_stepper(make_module())
-    before = model.vector.detach().clone()
-    with pytest.raises(TrainError, match=r"step 3, epoch 1: the loss is nan. Expected a finite"):
-        stepper.step(make_batch(rows, step=2), 0.5, Wishes())
-    assert torch.equal(model.vector.detach(), before)
+    stepper, model = make_stepper(make_module(norm="batch"))
+    before = model.snapshot()
+    judged: list[StepResult] = []
+    result = stepper.step(
+        make_batch(rows), 0.5, Wishes(), judge=lambda told: judged.append(told) is not None
+    )
+    assert (judged[0].has_finite_loss, judged[0].has_finite_gradient) == (False, False)
+    assert not result.is_updated
+    assert all(torch.equal(model.snapshot()[name], value) for name, value in before.items())
 
 
-@pytest.mark.parametrize("wishes", [Wishes(stop=True), Wishes(checkpoint=True), Wishes()])
+def test_rows_are_examined_one_by_one() -> None:
+    rows = make_rows(8, weight=torch.arange(8.0))
+    rows.x[5, 2] = torch.nan
+    stepper, _ = make_stepper(make_module())
+    found = stepper.examine(make_batch(rows))
+    expected = nn.functional.cross_entropy(make_module()(rows.x), rows.y, reduction="none")
+    torch.testing.assert_close(
+        torch.from_numpy(found[:, 0]).float(), expected.detach() * rows.weight, equal_nan=True
+    )
+    assert found[:, 1].tolist() == [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "wishes", [Wishes(stop=True), Wishes(checkpoint=True), Wishes(is_time_up=True), Wishes()]
+)
 @pytest.mark.parametrize("count", [2, 8])
 def test_wishes_travel_with_the_gradients(wishes: Wishes, count: int) -> None:
     stepper, _ = make_stepper(make_module())

@@ -1,0 +1,213 @@
+"""The rows of one split, by number, copied out of mapped shards.
+
+Shards are mapped when first touched, so all processes of a node share one copy in the page cache.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from distrain.data import plan
+from distrain.data.shard_files import ShardFiles
+from distrain.data.shards import Array, Column, Shard
+from distrain.errors import DataError
+
+# Each mapping holds a file descriptor, and 1,024 is a common limit for a process.
+MAX_MAPPED_SHARDS: Final = 256
+SHARDS_AT_ONCE: Final = 128
+
+
+@final
+class Split:
+    """The rows of one split, by number.
+
+    Args:
+        files: where its shards are mapped from.
+        shards: its shards, in order.
+        columns: its columns by name.
+    """
+
+    def __init__(
+        self, files: ShardFiles, shards: Sequence[Shard], columns: Mapping[str, Column]
+    ) -> None:
+        self.shards: tuple[Shard, ...] = tuple(shards)
+        self.columns: dict[str, Column] = dict(columns)
+        self._files = files
+        self._starts = np.cumsum([0, *(shard.num_rows for shard in self.shards)], dtype=np.int64)
+        self._mapped: OrderedDict[int, dict[str, Array]] = OrderedDict()
+
+    @property
+    def num_rows(self) -> int:
+        """Return the number of rows."""
+        return int(self._starts[-1])
+
+    def take(self, indices: npt.NDArray[np.int64]) -> dict[str, Array]:
+        """Return copies of some rows, in the order asked for.
+
+        Args:
+            indices: row numbers in [0, num_rows), any order, repeats allowed, shape `(n,)`.
+
+        Returns:
+            Column name to array of shape `(n, *shape)`.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        self._check_range(wanted)
+        order = np.argsort(wanted, kind="stable")
+        ordered = wanted[order]
+        bounds = np.searchsorted(ordered, self._starts)
+        rows = self._empty(len(wanted))
+        touched = [int(shard) for shard in np.flatnonzero(np.diff(bounds))]
+        # Ascending numbers read each shard once and front to back; `order` puts rows in place.
+        for shard, source in self._map(touched):
+            part = slice(bounds[shard], bounds[shard + 1])
+            local = ordered[part] - self._starts[shard]
+            for name, values in source.items():
+                rows[name][order[part]] = values[local]
+        return self._shaped(rows)
+
+    def slice(self, start: int, stop: int) -> dict[str, Array]:
+        """Return copies of the rows from `start` up to, not including, `stop`.
+
+        Returns:
+            Column name to array of shape `(stop - start, *shape)`.
+        """
+        if not 0 <= start <= stop <= self.num_rows:
+            raise IndexError(f"rows {start} to {stop} of a split of {self.num_rows}")
+        rows = self._empty(stop - start)
+        first, end = self._shards_between(start, stop)
+        following = min(end + 1, len(self.shards))
+        self.fetch_ahead([(start, int(self._starts[following]))])
+        for shard, source in self._map(range(first, end)):
+            offset = int(self._starts[shard])
+            low, high = max(start, offset), min(stop, int(self._starts[shard + 1]))
+            for name, values in source.items():
+                rows[name][low - start : high - start] = values[low - offset : high - offset]
+        return self._shaped(rows)
+
+    def fetch_ahead(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Begin to fetch the shards that hold some rows, where shards are fetched at all.
+
+        What an earlier call asked for and is not there yet is no longer fetched, and other shards
+        are given up: they may be evicted.
+
+        Args:
+            spans: (start, stop) of runs of rows, in the order in which they will be needed.
+        """
+        numbers = dict.fromkeys(
+            number for span in spans for number in range(*self._shards_between(*span))
+        )
+        if self._files.is_mapping_costly:
+            for number in self._mapped.keys() - numbers.keys():
+                del self._mapped[number]
+        self._files.fetch_ahead([self.shards[number] for number in numbers])
+
+    def check_room(self, num_windows: int) -> None:
+        """Refuse a bound on fetched shards that leaves no room for what is read from at a time.
+
+        Args:
+            num_windows: windows of the plan that the workers of a node read from at a time.
+
+        Raises:
+            DataError: so many windows may lie in shards of more bytes than a node may hold.
+        """
+        max_bytes, needed = self._files.max_bytes, self.most_bytes(num_windows)
+        if max_bytes is not None and max_bytes < needed:
+            raise DataError(
+                f"data.cache.max_bytes = {max_bytes:,} is too small for this prepared dataset",
+                where=self._files.place_of(self.shards[0]),
+                expected=f"at least {needed:,}, for the shards that are read from at a time",
+                mend=f"Use data.cache.max_bytes={needed}, or more: what has room is fetched once.",
+            )
+
+    def most_bytes(self, num_windows: int) -> int:
+        """Return the most bytes of the shards that so many windows of the plan can lie in."""
+        sizes = np.cumsum([0, *(shard.num_bytes for shard in self.shards)])
+        blocks = np.arange(0, self.num_rows, plan.BLOCK_ROWS)
+        ends = np.minimum(blocks + plan.BLOCK_ROWS, self.num_rows)
+        first = np.searchsorted(self._starts, blocks, side="right") - 1
+        last = np.searchsorted(self._starts, ends, side="left")
+        touched = np.sort(sizes[last] - sizes[first])
+        at_a_time = num_windows * (plan.WINDOW_ROWS // plan.BLOCK_ROWS)
+        return int(min(touched[-at_a_time:].sum(), sizes[-1]))
+
+    def _shards_between(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the first shard that holds some of the rows, and the one after the last."""
+        if start == stop:
+            return 0, 0
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        return first, int(np.searchsorted(self._starts, stop, side="left"))
+
+    def _check_range(self, wanted: npt.NDArray[np.int64]) -> None:
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < self.num_rows):
+            raise IndexError(
+                f"row numbers {wanted.min()} to {wanted.max()} of a split of {self.num_rows}"
+            )
+
+    def _empty(self, num_rows: int) -> dict[str, Array]:
+        return {
+            name: np.empty((num_rows, column.width), dtype=column.dtype)
+            for name, column in self.columns.items()
+        }
+
+    def _shaped(self, rows: dict[str, Array]) -> dict[str, Array]:
+        return {
+            name: values.reshape(len(values), *self.columns[name].shape)
+            for name, values in rows.items()
+        }
+
+    def _map(self, numbers: Sequence[int]) -> Iterator[tuple[int, dict[str, Array]]]:
+        """Yield shards as read-only arrays of shape `(rows, width)` on mapped memory."""
+        for start in range(0, len(numbers), SHARDS_AT_ONCE):
+            group = numbers[start : start + SHARDS_AT_ONCE]
+            self._map_missing([number for number in group if number not in self._mapped])
+            for number in group:
+                self._mapped.move_to_end(number)
+                yield number, self._mapped[number]
+            while len(self._mapped) > MAX_MAPPED_SHARDS:
+                self._mapped.popitem(last=False)
+
+    def _map_missing(self, numbers: Sequence[int]) -> None:
+        if not numbers:
+            return
+        shards = [self.shards[number] for number in numbers]
+        try:
+            buffers = self._files.map(shards)
+        except OSError as fault:
+            raise _unreadable(self._files.place_of(shards[0]), fault) from fault
+        for number, shard, buffer in zip(numbers, shards, buffers, strict=True):
+            self._mapped[number] = _columns_of(buffer, self.columns, self._files.place_of(shard))
+
+
+def _columns_of(buffer: pa.Buffer, columns: Mapping[str, Column], place: str) -> dict[str, Array]:
+    try:
+        batch = pa.ipc.open_file(buffer).get_batch(0)
+    except (OSError, pa.ArrowInvalid) as fault:
+        raise _unreadable(place, fault) from fault
+    return {
+        name: _flat(batch.column(name)).reshape(-1, column.width)
+        for name, column in columns.items()
+    }
+
+
+def _unreadable(place: str, fault: Exception) -> DataError:
+    return damaged(place, f"the shard cannot be read ({fault})", "an Arrow file")
+
+
+def _flat(array: pa.Array) -> Array:
+    values = array.values if pa.types.is_fixed_size_list(array.type) else array
+    flat: Array = values.to_numpy(zero_copy_only=True)
+    return flat
+
+
+def damaged(place: object, message: str, expected: str) -> DataError:
+    """Return the error for a prepared dataset that is not as it was written."""
+    return DataError(
+        message,
+        where=str(place),
+        expected=expected,
+        mend="Remove the prepared dataset's folder and run again: it will be made anew.",
+    )

@@ -1,0 +1,306 @@
+"""Who drives a run: one driver at a time, by a lease with a fencing number.
+
+    take: while the holder may be alive, wait; claim the next number; write `<run>/lease.json`
+    every 2 s, from a thread: renew it, or find that another has taken over
+    before every commit, here and on the workers: `check` that the number is still the newest
+    at the end: release it
+
+A lease lapses 10 s after it was last renewed, or at once where its driver was on this host and is
+dead. A number is claimed by making the file `<run>/.lease/<fence>`, which exactly one process can;
+claims stay, so that no number is ever given twice. Who holds the newest number is the driver: one
+that was frozen and thaws again may overwrite `lease.json`, but not the claims. Both are read,
+because a listing of a folder on NFS may be a minute old, and a file that is opened is not.
+
+Clocks of two hosts are not compared: where the holder is elsewhere, its lease has lapsed when it
+did not change for 10 s by the clock of who waits.
+
+A dead process that nobody has waited for still stands in `/proc` as a zombie, and counts as dead. A
+process number of another container means nothing here though the boot id is the same, hence the
+namespace.
+"""
+
+import json
+import logging
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import final
+
+from distrain.durable import sync_folder
+from distrain.errors import CheckpointError, ConfigError
+
+LEASE = "lease.json"
+CLAIMS = ".lease"
+RENEW_S = 2.0
+LAPSE_S = 10.0
+POLL_S = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+@final
+@dataclass(frozen=True)
+class Holder:
+    """What `lease.json` says of the driver of a run.
+
+    Attributes:
+        fence: the fencing number; each driver of a run has a greater one than the last.
+        host: its host's name.
+        pid: its process.
+        start_time: when the process began, in clock ticks since boot; None: the system does not
+            tell.
+        boot_id: of the running system; None: the system does not tell.
+        renewed_at: when it was last renewed, in seconds since 1970; None: it was released.
+        pid_namespace: in which `pid` has its meaning; None: the system does not tell.
+    """
+
+    fence: int
+    host: str
+    pid: int
+    start_time: int | None
+    boot_id: str | None
+    renewed_at: float | None
+    pid_namespace: str | None = None
+
+    @property
+    def is_on_this_host(self) -> bool:
+        """Return whether its clock is this process's clock."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_dead(self) -> bool:
+        """Return whether its process is known to be gone; False where that cannot be told."""
+        if self.start_time is None or not self.is_on_this_host:
+            return False
+        is_same_system = (self.boot_id, self.pid_namespace) == (_boot_id(), _pid_namespace())
+        return is_same_system and _start_time(self.pid) != self.start_time
+
+
+@final
+class Lease:
+    """A run that this process drives. Call order: `start`, `close`.
+
+    Args:
+        run_dir: the run's folder.
+        holder: what was written for this process.
+    """
+
+    def __init__(self, run_dir: Path, holder: Holder) -> None:
+        self.fence = holder.fence
+        self._run_dir = run_dir
+        self._holder = holder
+        self._is_failing = False
+        self._has_ended = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="distrain-lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew it."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Release it, unless another has taken over."""
+        self._has_ended.set()
+        self._thread.join()
+        self._update(None)
+
+    def _renew(self) -> None:
+        while not self._has_ended.wait(RENEW_S):
+            self._update(time.time())
+
+    def _update(self, renewed_at: float | None) -> None:
+        try:
+            if newest_fence(self._run_dir) == self.fence:
+                _write(self._run_dir, replace(self._holder, renewed_at=renewed_at))
+        except OSError as error:  # a full disk, or one that is away for a while
+            if not self._is_failing:
+                logger.warning("the lease of %s is not renewed: %s", self._run_dir, error)
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+
+@contextmanager
+def holding(run_dir: Path, on_wait: Callable[[str], None]) -> Iterator[Lease]:
+    """Take a run's lease and renew it for the length of a `with` block.
+
+    Args:
+        run_dir: the run's folder; it exists.
+        on_wait: told, once, what is being waited for.
+
+    Raises:
+        ConfigError: the run is driven by another process, which lives.
+    """
+    lease = take(run_dir, on_wait)
+    lease.start()
+    try:
+        yield lease
+    finally:
+        lease.close()
+
+
+def take(run_dir: Path, on_wait: Callable[[str], None] = lambda _: None) -> Lease:
+    """Return the lease of a run, once it is free.
+
+    Args:
+        run_dir: the run's folder; it exists.
+        on_wait: told, once, what is being waited for.
+
+    Raises:
+        ConfigError: the run is driven by another process, which lives.
+    """
+    claims = run_dir / CLAIMS
+    claims.mkdir(exist_ok=True)
+    while True:
+        fence = _wait_until_free(run_dir, on_wait) + 1
+        try:
+            (claims / str(fence)).touch(exist_ok=False)
+        except FileExistsError:
+            continue  # another was faster: see who
+        sync_folder(claims)
+        holder = _this_process(fence)
+        _write(run_dir, holder)
+        return Lease(run_dir, holder)
+
+
+def check(run_dir: Path, fence: int | None) -> None:
+    """Return where the holder of a fencing number still drives the run: to be asked before commits.
+
+    Args:
+        run_dir: the run's folder.
+        fence: the number; None: the run has no driver, and nothing is checked.
+
+    Raises:
+        CheckpointError: the run was taken over.
+    """
+    if is_held(run_dir, fence):
+        return
+    newest = newest_fence(run_dir)
+    holder = read_holder(run_dir)
+    by = f" by {_text(holder)}" if holder is not None and holder.fence == newest else ""
+    raise CheckpointError(
+        f"the run was taken over{by}",
+        where=str(run_dir),
+        expected=f"the lease with the fencing number {fence}; the newest is {newest}",
+        mend="Nothing: this driver leaves it to the other. It was not heard of for "
+        f"{LAPSE_S:.0f} s",
+    )
+
+
+def is_held(run_dir: Path, fence: int | None) -> bool:
+    """Return whether the holder of a fencing number still drives the run; None always does."""
+    return fence is None or newest_fence(run_dir) == fence
+
+
+def newest_fence(run_dir: Path) -> int:
+    """Return the newest fencing number of a run, 0 where there is none."""
+    try:
+        claimed = max((int(claim.name) for claim in (run_dir / CLAIMS).iterdir()), default=0)
+    except FileNotFoundError:
+        claimed = 0
+    holder = read_holder(run_dir)
+    return max(claimed, holder.fence if holder else 0)
+
+
+def read_holder(run_dir: Path) -> Holder | None:
+    """Return what `lease.json` says, None where there is none, or none that can be read."""
+    try:
+        return Holder(**json.loads((run_dir / LEASE).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _wait_until_free(run_dir: Path, on_wait: Callable[[str], None]) -> int:
+    """Return the newest fencing number when nobody holds it any more."""
+    first = holder, newest = _look(run_dir)
+    deadline = time.monotonic() + _left_s(holder)
+    is_told = False
+    while not _is_free(holder, newest) and time.monotonic() < deadline:
+        if not is_told:
+            on_wait(f"waiting, at most {LAPSE_S:.0f} s, for the lease of {_text(holder)} to lapse")
+            is_told = True
+        time.sleep(POLL_S)
+        holder, newest = seen = _look(run_dir)
+        if seen != first and not _is_free(holder, newest):
+            raise _refusal(run_dir, holder)
+    return newest
+
+
+def _look(run_dir: Path) -> tuple[Holder | None, int]:
+    return read_holder(run_dir), newest_fence(run_dir)
+
+
+def _is_free(holder: Holder | None, newest: int) -> bool:
+    if holder is None or holder.fence != newest:
+        # A number without a lease: somebody is taking it at this moment, or died over it.
+        return newest == 0
+    return holder.renewed_at is None or holder.is_dead
+
+
+def _left_s(holder: Holder | None) -> float:
+    """Return the seconds until a lease lapses if it is not renewed."""
+    if holder is None or holder.renewed_at is None or not holder.is_on_this_host:
+        return LAPSE_S
+    return min(max(0.0, holder.renewed_at + LAPSE_S - time.time()), LAPSE_S)
+
+
+def _refusal(run_dir: Path, holder: Holder | None) -> ConfigError:
+    return ConfigError(
+        f"the run is driven by {_text(holder)}, which lives",
+        where=str(run_dir),
+        expected="a run that nobody drives",
+        mend="Wait for its end, or end that process",
+    )
+
+
+def _text(holder: Holder | None) -> str:
+    return f"process {holder.pid} on {holder.host}" if holder else "another process"
+
+
+def _this_process(fence: int) -> Holder:
+    return Holder(
+        fence=fence,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        start_time=_start_time(os.getpid()),
+        boot_id=_boot_id(),
+        renewed_at=time.time(),
+        pid_namespace=_pid_namespace(),
+    )
+
+
+def _write(run_dir: Path, holder: Holder) -> None:
+    # Whole or not at all, but not synced: after a crash of the machine a claim is enough.
+    temporary = run_dir / f".{LEASE}.{holder.fence}"
+    temporary.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
+    temporary.replace(run_dir / LEASE)
+
+
+def _start_time(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None where it is gone or unknown."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The second field is the program's name in brackets, which may hold spaces and brackets.
+    state, *rest = re.sub(r"^.*\) ", "", text, flags=re.DOTALL).split()
+    return None if state in "ZX" else int(rest[18])
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _pid_namespace() -> str | None:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None

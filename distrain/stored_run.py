@@ -1,0 +1,257 @@
+"""A run that goes on: what its folder says of it, and what a command line may change.
+
+Beside `config.yaml`, a run keeps in `started.json` what else it was started with: where the user's
+modules lie, what the data was, which parameters the model has, and where all that came from. In: a
+run's folder and overrides. Out: the settings to go on with, or what speaks against it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+from distrain.config.changes import changed_keys, masked_keys, with_counterparts
+from distrain.config.digest import LENGTH
+from distrain.config.faults import dotted
+from distrain.config.load import load_settings
+from distrain.config.settings import Settings
+from distrain.data.same import KnownData
+from distrain.durable import write_atomically
+from distrain.errors import ConfigError, ModelError
+from distrain.locations import storage_of
+from distrain.results import TrainResult
+from distrain.run_folder import CONFIG, RESULT, why_unwritable
+from distrain.track.runs import find_run_dir, list_runs
+
+STARTED: Final = "started.json"
+_DONE: Final = ("finished", "stopped_early")
+_LENGTHS: Final = (*map(dotted, LENGTH), "train.max_time_s")
+_SHOWN_PARAMETERS: Final = 4
+_TOLD_TAGS: Final[Mapping[str, str]] = {
+    "distrain.code.sha256": "the code, distrain's or your own,",
+    "distrain.env": "the environment",
+    "distrain.cpu": "the machine",
+}
+_DIGEST_LENGTH: Final = 64
+
+
+@final
+@dataclass(frozen=True)
+class Started:
+    """What a run was started with, beside its configuration.
+
+    Attributes:
+        import_paths: folders that the user's code is imported from.
+        dataset_digest: of the prepared dataset.
+        files: the source files with their hashes, as the dataset's manifest lists them.
+        shapes: name and shape of each entry of the model's state dict.
+        tags: code, environment and machine, see `lineage.run_tags`.
+    """
+
+    import_paths: Sequence[str]
+    dataset_digest: str
+    files: Sequence[Mapping[str, Any]]
+    shapes: Mapping[str, Sequence[int]]
+    tags: Mapping[str, str]
+
+    @property
+    def data(self) -> KnownData:
+        """Return what the data has to be."""
+        return KnownData(self.dataset_digest, self.files)
+
+    def save(self, run_dir: Path) -> None:
+        """Write it into the run's folder, whole or not at all."""
+        text = json.dumps(asdict(self), indent=1) + "\n"
+        write_atomically(run_dir / STARTED, text.encode())
+
+    @classmethod
+    def load(cls, run_dir: Path) -> "Started":
+        """Return what `save` wrote.
+
+        Raises:
+            ConfigError: it is not there, or not whole.
+        """
+        try:
+            return cls(**json.loads((run_dir / STARTED).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as fault:
+            raise ConfigError(
+                f"what the run was started with cannot be read ({fault})",
+                where=str(run_dir / STARTED),
+                expected="the file that `distrain train` wrote",
+                mend="Start a new run: distrain train " + str(run_dir / CONFIG),
+            ) from fault
+
+
+@final
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as its folder tells it, and what it shall do from now on.
+
+    Attributes:
+        run_dir: its folder.
+        settings: what to do, overrides included.
+        changed: dotted key to `old -> new`, of what the overrides change.
+        started: what it was started with.
+        result: how it ended; None where it did not, or was killed.
+    """
+
+    run_dir: Path
+    settings: Settings
+    changed: Mapping[str, str]
+    started: Started
+    result: TrainResult | None
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether nothing is left to do: trained to the end, and recorded."""
+        result = self.result
+        is_longer = any(key in self.changed for key in _LENGTHS)
+        has_ended = result is not None and result.status in _DONE
+        return has_ended and not is_longer and result is not None and result.tracking == "complete"
+
+
+def find_resumed(named: Sequence[str], *, is_last: bool, storage: Path) -> Path:
+    """Return the folder of the run that is meant.
+
+    Args:
+        named: a run's folder, its name, or its id at MLflow; with `is_last` the name of an
+            experiment, or nothing.
+        is_last: whether the newest run is meant.
+        storage: the folder that runs are kept in.
+
+    Raises:
+        ConfigError: there is no such run, or not one was named.
+    """
+    if len(named) > 1 or not (named or is_last):
+        raise ConfigError(
+            f"{len(named)} runs were named: {', '.join(named)}" if named else "no run was named",
+            where="command line",
+            expected="a run's folder, its name, its MLflow id, or --last",
+            mend="See `distrain runs`, then for example: distrain resume --last",
+        )
+    if not is_last:
+        return find_run_dir(named[0], storage)
+    runs = [run for run in list_runs(storage) if not named or run.name == named[0]]
+    if not runs:
+        raise ConfigError(
+            f"there is no run of {named[0]!r}" if named else "there is no run",
+            where=str(storage),
+            expected="a storage folder with runs",
+            mend="Name another with --storage, or train first",
+        )
+    return Path(runs[0].run_dir)
+
+
+def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
+    """Return a run as its folder tells it, with overrides.
+
+    Args:
+        run_dir: its folder, `<storage>/<name>/<run>`; the storage may have been moved meanwhile.
+        overrides: `section.key=value`.
+
+    Raises:
+        ConfigError: its configuration cannot be read, an override cannot be made in a run that has
+            begun, or a secret is missing that is not kept with it.
+    """
+    stored = load_settings([run_dir / CONFIG])
+    moved = []
+    storage = run_dir.parent.parent
+    if storage_of(stored) != storage:
+        moved = [f"storage={json.dumps(str(storage))}"]
+        stored = load_settings([run_dir / CONFIG], moved)
+    wanted = load_settings([run_dir / CONFIG], [*moved, *with_counterparts(overrides)])
+    changed = changed_keys(stored, wanted)
+    missing = masked_keys(wanted)
+    if missing:
+        raise ConfigError(
+            f"the secret in {', '.join(missing)} is not kept with the run",
+            where=str(run_dir / CONFIG),
+            expected="the value, or ${VAR} in its place",
+            mend=f"Give it again: '{missing[0]}=${{VAR}}'",
+        )
+    return StoredRun(run_dir, wanted, changed, Started.load(run_dir), _result(run_dir))
+
+
+def check_writable(run_dir: Path) -> None:
+    """Return where files can be made in a run's folder.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    reason = why_unwritable(run_dir)
+    if reason is not None:
+        raise ConfigError(
+            reason,
+            where=str(run_dir),
+            expected="a run's folder that this user can write",
+            mend="Go on as the user who started the run, or copy its storage folder",
+        )
+
+
+def check_model(started: Started, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Return where the model of now has the parameters that the run was started with.
+
+    Args:
+        started: what it was started with.
+        shapes: name and shape of each entry of the model's state dict of now.
+
+    Raises:
+        ModelError: it has others; they are named.
+    """
+    before = {name: list(shape) for name, shape in started.shapes.items()}
+    after = {name: list(shape) for name, shape in shapes.items()}
+    told = [
+        *(
+            f"{name} {before[name]} became {after[name]}"
+            for name in before
+            if name in after and before[name] != after[name]
+        ),
+        *(f"{name} {before[name]} is gone" for name in before if name not in after),
+        *(f"{name} {after[name]} is new" for name in after if name not in before),
+    ]
+    if not told:
+        return
+    more = len(told) - _SHOWN_PARAMETERS
+    raise ModelError(
+        "the model is not what the run was started with: "
+        + ", ".join(told[:_SHOWN_PARAMETERS])
+        + (f" and {more} more" if more > 0 else ""),
+        where="model",
+        expected="the same names and shapes",
+        mend="Go back to that architecture, or start a new run with `distrain train`",
+    )
+
+
+def differing_circumstances(started: Started, tags: Mapping[str, str]) -> list[str]:
+    """Return what is not as it was when the run was started, each in a line for a person.
+
+    Mended code is a reason to go on, so none of it is refused; but bits are promised for like code,
+    versions and machines alone.
+
+    Args:
+        started: what it was started with.
+        tags: code, environment and machine of now.
+    """
+    return [
+        f"{what} is not what the run was started with{_change(started.tags[tag], tags[tag])}"
+        for tag, what in _TOLD_TAGS.items()
+        if started.tags[tag] != tags[tag]
+    ]
+
+
+def _change(before: str, after: str) -> str:
+    """Return in words which parts of a tag changed; digests say nothing to a person."""
+    if len(after) == _DIGEST_LENGTH:
+        return ""
+    old, new = before.split(", "), after.split(", ")
+    gone, come = ([p for p in old if p not in new], [p for p in new if p not in old])
+    return f": {', '.join(gone)} became {', '.join(come)}"
+
+
+def _result(run_dir: Path) -> TrainResult | None:
+    try:
+        fields = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+        return TrainResult.from_json({**fields, "run_dir": str(run_dir)})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,207 @@
+"""Whose fault it is that an attempt ended, and whether another one is worth making.
+
+The user's (an exception in the model, the loss or a metric, no memory left, a loss that is not
+finite) ends the run at once. The cluster's (a worker or its node lost, a collective call that did
+not end, storage that failed, a GPU's hardware) is tried again from the newest checkpoint, up to
+`train.max_failures` times in the run; but the same one twice in a row at the same step is no bad
+luck, and ends the run with its cause. A node that was announced to leave counts for nothing.
+
+Workers that lost a peer fail too: their errors are looked at last. Where a process died, that is
+the cause, whatever the others said of it.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, final
+
+from distrain.errors import DistrainError, TrainError
+from distrain.train.beat import LOG_FOLDER
+
+Cause = Literal["user", "cluster", "peer"]
+Kind = Literal["user", "cluster", "peer", "killed", "out_of_memory", "node_lost", "preempted"]
+
+FAILURE_FILE: Final = "failure-rank-{rank}.json"
+# Of all processes that end without a word, the same can be expected to end again.
+_GONE: Final = ("killed", "out_of_memory", "peer")
+_LOST_PEER: Final = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "timed out waiting",
+    "gloo",
+)
+# CUDA's own words for what a program is not to blame for.
+_BROKEN_GPU: Final = (
+    "uncorrectable",
+    "nvlink",
+    "hardware stack error",
+    "busy or unavailable",
+    "unspecified launch failure",
+    "gpu is lost",
+)
+# Not "OOM": Ray says of every process that was killed that the kernel's may have done it.
+_OUT_OF_MEMORY: Final = re.compile(r"running low on memory|due to memory pressure")
+_NODE_LOST: Final = re.compile(r"node (has |was |is )?(died|dead|terminated|lost)", re.IGNORECASE)
+
+
+@final
+@dataclass(frozen=True)
+class Fault:
+    """What ended an attempt.
+
+    Attributes:
+        kind: what it is.
+        error: what ends the run, if this does.
+        step: committed steps at that time; None: unknown.
+    """
+
+    kind: Kind
+    error: TrainError
+    step: int | None
+
+    @property
+    def text(self) -> str:
+        """Return in a few words what happened, and to whom."""
+        where = f"{self.error.where}: " if self.error.where else ""
+        return f"{where}{self.error.message}"
+
+    def is_again(self, earlier: "Fault") -> bool:
+        """Return whether this is an earlier fault over again, at the same step."""
+        if self.step is None or self.step != earlier.step:
+            return False
+        if self.kind in _GONE and earlier.kind in _GONE:
+            return True
+        return self.kind == earlier.kind == "cluster" and (
+            self.error.message == earlier.error.message
+        )
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Return whose fault an exception is that a worker's training raised."""
+    import torch
+
+    if isinstance(error, DistrainError | MemoryError | torch.OutOfMemoryError):
+        return "user"
+    if is_lost_peer(error):
+        return "peer"
+    if isinstance(error, OSError):
+        return "cluster"
+    is_broken = isinstance(error, RuntimeError) and _says(error, _BROKEN_GPU)
+    return "cluster" if is_broken else "user"
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Return whether an exception says that another worker went away during a collective call."""
+    import torch.distributed
+
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and _says(error, _LOST_PEER)
+    )
+
+
+def find_fault(
+    records: Sequence[Mapping[str, Any]], deaths: Mapping[int, str], step: int | None, other: str
+) -> Fault:
+    """Return what ended an attempt.
+
+    Args:
+        records: what workers left behind (see `read_failures`), the earliest first.
+        deaths: what Ray says of the workers whose processes died, by rank.
+        step: committed steps by the beats of the workers; None: unknown.
+        other: what Ray says, where neither tells anything.
+    """
+    if deaths:
+        return min((_death(rank, said, step) for rank, said in deaths.items()), key=_by_weight)
+    by_cause = {cause: [r for r in records if r["cause"] == cause] for cause in ("user", "cluster")}
+    for found in (by_cause["user"], by_cause["cluster"], list(records)):
+        if found:
+            first = found[0]
+            said_step = first["step"] - 1 if first["step"] is not None else step
+            return Fault(first["cause"], failure_error(first), said_step)
+    return Fault("cluster", TrainError(other), step)
+
+
+def verdict(faults: Sequence[Fault], max_failures: int) -> TrainError | None:
+    """Return the error that ends the run, or None where another attempt is to be made.
+
+    Args:
+        faults: of all attempts of the run so far, the last one included.
+        max_failures: how many of the cluster's are survived.
+    """
+    last = faults[-1]
+    if last.kind == "user":
+        return last.error
+    if last.kind == "preempted":
+        return None
+    if len(faults) > 1 and last.is_again(faults[-2]):
+        return _with(last.error, f"{last.error.message}, twice after step {last.step}")
+    count = sum(fault.kind != "preempted" for fault in faults)
+    if count > max_failures:
+        return TrainError(
+            f"workers were lost more than {max_failures} times, at last: {last.error.message}",
+            where=last.error.where,
+            mend=f"Raise train.max_failures. {last.error.mend}",
+        )
+    return None
+
+
+def read_failures(run_dir: Path) -> list[dict[str, Any]]:
+    """Return the failure records of a run, the earliest first."""
+    paths = (run_dir / LOG_FOLDER).glob(FAILURE_FILE.format(rank="*"))
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return sorted(found, key=lambda failure: float(failure["time_s"]))
+
+
+def remove_failures(run_dir: Path) -> None:
+    """Remove the failure records of earlier attempts."""
+    for path in (run_dir / LOG_FOLDER).glob(FAILURE_FILE.format(rank="*")):
+        path.unlink(missing_ok=True)
+
+
+def failure_error(failure: Mapping[str, Any]) -> TrainError:
+    """Return the error that a driver raises for a worker's failure record."""
+    return TrainError(
+        failure["message"],
+        where=failure["where"],
+        expected=failure["expected"],
+        mend=failure["mend"],
+    )
+
+
+def _death(rank: int, said: str, step: int | None) -> Fault:
+    after = "before the first step" if not step else f"after step {step}"
+    where = f"worker of rank {rank}, {after}"
+    if _OUT_OF_MEMORY.search(said):
+        error = TrainError(
+            "Ray killed the worker, because its machine ran out of memory",
+            where=where,
+            expected="memory for all workers of the machine",
+            mend="Use fewer workers to a machine, a smaller train.global_batch_size or model, or "
+            "more train.logical_shards, which makes the parts of a batch smaller",
+        )
+        return Fault("out_of_memory", error, step)
+    if _NODE_LOST.search(said):
+        return Fault("node_lost", TrainError("its node was lost", where=where), step)
+    error = TrainError(
+        "the worker's process was killed",
+        where=where,
+        mend="Look for a crash in native code, or for the kernel's out-of-memory killer, in the "
+        "worker's log and in `dmesg`",
+    )
+    return Fault("killed", error, step)
+
+
+def _by_weight(fault: Fault) -> int:
+    """Return what tells more of the cause first: a lost node takes its workers with it."""
+    return ("out_of_memory", "node_lost", "killed").index(fault.kind)
+
+
+def _with(error: TrainError, message: str) -> TrainError:
+    return TrainError(message, where=error.where, expected=error.expected, mend=error.mend)
+
+
+def _says(error: BaseException, words: Sequence[str]) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in words)

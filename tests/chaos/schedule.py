@@ -1,0 +1,172 @@
+"""A seeded schedule of faults, put into runs on a private cluster, and what came of it."""
+
+import contextlib
+import random
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, final
+
+from tests.chaos import faults
+from tests.chaos.cluster import ChaosCluster
+from tests.chaos.faults import CORRUPTIONS, Fault
+from tests.chaos.undertaking import Injected, Undertaking
+
+ELASTIC = ("train.num_workers={min: 1, max: 3}",)
+FIXED = ("train.num_workers=2",)
+STEPS_BETWEEN = (4, 18)
+DISK_MIB = 96
+
+
+@final
+@dataclass
+class Figures:
+    """What came of a schedule.
+
+    Attributes:
+        reference: weights of the run that nothing was done to.
+        hashes: weights of the others.
+        injected: the faults.
+        rows_repeated: rows that a ledger has more than once in an epoch.
+        rows_missing: rows that one has not.
+    """
+
+    reference: str = ""
+    hashes: list[str] = field(default_factory=list)
+    injected: list[Injected] = field(default_factory=list)
+    rows_repeated: int = 0
+    rows_missing: int = 0
+
+    @property
+    def num_same(self) -> int:
+        """Return how many runs ended with the reference's weights."""
+        return sum(found == self.reference for found in self.hashes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as plain values."""
+        return {
+            "faults_injected": len(self.injected),
+            "runs": len(self.hashes),
+            "runs_with_the_same_hash": self.num_same,
+            "rows_repeated": self.rows_repeated,
+            "rows_missing": self.rows_missing,
+            "faults": [asdict(fault) for fault in self.injected],
+        }
+
+    def table(self) -> str:
+        """Return the figures as a table, a line for each kind of fault."""
+        lines = [f"{'fault':36} {'times':>5} {'s to recover':>16} {'steps lost':>11}"]
+        for name in dict.fromkeys(fault.name for fault in self.injected):
+            own = [fault for fault in self.injected if fault.name == name]
+            seconds = [fault.recovery_s for fault in own]
+            lost = max(fault.steps_lost for fault in own)
+            spread = f"{median(seconds):.1f} (max {max(seconds):.1f})"
+            lines.append(f"{name:36} {len(own):5} {spread:>16} {lost:>11}")
+        lines.append(
+            f"{len(self.injected)} faults, {self.num_same} of {len(self.hashes)} runs with the "
+            f"same weights, {self.rows_repeated} rows repeated, {self.rows_missing} missing"
+        )
+        return "\n".join(lines)
+
+
+@final
+@dataclass(frozen=True)
+class Act:
+    """A run and what is done to it.
+
+    Attributes:
+        settings: overrides.
+        faults: one after another.
+        part_s: seconds that a part of a step takes at least.
+        is_small_disk: whether its storage is a disk of its own, of `DISK_MIB`.
+    """
+
+    settings: Sequence[str]
+    faults: Sequence[Fault]
+    part_s: float = 0.01
+    is_small_disk: bool = False
+
+
+def short_schedule(chance: random.Random) -> list[Act]:
+    """Return at least twelve faults of all kinds that need no root."""
+    fixed = [
+        faults.kill_worker,
+        faults.replace_node,
+        faults.stop_worker,
+        faults.terminate,
+        faults.kill_driver,
+    ]
+    broken = list(CORRUPTIONS.values())
+    chance.shuffle(fixed)
+    elastic = [faults.kill_node, faults.add_node, faults.drain_node]
+    return [Act(FIXED, fixed), Act(FIXED, broken), Act(ELASTIC, elastic, part_s=0.04)]
+
+
+def long_schedule(chance: random.Random) -> list[Act]:
+    """Return the short schedule four times over in other orders, and a full disk."""
+    acts = [act for _ in range(4) for act in short_schedule(chance)]
+    return [*acts, Act(FIXED, [faults.fill_disk, faults.fill_disk], is_small_disk=True)]
+
+
+def carry_out(acts: Sequence[Act], folder: Path, chance: random.Random) -> Figures:
+    """Do it all, one run after another, and return the figures."""
+    figures = Figures()
+    with chaos_cluster() as cluster:
+        straight = Undertaking(folder / "straight", cluster.address, FIXED, part_s=0)
+        figures.reference = straight.end()["weights_sha256"]
+        for number, act in enumerate(acts):
+            while len(cluster.nodes()) < 2:
+                cluster.add_node()
+            with _disk(folder / f"run-{number}" / "runs", is_small=act.is_small_disk):
+                _carry_out(act, folder / f"run-{number}", cluster, chance, figures)
+    return figures
+
+
+@contextlib.contextmanager
+def chaos_cluster() -> Iterator[ChaosCluster]:
+    """Give a head and two nodes with a CPU each."""
+    cluster = ChaosCluster(1, 1, 1)
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def _carry_out(
+    act: Act, folder: Path, cluster: ChaosCluster, chance: random.Random, figures: Figures
+) -> None:
+    run = Undertaking(folder, cluster.address, act.settings, part_s=act.part_s)
+    try:
+        for fault in act.faults:
+            done = run.injected[-1].step if run.injected else 10
+            run.wait_for_step(done + chance.randint(*STEPS_BETWEEN))
+            fault(run, cluster, chance)
+        result = run.end()
+    finally:
+        figures.injected += run.injected
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()
+    figures.hashes.append(str(result["weights_sha256"] or result["error"]))
+    repeated, missing = run.ledger_faults()
+    figures.rows_repeated += repeated
+    figures.rows_missing += missing
+
+
+@contextlib.contextmanager
+def _disk(folder: Path, *, is_small: bool) -> Iterator[None]:
+    if not is_small:
+        yield
+        return
+    folder.mkdir(parents=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(folder)], check=True
+    )
+    try:
+        yield
+    finally:
+        time.sleep(1)  # what was killed last closes its files
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

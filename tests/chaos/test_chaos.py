@@ -1,0 +1,51 @@
+"""Faults of all kinds in real runs: the same weights come out, and each row was trained on once."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import faults
+from tests.chaos.schedule import FIXED, Act, Figures, carry_out, short_schedule
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+
+INTERVAL = 10
+# A checkpoint is written while steps go on, so that the newest may be that of an interval before;
+# where it was damaged, it is one more.
+MOST_STEPS_LOST = 3 * INTERVAL
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> Figures:
+    chance = random.Random(1)
+    return carry_out(short_schedule(chance), tmp_path_factory.mktemp("chaos"), chance)
+
+
+def test_every_run_ends_with_the_same_weights(figures: Figures) -> None:
+    print(figures.table())
+
+    assert len(figures.injected) >= 12
+    assert set(figures.hashes) == {figures.reference}
+
+
+def test_each_row_is_trained_on_once_an_epoch(figures: Figures) -> None:
+    assert (figures.rows_repeated, figures.rows_missing) == (0, 0)
+
+
+def test_no_more_is_computed_again_than_a_checkpoint_covers(figures: Figures) -> None:
+    lost = {fault.name: fault.steps_lost for fault in figures.injected}
+
+    assert max(lost.values()) <= MOST_STEPS_LOST
+    assert lost["node added"] == lost["node drained"] == lost["SIGTERM, resume"] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted by root alone")
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(tmp_path: Path) -> None:
+    act = Act(FIXED, [faults.fill_disk], is_small_disk=True)
+
+    figures = carry_out([act], tmp_path, random.Random(1))
+
+    assert figures.hashes == [figures.reference]
+    assert (figures.rows_repeated, figures.rows_missing) == (0, 0)

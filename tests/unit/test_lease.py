@@ -1,0 +1,208 @@
+"""One driver at a time, whatever becomes of the others."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distrain import lease
+from distrain.errors import CheckpointError, ConfigError
+
+TAKES_AND_WAITS = """
+import sys, time
+from pathlib import Path
+from distrain import lease
+lease.take(Path(sys.argv[1])).start()
+print("taken", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _short_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEW_S", 0.05)
+    monkeypatch.setattr(lease, "LAPSE_S", 0.4)
+    monkeypatch.setattr(lease, "POLL_S", 0.01)
+
+
+@pytest.fixture
+def long_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "LAPSE_S", 60.0)
+
+
+def stored(run_dir: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads((run_dir / "lease.json").read_text())
+    return fields
+
+
+def change(run_dir: Path, **fields: Any) -> None:
+    (run_dir / "lease.json").write_text(json.dumps({**stored(run_dir), **fields}))
+
+
+def killed_driver(run_dir: Path) -> subprocess.Popen[bytes]:
+    """A driver that was killed, and whose process nobody has waited for."""
+    words = [sys.executable, "-c", TAKES_AND_WAITS, str(run_dir)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"taken\n"
+    process.send_signal(signal.SIGKILL)
+    process.stdout.close()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    return process
+
+
+def test_a_held_run_says_who_drives_it(tmp_path: Path) -> None:
+    with lease.holding(tmp_path, print) as held:
+        assert held.fence == 1
+        fields = stored(tmp_path)
+
+    assert fields["pid"] == os.getpid()
+    assert fields["fence"] == 1
+    assert abs(fields["renewed_at"] - time.time()) < 10
+
+
+def test_a_lease_is_renewed_and_a_second_driver_refused(tmp_path: Path) -> None:
+    with lease.holding(tmp_path, print) as held:
+        time.sleep(2 * lease.LAPSE_S)
+
+        with pytest.raises(
+            ConfigError, match=f"driven by process {os.getpid()} on .*, which lives"
+        ):
+            lease.take(tmp_path)
+        lease.check(tmp_path, held.fence)
+
+
+@pytest.mark.usefixtures("long_lapse")
+def test_a_released_lease_is_taken_at_once_with_the_next_number(tmp_path: Path) -> None:
+    for fence in (1, 2, 3):
+        with lease.holding(tmp_path, pytest.fail) as held:
+            assert held.fence == fence
+
+
+@pytest.mark.usefixtures("long_lapse")
+def test_the_lease_of_a_killed_driver_on_this_host_is_taken_at_once(tmp_path: Path) -> None:
+    zombie = killed_driver(tmp_path)
+
+    assert lease.take(tmp_path, pytest.fail).fence == 2
+
+    zombie.wait()
+
+
+@pytest.mark.usefixtures("long_lapse")
+def test_a_process_that_has_the_number_of_a_dead_driver_is_another(tmp_path: Path) -> None:
+    lease.take(tmp_path)
+    change(tmp_path, start_time=stored(tmp_path)["start_time"] - 1)
+
+    assert lease.take(tmp_path, pytest.fail).fence == 2
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [{"host": "elsewhere"}, {"boot_id": None, "start_time": None}]
+)
+def test_a_driver_that_cannot_be_seen_is_waited_for(
+    tmp_path: Path, elsewhere: dict[str, Any]
+) -> None:
+    lease.take(tmp_path)
+    change(tmp_path, **elsewhere, renewed_at=time.time())
+    told: list[str] = []
+    started = time.monotonic()
+
+    assert lease.take(tmp_path, told.append).fence == 2
+
+    assert time.monotonic() - started >= 0.9 * lease.LAPSE_S
+    assert len(told) == 1
+    assert "lease of process" in told[0]
+
+
+def test_another_host_s_clock_is_not_believed(tmp_path: Path) -> None:
+    lease.take(tmp_path)
+    change(tmp_path, host="elsewhere", renewed_at=time.time() - 3600)
+    started = time.monotonic()
+
+    lease.take(tmp_path)
+
+    assert time.monotonic() - started >= 0.9 * lease.LAPSE_S
+
+
+def test_who_dies_while_taking_it_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / ".lease").mkdir()
+    (tmp_path / ".lease" / "1").touch()
+
+    assert lease.take(tmp_path).fence == 2
+
+
+def test_of_many_that_want_a_run_one_gets_it(tmp_path: Path) -> None:
+    barrier = threading.Barrier(8)
+    taken: list[lease.Lease] = []
+    refused: list[ConfigError] = []
+
+    def want() -> None:
+        barrier.wait()
+        try:
+            held = lease.take(tmp_path)
+        except ConfigError as error:
+            refused.append(error)
+        else:
+            held.start()
+            taken.append(held)
+
+    threads = [threading.Thread(target=want) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(taken) == 1
+    assert len(refused) == 7
+    taken[0].close()
+
+
+def test_a_driver_that_thaws_leaves_the_run_to_who_took_it_over(tmp_path: Path) -> None:
+    frozen = lease.take(tmp_path)
+    change(tmp_path, renewed_at=time.time() - 1)  # it was not renewed
+    with lease.holding(tmp_path, print) as held:
+        frozen.start()
+        time.sleep(4 * lease.RENEW_S)
+
+        with pytest.raises(CheckpointError, match="taken over by process"):
+            lease.check(tmp_path, frozen.fence)
+        frozen.close()
+        lease.check(tmp_path, held.fence)
+        assert stored(tmp_path)["fence"] == held.fence == 2
+        assert stored(tmp_path)["renewed_at"] is not None
+
+
+def test_a_takeover_shows_in_the_lease_alone_too(tmp_path: Path) -> None:
+    held = lease.take(tmp_path)
+    change(tmp_path, fence=7)
+
+    with pytest.raises(CheckpointError, match="the newest is 7"):
+        lease.check(tmp_path, held.fence)
+    assert lease.newest_fence(tmp_path) == 7
+
+
+def test_a_disk_that_is_away_for_a_while_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with lease.holding(tmp_path, print):
+        with monkeypatch.context() as away:
+            away.setattr(lease, "newest_fence", lambda _: (_ for _ in ()).throw(OSError("full")))
+            time.sleep(4 * lease.RENEW_S)
+        before = stored(tmp_path)["renewed_at"]
+        time.sleep(4 * lease.RENEW_S)
+
+        assert stored(tmp_path)["renewed_at"] > before
+    assert [record.message for record in caplog.records] == [
+        f"the lease of {tmp_path} is not renewed: full"
+    ]
+
+
+def test_a_run_without_a_driver_is_not_checked(tmp_path: Path) -> None:
+    lease.check(tmp_path, None)

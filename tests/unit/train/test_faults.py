@@ -1,0 +1,126 @@
+"""Whose fault an attempt's end is, and whether another attempt is made; without Ray."""
+
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from distrain.errors import CheckpointError, DataError, TrainError
+from distrain.train.faults import Fault, Kind, cause_of, find_fault, verdict
+
+KILLED = (
+    "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker "
+    "exit detail: Worker unexpectedly exits with a connection error code 2. End of file. Some "
+    "common causes include: (1) the process was killed by the OOM killer due to high memory usage"
+)
+
+
+def record(cause: str, message: str = "went wrong", step: int | None = 8) -> dict[str, Any]:
+    fields = {"message": message, "where": "worker of rank 0", "expected": "", "mend": "mend it"}
+    return {**fields, "cause": cause, "step": step}
+
+
+def fault(kind: Kind, step: int | None = 7, message: str = "went wrong") -> Fault:
+    return Fault(kind, TrainError(message), step)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (AssertionError("in the model"), "user"),
+        (ValueError("shapes differ"), "user"),
+        (SystemExit(3), "user"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "user"),
+        (MemoryError(), "user"),
+        (TrainError("the loss is nan"), "user"),
+        (CheckpointError("taken over by another driver"), "user"),
+        (DataError("the prepared dataset is missing"), "user"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "user"),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "cluster"),
+        (OSError(5, "Input/output error"), "cluster"),
+        (dist.DistError("the worker of rank 1 is gone"), "peer"),
+        (RuntimeError("[../gloo/transport/tcp/pair.cc] Connection closed by peer"), "peer"),
+        (RuntimeError("Timed out waiting 10000ms for recv operation to complete"), "peer"),
+    ],
+)
+def test_errors_are_told_apart(error: BaseException, cause: str) -> None:
+    assert cause_of(error) == cause
+
+
+def test_the_user_s_error_is_the_cause_and_not_what_followed_from_it() -> None:
+    found = find_fault([record("peer", "rank 1 is gone"), record("user", "boom")], {}, 3, "")
+
+    assert (found.kind, found.error.message, found.step) == ("user", "boom", 7)
+
+
+def test_a_process_that_died_is_the_cause_whatever_the_others_said() -> None:
+    found = find_fault([record("user", "strange")], {1: KILLED}, 7, "")
+
+    assert found.kind == "killed"
+    assert found.text == "worker of rank 1, after step 7: the worker's process was killed"
+
+
+def test_a_worker_killed_for_memory_is_told_from_one_killed_by_somebody() -> None:
+    said = "Task was killed due to the node running low on memory."
+
+    found = find_fault([], {0: KILLED, 2: said}, 7, "")
+
+    assert found.kind == "out_of_memory"
+    assert "fewer workers to a machine" in found.error.mend
+
+
+@pytest.mark.parametrize(
+    "said", ["the actor's node was terminated unexpectedly: x", "its node was lost"]
+)
+def test_a_lost_node_is_told_from_a_killed_process(said: str) -> None:
+    assert find_fault([], {0: KILLED, 1: said}, 7, "").kind == "node_lost"
+
+
+def test_where_nobody_left_a_word_ray_s_is_told() -> None:
+    found = find_fault([], {}, None, "placement group timed out")
+
+    assert (found.kind, found.error.message) == ("cluster", "placement group timed out")
+
+
+def test_the_user_s_fault_ends_the_run_at_once() -> None:
+    error = verdict([fault("user", message="boom")], max_failures=3)
+
+    assert error is not None
+    assert error.message == "boom"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("killed", "killed"), ("killed", "peer"), ("cluster", "cluster")]
+)
+def test_the_same_fault_twice_at_one_step_ends_the_run(first: Kind, second: Kind) -> None:
+    error = verdict([fault(first), fault(second)], max_failures=3)
+
+    assert error is not None
+    assert error.message == "went wrong, twice after step 7"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (fault("killed", 7), fault("killed", 8)),
+        (fault("node_lost"), fault("node_lost")),
+        (fault("killed", None), fault("killed", None)),
+        (fault("cluster", message="no space left"), fault("cluster", message="stale handle")),
+    ],
+)
+def test_bad_luck_twice_is_no_reason_to_give_up(first: Fault, second: Fault) -> None:
+    assert verdict([first, second], max_failures=3) is None
+
+
+def test_more_losses_than_allowed_end_the_run() -> None:
+    faults = [fault("killed", step) for step in (1, 5, 9)]
+
+    assert verdict(faults, max_failures=3) is None
+    error = verdict(faults, max_failures=2)
+    assert error is not None
+    assert "more than 2 times" in error.message
+
+
+def test_a_node_that_left_as_announced_is_not_counted() -> None:
+    assert verdict([fault("preempted"), fault("preempted", 9)], max_failures=0) is None

@@ -1,0 +1,363 @@
+"""Checkpoints beside the training: whatever becomes of them, the run ends with the same bits."""
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from distrain import lease
+from distrain.errors import CheckpointError
+from distrain.track.journal import JournalWriter, read_journal
+from distrain.train import checkpoint, ledger
+from distrain.train.checkpoint import committed_steps
+from distrain.train.loop import TrainJob, TrainOutcome, train
+from distrain.train.saving import Copies
+from distrain.train.world import World
+from tests.prepared_examples import write_classified
+from tests.training_group import Group, train_in_groups
+
+CPU = World.single("cpu")
+TOTAL_STEPS = 18
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_classified(tmp_path_factory.mktemp("data"), {"train": 95, "validation": 20})
+
+
+@pytest.fixture
+def job(data: Path, tmp_path: Path) -> TrainJob:
+    return job_in(data, tmp_path / "run")
+
+
+def job_in(data: Path, run_dir: Path, **changes: Any) -> TrainJob:
+    fields: dict[str, Any] = {
+        "model": {"name": "mlp", "hidden": [8], "norm": "batch"},
+        "epochs": 3,
+        "global_batch_size": 16,
+        "metrics": [],
+        "restore_best": True,
+        "ledger": True,
+        "checkpoint_every_s": None,
+        "checkpoint_every_steps": 7,
+        "checkpoint_keep": 1,
+    }
+    return TrainJob(str(run_dir), str(data), **{**fields, **changes})
+
+
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainOutcome:
+    """A run without a fault."""
+    return train(job_in(data, tmp_path_factory.mktemp("straight")), CPU)
+
+
+class Lost(BaseException):
+    """Stands for the death of the process."""
+
+
+class DyingDisk:
+    """Dies at one of the calls that change what is on the disk, and at each one after it."""
+
+    CALLS = ("fsync", "replace", "mkdir", "unlink", "rmdir", "pwrite")
+
+    def __init__(self, patch: pytest.MonkeyPatch, dies_at: float) -> None:
+        self.num_calls = 0
+        for name in self.CALLS:
+            patch.setattr(os, name, self._counted(getattr(os, name), dies_at))
+
+    def _counted(self, call: Callable[..., Any], dies_at: float) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.num_calls += 1
+            if self.num_calls > dies_at:
+                raise Lost
+            return call(*args, **kwargs)
+
+        return counted
+
+
+class FullDisk:
+    """Has no room the first so many times that something is written by a function."""
+
+    def __init__(self, function: Callable[..., Any], num_failures: float) -> None:
+        self.num_left = num_failures
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.num_left <= 0:
+            return self._function(*args, **kwargs)
+        self.num_left -= 1
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def settled() -> bool:
+    """Wait until no checkpoint is being written, so that the next falls due when it should."""
+    for thread in threading.enumerate():
+        if thread.name == "distrain-checkpoint":
+            thread.join()
+    return False
+
+
+def rows_in_ledger(job: TrainJob) -> list[tuple[int, int]]:
+    tables = [pq.read_table(path) for path in sorted(Path(job.run_dir, "ledger").glob("*.parquet"))]
+    return [
+        pair
+        for table in tables
+        for pair in zip(table["step"].to_pylist(), table["row"].to_pylist(), strict=True)
+    ]
+
+
+def assert_ends_like(straight: TrainOutcome, job: TrainJob, outcome: TrainOutcome) -> None:
+    """Check the weights, the metrics, and that the ledger has each row of each step once."""
+    assert (outcome.weights_sha256, outcome.metrics) == (straight.weights_sha256, straight.metrics)
+    assert rows_in_ledger(job) == rows_in_ledger(
+        job_in(Path(job.prepared_dir), Path(straight.weights_file).parent.parent)
+    )
+
+
+def notes(job: TrainJob) -> list[str]:
+    records, _ = read_journal(Path(job.run_dir, "journal"), {})
+    return [record.payload["text"] for record in records if record.kind == "note"]
+
+
+def train_with_journal(job: TrainJob) -> TrainOutcome:
+    with JournalWriter(Path(job.run_dir) / "journal", "rank0") as journal:
+        return train(job, CPU, journal, stop_requested=settled)
+
+
+@pytest.fixture(scope="module")
+def calls_before_step(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+    """How many calls had changed the disk when each step began, and at the end."""
+    counted: list[int] = []
+
+    def count() -> bool:
+        settled()
+        counted.append(disk.num_calls)
+        return False
+
+    with pytest.MonkeyPatch.context() as patch:
+        disk = DyingDisk(patch, dies_at=float("inf"))
+        train(job_in(data, tmp_path_factory.mktemp("counted")), CPU, stop_requested=count)
+    return [*counted, disk.num_calls]
+
+
+def resumed_after_deaths(
+    moments: range, data: Path, straight: TrainOutcome, runs: Path
+) -> list[int | None]:
+    """Return where runs went on that died at these calls; each must end like a straight one."""
+    resumed_from = []
+    for dies_at in moments:
+        job = job_in(data, runs / str(dies_at))
+        with pytest.MonkeyPatch.context() as patch:
+            DyingDisk(patch, dies_at)
+            with pytest.raises(Lost):
+                train(job, CPU, stop_requested=settled)
+        outcome = train(job, CPU)
+        assert_ends_like(straight, job, outcome)
+        resumed_from.append(outcome.resumed_from_step)
+    return resumed_from
+
+
+def test_a_death_at_any_moment_of_a_commit_leaves_a_run_that_goes_on(
+    data: Path, straight: TrainOutcome, tmp_path: Path, calls_before_step: list[int]
+) -> None:
+    moments = range(calls_before_step[13], calls_before_step[14])
+    resumed_from = resumed_after_deaths(moments, data, straight, tmp_path)
+    # The second checkpoint is there from one moment on; until then the first one is.
+    assert resumed_from == sorted([7] * resumed_from.count(7) + [14] * resumed_from.count(14))
+    assert set(resumed_from) == {7, 14}
+
+
+@pytest.mark.slow
+def test_a_death_at_any_moment_of_a_run_leaves_one_that_goes_on(
+    data: Path, straight: TrainOutcome, tmp_path: Path, calls_before_step: list[int]
+) -> None:
+    moments = range(calls_before_step[-1])
+    resumed_from = resumed_after_deaths(moments, data, straight, tmp_path)
+    assert resumed_from == sorted(resumed_from, key=lambda step: step or 0)
+    assert set(resumed_from) == {None, 7, 14, TOTAL_STEPS}
+
+
+@pytest.mark.parametrize("name", ["write_tensors", "write_atomically", "sync_folder"])
+def test_a_full_disk_fails_the_checkpoint_and_not_the_run(
+    job: TrainJob, straight: TrainOutcome, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(checkpoint, name, FullDisk(getattr(checkpoint, name), 1))
+    outcome = train_with_journal(job)
+    assert_ends_like(straight, job, outcome)
+    assert outcome.num_missed_checkpoints == 1
+    assert committed_steps(Path(job.run_dir))[0] == TOTAL_STEPS
+    failed, recovered = notes(job)
+    assert failed.startswith(f"the checkpoint of step 7 could not be written to {job.run_dir}: [Er")
+    assert failed.endswith("No space left on device; training goes on; there is none")
+    assert recovered == "checkpoints are written again, after 1 that could not be"
+
+
+def test_a_disk_that_stays_full_is_told_once(
+    job: TrainJob, straight: TrainOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "write_tensors", FullDisk(checkpoint.write_tensors, 99))
+    outcome = train_with_journal(job)
+    assert outcome.status == "finished"
+    assert outcome.weights_sha256 == straight.weights_sha256
+    assert outcome.num_missed_checkpoints == 3
+    told = notes(job)
+    assert len(told) == 2
+    assert told[1] == "training ends at step 18 without a checkpoint of it; there is none"
+    assert [path.name for path in Path(job.run_dir, "checkpoints").iterdir()] == [
+        "final.safetensors"
+    ]
+
+
+def test_the_ledger_loses_nothing_where_it_could_not_be_written(
+    job: TrainJob, straight: TrainOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "replacing", FullDisk(ledger.replacing, 2))
+    assert_ends_like(straight, job, train_with_journal(job))
+    assert "step 7 could not be written" in notes(job)[0]
+
+
+def test_a_journal_that_cannot_be_synced_fails_the_checkpoint(
+    job: TrainJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with JournalWriter(Path(job.run_dir) / "journal", "rank0") as journal:
+        monkeypatch.setattr(journal, "sync", FullDisk(journal.sync, 1))
+        assert train(job, CPU, journal).num_missed_checkpoints == 1
+
+
+def test_training_goes_on_while_a_checkpoint_is_written_and_none_waits_behind_it(
+    data: Path, straight: TrainOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_in(data, tmp_path, checkpoint_every_steps=2, checkpoint_keep=9)
+    may_write, steps_asked = threading.Event(), []
+    write = checkpoint.write_tensors
+
+    def slow_write(*args: Any) -> Any:
+        assert may_write.wait(30)
+        return write(*args)
+
+    def count() -> bool:
+        steps_asked.append(None)
+        if len(steps_asked) == 9:  # eight steps are committed
+            may_write.set()
+            settled()
+        if len(steps_asked) == 12:
+            raise Lost
+        return False
+
+    monkeypatch.setattr(checkpoint, "write_tensors", slow_write)
+    with pytest.raises(Lost):
+        train(job, CPU, stop_requested=count)
+    steps = committed_steps(tmp_path)
+    assert steps[-1] == 2
+    assert steps[-2] == 9  # overdue, so at the first step after
+    monkeypatch.undo()
+    # What was written is the state of its step, though training had gone on.
+    for step in steps[:-1]:
+        (tmp_path / f"checkpoints/step-{step}").rename(tmp_path / f"later-{step}")
+    outcome = train(job, CPU)
+    assert outcome.resumed_from_step == 2
+    assert_ends_like(straight, job, outcome)
+
+
+def test_what_goes_wrong_beside_the_training_ends_it(
+    job: TrainJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(checkpoint, "write_tensors", fail)
+    with pytest.raises(RuntimeError, match="nobody foresaw this"):
+        train(job, CPU)
+    assert "distrain-checkpoint" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_driver_that_was_taken_over_commits_nothing_more(
+    data: Path, straight: TrainOutcome, tmp_path: Path
+) -> None:
+    first = lease.take(tmp_path)
+    job = job_in(data, tmp_path, fence=first.fence)
+    num_asked = [0]
+
+    def take_over() -> bool:
+        num_asked[0] += 1
+        if num_asked[0] == 10:
+            Path(tmp_path, lease.CLAIMS, str(first.fence + 1)).touch()
+        return settled()
+
+    with pytest.raises(CheckpointError, match="the run was taken over"):
+        train(job, CPU, stop_requested=take_over)
+    assert committed_steps(tmp_path) == [7]
+    outcome = train(job_in(data, tmp_path, fence=first.fence + 1), CPU)
+    assert outcome.resumed_from_step == 7
+    assert_ends_like(straight, job, outcome)
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "manifest.json"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
+    data: Path, straight: TrainOutcome, tmp_path: Path, name: str
+) -> None:
+    job = job_in(data, tmp_path, checkpoint_keep=3)
+    train(job, CPU, stop_requested=settled)
+    for step in (14, TOTAL_STEPS):
+        path = tmp_path / f"checkpoints/step-{step}" / name
+        path.write_bytes(path.read_bytes()[:-5])
+    outcome = train_with_journal(job)
+    assert outcome.resumed_from_step == 7
+    assert_ends_like(straight, job, outcome)
+    assert [f"step-{step}" in note for note, step in zip(notes(job), (18, 14), strict=True)]
+    assert committed_steps(tmp_path) == [18, 14, 7]
+
+
+def test_without_a_good_checkpoint_the_run_begins_anew(
+    data: Path, straight: TrainOutcome, tmp_path: Path
+) -> None:
+    job = job_in(data, tmp_path)
+    train(job, CPU)
+    (tmp_path / f"checkpoints/step-{TOTAL_STEPS}/state.safetensors").unlink()
+    for step in committed_steps(tmp_path):
+        (tmp_path / f"checkpoints/step-{step}/manifest.json").write_bytes(b"{}")
+    outcome = train(job, CPU)
+    assert outcome.resumed_from_step is None
+    assert_ends_like(straight, job, outcome)
+
+
+@pytest.mark.slow
+def test_a_run_killed_on_three_workers_goes_on_with_two_and_its_ledger_has_no_seam(
+    data: Path, straight: TrainOutcome, tmp_path: Path
+) -> None:
+    job = job_in(data, tmp_path / "run", checkpoint_every_steps=3)
+    groups = [Group(3, [job], killed_after=11), Group(2, [job])]
+    resumed = train_in_groups(groups, tmp_path)[1][0]
+    for found in resumed:
+        assert 3 <= found["resumed_from_step"] <= 11
+        assert found["weights_sha256"] == straight.weights_sha256
+    assert sorted(rows_in_ledger(job)) == sorted(
+        rows_in_ledger(job_in(data, Path(straight.weights_file).parent.parent))
+    )
+    assert list(Path(job.run_dir, "ledger").glob(".*")) == []
+
+
+def test_another_model_is_refused_with_what_differs(data: Path, tmp_path: Path) -> None:
+    train(job_in(data, tmp_path), CPU)
+    other = job_in(data, tmp_path, model={"name": "mlp", "hidden": [9], "norm": "batch"})
+    with pytest.raises(
+        CheckpointError, match=r"holds another model: .*\(\[8, 6\] there, \[9, 6\] here\).* more"
+    ):
+        train(other, CPU)
+
+
+def test_copies_keep_their_memory_and_their_values() -> None:
+    copies = Copies()
+    source = {"a": torch.arange(3.0), "b": torch.tensor(7)}
+    first = copies.of(source)
+    source["a"].zero_()
+    assert first["a"].tolist() == [0.0, 1.0, 2.0]
+    second = copies.of(source)
+    assert second["a"].tolist() == [0.0, 0.0, 0.0]
+    assert second["a"].data_ptr() == first["a"].data_ptr()
