@@ -141,12 +141,13 @@ def resume(
     as_json: Json = False,
 ) -> int:
     """Go on with a run from its newest checkpoint, to the end that it would have come to."""
-    named, overrides = _words(run or [], address)
-    from distrain import pipeline  # seconds, that a mistyped name need not wait for
-    from distrain.report import display
     from distrain.stored_run import find_resumed
 
+    named, overrides = _words(run or [], address)
     run_dir = find_resumed(named, is_last=last, storage=storage)
+    from distrain import pipeline  # seconds, that a mistyped name need not wait for
+    from distrain.report import display
+
     with display.open_display(to_stderr=as_json) as shown:
         result = pipeline.resume(run_dir, overrides, shown, [str(Path.cwd())])
     return _tell_result(result, as_json=as_json)

@@ -6,7 +6,7 @@ process. Where it is not, rows are estimated from the source's head, and the res
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -100,8 +100,10 @@ def _look_closer(settings: Settings, dataset: PreparedDataset, placement: Placem
     job = job_from_settings(settings, dataset, Path("unused"))
     preflight = try_first_batch(job)
     world = World.single("auto" if placement.gpu else "cpu")
+    # Compiling takes longer than anybody waits for an estimate.
+    timed = replace(job, compile=False)
     with reproducible(job.threads, world.torch_device):
-        step_s = _step_s(set_up(job, world)) / placement.num_workers
+        step_s = _step_s(set_up(timed, world)) / placement.num_workers
     return _Known(
         steps_per_epoch=preflight.steps_per_epoch,
         num_parameters=preflight.num_parameters,

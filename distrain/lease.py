@@ -218,7 +218,7 @@ def read_holder(run_dir: Path) -> Holder | None:
 def _wait_until_free(run_dir: Path, on_wait: Callable[[str], None]) -> int:
     """Return the newest fencing number when nobody holds it any more."""
     first = holder, newest = _look(run_dir)
-    deadline = time.monotonic() + _left_s(holder)
+    deadline = time.monotonic() + _left_s(holder, newest)
     is_told = False
     while not _is_free(holder, newest) and time.monotonic() < deadline:
         if not is_told:
@@ -242,10 +242,12 @@ def _is_free(holder: Holder | None, newest: int) -> bool:
     return holder.renewed_at is None or holder.is_dead
 
 
-def _left_s(holder: Holder | None) -> float:
+def _left_s(holder: Holder | None, newest: int) -> float:
     """Return the seconds until a lease lapses if it is not renewed."""
-    if holder is None or holder.renewed_at is None or not holder.is_on_this_host:
+    if holder is None or holder.fence != newest or not holder.is_on_this_host:
         return LAPSE_S
+    if holder.renewed_at is None:
+        return 0.0
     return min(max(0.0, holder.renewed_at + LAPSE_S - time.time()), LAPSE_S)
 
 

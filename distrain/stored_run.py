@@ -106,9 +106,9 @@ class StoredRun:
     def is_done(self) -> bool:
         """Return whether nothing is left to do: trained to the end, and recorded."""
         result = self.result
-        is_longer = any(key in self.changed for key in _LENGTHS)
-        has_ended = result is not None and result.status in _DONE
-        return has_ended and not is_longer and result is not None and result.tracking == "complete"
+        if result is None or any(key in self.changed for key in _LENGTHS):
+            return False
+        return result.status in _DONE and result.tracking == "complete"
 
 
 def find_resumed(named: Sequence[str], *, is_last: bool, storage: Path) -> Path:

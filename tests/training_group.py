@@ -3,9 +3,12 @@
 import itertools
 import json
 import multiprocessing
+import multiprocessing.connection
+import multiprocessing.process
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +66,7 @@ def train_in_groups(
     ]
     for worker in workers:
         worker.start()
-    for worker in workers:
-        worker.join(timeout_s)
+    _wait_for(workers, timeout_s)
     assert [worker.exitcode for worker in workers] == [0] * len(workers)
     return [
         [
@@ -76,6 +78,18 @@ def train_in_groups(
         ]
         for index, group in enumerate(groups)
     ]
+
+
+def _wait_for(workers: Sequence[multiprocessing.process.BaseProcess], timeout_s: float) -> None:
+    """Wait until all have ended, or one has failed, which leaves the others waiting for it."""
+    running = list(workers)
+    ends = time.monotonic() + timeout_s
+    while running and time.monotonic() < ends and not any(worker.exitcode for worker in workers):
+        multiprocessing.connection.wait([worker.sentinel for worker in running], timeout=1.0)
+        running = [worker for worker in running if worker.exitcode is None]
+    for worker in running:
+        worker.terminate()
+        worker.join()
 
 
 def _path(folder: Path, group: int, job: int, rank: int) -> Path:

@@ -13,8 +13,9 @@ In the order of the flow, where each begins:
 - `prepare` is the driver; its passes are `survey` (each run: `profile`) and `making` (each run:
   `fit`, `write`). Between them `target`, `kinds`, `split`, `clean` and `rows` say what is
   predicted, what columns are and which rows are for what; `findings` is what a user is told;
-  `cache` keeps and finds what was made.
+  `cache` keeps and finds what was made, `remote_cache` where that is remote storage.
 - `features` is the fitted transform between raw columns and tensors, also used at prediction.
-- `prepared` is the form on disk, `plan` says which rows make up a step, `loader` brings them to a
-  device. These three and `features` need numpy, pyarrow and torch alone.
+- `prepared` is the form on disk, `mapped` the rows of a split, from `shard_files`: a folder, or the
+  node's copies in a `shard_cache`. `plan` says which rows make up a step, `loader` brings them to a
+  device. All of these and `features` need numpy, pyarrow and torch alone.
 """

@@ -91,6 +91,12 @@ def is_remote(place: str) -> bool:
     return "://" in place and not place.startswith("file://")
 
 
+def below(place: str, name: str) -> str:
+    """Return the URI of a name below another URI, whose query stays at the end."""
+    base, mark, query = place.partition("?")
+    return f"{base.rstrip('/')}/{name}{mark}{query}"
+
+
 def read_remote(uri: str) -> bytes:
     """Return the content of a small file on remote storage.
 
@@ -124,11 +130,19 @@ def write_remote(uri: str, content: bytes) -> None:
     """Write a small file to remote storage; an object store shows it when all of it is there.
 
     Raises:
-        OSError: it cannot be written.
-        DataError: the scheme is unknown, or the place cannot be reached.
+        DataError: it cannot be written.
     """
-    with new_remote(uri) as file:
-        file.write(content)
+    try:
+        with new_remote(uri) as file:
+            file.write(content)
+    except OSError as fault:
+        raise DataError(
+            f"the file cannot be written ({first_line(fault)})",
+            where=uri,
+            expected="storage that this user may write to",
+            mend="Check the credentials and the connection, or choose another place by "
+            "data.cache.path.",
+        ) from fault
 
 
 def open_file(uri: str) -> pa.NativeFile:

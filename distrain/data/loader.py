@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, final
 
@@ -22,12 +22,13 @@ from distrain.data import plan as plans
 from distrain.data.plan import Plan
 from distrain.data.prepared import Split
 from distrain.data.tensors import Rows, to_rows
+from distrain.errors import DataError
 
 STEPS_PER_READ: Final = 8
 BYTES_PER_READ: Final = 16 * 2**20
 READS_AHEAD: Final = 2
 WINDOWS_AHEAD: Final = 2
-# Two workers at the two ends of an epoch's last window, which may be short; and evaluation.
+# Two workers at the two ends of an epoch's last window, which may be short.
 LEAST_WINDOWS: Final = 3
 STOP_POLL_S: Final = 0.1
 
@@ -79,9 +80,6 @@ class Loader:
         device: where the batches will be used; for a GPU they are put in pinned memory.
         one_part: the number of the single part that the worker's rows make; None: they make the
             plan's parts.
-
-    Raises:
-        DataError: the shards that are read from at a time have no room on the node.
     """
 
     def __init__(
@@ -100,7 +98,6 @@ class Loader:
         self._first_part = own_parts.start if one_part is None else one_part
         self._pin = device is not None and device.type == "cuda"
         self._steps_per_read = _steps_per_read(split, plan, own_parts)
-        check_room(split, plan, own_parts)
 
     @contextlib.contextmanager
     def batches(self, start: int, stop: int) -> Iterator[Iterator[StepBatch]]:
@@ -135,7 +132,7 @@ class Loader:
         self._split.fetch_ahead(itertools.chain.from_iterable(windows))
 
     def _read(self, steps: range) -> list[StepBatch]:
-        pieces: list[npt.NDArray[np.int64]] = []
+        pieces: list[tuple[int, int, int]] = []
         outlines: list[tuple[int, int, int, list[tuple[int, int]]]] = []
         for step in steps:
             epoch, step_in_epoch = self._plan.position(step)
@@ -144,11 +141,11 @@ class Loader:
             if cuts and self._is_one_part:
                 cuts = [(cuts[0][0], cuts[-1][1])]
             if cuts:
-                pieces.append(self._plan.rows(epoch, step_in_epoch, cuts[0][0], cuts[-1][1]))
+                pieces.append((step, cuts[0][0], cuts[-1][1]))
             outlines.append((step, epoch, count, cuts))
         if not pieces:
             return [StepBatch(step, epoch, count, []) for step, epoch, count, _ in outlines]
-        indices = np.concatenate(pieces)
+        indices = self._plan.rows_of_pieces(pieces)
         columns = self._split.take(indices)
         return list(self._batches(outlines, indices, columns))
 
@@ -168,22 +165,35 @@ class Loader:
             yield StepBatch(step, epoch, count, parts)
 
 
-def check_room(split: Split, plan: Plan, own_parts: range) -> None:
+def check_room(train: Split, evaluated: Sequence[Split], plan: Plan, own_parts: range) -> None:
     """Refuse a bound on fetched shards in which a node's workers could wait for one another's room.
 
-    A worker may have read ahead of another as far as memory holds, and both read from two windows.
+    A worker may have read ahead of another as far as memory holds, both may be about to leave a
+    window, and what they evaluate comes beside.
 
     Args:
-        split: the training split.
+        train: the training split.
+        evaluated: the other splits.
         plan: which rows make up which step.
         own_parts: the parts of the worker that owns the fewest: it reads furthest ahead.
 
     Raises:
         DataError: the bound is too small; a sufficient one is named.
     """
-    steps_ahead = (READS_AHEAD + 2) * _steps_per_read(split, plan, own_parts)
+    max_bytes = train.max_bytes
+    if max_bytes is None:
+        return
+    steps_ahead = (READS_AHEAD + 2) * _steps_per_read(train, plan, own_parts)
     rows_ahead = min(steps_ahead * plan.global_batch_size, plan.num_rows)
-    split.check_room(LEAST_WINDOWS + rows_ahead // plans.WINDOW_ROWS)
+    needed = train.most_bytes(LEAST_WINDOWS + rows_ahead // plans.WINDOW_ROWS)
+    needed += sum(split.most_bytes(1) for split in evaluated)
+    if max_bytes < needed:
+        raise DataError(
+            f"{max_bytes:,} bytes are too few for this prepared dataset",
+            where="data.cache.max_bytes",
+            expected=f"at least {needed:,}, for the shards that are read from at a time",
+            mend=f"Use data.cache.max_bytes={needed}, or more: what has room is fetched once.",
+        )
 
 
 @contextlib.contextmanager

@@ -58,12 +58,14 @@ class Split:
         self._check_range(wanted)
         order = np.argsort(wanted, kind="stable")
         ordered = wanted[order]
-        bounds = np.searchsorted(ordered, self._starts)
         rows = self._empty(len(wanted))
-        touched = [int(shard) for shard in np.flatnonzero(np.diff(bounds))]
+        touched, bounds = np.unique(
+            np.searchsorted(self._starts, ordered, side="right") - 1, return_index=True
+        )
+        parts = zip(bounds.tolist(), [*bounds.tolist()[1:], len(wanted)], strict=False)
         # Ascending numbers read each shard once and front to back; `order` puts rows in place.
-        for shard, source in self._map(touched):
-            part = slice(bounds[shard], bounds[shard + 1])
+        for (shard, source), ends in zip(self._map(touched.tolist()), parts, strict=True):
+            part = slice(*ends)
             local = ordered[part] - self._starts[shard]
             for name, values in source.items():
                 rows[name][order[part]] = values[local]
@@ -78,6 +80,8 @@ class Split:
         if not 0 <= start <= stop <= self.num_rows:
             raise IndexError(f"rows {start} to {stop} of a split of {self.num_rows}")
         rows = self._empty(stop - start)
+        if start == stop:
+            return self._shaped(rows)
         first, end = self._shards_between(start, stop)
         following = min(end + 1, len(self.shards))
         self.fetch_ahead([(start, int(self._starts[following]))])
@@ -105,23 +109,10 @@ class Split:
                 del self._mapped[number]
         self._files.fetch_ahead([self.shards[number] for number in numbers])
 
-    def check_room(self, num_windows: int) -> None:
-        """Refuse a bound on fetched shards that leaves no room for what is read from at a time.
-
-        Args:
-            num_windows: windows of the plan that the workers of a node read from at a time.
-
-        Raises:
-            DataError: so many windows may lie in shards of more bytes than a node may hold.
-        """
-        max_bytes, needed = self._files.max_bytes, self.most_bytes(num_windows)
-        if max_bytes is not None and max_bytes < needed:
-            raise DataError(
-                f"data.cache.max_bytes = {max_bytes:,} is too small for this prepared dataset",
-                where=self._files.place_of(self.shards[0]),
-                expected=f"at least {needed:,}, for the shards that are read from at a time",
-                mend=f"Use data.cache.max_bytes={needed}, or more: what has room is fetched once.",
-            )
+    @property
+    def max_bytes(self) -> int | None:
+        """Return how many bytes of fetched shards the node may hold; None: any number."""
+        return self._files.max_bytes
 
     def most_bytes(self, num_windows: int) -> int:
         """Return the most bytes of the shards that so many windows of the plan can lie in."""

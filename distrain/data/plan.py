@@ -17,7 +17,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, final
 
@@ -117,6 +117,25 @@ class Plan:
         last = end if stop is None else first + stop
         return epoch_order(self.num_rows, self.seed, epoch, first + start, min(last, end))
 
+    def rows_of_pieces(self, pieces: Sequence[tuple[int, int, int]]) -> Rows:
+        """Return the rows of pieces of some steps: a call for several costs less than one for each.
+
+        Args:
+            pieces: (global step, first row of the step, row after the last), in order.
+
+        Returns:
+            Row indices, one piece after the other, shape `(n,)`.
+        """
+        found = [np.empty(0, dtype=np.int64)]
+        for epoch, group in itertools.groupby(pieces, lambda piece: self.position(piece[0])[0]):
+            positions = []
+            for step, start, stop in group:
+                first = self._span(self.position(step)[1])[0]
+                positions.append(np.arange(first + start, first + stop, dtype=np.int64))
+            windows = _windows(self.num_rows, self.seed, epoch)
+            found.append(_rows_at(windows, np.concatenate(positions)))
+        return np.concatenate(found)
+
     def parts(self, num_rows: int, wanted: range | None = None) -> list[tuple[int, int]]:
         """Return how a step of `num_rows` rows is cut: (start, stop) of each part, in order.
 
@@ -192,16 +211,7 @@ def epoch_order(num_rows: int, seed: int, epoch: int, start: int, stop: int) -> 
     Returns:
         Row indices, shape `(stop - start,)`.
     """
-    windows = _windows(num_rows, seed, epoch)
-    rows = np.empty(max(0, stop - start), dtype=np.int64)
-    position = start
-    while position < stop:
-        window = windows.window_of(position)
-        offset = windows.start_of(window)
-        end = min(stop, position + CHUNK_ROWS, windows.start_of(window + 1))
-        rows[position - start : end - start] = windows.rows(window, position - offset, end - offset)
-        position = end
-    return rows
+    return _rows_at(_windows(num_rows, seed, epoch), np.arange(start, stop, dtype=np.int64))
 
 
 @final
@@ -244,11 +254,11 @@ class _Windows:
         guess = position // WINDOW_ROWS
         return guess + 1 if position >= self.start_of(guess + 1) else guess
 
-    def rows(self, window: int, start: int, stop: int) -> Rows:
-        """Return the rows at places `start` to `stop` of a window."""
+    def rows(self, window: int, places: Rows) -> Rows:
+        """Return the rows at some places of a window."""
         size = self.start_of(window + 1) - self.start_of(window)
-        places = np.arange(start, stop, dtype=np.uint64)
-        moved = keyed_bijection(places, size, f"{self.key}/rows/{window}").astype(np.int64)
+        key = f"{self.key}/rows/{window}"
+        moved = keyed_bijection(places.astype(np.uint64), size, key).astype(np.int64)
         if self.num_windows == 1:
             return moved
         blocks = _window_blocks(self, window)
@@ -263,6 +273,19 @@ class _Windows:
             return [(0, self.num_rows)]
         starts = [int(block) * BLOCK_ROWS for block in _window_blocks(self, window)]
         return [(start, min(start + BLOCK_ROWS, self.num_rows)) for start in starts]
+
+
+def _rows_at(windows: _Windows, positions: Rows) -> Rows:
+    """Return the rows at some positions of an epoch's order, which ascend."""
+    rows = np.empty_like(positions)
+    start = 0
+    while start < len(positions):
+        window = windows.window_of(int(positions[start]))
+        beyond = int(np.searchsorted(positions, windows.start_of(window + 1)))
+        end = min(beyond, start + CHUNK_ROWS)
+        rows[start:end] = windows.rows(window, positions[start:end] - windows.start_of(window))
+        start = end
+    return rows
 
 
 def _blocks_per_window() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, final
 
 from distrain.data.features import Transform
-from distrain.data.files import first_line, is_remote, read_remote
+from distrain.data.files import below, first_line, is_remote, read_remote
 from distrain.data.mapped import Split, damaged
 from distrain.data.shard_cache import ShardCache, shard_cache
 from distrain.data.shard_files import FetchedShards, LocalShards, ShardFiles
@@ -125,10 +125,10 @@ def _check_size(folder: Path, shard: Shard) -> None:
 
 
 def _read_manifest(folder: Path | str) -> dict[str, Any]:
-    place = f"{folder}/{MANIFEST}"
+    is_local = isinstance(folder, Path)
+    place = f"{folder}/{MANIFEST}" if is_local else below(str(folder), MANIFEST)
     try:
-        text = Path(place).read_bytes() if isinstance(folder, Path) else read_remote(place)
-        manifest = json.loads(text)
+        manifest = json.loads(Path(place).read_bytes() if is_local else read_remote(place))
     except FileNotFoundError as fault:
         raise DataError(
             "no prepared dataset is here",

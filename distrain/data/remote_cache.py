@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import final
 
 from distrain.data.cache import KEY_LENGTH
-from distrain.data.files import first_line, read_remote, write_remote
+from distrain.data.files import below, first_line, read_remote, write_remote
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shard_cache import ShardCache
 from distrain.data.shards import MANIFEST
@@ -34,7 +34,7 @@ class RemoteCache:
     """
 
     def __init__(self, location: str, key: str, shards: ShardCache | None) -> None:
-        self.location = location.rstrip("/")
+        self.location = location
         self._key = key[:KEY_LENGTH]
         self._shards = shards
 
@@ -59,7 +59,7 @@ class RemoteCache:
         """
         if self._read(f"{digest}/{MANIFEST}") is None:
             return None
-        return PreparedDataset.open(f"{self.location}/{digest}", self._shards)
+        return PreparedDataset.open(below(self.location, digest), self._shards)
 
     @contextmanager
     def making(self) -> Iterator[str]:
@@ -68,20 +68,12 @@ class RemoteCache:
         Raises:
             DataError: the storage cannot be written.
         """
-        try:
-            write_remote(f"{self.location}/index/.probe", b"")
-        except OSError as fault:
-            raise DataError(
-                f"prepared data cannot be written here ({first_line(fault)})",
-                where=self.location,
-                expected="storage that this user may write to",
-                mend="Check the credentials, or choose another place by data.cache.path.",
-            ) from fault
+        write_remote(below(self.location, "index/.probe"), b"")
         yield self.location
 
     def place(self, folder: Path | str, digest: str) -> Path | str:
         """Return where the shards of a dataset are written."""
-        return f"{folder}/{digest}"
+        return below(str(folder), digest)
 
     def keep(self, place: Path | str, digest: str) -> PreparedDataset:
         """Note a whole prepared dataset in the index."""
@@ -91,11 +83,11 @@ class RemoteCache:
     def note(self, digest: str) -> None:
         """Note in the index which digest this listing and recipe led to."""
         text = json.dumps({"digest": digest}).encode()
-        write_remote(f"{self.location}/index/{self._key}.json", text)
+        write_remote(below(self.location, f"index/{self._key}.json"), text)
 
     def _read(self, name: str) -> bytes | None:
         try:
-            return read_remote(f"{self.location}/{name}")
+            return read_remote(below(self.location, name))
         except FileNotFoundError:
             return None
         except OSError as fault:

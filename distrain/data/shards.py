@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from distrain.data.files import new_remote, write_remote
+from distrain.data.files import below, new_remote, write_remote
 from distrain.durable import replacing, sync_folder, write_atomically
 
 FORMAT_VERSION: Final = 1
@@ -83,7 +83,7 @@ def write_manifest(folder: Path | str, manifest: Mapping[str, Any]) -> None:
         sync_folder(folder / SHARD_FOLDER)
         write_atomically(folder / MANIFEST, text.encode())
     else:
-        write_remote(f"{folder}/{MANIFEST}", text.encode())
+        write_remote(below(folder, MANIFEST), text.encode())
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _new_file(folder: Path | str, name: str) -> Iterator[BinaryIO]:
         ):
             yield file
     else:
-        with new_remote(f"{folder}/{name}") as stream:
+        with new_remote(below(folder, name)) as stream:
             yield stream
 
 

@@ -11,12 +11,18 @@ starts it in the workers of Ray Train.
     buffers.py     what a forward pass changes        bells.py          waiting for one another
     losses.py      outputs and targets to a loss      collective.py     exchanges outside the step
     optimize.py    update rules, learning rates       determinism.py    what is fixed for the bits
+    precision.py   float32 or half of it              ema.py            a running average of weights
+    spikes.py      which losses are extraordinary     trouble.py        whose rows; what is done
+    times.py       where an epoch's time went         profiling.py      a trace of a few steps
     evaluation.py  one pass over a split              metrics.py        sums, predictions to metrics
     selection.py   the best so far, and enough        recorder.py       what is told while it runs
     saving.py      checkpoints beside the training    ledger.py         which rows were trained on
     checkpoint.py  state on disk                      tensor_file.py    tensors, with a checksum
     run.py         the driver on Ray Train            worker.py         what it starts in a worker
     placement.py   where workers can be               from_settings.py  settings to a job
+    attempts.py    again after a loss, or not         faults.py         whose fault a loss is
+    oversight.py   the driver's eyes on workers       nodes.py          the machines there are
+    beat.py        what a worker tells of itself      watch.py          who stands still
 """
 
 from distrain.door import make_callable

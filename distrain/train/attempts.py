@@ -11,7 +11,8 @@ last checkpoint is computed again, and sees a node that came or went only every 
 (`_AutoscalingCoordinatorActor.TICK_INTERVAL_S`); a group sized by such old news waits a minute
 for a node that is gone; its preemption waits for a deadline, of 120 s where none is given; and its
 counters know neither steps nor causes (Ray 2.60.0). Here a group is asked to stop at a step that
-all of its workers agree on, and nothing is computed twice.
+all of its workers agree on, and nothing is computed twice. What this lacks: an autoscaler is asked
+for the workers that a group has, or needs at least, and never for the most that there may be.
 """
 
 import itertools
@@ -111,31 +112,32 @@ def wait_for_room(
 ) -> int:
     """Wait until the workers can be placed, and return how many.
 
+    Where there is no room for the least number either, that number is returned after a while:
+    Ray then holds a place for them in its queue, which is what an autoscaler adds nodes for.
+
     Args:
         placement: how many at least and at most, and what each of them takes.
         look: returns the nodes that are alive.
-        note: told what is waited for, once.
+        note: told what is waited for.
         check: called while waiting; what it raises ends the waiting.
     """
     started = time.monotonic()
-    has_told = False
     while True:
         staying = [node for node in look() if not node.is_draining and node.answers()]
         wanted = min(placement.num_workers, room(placement, [node.total for node in staying]))
         free = room(placement, [node.free for node in staying])
-        has_settled = time.monotonic() - started > SETTLE_S
         if free >= max(wanted, placement.min_workers):
             return wanted
-        if has_settled and free >= placement.min_workers:
-            return min(free, placement.num_workers)
-        if has_settled and not has_told:
-            note(
-                f"waiting for room for {_workers(placement.min_workers)}; the cluster has "
-                f"room for {free} now"
-            )
-            has_told = True
+        if time.monotonic() - started > SETTLE_S:
+            break
         check()
         time.sleep(LOOK_S)
+    if free < placement.min_workers:
+        note(
+            f"waiting for room for {_workers(placement.min_workers)}; the cluster has room for "
+            f"{free} now"
+        )
+    return max(placement.min_workers, min(free, placement.num_workers))
 
 
 def _workers(count: int) -> str:

@@ -21,11 +21,17 @@ from distrain.errors import DistrainError, TrainError
 from distrain.train.beat import LOG_FOLDER
 
 Cause = Literal["user", "cluster", "peer"]
-Kind = Literal["user", "cluster", "peer", "killed", "out_of_memory", "node_lost", "preempted"]
+Kind = Literal[
+    "user", "cluster", "peer", "killed", "out_of_memory", "node_lost", "preempted", "no_room"
+]
+
+NODE_LOST: Final = "its node was lost"
+NODE_LEFT: Final = "its node left, as was announced"
 
 FAILURE_FILE: Final = "failure-rank-{rank}.json"
-# Of all processes that end without a word, the same can be expected to end again.
+# Of whom it cannot be told in which of these ways they went: it may be the same cause.
 _GONE: Final = ("killed", "out_of_memory", "peer")
+_NOBODY_S: Final = ("preempted", "no_room")
 _LOST_PEER: Final = (
     "connection closed by peer",
     "connection reset by peer",
@@ -43,7 +49,7 @@ _BROKEN_GPU: Final = (
 )
 # Not "OOM": Ray says of every process that was killed that the kernel's may have done it.
 _OUT_OF_MEMORY: Final = re.compile(r"running low on memory|due to memory pressure")
-_NODE_LOST: Final = re.compile(r"node (has |was |is )?(died|dead|terminated|lost)", re.IGNORECASE)
+_NODE_DIED: Final = re.compile(r"node (has |was |is )?(died|dead|terminated|lost)", re.IGNORECASE)
 
 
 @final
@@ -69,10 +75,10 @@ class Fault:
 
     def is_again(self, earlier: "Fault") -> bool:
         """Return whether this is an earlier fault over again, at the same step."""
-        if self.step is None or self.step != earlier.step:
+        if self.step != earlier.step:
             return False
         if self.kind in _GONE and earlier.kind in _GONE:
-            return True
+            return self.step is not None
         return self.kind == earlier.kind == "cluster" and (
             self.error.message == earlier.error.message
         )
@@ -133,11 +139,11 @@ def verdict(faults: Sequence[Fault], max_failures: int) -> TrainError | None:
     last = faults[-1]
     if last.kind == "user":
         return last.error
-    if last.kind == "preempted":
+    if last.kind in _NOBODY_S:
         return None
     if len(faults) > 1 and last.is_again(faults[-2]):
-        return _with(last.error, f"{last.error.message}, twice after step {last.step}")
-    count = sum(fault.kind != "preempted" for fault in faults)
+        return _with(last.error, f"{last.error.message}, twice {_when(last.step)}")
+    count = sum(fault.kind not in _NOBODY_S for fault in faults)
     if count > max_failures:
         return TrainError(
             f"workers were lost more than {max_failures} times, at last: {last.error.message}",
@@ -171,8 +177,7 @@ def failure_error(failure: Mapping[str, Any]) -> TrainError:
 
 
 def _death(rank: int, said: str, step: int | None) -> Fault:
-    after = "before the first step" if not step else f"after step {step}"
-    where = f"worker of rank {rank}, {after}"
+    where = f"worker of rank {rank}, {_when(step)}"
     if _OUT_OF_MEMORY.search(said):
         error = TrainError(
             "Ray killed the worker, because its machine ran out of memory",
@@ -182,8 +187,10 @@ def _death(rank: int, said: str, step: int | None) -> Fault:
             "more train.logical_shards, which makes the parts of a batch smaller",
         )
         return Fault("out_of_memory", error, step)
-    if _NODE_LOST.search(said):
-        return Fault("node_lost", TrainError("its node was lost", where=where), step)
+    if said == NODE_LEFT:
+        return Fault("preempted", TrainError(said, where=where), step)
+    if said == NODE_LOST or _NODE_DIED.search(said):
+        return Fault("node_lost", TrainError(NODE_LOST, where=where), step)
     error = TrainError(
         "the worker's process was killed",
         where=where,
@@ -195,7 +202,11 @@ def _death(rank: int, said: str, step: int | None) -> Fault:
 
 def _by_weight(fault: Fault) -> int:
     """Return what tells more of the cause first: a lost node takes its workers with it."""
-    return ("out_of_memory", "node_lost", "killed").index(fault.kind)
+    return ("preempted", "out_of_memory", "node_lost", "killed").index(fault.kind)
+
+
+def _when(step: int | None) -> str:
+    return f"after step {step}" if step else "before the first step"
 
 
 def _with(error: TrainError, message: str) -> TrainError:

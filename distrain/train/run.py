@@ -5,9 +5,12 @@ through Ray Train, whose reports cost seconds each, and its checkpoints are not 
 the newest good one itself. Each attempt at the run is a run of Ray Train's of its own, that ends
 with the first fault; see `attempts.py` for what comes then.
 
-`RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S` limits the wait for a placement group alone, for which
-there is room by then: however long 32 workers take to import torch from a network disk, they are
-waited for, and have `cluster.collective_timeout_s` to meet (Ray 2.60.0).
+`RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S` limits the wait for a placement group alone: however long
+32 workers take to import torch from a network disk, they are waited for, and then have
+`cluster.collective_timeout_s` to meet (Ray 2.60.0).
+
+On a machine with a load of 30, a killed worker was noticed within 2 s; the other 20 to 80 s until
+the next step went into starting six processes, of which two are the workers.
 """
 
 import importlib
@@ -24,10 +27,18 @@ from typing import Any, Final, final
 from distrain import lease
 from distrain.config.settings import ClusterSettings
 from distrain.display import Display
+from distrain.errors import TrainError
 from distrain.track.journal import JournalWriter, list_segments, read_journal
 from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
 from distrain.train.beat import LOG_FOLDER, last_step, read_beats, remove_beats
-from distrain.train.faults import Fault, find_fault, read_failures, remove_failures
+from distrain.train.faults import (
+    NODE_LEFT,
+    NODE_LOST,
+    Fault,
+    find_fault,
+    read_failures,
+    remove_failures,
+)
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.nodes import live_nodes
 from distrain.train.oversight import Oversight
@@ -36,8 +47,9 @@ from distrain.train.worker import STOP_FILE, train_fn_per_worker
 
 WATCH_INTERVAL_S: Final = 0.25
 LEASE_LOOK_S: Final = 1.0
-PLACEMENT_TIMEOUT_S: Final = 30
+PLACEMENT_TIMEOUT_S: Final = 60
 JOURNAL: Final = "journal"
+_NO_ROOM: Final = "WorkerGroupStartupTimeoutError"
 
 # How often Ray Train's controller looks at its workers; its default of 2 s delays every end.
 _ENVIRONMENT: Final = {
@@ -171,15 +183,21 @@ class _Driver:
         reason = None if self._is_interrupted.is_set() else oversight.reason
         if result is not None:
             return Ended(outcome=TrainOutcome.from_json(result), reason=reason)
+        if type(getattr(lost, "controller_failure", None)).__name__ == _NO_ROOM:
+            error = TrainError("there was no room for the workers after all")
+            return Ended(fault=Fault("no_room", error, None))
         return Ended(fault=self._fault(lost, number))
 
     def _fault(self, lost: Exception | None, attempt: int) -> Fault:
         beats = read_beats(self._run_dir, attempt)
         deaths = deaths_told(lost)
-        away = {node.id for node in live_nodes() if node.is_draining or not node.answers()}
+        nodes = {node.id: node for node in live_nodes()}
         for rank, beat in beats.items():
-            if beat.node in away:
-                deaths[rank] = "its node was lost"
+            node = nodes.get(beat.node)
+            if node is not None and node.is_draining:
+                deaths[rank] = NODE_LEFT
+            elif node is None or not node.answers():
+                deaths[rank] = NODE_LOST
         return find_fault(read_failures(self._run_dir), deaths, last_step(beats), _last_line(lost))
 
     def _trainer(self, attempt: int, num_workers: int) -> Any:
@@ -230,7 +248,7 @@ def deaths_told(lost: Exception | None) -> dict[int, str]:
     for rank, failure in getattr(lost, "worker_failures", {}).items():
         cause = getattr(failure, "health_check_failure", failure)
         if isinstance(cause, RayActorError):
-            deaths[rank] = str(cause)
+            deaths[rank] = NODE_LEFT if cause.preempted else str(cause)
     return deaths
 
 

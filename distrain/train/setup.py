@@ -102,7 +102,7 @@ def try_first_batch(job: TrainJob) -> Preflight:
     model = _build(job, transform)
     split = dataset.split("train")
     plan = _plan(job, split, model)
-    check_room(split, plan, range(1))
+    check_room(split, [dataset.split("validation"), dataset.split("test")], plan, range(1))
     loss = _loss(job, transform, split, torch.device("cpu"))
     _check_selection(job, resolve_metrics(job.metrics, transform.task), split_names(dataset))
     rows = _probe(split)

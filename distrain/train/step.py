@@ -12,7 +12,7 @@ checkpoint or for the end.
 import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 import numpy as np
@@ -211,7 +211,8 @@ class Stepper:
 
     def _leaf(self, batch: StepBatch, wishes: Wishes) -> Callable[[int, torch.Tensor, bool], None]:
         parts = {part.index: part for part in batch.parts}
-        words = torch.tensor(astuple(wishes), dtype=torch.float32, device=self._device)
+        said_so = [float(wishes.stop), float(wishes.checkpoint), float(wishes.is_time_up)]
+        words = torch.tensor(said_so, device=self._device)
         nothing = torch.zeros(NUM_WISHES, device=self._device)
         has_spoken = False
 

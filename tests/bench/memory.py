@@ -16,10 +16,10 @@ import numpy as np
 
 from distrain.config.settings import ClusterSettings
 from distrain.data.shards import Column, write_manifest, write_shard
+from distrain.display import NoDisplay
 from distrain.ray_session import ray_session
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
-from distrain.display import NoDisplay
 from distrain.train.run import run_training
 from tests.prepared_examples import SHARD_ROWS, numeric_transform
 

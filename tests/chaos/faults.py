@@ -4,13 +4,14 @@ import os
 import random
 import shutil
 import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from distrain.train.beat import BeatRecord
 from tests.chaos.cluster import ChaosCluster
-from tests.chaos.undertaking import Undertaking
+from tests.chaos.undertaking import Injected, Undertaking
 
 Fault = Callable[[Undertaking, ChaosCluster, random.Random], object]
 
@@ -148,6 +149,19 @@ def fill_disk(run: Undertaking, _cluster: ChaosCluster, chance: random.Random) -
 
     run.inject("disk full, SIGKILL worker", fault)
     filler.unlink()
+
+
+def lose_tracking(run: Undertaking, _cluster: ChaosCluster, _chance: random.Random) -> None:
+    """SIGKILL the tracking server, and start it again twenty steps later."""
+    assert run.tracking is not None
+    before, started = run.wait_for_step(0), time.monotonic()
+    step = max(beat.step for beat in before.values())
+    run.tracking.stop()
+    run.wait_for_step(step + 1)
+    recovery_s = round(time.monotonic() - started, 1)
+    count = len(run.wait_for_step(step + 20))
+    run.tracking.start()
+    run.injected.append(Injected("tracking server away", step, recovery_s, 0, (count, count)))
 
 
 CORRUPTIONS: Mapping[str, Fault] = MappingProxyType({name: _damage(name) for name in _DAMAGES})

@@ -14,6 +14,7 @@ from tests.chaos import faults
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.faults import CORRUPTIONS, Fault
 from tests.chaos.undertaking import Injected, Undertaking
+from tests.mlflow_server import MlflowServer
 
 ELASTIC = ("train.num_workers={min: 1, max: 3}",)
 FIXED = ("train.num_workers=2",)
@@ -30,6 +31,7 @@ class Figures:
         reference: weights of the run that nothing was done to.
         hashes: weights of the others.
         injected: the faults.
+        num_recorded: runs whose whole record has reached MLflow.
         rows_repeated: rows that a ledger has more than once in an epoch.
         rows_missing: rows that one has not.
     """
@@ -37,6 +39,7 @@ class Figures:
     reference: str = ""
     hashes: list[str] = field(default_factory=list)
     injected: list[Injected] = field(default_factory=list)
+    num_recorded: int = 0
     rows_repeated: int = 0
     rows_missing: int = 0
 
@@ -51,6 +54,7 @@ class Figures:
             "faults_injected": len(self.injected),
             "runs": len(self.hashes),
             "runs_with_the_same_hash": self.num_same,
+            "runs_recorded_whole": self.num_recorded,
             "rows_repeated": self.rows_repeated,
             "rows_missing": self.rows_missing,
             "faults": [asdict(fault) for fault in self.injected],
@@ -82,12 +86,14 @@ class Act:
         faults: one after another.
         part_s: seconds that a part of a step takes at least.
         is_small_disk: whether its storage is a disk of its own, of `DISK_MIB`.
+        has_server: whether it is recorded at a tracking server of its own.
     """
 
     settings: Sequence[str]
     faults: Sequence[Fault]
     part_s: float = 0.01
     is_small_disk: bool = False
+    has_server: bool = False
 
 
 def short_schedule(chance: random.Random) -> list[Act]:
@@ -99,10 +105,14 @@ def short_schedule(chance: random.Random) -> list[Act]:
         faults.terminate,
         faults.kill_driver,
     ]
-    broken = list(CORRUPTIONS.values())
+    broken = [*CORRUPTIONS.values(), faults.lose_tracking]
     chance.shuffle(fixed)
     elastic = [faults.kill_node, faults.add_node, faults.drain_node]
-    return [Act(FIXED, fixed), Act(FIXED, broken), Act(ELASTIC, elastic, part_s=0.04)]
+    return [
+        Act(FIXED, fixed),
+        Act(FIXED, broken, has_server=True),
+        Act(ELASTIC, elastic, part_s=0.04),
+    ]
 
 
 def long_schedule(chance: random.Random) -> list[Act]:
@@ -120,8 +130,15 @@ def carry_out(acts: Sequence[Act], folder: Path, chance: random.Random) -> Figur
         for number, act in enumerate(acts):
             while len(cluster.nodes()) < 2:
                 cluster.add_node()
-            with _disk(folder / f"run-{number}" / "runs", is_small=act.is_small_disk):
-                _carry_out(act, folder / f"run-{number}", cluster, chance, figures)
+            own = folder / f"run-{number}"
+            with (
+                _disk(own / "runs", is_small=act.is_small_disk),
+                _server(own / "server", is_wanted=act.has_server) as server,
+            ):
+                run = Undertaking(
+                    own, cluster.address, act.settings, part_s=act.part_s, tracking=server
+                )
+                _carry_out(act, run, cluster, chance, figures)
     return figures
 
 
@@ -136,9 +153,8 @@ def chaos_cluster() -> Iterator[ChaosCluster]:
 
 
 def _carry_out(
-    act: Act, folder: Path, cluster: ChaosCluster, chance: random.Random, figures: Figures
+    act: Act, run: Undertaking, cluster: ChaosCluster, chance: random.Random, figures: Figures
 ) -> None:
-    run = Undertaking(folder, cluster.address, act.settings, part_s=act.part_s)
     try:
         for fault in act.faults:
             done = run.injected[-1].step if run.injected else 10
@@ -147,13 +163,26 @@ def _carry_out(
         result = run.end()
     finally:
         figures.injected += run.injected
-        if run.process.poll() is None:
-            run.process.kill()
-            run.process.wait()
+        run.abandon()
+    figures.num_recorded += result["tracking"] == "complete"
     figures.hashes.append(str(result["weights_sha256"] or result["error"]))
     repeated, missing = run.ledger_faults()
     figures.rows_repeated += repeated
     figures.rows_missing += missing
+
+
+@contextlib.contextmanager
+def _server(folder: Path, *, is_wanted: bool) -> Iterator[MlflowServer | None]:
+    if not is_wanted:
+        yield None
+        return
+    folder.mkdir(parents=True)
+    server = MlflowServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextlib.contextmanager

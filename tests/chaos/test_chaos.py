@@ -30,6 +30,10 @@ def test_every_run_ends_with_the_same_weights(figures: Figures) -> None:
     assert set(figures.hashes) == {figures.reference}
 
 
+def test_every_run_is_recorded_whole(figures: Figures) -> None:
+    assert figures.num_recorded == len(figures.hashes)
+
+
 def test_each_row_is_trained_on_once_an_epoch(figures: Figures) -> None:
     assert (figures.rows_repeated, figures.rows_missing) == (0, 0)
 

@@ -1,5 +1,6 @@
 """A `distrain train` under way on a cluster, seen through the beats of its workers."""
 
+import itertools
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Any, final
 import pyarrow.parquet as pq
 
 from distrain.train.beat import BeatRecord, read_beats
+from tests.mlflow_server import MlflowServer
 
 TIMEOUT_S = 150.0
 DISTRAIN = Path(sys.executable).with_name("distrain")
@@ -50,10 +52,17 @@ class Undertaking:
         address: the cluster.
         settings: further settings as overrides of the command line.
         part_s: seconds that a part of a step takes at least.
+        tracking: the server that it is recorded at; None: a database below its storage.
     """
 
     def __init__(
-        self, folder: Path, address: str, settings: Sequence[str], *, part_s: float
+        self,
+        folder: Path,
+        address: str,
+        settings: Sequence[str],
+        *,
+        part_s: float,
+        tracking: MlflowServer | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(__file__).with_name("slow_net.py"), folder)
@@ -62,6 +71,9 @@ class Undertaking:
         self.folder = folder
         self.injected: list[Injected] = []
         self._address = address
+        self.tracking = tracking
+        if tracking is not None:
+            settings = [*settings, f"track.uri={tracking.tracking.uri}"]
         self.start("train", "chaos.yaml", f"cluster.address={address}", *settings)
 
     @property
@@ -122,6 +134,7 @@ class Undertaking:
             return False
 
         group = self.wait_for(is_another_group)
+        assert _is_sorted_by_node(group), "the ranks of a node's workers follow one another"
         resumed = min(beat.step for beat in group.values())
         self.wait_for(lambda beats: _step(beats) > last)
         injected = Injected(
@@ -149,6 +162,11 @@ class Undertaking:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
+
+    def abandon(self) -> None:
+        """End the driver, if it has not ended."""
+        self.process.kill()
+        self.process.communicate()
 
     def told(self) -> str:
         """Return the end of what the command told."""
@@ -198,6 +216,11 @@ def _num_rows(run_dir: Path) -> int:
 
 def _step(beats: Mapping[int, BeatRecord]) -> int:
     return max(beat.step for beat in beats.values())
+
+
+def _is_sorted_by_node(beats: Mapping[int, BeatRecord]) -> bool:
+    nodes = [node for node, _ in itertools.groupby(beats[rank].node for rank in sorted(beats))]
+    return len(nodes) == len(set(nodes))
 
 
 def _processes(beats: Mapping[int, BeatRecord]) -> set[int]:

@@ -147,7 +147,7 @@ def test_remote_storage_gets_the_shards_that_a_folder_gets(
 @pytest.mark.usefixtures("small_units")
 def test_remote_storage_that_cannot_be_written_is_told(table_csv: Path, tmp_path: Path) -> None:
     (tmp_path / "remote").write_text("in the way")
-    with pytest.raises(DataError, match=r"cannot be (read|written) here .*data\.cache\.path"):
+    with pytest.raises(DataError, match=r"cannot be (read|written) .*data\.cache\.path"):
         prepare(settings(str(table_csv)), cache=f"fsspec+local://{tmp_path}/remote")
 
 

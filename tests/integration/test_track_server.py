@@ -1,25 +1,18 @@
 """Recording and registering on an MLflow server over HTTP, which goes away in between."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from distrain.errors import TrackingError
 from distrain.track.journal import JournalWriter
 from distrain.track.model_versions import download_model, find_version
 from distrain.track.packaged import Predictor
-from distrain.track.reachable import check_reachable
 from distrain.track.registry import ModelFacts, register_model
 from distrain.track.shipper import Shipper
-from distrain.track.tracking_server import TrackingServer, connect
+from distrain.track.tracking_server import connect
 from tests.example_models import people, people_transform, save_example
+from tests.mlflow_server import MlflowServer
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,49 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
     pytest.mark.filterwarnings("ignore:::mlflow"),
 ]
-
-
-class MlflowServer:
-    """An MLflow server that can be stopped and started again.
-
-    Args:
-        folder: where it keeps its database and artifacts.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self.tracking = TrackingServer(f"http://127.0.0.1:{self._port}", None, "track.uri")
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
-        command += ["--host", "127.0.0.1", "--port", str(self._port)]
-        self._process = subprocess.Popen(
-            command,
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                return check_reachable(self.tracking)
-            except TrackingError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture

@@ -132,10 +132,14 @@ def test_another_host_s_clock_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_who_dies_while_taking_it_is_waited_for(tmp_path: Path) -> None:
-    (tmp_path / ".lease").mkdir()
-    (tmp_path / ".lease" / "1").touch()
+    lease.take(tmp_path)
+    change(tmp_path, renewed_at=None)
+    (tmp_path / ".lease" / "2").touch()
+    started = time.monotonic()
 
-    assert lease.take(tmp_path).fence == 2
+    assert lease.take(tmp_path).fence == 3
+
+    assert time.monotonic() - started >= 0.9 * lease.LAPSE_S
 
 
 def test_of_many_that_want_a_run_one_gets_it(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What is told of a run at its start."""
 
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, Literal
 
 import pytest
 
@@ -11,28 +11,26 @@ from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
 
 
-def started(reduction: str) -> StartedRun:
+def started(reduction: Literal["exact", "fast"]) -> StartedRun:
     """A run of which only what is told at its start is there."""
-    settings = settings_from_dict(
-        {
-            "data": {"source": "digits", "target": "target"},
-            "model": {"name": "linear"},
-            "train": {"reduction": reduction},
-        }
-    )
-    dataset = SimpleNamespace(manifest={}, digest="d" * 64)
-    run = SimpleNamespace(
-        settings=settings,
+    data = {"source": "digits", "target": "target"}
+    nothing: Any = None
+    prepared: Any = SimpleNamespace(dataset=SimpleNamespace(manifest={}, digest="d" * 64))
+    return StartedRun(
+        settings=settings_from_dict({"data": data, "model": {"name": "linear"}}),
+        server=nothing,
+        prepared=prepared,
         placement=Placement(num_workers=1, cpu=1.0, gpu=0.0),
-        prepared=SimpleNamespace(dataset=dataset),
-        job=TrainJob("runs/digits/one", "prepared", {"name": "linear"}, reduction=reduction),  # type: ignore[arg-type]
+        preflight=nothing,
+        job=TrainJob("runs/digits/one", "prepared", {"name": "linear"}, reduction=reduction),
+        import_paths=[],
     )
-    run.run_dir = SimpleNamespace(name="one", parent=SimpleNamespace(name="digits"))
-    return cast(StartedRun, run)
 
 
 @pytest.mark.parametrize(("reduction", "is_told"), [("fast", True), ("exact", False)])
-def test_a_run_says_that_its_bits_are_not_promised(reduction: str, is_told: bool) -> None:
+def test_a_run_says_that_its_bits_are_not_promised(
+    reduction: Literal["exact", "fast"], is_told: bool
+) -> None:
     run = started(reduction)
     assert ("reduction: fast" in training_text(run)) is is_told
     told = recorded_facts(run).tags.get("distrain.bits")

@@ -31,9 +31,9 @@ import time
 from pathlib import Path
 from distrain.data.plan import Plan
 plan = Plan(10**10, 4096, 1024, 1, 0)
-started = time.perf_counter()
+started = time.process_time()
 plan.rows(*plan.position(1_000_000))
-seconds = time.perf_counter() - started
+seconds = time.process_time() - started
 status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
 print(seconds, int(status["VmHWM"].split()[0]) / 1024)
 """
@@ -168,6 +168,19 @@ def test_a_batch_may_be_larger_than_a_window() -> None:
     assert [len(step) for step in rows] == [200, 200, 100]
     assert sorted(np.concatenate(rows)) == list(range(500))
     assert plan.rows(0, 1, 70, 150).tolist() == rows[1][70:150].tolist()
+
+
+@given(plans(), st.lists(st.tuples(st.integers(0, 99), st.integers(0, 9), st.integers(0, 9))))
+def test_pieces_of_several_steps_are_those_of_each(
+    plan: Plan, wanted: list[tuple[int, int, int]]
+) -> None:
+    pieces, each = [], []
+    for step, start, length in sorted(wanted):
+        size = plan.num_rows_in(plan.position(step)[1])
+        ends = (min(start, size), min(start + length, size))
+        pieces.append((step, *ends))
+        each += plan.rows(*plan.position(step), *ends).tolist()
+    assert plan.rows_of_pieces(pieces).tolist() == each
 
 
 @pytest.mark.usefixtures("small_windows")

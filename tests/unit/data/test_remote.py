@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from distrain.data import loader, shard_cache
 from distrain.data import plan as plan_module
-from distrain.data.loader import Loader
+from distrain.data.files import below
+from distrain.data.loader import Loader, check_room
 from distrain.data.plan import Plan
 from distrain.data.prepared import PreparedDataset, Split
 from distrain.data.remote_cache import RemoteCache
@@ -31,7 +33,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FlakyStorage]]:
     monkeypatch.setattr(plan_module, "WINDOW_ROWS", 64)
     monkeypatch.setattr(plan_module, "BLOCK_ROWS", 16)
     monkeypatch.setattr(loader, "STEPS_PER_READ", 1)
-    monkeypatch.setattr(shard_cache, "ROOM_WAIT_S", 5)
+    monkeypatch.setattr(shard_cache, "ROOM_WAIT_S", 30)
     plan_module._windows.cache_clear()
     plan_module._window_blocks.cache_clear()
     with flaky_storage() as storage:
@@ -140,15 +142,26 @@ def test_the_next_window_is_fetched_before_it_is_needed(folder: Path) -> None:
         wait_until(lambda: all(FlakyStorage.reads[f"train-{n:05d}.arrow"] for n in second))
 
 
+def test_fetching_ahead_waits_for_room_until_it_is_no_longer_wished_for(folder: Path) -> None:
+    split = fetched(folder, max_bytes=10).split("train")
+    split.fetch_ahead([(0, 100)])
+    assert fetching_ahead()
+    split.fetch_ahead(())
+    wait_until(lambda: not fetching_ahead())
+    assert not used_bytes(folder)
+
+
 def test_fetching_ahead_ends_with_the_batches(folder: Path) -> None:
     split = fetched(folder).split("train")
+    FlakyStorage.delay_s = 0.05
     with Loader(split, plan_of(split), range(4)).batches(0, 3) as batches:
         next(batches)
-        FlakyStorage.delay_s = 0.02
-    time.sleep(0.1)
-    before = sum(FlakyStorage.reads.values())
-    time.sleep(0.1)
-    assert sum(FlakyStorage.reads.values()) == before
+    wait_until(lambda: not fetching_ahead())
+    assert len(FlakyStorage.reads) < len(split.shards)
+
+
+def fetching_ahead() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if "fetch-ahead" in thread.name]
 
 
 def test_a_fault_of_fetching_ahead_is_told_by_whom_it_concerns(
@@ -163,11 +176,18 @@ def test_a_fault_of_fetching_ahead_is_told_by_whom_it_concerns(
 
 
 def test_too_small_a_cache_is_refused_with_the_size_that_would_do(folder: Path) -> None:
-    bound = needed(folder)
-    enough = fetched(folder, bound).split("train")
-    Loader(enough, plan_of(enough), range(4))
+    validation = PreparedDataset.open(folder).split("validation")
+    bound = needed(folder) + validation.most_bytes(1)
+
+    def check(max_bytes: int | None) -> None:
+        dataset = fetched(folder, max_bytes)
+        train = dataset.split("train")
+        check_room(train, [dataset.split("validation")], plan_of(train), range(1))
+
+    check(None)
+    check(bound)
     with pytest.raises(DataError, match=rf"at least {bound:,}.*data\.cache\.max_bytes={bound}"):
-        Loader(fetched(folder, bound - 1).split("train"), plan_of(enough), range(4))
+        check(bound - 1)
 
 
 def test_small_data_asks_for_no_more_room_than_it_takes(tmp_path: Path) -> None:
@@ -191,6 +211,21 @@ def test_a_dataset_counts_once_it_is_whole_and_noted(folder: Path) -> None:
     assert found.digest == digest
     (folder.parent / digest / "manifest.json").unlink()
     assert cache.find() is None
+
+
+@pytest.mark.parametrize(
+    ("place", "below_it"),
+    [
+        ("s3://bucket", "s3://bucket/a/b"),
+        ("s3://bucket/c/", "s3://bucket/c/a/b"),
+        (
+            "s3://bucket/c?endpoint_override=host:9000",
+            "s3://bucket/c/a/b?endpoint_override=host:9000",
+        ),
+    ],
+)
+def test_the_query_of_a_uri_stays_at_its_end(place: str, below_it: str) -> None:
+    assert below(place, "a/b") == below_it
 
 
 def test_storage_that_is_away_is_told_and_not_taken_for_empty(folder: Path) -> None:

@@ -139,10 +139,8 @@ def test_a_node_that_does_not_answer_has_no_room() -> None:
     assert wait(ELASTIC, [node(2), dead]) == (2, [])
 
 
-def test_a_run_of_fixed_size_waits_and_says_for_what() -> None:
-    looks = [[node(1)]] * 6 + [[node(2)]]
-
-    assert wait(Placement(2, 1.0, 0.0), *looks) == (
+def test_a_run_without_room_for_its_least_queues_and_says_so() -> None:
+    assert wait(Placement(2, 1.0, 0.0), [node(1)]) == (
         2,
         ["waiting for room for 2 workers; the cluster has room for 1 now"],
     )

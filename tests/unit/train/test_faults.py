@@ -7,7 +7,15 @@ import torch
 import torch.distributed as dist
 
 from distrain.errors import CheckpointError, DataError, TrainError
-from distrain.train.faults import Fault, Kind, cause_of, find_fault, verdict
+from distrain.train.faults import (
+    NODE_LEFT,
+    NODE_LOST,
+    Fault,
+    Kind,
+    cause_of,
+    find_fault,
+    verdict,
+)
 
 KILLED = (
     "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker "
@@ -70,9 +78,7 @@ def test_a_worker_killed_for_memory_is_told_from_one_killed_by_somebody() -> Non
     assert "fewer workers to a machine" in found.error.mend
 
 
-@pytest.mark.parametrize(
-    "said", ["the actor's node was terminated unexpectedly: x", "its node was lost"]
-)
+@pytest.mark.parametrize("said", ["the actor's node was terminated unexpectedly: x", NODE_LOST])
 def test_a_lost_node_is_told_from_a_killed_process(said: str) -> None:
     assert find_fault([], {0: KILLED, 1: said}, 7, "").kind == "node_lost"
 
@@ -100,6 +106,13 @@ def test_the_same_fault_twice_at_one_step_ends_the_run(first: Kind, second: Kind
     assert error.message == "went wrong, twice after step 7"
 
 
+def test_workers_that_cannot_even_begin_end_the_run_at_the_second_time() -> None:
+    error = verdict([fault("cluster", None), fault("cluster", None)], max_failures=3)
+
+    assert error is not None
+    assert error.message == "went wrong, twice before the first step"
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -122,5 +135,10 @@ def test_more_losses_than_allowed_end_the_run() -> None:
     assert "more than 2 times" in error.message
 
 
-def test_a_node_that_left_as_announced_is_not_counted() -> None:
-    assert verdict([fault("preempted"), fault("preempted", 9)], max_failures=0) is None
+@pytest.mark.parametrize("kind", ["preempted", "no_room"])
+def test_what_is_nobody_s_fault_is_not_counted(kind: Kind) -> None:
+    assert verdict([fault(kind), fault(kind, 9)], max_failures=0) is None
+
+
+def test_a_node_that_left_as_announced_is_told_from_a_lost_one() -> None:
+    assert find_fault([], {0: KILLED, 1: NODE_LEFT}, 7, "").kind == "preempted"

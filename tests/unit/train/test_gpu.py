@@ -11,6 +11,7 @@ import torch
 from distrain.train.loop import TrainJob, train
 from distrain.train.world import World
 from tests.prepared_examples import write_classified, write_images
+from tests.training_group import Group, train_in_groups
 
 pytestmark = [
     pytest.mark.gpu,
@@ -94,3 +95,15 @@ def test_the_gpu_agrees_with_the_cpu_up_to_rounding(job_of: Callable[..., TrainJ
     assert on_gpu(job, "gpu").metrics["test/loss"] == pytest.approx(
         on_cpu.metrics["test/loss"], rel=1e-3
     )
+
+
+@pytest.mark.parametrize("machine_size", [3, 2, 1])
+def test_three_workers_that_share_a_gpu_have_the_bits_of_one(
+    job_of: Callable[..., TrainJob], tmp_path: Path, machine_size: int
+) -> None:
+    job = job_of("mlp")
+    alone = on_gpu(job, "alone")
+    shared = replace(job, run_dir=f"{job.run_dir}-shared")
+    group = Group(3, [shared], machine_size=machine_size, device="cuda:0")
+    found = train_in_groups([group], tmp_path)[0][0]
+    assert {one["weights_sha256"] for one in found} == {alone.weights_sha256}

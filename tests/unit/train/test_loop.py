@@ -390,19 +390,6 @@ def test_activation_checkpointing_changes_no_bit(job_of: Callable[..., TrainJob]
     assert same_result(saving, plain)
 
 
-@pytest.mark.slow  # compiling takes seconds
-def test_compiled_runs_have_one_fingerprint_of_their_own(
-    job_of: Callable[..., TrainJob],
-) -> None:
-    asked = iter([False] * 6 + [True])
-    straight = train(job_of("straight", compile=True), CPU)
-    train(job_of("stopped", compile=True), CPU, stop_requested=lambda: next(asked))
-    assert same_result(train(job_of("stopped", compile=True), CPU), straight)
-    assert straight.metrics["test/loss"] == pytest.approx(
-        train(job_of("plain"), CPU).metrics["test/loss"], rel=0.05
-    )
-
-
 def test_checkpoints_can_come_by_the_clock(job_of: Callable[..., TrainJob]) -> None:
     job = job_of(checkpoint_every_s=1e-9, checkpoint_keep=24)
     train(job, CPU, stop_requested=none_is_written)

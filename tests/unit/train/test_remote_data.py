@@ -50,5 +50,5 @@ def test_too_small_a_cache_is_told_before_anything_is_launched(tmp_path: Path) -
         fetch_into=str(tmp_path / "local"),
         fetch_max_bytes=1000,
     )
-    with flaky_storage(), pytest.raises(DataError, match=r"data\.cache\.max_bytes = 1,000"):
+    with flaky_storage(), pytest.raises(DataError, match=r"data\.cache\.max_bytes: 1,000 bytes"):
         try_first_batch(job)

@@ -167,7 +167,7 @@ def test_the_ledger_of_several_workers_has_each_row_once_an_epoch(outcomes: Outc
         assert sorted(rows) == list(range(203))
 
 
-def test_fast_reduction_gives_one_model_to_all_workers_that_is_near_the_exact_one(
+def test_fast_reduction_gives_all_workers_one_model_that_is_near_that_of_one(
     outcomes: Outcomes,
 ) -> None:
     straight = outcomes["alone"][NAMES.index("fast")][0]
