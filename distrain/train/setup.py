@@ -1,6 +1,6 @@
 """From a job and a prepared dataset to everything that the loop works with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -155,9 +155,7 @@ def set_up(job: TrainJob, world: World) -> Setup:
         seed=job.seed,
         clip_norm=job.gradient_clip_norm,
         precision=job.precision,
-        # One kernel for each size of a part, of which there are four at most: with sizes left open,
-        # which kernel a part gets would depend on the parts before it, and with it the bits.
-        forward=torch.compile(module, dynamic=False) if job.compile else module,
+        forward=_compiled(module) if job.compile else module,
         world=world,
     )
     return Setup(
@@ -219,6 +217,18 @@ def _build(job: TrainJob, transform: Transform) -> torch.nn.Module:
     if job.activation_checkpointing:
         recompute_blocks(model)
     return model
+
+
+def _compiled(module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the module compiled for each size of a part, of which there are four at most.
+
+    With sizes left open, the kernel that a part gets, and with it the bits, would depend on the
+    parts before it. What earlier runs of this process compiled is forgotten, since it counts
+    against the number of sizes beyond which torch no longer compiles, without a word.
+    """
+    torch.compiler.reset()
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, dynamic=False)
+    return compiled
 
 
 def _plan(job: TrainJob, split: Split, model: torch.nn.Module) -> Plan:

@@ -14,11 +14,12 @@ def main() -> None:
     """Carry the long schedule out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--out", type=Path, default=None)
     asked = parser.parse_args()
     chance = random.Random(asked.seed)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        figures = carry_out(long_schedule(chance), Path(folder), chance)
+        figures = carry_out(long_schedule(chance, asked.rounds), Path(folder), chance)
     print(figures.table(), file=sys.stderr)
     text = json.dumps(figures.to_json())
     if asked.out is not None:

@@ -115,9 +115,9 @@ def short_schedule(chance: random.Random) -> list[Act]:
     ]
 
 
-def long_schedule(chance: random.Random) -> list[Act]:
-    """Return the short schedule four times over in other orders, and a full disk."""
-    acts = [act for _ in range(4) for act in short_schedule(chance)]
+def long_schedule(chance: random.Random, rounds: int) -> list[Act]:
+    """Return the short schedule so many times in other orders, and a full disk."""
+    acts = [act for _ in range(rounds) for act in short_schedule(chance)]
     return [*acts, Act(FIXED, [faults.fill_disk, faults.fill_disk], is_small_disk=True)]
 
 

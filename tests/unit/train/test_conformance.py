@@ -129,7 +129,6 @@ def test_eight_parts_have_one_fingerprint_on_any_number_of_workers(tmp_path: Pat
 
 @pytest.mark.slow
 def test_compiled_models_have_one_fingerprint(tmp_path: Path) -> None:
-    names = ("mlp", "transformer")
-    made = jobs(tmp_path, names, compile=True)
+    made = jobs(tmp_path, ("mlp",), compile=True)
     groups = groups_of(made, tmp_path / "runs", (2, 1), FATES[2:])
-    assert_one_each(fingerprints(groups, tmp_path, names))
+    assert_one_each(fingerprints(groups, tmp_path, ("mlp",)))
