@@ -159,7 +159,10 @@ def read_beats(run_dir: Path, attempt: int | None = None) -> dict[int, BeatRecor
     """Return what the workers of an attempt, or of the last one, have told last, by rank."""
     found: dict[int, BeatRecord] = {}
     for path in (run_dir / LOG_FOLDER).glob(_NAME.format(rank="*")):
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            continue  # removed for another attempt meanwhile
         if len(content) >= _RECORD.size:
             record = _read(content)
             if attempt in (None, record.attempt):

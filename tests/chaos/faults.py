@@ -1,5 +1,6 @@
 """What is done to a run, each by a function of the run, its cluster and a random generator."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -12,6 +13,8 @@ from types import MappingProxyType
 from distrain.train.beat import BeatRecord
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.undertaking import Injected, Undertaking
+
+LEFT_BYTES = 128 << 10
 
 Fault = Callable[[Undertaking, ChaosCluster, random.Random], object]
 
@@ -140,7 +143,11 @@ def fill_disk(run: Undertaking, _cluster: ChaosCluster, chance: random.Random) -
     """Fill the disk but for what the journal needs; SIGKILL a worker, make room again."""
     assert run.run_dir is not None
     filler = run.run_dir.parent / "filler"
-    filler.write_bytes(b"\0" * (shutil.disk_usage(run.run_dir).free - (256 << 10)))
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        # A checkpoint that is being written takes room too: this one is the first to be told.
+        while (spare := shutil.disk_usage(run.run_dir).free - LEFT_BYTES) > 0:
+            file.write(bytes(min(spare, 1 << 20)))
+    os.truncate(filler, max(0, filler.stat().st_size - LEFT_BYTES))
     step = max(beat.step for beat in run.wait_for_step(0).values())
     run.wait_for_step(step + 12)  # a checkpoint falls due meanwhile
 

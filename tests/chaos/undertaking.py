@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -124,7 +125,6 @@ class Undertaking:
         """Put a fault in, and wait until the run is beyond it with a new group of workers."""
         before = self.wait_for_step(0)
         old, last, started = _processes(before), _step(before), time.monotonic()
-        fault(before)
 
         def is_another_group(beats: dict[int, BeatRecord]) -> bool:
             nonlocal last
@@ -133,6 +133,13 @@ class Undertaking:
             last = max(last, _step(beats))
             return False
 
+        with ThreadPoolExecutor(1) as pool:
+            # Some faults take a while, and the last word of the old group does not stay for long.
+            doing = pool.submit(fault, before)
+            while not doing.done():
+                is_another_group(self.beats() or before)
+                time.sleep(0.02)
+            doing.result()
         group = self.wait_for(is_another_group)
         assert _is_sorted_by_node(group), "the ranks of a node's workers follow one another"
         resumed = min(beat.step for beat in group.values())

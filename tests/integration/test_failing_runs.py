@@ -90,6 +90,7 @@ def fail(folder: Path, case: Case) -> Failed:
     return failed
 
 
+@pytest.mark.slow
 def test_a_loss_that_becomes_nan_is_told_with_its_step(tmp_path: Path) -> None:
     words = ("train.loss={target: 'net:loss'}", "train.global_batch_size=16", *QUICK)
 

@@ -18,7 +18,7 @@ MLP = {"name": "mlp", "hidden": [16], "dropout": 0.2}
 
 
 def config(storage: Path, model: dict[str, Any], num_workers: int) -> dict[str, Any]:
-    """1,259 training rows in batches of 50: the last batch of an epoch has 9 rows."""
+    """1,259 training rows in batches of 52: the last batch of an epoch has 11 rows."""
     return {
         "name": "digits",
         "seed": 3,
@@ -47,24 +47,23 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(storage: Path) -> dict[int, TrainResult]:
-    """The same small CNN with batch norm and dropout on 1, 2 and 3 workers."""
-    return {count: distrain.train(config(storage, CNN, count)) for count in (1, 2, 3)}
+    """The same small CNN with batch norm and dropout on 1 worker and on 3."""
+    return {count: distrain.train(config(storage, CNN, count)) for count in (1, 3)}
 
 
-def test_weights_are_the_same_on_one_two_and_three_workers(
+def test_weights_are_the_same_on_one_worker_and_on_three(
     results: dict[int, TrainResult],
 ) -> None:
-    assert [result.num_workers for result in results.values()] == [1, 2, 3]
+    assert [result.num_workers for result in results.values()] == [1, 3]
     assert len({result.weights_sha256 for result in results.values()}) == 1
 
 
-def test_metrics_are_the_same_on_one_two_and_three_workers(
+def test_metrics_are_the_same_on_one_worker_and_on_three(
     results: dict[int, TrainResult],
 ) -> None:
-    first, *others = (dict(result.metrics) for result in results.values())
+    one, three = (dict(result.metrics) for result in results.values())
 
-    for other in others:
-        assert _without_speed(other) == _without_speed(first)
+    assert _without_speed(one) == _without_speed(three)
 
 
 def test_the_ledger_shows_each_row_once_an_epoch(results: dict[int, TrainResult]) -> None:
@@ -80,14 +79,14 @@ def test_the_second_run_finds_the_data_prepared_and_adds_a_version(
 ) -> None:
     versions = [result.model.version for result in results.values() if result.model]
 
-    assert versions == ["1", "2", "3"]
+    assert versions == ["1", "2"]
     assert len([path for path in (storage / "prepared").iterdir() if len(path.name) == 64]) == 1
 
 
 def test_result_json_is_the_result(results: dict[int, TrainResult]) -> None:
-    stored = json.loads((results[2].run_dir / "result.json").read_text(encoding="utf-8"))
+    stored = json.loads((results[3].run_dir / "result.json").read_text(encoding="utf-8"))
 
-    assert stored == results[2].to_json()
+    assert stored == results[3].to_json()
     assert stored["status"] == "finished"
     assert stored["step"] == 2 * 25
     assert stored["tracking"] == "complete"
@@ -101,13 +100,13 @@ def test_the_curve_in_mlflow_is_the_journal_s(
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
-    run = client.get_run(results[2].run_id)
-    history = client.get_metric_history(results[2].run_id, "validation/loss")
+    run = client.get_run(results[3].run_id)
+    history = client.get_metric_history(results[3].run_id, "validation/loss")
 
     assert run.info.status == "FINISHED"
-    assert run.data.tags["distrain.weights_sha256"] == results[2].weights_sha256
+    assert run.data.tags["distrain.weights_sha256"] == results[3].weights_sha256
     assert [point.step for point in history] == [25, 50]
-    assert run.data.metrics["test/accuracy"] == results[2].metrics["test/accuracy"]
+    assert run.data.metrics["test/accuracy"] == results[3].metrics["test/accuracy"]
 
 
 @pytest.mark.slow
