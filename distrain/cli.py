@@ -140,7 +140,7 @@ def resume(
     address: Address = None,
     as_json: Json = False,
 ) -> int:
-    """Go on with a run from its newest checkpoint, to the end that it would have come to."""
+    """Go on with a run from its newest checkpoint."""
     from distrain.stored_run import find_resumed
 
     named, overrides = _words(run or [], address)
@@ -155,7 +155,7 @@ def resume(
 
 @app.command(epilog="Example: distrain prepare examples/digits/digits.yaml")
 def prepare(config: ConfigArguments, address: Address = None, as_json: Json = False) -> None:
-    """Prepare the data alone: its profile, findings, and what a model will get."""
+    """Prepare the data alone, and show what a model will get."""
     settings = _load(config, address)
     from distrain import pipeline  # seconds, that a mistyped key need not wait for
     from distrain.report import display, tables
@@ -176,7 +176,7 @@ def predict(
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Predict raw rows with a registered model; row order and input columns are kept."""
+    """Predict raw rows with a registered model."""
     from distrain import pipeline
     from distrain.report import display
 
@@ -203,7 +203,7 @@ def list_(
     kind: Annotated[str, typer.Argument(help="models, optimizers, losses, lr_schedules, metrics")],
     as_json: Json = False,
 ) -> None:
-    """List the names that a configuration may use, with their arguments."""
+    """List what a configuration may name, with its arguments."""
     from distrain.config.schema import list_entries
     from distrain.report import tables
 
@@ -214,7 +214,7 @@ def list_(
 
 @app.command(epilog="Example: distrain schema > distrain.schema.json")
 def schema(as_json: Json = False) -> None:
-    """Print the JSON Schema of the configuration, which is also its reference."""
+    """Print every key of a configuration, as JSON Schema."""
     from distrain.config.schema import json_schema
 
     _print_line(json.dumps(json_schema(), indent=None if as_json else 2))
@@ -226,7 +226,7 @@ def ui(
     port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.", min=1, max=65535)] = 5000,
     as_json: Json = False,
 ) -> None:
-    """Serve the MLflow UI of a storage folder on 127.0.0.1 until Ctrl-C."""
+    """Serve the MLflow UI on 127.0.0.1 until Ctrl-C."""
     from distrain.track.tracking_server import tracking_uri_of
     from distrain.track.ui import serve_ui
 
@@ -253,7 +253,8 @@ def _load(arguments: list[str], address: str | None) -> Any:
 
 def _words(arguments: list[str], address: str | None) -> tuple[list[str], list[str]]:
     """Return the words that name something, and the overrides, the address among them."""
-    named = [word for word in arguments if not _OVERRIDE.match(word) or Path(word).exists()]
+    # Not Path.exists: it raises where a long override is no possible name of a file.
+    named = [word for word in arguments if not _OVERRIDE.match(word) or os.path.lexists(word)]
     overrides = [word for word in arguments if word not in named]
     if address is not None:
         # In quotes, because a bare [::1]:6379 begins as a YAML list does.
@@ -263,7 +264,8 @@ def _words(arguments: list[str], address: str | None) -> tuple[list[str], list[s
 
 def _import_paths(arguments: list[str]) -> list[str]:
     """Return where the user's own modules may lie: beside the configuration, and right here."""
-    beside = [str(Path(word).absolute().parent) for word in arguments if Path(word).is_file()]
+    files, _ = _words(arguments, None)
+    beside = [str(Path(file).absolute().parent) for file in files]
     return list(dict.fromkeys([*beside, str(Path.cwd())]))
 
 

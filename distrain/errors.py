@@ -160,3 +160,11 @@ def did_you_mean(name: str, valid: Iterable[str], *, listed: str = "Valid names"
     guess = f"Did you mean {close!r}? " if close else ""
     shown = ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
     return f"{guess}{listed}: {shown or 'none'}."
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, at most 300 characters; its type where it has none.
+
+    What libraries raise often goes on with pages that say nothing to a person.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

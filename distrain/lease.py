@@ -2,14 +2,21 @@
 
     take: while the holder may be alive, wait; claim the next number; write `<run>/lease.json`
     every 2 s, from a thread: renew it, or find that another has taken over
-    before every commit, here and on the workers: `check` that the number is still the newest
+    before every attempt: let its workers commit, and those of the attempt before no longer
+    before every commit, here and on the workers: `check` that the number is still the newest, and
+        the attempt the last
     at the end: release it
 
 A lease lapses 10 s after it was last renewed, or at once where its driver was on this host and is
 dead. A number is claimed by making the file `<run>/.lease/<fence>`, which exactly one process can;
 claims stay, so that no number is ever given twice. Who holds the newest number is the driver: one
 that was frozen and thaws again may overwrite `lease.json`, but not the claims. Both are read,
-because a listing of a folder on NFS may be a minute old, and a file that is opened is not.
+because a listing of a folder on NFS may be a minute old, and a file that is opened is not. For the
+same reason the workers of an attempt open a file that the next attempt removes: a node that was
+taken for lost, and thaws, is fenced out like a driver.
+
+What a number takes is written before it is claimed: on a full disk a claim still works, and would
+leave a run that its driver may not drive any more, and nobody else does.
 
 Clocks of two hosts are not compared: where the holder is elsewhere, its lease has lapsed when it
 did not change for 10 s by the clock of who waits.
@@ -26,6 +33,7 @@ import re
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -79,7 +87,9 @@ class Holder:
         if self.start_time is None or not self.is_on_this_host:
             return False
         is_same_system = (self.boot_id, self.pid_namespace) == (_boot_id(), _pid_namespace())
-        return is_same_system and _start_time(self.pid) != self.start_time
+        if not is_same_system or _is_hidden(self.pid):
+            return False
+        return _start_time(self.pid) != self.start_time
 
 
 @final
@@ -154,33 +164,58 @@ def take(run_dir: Path, on_wait: Callable[[str], None] = lambda _: None) -> Leas
     Raises:
         ConfigError: the run is driven by another process, which lives.
     """
-    claims = run_dir / CLAIMS
-    claims.mkdir(exist_ok=True)
     while True:
         fence = _wait_until_free(run_dir, on_wait) + 1
         try:
-            (claims / str(fence)).touch(exist_ok=False)
-        except FileExistsError:
-            continue  # another was faster: see who
-        sync_folder(claims)
-        holder = _this_process(fence)
-        _write(run_dir, holder)
-        return Lease(run_dir, holder)
+            holder = _claim(run_dir, fence)
+        except OSError as error:
+            raise ConfigError(
+                f"the lease of the run cannot be written ({error})",
+                where=str(run_dir),
+                expected="a folder with room for it",
+                mend="Make room, or mend the storage, and try again; nothing was changed",
+            ) from error
+        if holder is not None:
+            return Lease(run_dir, holder)
 
 
-def check(run_dir: Path, fence: int | None) -> None:
+def begin_attempt(run_dir: Path, fence: int | None, attempt: int) -> None:
+    """Let the workers of an attempt commit, and those of earlier attempts no longer.
+
+    Args:
+        run_dir: the run's folder.
+        fence: the driver's number; None: the run has no driver, and nothing is done.
+        attempt: the attempt's.
+    """
+    if fence is None:
+        return
+    for earlier in (run_dir / CLAIMS).glob(f"{fence}.*"):
+        earlier.unlink()
+    _permit(run_dir, fence, attempt).touch()
+    sync_folder(run_dir / CLAIMS)
+
+
+def check(run_dir: Path, fence: int | None, attempt: int | None = None) -> None:
     """Return where the holder of a fencing number still drives the run: to be asked before commits.
 
     Args:
         run_dir: the run's folder.
         fence: the number; None: the run has no driver, and nothing is checked.
+        attempt: whose workers ask; None: the driver asks.
 
     Raises:
-        CheckpointError: the run was taken over.
+        CheckpointError: the run was taken over, or the driver has begun another attempt.
     """
-    if is_held(run_dir, fence):
+    if is_held(run_dir, fence, attempt):
         return
     newest = newest_fence(run_dir)
+    if newest == fence:
+        raise CheckpointError(
+            "another attempt at the run has begun",
+            where=str(run_dir),
+            expected=f"attempt {attempt} to be the last",
+            mend="Nothing: these workers were taken for lost, and leave it to the others",
+        )
     holder = read_holder(run_dir)
     by = f" by {_text(holder)}" if holder is not None and holder.fence == newest else ""
     raise CheckpointError(
@@ -192,17 +227,22 @@ def check(run_dir: Path, fence: int | None) -> None:
     )
 
 
-def is_held(run_dir: Path, fence: int | None) -> bool:
-    """Return whether the holder of a fencing number still drives the run; None always does."""
-    return fence is None or newest_fence(run_dir) == fence
+def is_held(run_dir: Path, fence: int | None, attempt: int | None = None) -> bool:
+    """Return whether `check` with the same arguments finds nothing."""
+    if fence is None:
+        return True
+    return newest_fence(run_dir) == fence and (
+        attempt is None or _can_be_opened(_permit(run_dir, fence, attempt))
+    )
 
 
 def newest_fence(run_dir: Path) -> int:
     """Return the newest fencing number of a run, 0 where there is none."""
     try:
-        claimed = max((int(claim.name) for claim in (run_dir / CLAIMS).iterdir()), default=0)
+        names = [claim.name for claim in (run_dir / CLAIMS).iterdir()]
     except FileNotFoundError:
-        claimed = 0
+        names = []
+    claimed = max((int(name) for name in names if name.isdigit()), default=0)
     holder = read_holder(run_dir)
     return max(claimed, holder.fence if holder else 0)
 
@@ -276,11 +316,52 @@ def _this_process(fence: int) -> Holder:
     )
 
 
+def _claim(run_dir: Path, fence: int) -> Holder | None:
+    """Make a number this process's, and return what was written; None: another was faster."""
+    claims = run_dir / CLAIMS
+    claims.mkdir(exist_ok=True)
+    holder = _this_process(fence)
+    with _written(run_dir, holder) as temporary:
+        try:
+            (claims / str(fence)).touch(exist_ok=False)
+        except FileExistsError:
+            return None
+        try:
+            sync_folder(claims)
+            temporary.replace(run_dir / LEASE)
+        except OSError:
+            (claims / str(fence)).unlink(missing_ok=True)
+            raise
+    return holder
+
+
 def _write(run_dir: Path, holder: Holder) -> None:
+    with _written(run_dir, holder) as temporary:
+        temporary.replace(run_dir / LEASE)
+
+
+@contextmanager
+def _written(run_dir: Path, holder: Holder) -> Iterator[Path]:
+    """Give a file of what `lease.json` is to say, which is gone after the `with` block."""
     # Whole or not at all, but not synced: after a crash of the machine a claim is enough.
-    temporary = run_dir / f".{LEASE}.{holder.fence}"
-    temporary.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
-    temporary.replace(run_dir / LEASE)
+    temporary = run_dir / f".{LEASE}.{uuid.uuid4().hex}"
+    try:
+        temporary.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _permit(run_dir: Path, fence: int, attempt: int) -> Path:
+    return run_dir / CLAIMS / f"{fence}.{attempt}"
+
+
+def _can_be_opened(path: Path) -> bool:
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _start_time(pid: int) -> int | None:
@@ -292,6 +373,19 @@ def _start_time(pid: int) -> int | None:
     # The second field is the program's name in brackets, which may hold spaces and brackets.
     state, *rest = re.sub(r"^.*\) ", "", text, flags=re.DOTALL).split()
     return None if state in "ZX" else int(rest[18])
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether a process lives that `/proc` does not show: another user's, with hidepid."""
+    if Path(f"/proc/{pid}").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return False  # it began just now, so it is none that was there before
 
 
 def _boot_id() -> str | None:

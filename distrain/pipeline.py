@@ -45,6 +45,7 @@ from distrain.run_facts import (
     StartedRun,
     ending_tags,
     how_to_go_on,
+    nothing_trained,
     recorded_facts,
     started_facts,
     train_result,
@@ -68,8 +69,9 @@ from distrain.track.tracking_server import (
     load_mlflow,
     resolve_tracking_uri,
 )
+from distrain.track.user_code import forget_changed_code
 from distrain.train.beat import LOG_FOLDER
-from distrain.train.from_settings import check_user_code, job_from_settings
+from distrain.train.from_settings import check_user_code, job_from_settings, user_targets
 from distrain.train.job import TrainOutcome
 from distrain.train.profiling import FOLDER as PROFILE_FOLDER
 from distrain.train.run import run_training
@@ -126,6 +128,8 @@ def resume(
                 return _go_on(stored, held.fence, import_paths, display)
     assert stored.result is not None
     display.note(f"the run is {stored.result.status.replace('_', ' ')}: nothing is left to do")
+    for key, change in stored.changed.items():
+        display.note(f"{key}: {change} has no effect on a run that is done")
     return stored.result
 
 
@@ -265,6 +269,7 @@ def _check(settings: Settings) -> TrackingServer:
     uri = settings.track.uri
     server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
     check_reachable(server)
+    forget_changed_code(target for _, target in user_targets(settings))
     check_user_code(settings)
     return server
 
@@ -277,7 +282,7 @@ def _check_cache(place: Path | str) -> None:
 
 
 def _make_importable(folders: Sequence[str]) -> None:
-    sys.path[:0] = [folder for folder in folders if folder not in sys.path]
+    sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
 
 
 def _prepare(settings: Settings, display: Display, known: KnownData | None = None) -> Prepared:
@@ -293,6 +298,7 @@ def _run(run: StartedRun, display: Display) -> TrainResult:
 
     Raises:
         CheckpointError: another driver took the run over; what becomes of it is that one's to tell.
+        DistrainError: the disk takes no result; why the run failed, where it did.
     """
     run_dir = run.run_dir
     load_mlflow(run_dir / LOG_FOLDER / "mlflow.txt")
@@ -311,9 +317,11 @@ def _run(run: StartedRun, display: Display) -> TrainResult:
         except CheckpointError:
             record.abandon()
             raise
-        result = _record_end(run, display, record, ending)
-    write_result(run_dir, result.to_json())
-    if result.status in ("failed", "interrupted"):
+        with _telling_disk_faults(run_dir, ending, display):
+            result = _record_end(run, display, record, ending)
+    with _telling_disk_faults(run_dir, ending, display):
+        write_result(run_dir, result.to_json())
+    if not result.is_done:
         display.note(how_to_go_on(run_dir))
     return result
 
@@ -321,6 +329,8 @@ def _run(run: StartedRun, display: Display) -> TrainResult:
 def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
     try:
         outcome = _train(run, display)
+        for text in nothing_trained(run, outcome):
+            display.note(text)
         if run.job.profile:
             record.journal.artifact(run.run_dir / PROFILE_FOLDER, PROFILE_FOLDER)
         if not outcome.weights_file:
@@ -335,12 +345,27 @@ def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
 def _unforeseen(error: Exception, run_dir: Path) -> TrainError:
     """Return what nobody foresaw as an error that a result can hold; its traceback is kept."""
     log = run_dir / LOG_FOLDER / "driver.txt"
-    log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return TrainError(
-        f"{type(error).__name__}: {error}",
-        where="the driver of the run",
-        mend=f"The traceback is in {log}",
-    )
+    mend = f"The traceback is in {log}"
+    try:
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError as fault:
+        mend = f"The traceback cannot be kept in {log} ({fault.strerror})"
+    return TrainError(f"{type(error).__name__}: {error}", where="the driver of the run", mend=mend)
+
+
+@contextmanager
+def _telling_disk_faults(run_dir: Path, ending: Ending, display: Display) -> Iterator[None]:
+    """Raise what the disk refuses at the end of a run in words; why the run failed comes first."""
+    try:
+        yield
+    except OSError as fault:
+        display.note(how_to_go_on(run_dir))
+        raise ending.error or TrainError(
+            f"how the run ended cannot be written ({fault.strerror or fault})",
+            where=str(run_dir),
+            expected="a disk that takes the run's last records and its result",
+            mend="Make room there, then go on with the run",
+        ) from fault
 
 
 def _train(run: StartedRun, display: Display) -> TrainOutcome:
@@ -355,7 +380,12 @@ def _train(run: StartedRun, display: Display) -> TrainOutcome:
 
 
 def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: TrainOutcome) -> Ending:
-    """Package the final model, check the goals, register a version."""
+    """Package the final model, check the goals, register a version.
+
+    Raises:
+        CheckpointError: another driver took the run over; the model's folder is that one's.
+    """
+    lease.check(run.run_dir, run.job.fence)
     metrics = {**outcome.metrics, "model/num_parameters": float(outcome.num_parameters)}
     if outcome.samples_per_second is not None:
         metrics["samples_per_second"] = outcome.samples_per_second
@@ -363,6 +393,7 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     trained = Trained(run.job, outcome, run.prepared.dataset, metrics, goals)
     display.stage("packaging and registering the model")
     pyfunc = package(trained, example_rows(data_of(run.settings), run.prepared.dataset.transform))
+    lease.check(run.run_dir, run.job.fence)
     try:
         version = register(trained, pyfunc, run.settings, run.server, record)
     except TrackingError as error:
@@ -382,8 +413,9 @@ def _record_end(
     if ending.outcome is not None and ending.outcome.weights_sha256:
         record.journal.metrics(ending.outcome.step, ending.own_metrics)
     is_shipped = record.end(MLFLOW_STATUS[ending.status], ending_tags(run, ending))
-    if not is_shipped and record.shipper.problem:
-        display.note(f"not all is recorded at {run.server.shown}: {record.shipper.problem}")
+    if not is_shipped:
+        problem = record.shipper.problem or "it took longer than track.drain_s"
+        display.note(f"not all is recorded at {run.server.shown}: {problem}")
     return train_result(
         run,
         ending,

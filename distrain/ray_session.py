@@ -9,13 +9,14 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from distrain.errors import ClusterError, ConfigError
+from distrain.errors import ClusterError, ConfigError, first_line
 
 MAX_LOCAL_WORKERS = 16
 CONNECT_TIMEOUT_S = 3.0
@@ -58,6 +59,11 @@ def wanted_address(configured: str | None) -> str:
     return configured or os.environ.get("RAY_ADDRESS") or "local"
 
 
+def is_connected() -> bool:
+    """Return whether this process is connected to a Ray already; imports nothing."""
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
 @contextmanager
 def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
     """Connect to Ray, or start a local one, for the length of a `with` block.
@@ -97,7 +103,7 @@ def _start_local(ray: Any, num_cpus: float) -> None:
         ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **_QUIETLY)
     except Exception as error:  # what Ray raises where its processes do not come up in time
         raise ClusterError(
-            f"a local Ray did not start ({_first_line(error)})",
+            f"a local Ray did not start ({first_line(error)})",
             where="this machine",
             expected="free memory, and a temporary folder with a short path that can be written",
             mend="Set RAY_TMPDIR to use another folder than /tmp; Ray's own logs are below it in "
@@ -110,7 +116,7 @@ def _connect(ray: Any, address: str) -> None:
         ray.init(address=address, **_QUIETLY)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         raise ClusterError(
-            f"no Ray cluster answered ({_first_line(error)})",
+            f"no Ray cluster answered ({first_line(error)})",
             where=f"{_origin(address)} = {address}",
             expected="the address of a running cluster, local, or auto",
             mend=f"Start one with `ray start --head`, or {_without(address)}",
@@ -205,7 +211,3 @@ def _silence() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.ERROR)
         logger.propagate = False
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

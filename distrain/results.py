@@ -50,6 +50,12 @@ class TrainResult:
     look: str = ""
 
     @property
+    def is_done(self) -> bool:
+        """Return whether the run was trained to its end, recorded and registered."""
+        is_recorded = self.tracking == "complete" and self.model is not None
+        return self.status in ("finished", "stopped_early") and is_recorded
+
+    @property
     def exit_code(self) -> int:
         """Return the command's exit code.
 

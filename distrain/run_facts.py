@@ -16,12 +16,13 @@ from distrain.data.prepare import Prepared
 from distrain.finish import Ending
 from distrain.locations import storage_of
 from distrain.results import RunStatus, TrainResult
-from distrain.stored_run import Started
+from distrain.stored_run import LENGTHS, Started
 from distrain.track import describe, lineage
 from distrain.track.record import RunFacts
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import find_user_code
-from distrain.train.job import TrainJob
+from distrain.train.from_settings import user_targets
+from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.placement import Placement, num_cores
 from distrain.train.setup import Preflight
 
@@ -91,10 +92,13 @@ def how_to_go_on(run_dir: Path) -> str:
 
 def recorded_facts(run: StartedRun) -> RunFacts:
     """Return what is recorded of a run before anything has come of it."""
+    user_code = {
+        code for _, target in user_targets(run.settings) for code in find_user_code(target)
+    }
     tags = lineage.run_tags(
         config_digest=config_digest(run.settings),
         seed=run.job.seed,
-        user_code=find_user_code(run.job.model.get("target")),
+        user_code=sorted(user_code),
     )
     if run.job.reduction == "fast":
         tags["distrain.bits"] = "not promised (reduction: fast)"
@@ -120,6 +124,20 @@ def training_text(run: StartedRun) -> str:
         return f"training on {workers} with a GPU each{promise}"
     shares = f", who share {cores} cores" if count > cores else ""
     return f"training on {workers}{shares}{promise}"
+
+
+def nothing_trained(run: StartedRun, outcome: TrainOutcome) -> list[str]:
+    """Return why a run that was made longer was not trained further, in at most one line."""
+    is_longer = any(key in LENGTHS for key in run.changed or ())
+    has_ended_before = (
+        outcome.status == "stopped_early" and outcome.step == outcome.resumed_from_step
+    )
+    if not (is_longer and has_ended_before):
+        return []
+    train = run.settings.train
+    limits = {"train.early_stopping": train.early_stopping, "train.max_time_s": train.max_time_s}
+    ended_by = " or ".join(key for key, limit in limits.items() if limit is not None)
+    return [f"nothing was left to train: {ended_by} had ended the run at step {outcome.step}"]
 
 
 def ending_tags(run: StartedRun, ending: Ending) -> dict[str, str]:

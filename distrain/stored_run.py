@@ -25,8 +25,8 @@ from distrain.run_folder import CONFIG, RESULT, why_unwritable
 from distrain.track.runs import find_run_dir, list_runs
 
 STARTED: Final = "started.json"
-_DONE: Final = ("finished", "stopped_early")
-_LENGTHS: Final = (*map(dotted, LENGTH), "train.max_time_s")
+LENGTHS: Final = (*map(dotted, LENGTH), "train.max_time_s")
+_RECORDED_AT: Final = ("track.uri", "track.register.")
 _SHOWN_PARAMETERS: Final = 4
 _TOLD_TAGS: Final[Mapping[str, str]] = {
     "distrain.code.sha256": "the code, distrain's or your own,",
@@ -104,11 +104,9 @@ class StoredRun:
 
     @property
     def is_done(self) -> bool:
-        """Return whether nothing is left to do: trained to the end, and recorded."""
-        result = self.result
-        if result is None or any(key in self.changed for key in _LENGTHS):
-            return False
-        return result.status in _DONE and result.tracking == "complete"
+        """Return whether nothing is left to do: trained to the end, recorded and registered."""
+        asks_for_more = any(key in LENGTHS or key.startswith(_RECORDED_AT) for key in self.changed)
+        return self.result is not None and self.result.is_done and not asks_for_more
 
 
 def find_resumed(named: Sequence[str], *, is_last: bool, storage: Path) -> Path:

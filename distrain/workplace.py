@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distrain.config.settings import Settings
 from distrain.display import Display
-from distrain.ray_session import ray_session, wanted_address
+from distrain.ray_session import is_connected, ray_session, wanted_address
 from distrain.train.placement import (
     Placement,
     asked_placement,
@@ -59,18 +59,22 @@ def planned_placement(settings: Settings) -> Placement:
     Raises:
         ConfigError: the workers can never be placed on this machine.
     """
-    if wanted_address(settings.cluster.address) == "local":
+    if wanted_address(settings.cluster.address) == "local" and not is_connected():
         return local_placement(settings.train, num_gpus=_num_local_gpus())
     return asked_placement(settings.train)
 
 
 def place_text(settings: Settings) -> str:
     """Return in words where workers would run."""
+    if is_connected():
+        return "the Ray that this process is connected to"
     address = wanted_address(settings.cluster.address)
     return "a local Ray" if address == "local" else f"Ray at {address}"
 
 
 def _session_text(address: str) -> str:
+    if is_connected():
+        return "using the Ray that this process is connected to"
     return "starting a local Ray" if address == "local" else f"connecting to Ray at {address}"
 
 

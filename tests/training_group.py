@@ -125,7 +125,7 @@ def _outcome(job: TrainJob, rank: int, group: Group) -> dict[str, Any]:
 
     local_size = group.machine_size or (group.world_size if group.is_near else 1)
     machine, local_rank = divmod(rank, local_size)
-    world = World(group.world_size, rank, local_size, local_rank, machine, device=group.device)
+    world = World(group.world_size, rank, local_rank, machine, device=group.device)
     try:
         return train(job, world, stop_requested=_executioner(group.killed_after)).to_json()
     except DistrainError as error:

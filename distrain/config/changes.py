@@ -17,9 +17,10 @@ from distrain.config.digest import (
     masked_dict,
     resolved_dict,
 )
-from distrain.config.environment import MASK
+from distrain.config.environment import holds_mask
 from distrain.config.faults import Fault, KeyPath, Place, dotted, raise_faults
 from distrain.config.settings import Settings
+from distrain.config.tree import tree_of_override
 
 _KEPT: Mapping[KeyPath, str] = {
     ("name",): "the run's folder and its record are called by it",
@@ -62,26 +63,26 @@ def with_counterparts(overrides: Sequence[str]) -> list[str]:
     Of two keys that say the same in two ways, such as checkpoint.every_s and every_steps, the
     stored configuration has one; who gives the other means it instead.
     """
-    return [
-        *(
-            f"{dotted(theirs)}=null"
-            for pair in EITHER_OR
-            for mine, theirs in (pair, pair[::-1])
-            for override in overrides
-            if override.startswith(f"{dotted(mine)}=") and not override.endswith("=null")
-        ),
-        *overrides,
+    trees = [tree_of_override(override, 0)[0].values for override in overrides]
+    given = {path for tree in trees for path, value in _leaves(tree).items() if value is not None}
+    taken_back = [
+        f"{dotted(theirs)}=null"
+        for pair in EITHER_OR
+        for mine, theirs in (pair, pair[::-1])
+        if mine in given
     ]
+    return [*taken_back, *overrides]
 
 
 def masked_keys(settings: Settings) -> list[str]:
     """Return the dotted keys of the secrets that a stored configuration does not hold."""
-    return [dotted(path) for path, at in _leaves(resolved_dict(settings)).items() if at == MASK]
+    leaves = _leaves(resolved_dict(settings))
+    return [dotted(path) for path, value in leaves.items() if holds_mask(value)]
 
 
 def _why_kept(path: KeyPath, old: Any, new: Any, wanted: Settings) -> str:
     """Return why a key cannot change so, nothing where it can."""
-    if old == MASK:
+    if holds_mask(old):
         return ""  # a secret is given again; the digest tells whether it is the same
     if path in LENGTH:
         return _why_no_length(old, new, wanted)

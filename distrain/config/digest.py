@@ -85,8 +85,9 @@ def config_digest(settings: Settings) -> str:
     changes bits.
 
     Left out are the paths of the data, so that two checkouts have one digest (a prepared dataset's
-    own digest is over the content); and workers, resources, cluster, checkpoints, failures
-    survived, ledger, tracking, storage, cache, name and goals, which change no bit.
+    own digest is over the content); and workers, resources, cluster, checkpoints, activation
+    checkpointing, profile, the time limit, failures survived, ledger, tracking, storage, cache,
+    name and goals, which change no bit.
     """
     return _digest_without(settings, NOT_IN_DIGEST)
 

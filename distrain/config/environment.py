@@ -71,7 +71,7 @@ def text_faults(values: dict[str, Any]) -> Iterator[Fault]:
 def masked(values: Any, *, is_secret: bool = False) -> Any:
     """Return a copy in which the values of keys that name a secret are masked.
 
-    `${VAR}` is left, as it holds no secret.
+    `${VAR}` is left, as it holds no secret, and so is a switch.
 
     Args:
         values: a free table, such as `cluster.env` or `model.args`.
@@ -79,14 +79,21 @@ def masked(values: Any, *, is_secret: bool = False) -> Any:
     """
     if isinstance(values, dict):
         return {
-            key: masked(value, is_secret=is_secret or bool(_SECRET_NAME.search(str(key))))
+            key: masked(value, is_secret=is_secret or _names_secret(str(key), value))
             for key, value in values.items()
         }
     if isinstance(values, list):
         return [masked(value, is_secret=is_secret) for value in values]
-    if is_secret and isinstance(values, str) and not _VARIABLE.fullmatch(values):
-        return MASK
-    return values
+    if not is_secret or values is None or isinstance(values, bool):
+        return values
+    return values if _VARIABLE.fullmatch(str(values)) else MASK
+
+
+def holds_mask(value: Any) -> bool:
+    """Return whether a value, or one in a list or mapping, is a secret that `masked` took out."""
+    if isinstance(value, dict):
+        return any(holds_mask(inner) for inner in value.values())
+    return any(map(holds_mask, value)) if isinstance(value, list) else value == MASK
 
 
 def holds_secret(text: str) -> str | None:
@@ -95,6 +102,13 @@ def holds_secret(text: str) -> str | None:
     if _URL_PASSWORD.search(plain):
         return "a URL with a password"
     return next((told for told, pattern in _TOKENS.items() if pattern.search(text)), None)
+
+
+def _names_secret(key: str, value: Any) -> bool:
+    found = _SECRET_NAME.search(key)
+    # The number of a model's pad_token_id is a place in a vocabulary.
+    is_place = isinstance(value, int) and found is not None and found[2].lower() == "token"
+    return found is not None and not is_place
 
 
 def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from distrain.config.checks import check
 from distrain.config.defaults import resolve_defaults
-from distrain.config.environment import expand_env as expand_env
 from distrain.config.environment import text_faults
 from distrain.config.explain import explain
 from distrain.config.faults import Fault, KeyPath, raise_faults

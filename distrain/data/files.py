@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
-from distrain.errors import DataError, did_you_mean
+from distrain.errors import DataError, did_you_mean, first_line
 
 COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
@@ -203,8 +203,3 @@ def reading(files: Iterable[SourceFile]) -> Iterator[None]:
             expected="files that can be read to their end",
             mend="Check that they are whole, and what they are compressed with.",
         ) from fault
-
-
-def first_line(fault: BaseException) -> str:
-    """Return the first line of an exception's text, its type where it has none."""
-    return (str(fault).strip().splitlines() or [type(fault).__name__])[0][:200]

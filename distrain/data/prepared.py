@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, final
 
 from distrain.data.features import Transform
-from distrain.data.files import below, first_line, is_remote, read_remote
+from distrain.data.files import below, is_remote, read_remote
 from distrain.data.mapped import Split, damaged
 from distrain.data.shard_cache import ShardCache, shard_cache
 from distrain.data.shard_files import FetchedShards, LocalShards, ShardFiles
@@ -29,7 +29,7 @@ from distrain.data.shards import (
     Column,
     Shard,
 )
-from distrain.errors import DataError
+from distrain.errors import DataError, first_line
 
 __all__ = ["Array", "Column", "PreparedDataset", "Shard", "Split"]
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import final
 
 from distrain.data.cache import KEY_LENGTH
-from distrain.data.files import below, first_line, read_remote, write_remote
+from distrain.data.files import below, read_remote, write_remote
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shard_cache import ShardCache
 from distrain.data.shards import MANIFEST
-from distrain.errors import DataError
+from distrain.errors import DataError, first_line
 
 
 @final

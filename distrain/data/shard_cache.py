@@ -25,9 +25,8 @@ from typing import BinaryIO, Final, final
 
 import pyarrow as pa
 
-from distrain.data.files import first_line
 from distrain.data.shards import Shard
-from distrain.errors import DataError
+from distrain.errors import DataError, first_line
 
 FETCH_TRIES: Final = 5
 FETCH_PAUSE_S: Final = 0.2

@@ -19,10 +19,9 @@ from distrain.data.files import (
     SourceFile,
     absolute,
     filesystem_of,
-    first_line,
     missing_file,
 )
-from distrain.errors import DataError, nearest
+from distrain.errors import DataError, first_line, nearest
 
 FORMAT_OF_ENDING: Final = {
     ".csv": "csv",

@@ -11,12 +11,12 @@ import pyarrow as pa
 from distrain.data.clean import Bounds
 from distrain.data.columns import as_float64
 from distrain.data.features import Transform
-from distrain.data.files import first_line, is_remote
+from distrain.data.files import is_remote
 from distrain.data.rows import RowPlan
 from distrain.data.runs import Run, RunKey
 from distrain.data.shards import SHARD_FOLDER, SPLITS, Array, Column, Shard, write_shard
 from distrain.data.split import TRAIN, UNUSED
-from distrain.errors import DataError
+from distrain.errors import DataError, first_line
 
 
 @final

@@ -3,6 +3,7 @@
 Both are a `distrain.display.Display`. A display only shows; it never fails a command.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ def open_display(*, to_stderr: bool) -> "Iterator[PlainDisplay | LiveDisplay]":
     Args:
         to_stderr: keep stdout free, for a command whose result is JSON.
     """
-    console = Console(stderr=to_stderr, highlight=False)
+    console = _LastingConsole(stderr=to_stderr, highlight=False)
     display = LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
     try:
         yield display
@@ -32,6 +33,18 @@ def open_display(*, to_stderr: bool) -> "Iterator[PlainDisplay | LiveDisplay]":
         display.close(has_failed=True)
         raise
     display.close()
+
+
+@final
+class _LastingConsole(Console):
+    """A console whose reader may leave: the rest is shown to nobody, and the work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        """Point the stream at nothing, where Console itself would end the program."""
+        self.quiet = True
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self.file.fileno())
+        os.close(nothing)
 
 
 @final

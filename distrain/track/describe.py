@@ -5,11 +5,15 @@ final metrics); what leaves is what the journal takes.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_PARAM_LENGTH = 500
 MAX_NOTE_LENGTH = 8000
+
+# What MLflow takes. A table with another name in it, such as the class `>50K`, is one parameter.
+_PARAM_NAME = re.compile(r"[/\w.\- :]+")
 
 # Sections that define a run, and what in them does not.
 _PARAM_SECTIONS = ("seed", "data", "model", "train")
@@ -152,7 +156,7 @@ def _cells(metrics: Mapping[str, float], splits: Sequence[str], name: str) -> li
 def _flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     flat: list[tuple[str, Any]] = []
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and all(map(_PARAM_NAME.fullmatch, value)):
             flat += _flattened(value, f"{prefix}{name}.")
         else:
             flat.append((f"{prefix}{name}", value))

@@ -252,20 +252,28 @@ def read_journal(
     Args:
         folder: the journal's folder; a missing one is an empty journal.
         positions: segment file name to the byte to read from; absent: from its beginning.
-        max_bytes: about how much to read of each segment; None: all of it.
+        max_bytes: about how much to read of each segment; None: all of it. A writer's next segment
+            waits until the one before it is read to its end, so that no step comes before an
+            earlier one.
 
     Returns:
         Records, writer by writer and in the order in which each wrote them, and the new positions.
     """
     records: list[JournalRecord] = []
     reached = dict(positions)
+    unfinished: set[str] = set()
     for path in list_segments(folder):
+        if _writer_of(path) in unfinished:
+            continue
         start = reached.get(path.name, 0)
         with path.open("rb") as file:
             file.seek(start)
             data = file.read(-1 if max_bytes is None else max_bytes)
+            is_cut = len(data) == max_bytes
             data += file.readline()
         end = data.rfind(b"\n") + 1
+        if is_cut and end:  # without a whole line, it is a torn end that nobody will complete
+            unfinished.add(_writer_of(path))
         records.extend(_records(path, data[:end], start))
         reached[path.name] = start + end
     return records, reached

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from distrain.errors import ConfigError, TrackingError, did_you_mean
+from distrain.errors import ConfigError, TrackingError, did_you_mean, first_line
 from distrain.track.sending import is_refusal
 from distrain.track.tracking_server import TrackingServer, connect, load_mlflow
 
@@ -120,11 +120,6 @@ def unanswered(server: TrackingServer, error: Exception) -> TrackingError:
         expected="an MLflow registry that answers",
         mend="Try again when the server is back; the model itself is kept in the run's folder",
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's text."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _latest(client: "MlflowClient", name: str) -> "ModelVersion | None":

@@ -1,8 +1,9 @@
 """The record of one run, from its first line to its last: a journal, and what ships it."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,8 @@ from distrain.track.tracking_server import TrackingServer
 DRIVER = "driver"
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -54,7 +57,8 @@ class RunRecord:
         run_dir: the run's folder.
         server: the tracking store.
         facts: what is known when it begins.
-        drain_s: seconds to wait, over all of the run, for a tracking server that is away.
+        drain_s: seconds to wait, over all of the run, for a tracking server that is away; at
+            least a second, or one that answers could not be told from one that is away.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class RunRecord:
         self.journal = JournalWriter(folder, DRIVER)
         self.shipper = Shipper(folder, server)
         self.facts = facts
-        self._patience_s = drain_s
+        self._patience_s = max(drain_s, LEAST_DRAIN_S)
         self._is_abandoned = False
         self._begin()
 
@@ -100,12 +104,18 @@ class RunRecord:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None and not self._is_abandoned:
-            # Cut short: without this the run would be shown as running for ever.
-            self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
-            self.end("FAILED" if issubclass(kind, Exception) else "KILLED", {})
-        self.shipper.close()
-        self.journal.close()
+        try:
+            if kind is not None and not self._is_abandoned:
+                # Cut short: without this the run would be shown as running for ever.
+                self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
+                self.end("FAILED" if issubclass(kind, Exception) else "KILLED", {})
+        except OSError as fault:
+            # What cut the run short is what the user has to know, not that the disk is full too.
+            logger.warning("the end of the run is not recorded in %s: %s", self.journal.path, fault)
+        finally:
+            self.shipper.close()
+            with suppress(OSError) if kind is not None else nullcontext():
+                self.journal.close()
 
     def drain(self) -> bool:
         """Return whether all that was recorded before this call is shipped.

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, final
 
-from distrain.track.model_versions import RegisteredVersion, first_line, unanswered
+from distrain.errors import TrackingError, first_line
+from distrain.track.model_versions import RegisteredVersion, unanswered
 from distrain.track.sending import KEY_TAG, is_refusal
-from distrain.track.tracking_server import TrackingServer, as_default, connect, load_mlflow
+from distrain.track.tracking_server import TrackingServer, as_default, connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -187,15 +188,15 @@ def _find_or_create_version(client: "MlflowClient", model_id: str, facts: ModelF
 
 def _persistently(call: Callable[[], T], server: TrackingServer, timeout_s: float) -> T:
     """Return what a repeatable call returns, trying again while the server does not answer."""
-    load_mlflow()
-    from mlflow.exceptions import MlflowException
-
     deadline = time.monotonic() + timeout_s
     pause_s = FIRST_PAUSE_S
     while True:
         try:
             return call()
-        except (MlflowException, OSError) as error:
+        except TrackingError:
+            raise
+        except Exception as error:
+            # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
             if is_refusal(error) or time.monotonic() + pause_s > deadline:
                 raise unanswered(server, error) from error
             logger.info("trying again in %.1f s: %s", pause_s, first_line(error))

@@ -79,12 +79,17 @@ class RunSender:
 
     def artifact(self, path: Path, artifact_path: str) -> None:
         """Send a file, or what is in a folder."""
-        if path.is_dir():
-            self._client.log_artifacts(self._run_id, str(path), artifact_path or None)
-        elif path.is_file():
-            self._client.log_artifact(self._run_id, str(path), artifact_path or None)
-        else:
+        if not path.exists():
             self._reject(f"artifact {path}", "the file is gone")
+            return
+        send = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        try:
+            send(self._run_id, str(path), artifact_path or None)
+        except Exception as error:
+            # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
+            if not (is_refusal(error) or isinstance(error, PermissionError)):
+                raise
+            self._reject(f"artifact {path}", str(error))
 
     def end(self, status: str, end_ms: int) -> None:
         """Set the run's status, and where it ended when that was (milliseconds since 1970)."""
@@ -233,7 +238,10 @@ def batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
 
 def is_refusal(error: Exception) -> bool:
     """Return whether the store said that what was sent is wrong, so that repeating is no use."""
-    code = getattr(error, "get_http_status_code", lambda: 0)()
+    if hasattr(error, "get_http_status_code"):
+        code = error.get_http_status_code()
+    else:  # an artifact's, sent by requests
+        code = getattr(getattr(error, "response", None), "status_code", 0)
     return code in (400, 409, 413, 422)
 
 

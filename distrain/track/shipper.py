@@ -3,10 +3,13 @@
     until told to stop, every half second:
         read a portion of what the journal holds behind the watermark
         make the run, if it is not there yet                       (by key)
-        send parameters, datasets, metrics, artifacts, tags        (each request safe to repeat)
+        send parameters, datasets, metrics, tags                   (each request safe to repeat)
         move the watermark
-        nothing left to read: send the final status
+        nothing left to read: send artifacts, then the final status
         a failure: wait, longer each time, and go on with the request that failed
+
+Artifacts come last and hold nothing up: they often go to another store, which may be full or
+closed while the tracking server works.
 
 So each record is sent at least once, and MLflow stores it once: timestamps come from the journal.
 Where steps were computed again after a failure, the first value of a metric at a step stands.
@@ -23,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from distrain.errors import first_line
 from distrain.track.journal import JournalRecord, read_journal
 from distrain.track.sending import (
     MAX_METRICS_PER_CALL,
@@ -56,6 +60,7 @@ class _Portion:
     requests: deque[Callable[[], None]]
     positions: dict[str, int]
     last_steps: dict[str, int]
+    artifacts: list[tuple[str, str]]
     final: tuple[str, int] | None
 
 
@@ -86,6 +91,7 @@ class Shipper:
         self._num_passes = 0
         self._last_clean_pass = 0
         self._num_failures = 0
+        self._has_begun_anew = False
         self._is_draining = False
         self._is_closed = False
         self._problem: str | None = None
@@ -151,6 +157,8 @@ class Shipper:
             has_more = self._ship()
         except Exception as error:
             # Whatever goes wrong here must not touch the training: tell it once, and try again.
+            if self._is_run_missing(error):
+                self._begin_anew()
             return self._failed(error)
         self._recovered()
         if has_more:
@@ -170,12 +178,28 @@ class Shipper:
             self._send_portion(self._portion)
             self._portion = None
             return True
-        if self._mark.final is not None and self._mark.run_id is not None:
-            status, end_ms = self._mark.final
-            self._sender(self._client).end(status, end_ms)
+        if self._mark.run_id is not None:
+            try:
+                self._send_artifacts(self._sender(self._client))
+            finally:
+                self._send_end(self._sender(self._client))
+        return False
+
+    def _send_artifacts(self, sender: RunSender) -> None:
+        num_rejected = self._mark.num_rejected
+        while self._mark.artifacts:
+            path, place = self._mark.artifacts[0]
+            sender.artifact(Path(path), place)
+            if self._mark.num_rejected > num_rejected:
+                self._tell_rejected(sender)
+            del self._mark.artifacts[0]
+            self._mark.save(self._folder)
+
+    def _send_end(self, sender: RunSender) -> None:
+        if self._mark.final is not None:
+            sender.end(*self._mark.final)
             self._mark.final = None
             self._mark.save(self._folder)
-        return False
 
     def _next_portion(self, client: "MlflowClient") -> "_Portion | None":
         records, positions = read_journal(self._folder, self._mark.positions, max_bytes=READ_BYTES)
@@ -185,7 +209,10 @@ class Shipper:
             raise LookupError("the journal does not begin with a record of its run")
         requests, last_steps = self._requests(self._sender(client), records)
         ends = [(r.payload["status"], r.time_ms) for r in of_kind(records, "status")]
-        return _Portion(requests, positions, last_steps, ends[-1] if ends else None)
+        artifacts = [
+            (r.payload["path"], r.payload["artifact_path"]) for r in of_kind(records, "artifact")
+        ]
+        return _Portion(requests, positions, last_steps, artifacts, ends[-1] if ends else None)
 
     def _send_portion(self, portion: "_Portion") -> None:
         while portion.requests:
@@ -193,6 +220,7 @@ class Shipper:
             portion.requests.popleft()
         self._mark.positions = portion.positions
         self._mark.last_steps = portion.last_steps
+        self._mark.artifacts += portion.artifacts
         self._mark.final = portion.final or self._mark.final
         self._mark.save(self._folder)
 
@@ -206,9 +234,6 @@ class Shipper:
         todo += [partial(sender.dataset, r.payload) for r in of_kind(records, "dataset")]
         rows, last_steps = new_metrics(records, self._mark.last_steps)
         todo += [partial(sender.metrics, part) for part in batches(rows, MAX_METRICS_PER_CALL)]
-        for record in of_kind(records, "artifact"):
-            path, place = Path(record.payload["path"]), record.payload["artifact_path"]
-            todo.append(partial(sender.artifact, path, place))
         for record in of_kind(records, "damaged"):
             self._reject(f"record at byte {record.payload['offset']}", record.payload["file"])
         tags = {key: value for r in of_kind(records, "tags") for key, value in r.payload.items()}
@@ -240,15 +265,27 @@ class Shipper:
         with (self._folder / REJECTED).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
+    def _is_run_missing(self, error: Exception) -> bool:
+        is_absence = getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+        return is_absence and self._mark.run_id is not None and self._mark.run_id in str(error)
+
+    def _begin_anew(self) -> None:
+        """Send the whole journal again, once: the store has been replaced by an empty one."""
+        if self._has_begun_anew:
+            return
+        self._has_begun_anew = True
+        self._mark = Watermark(server=self._server.shown)
+        self._portion = None
+
     def _failed(self, error: Exception) -> float:
         self._num_failures += 1
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         if self._problem is None:
             logger.warning(
                 "recording at %s fails (%s); training goes on, records are kept in %s and sent "
                 "when it is back",
                 self._server.shown,
-                reason[:300],
+                reason,
                 self._folder,
             )
         self._problem = reason

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, final
 
-from distrain.errors import ConfigError, TrackingError
+from distrain.errors import ConfigError, TrackingError, first_line
 from distrain.run_folder import ARTIFACTS, DATABASE
 from distrain.track.database import check_database, initialisation_lock
 
@@ -46,6 +46,13 @@ _NOISY_LOGGERS = ("mlflow", "alembic", "sqlalchemy.engine", "huey", "urllib3.con
 
 
 @final
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        # A disk that takes no line shall not print a traceback for each; the run's end tells of it.
+        pass
+
+
+@final
 @dataclass(frozen=True)
 class TrackingServer:
     """A tracking store, by an address that means the same in every process.
@@ -73,7 +80,7 @@ class TrackingServer:
     @property
     def shown(self) -> str:
         """The address without a password, for messages."""
-        return re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", self.uri)
+        return _without_password(self.uri)
 
 
 def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
@@ -193,18 +200,25 @@ def _client(server: TrackingServer) -> "MlflowClient":
 
 
 def _silence(log_file: Path | None) -> None:
+    new: logging.Handler | None = None
+    if log_file is not None:
+        new = _LogFile(log_file, encoding="utf-8", delay=True)
+        new.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in _NOISY_LOGGERS:
         logger = logging.getLogger(name)
         logger.propagate = False
-        if log_file is not None:
-            handler = logging.FileHandler(log_file, encoding="utf-8", delay=True)
-            handler.setFormatter(
-                logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-            )
-            logger.handlers = [handler]
+        if new is not None:
+            for old in logger.handlers:
+                old.close()
+            logger.handlers = [new]
         elif not any(isinstance(handler, logging.FileHandler) for handler in logger.handlers):
             logger.handlers = [logging.NullHandler()]
         logger.setLevel(logging.WARNING)
+
+
+def _without_password(uri: str) -> str:
+    # A password may hold an unescaped @, or a slash; `host:5000/a@b` holds none.
+    return re.sub(r"://([^:/@]*):(?:[^/]*|(?!\d+/)[^@]*)@", r"://\1:***@", uri)
 
 
 def _is_sqlite(uri: str) -> bool:
@@ -212,7 +226,14 @@ def _is_sqlite(uri: str) -> bool:
 
 
 def _absolute_sqlite(uri: str, origin: str) -> str:
-    path = uri.removeprefix("sqlite:///") if _is_sqlite(uri) else ""
+    form, _, path = uri.partition(":///")
+    if (form != "sqlite" and path) or "?" in path:
+        raise ConfigError(
+            "a SQLite database is named by its file alone, without a driver or options",
+            where=f"{origin} = {uri}",
+            expected="sqlite:///PATH of a file",
+            mend=f"Write sqlite:///{path.partition('?')[0]}",
+        )
     if not path or path.startswith(":memory:"):
         raise ConfigError(
             "a database in memory cannot be shared between processes",
@@ -225,7 +246,7 @@ def _absolute_sqlite(uri: str, origin: str) -> str:
 
 def _unusable(given: str, origin: str, storage: Path) -> ConfigError:
     default = f"sqlite:///{storage / DATABASE}"
-    shown = re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", given)
+    shown = _without_password(given)
     if given.startswith("file:") or ("://" not in given and re.search(r"[/\\]|^mlruns$", given)):
         return ConfigError(
             "MLflow keeps no records in a folder of files any more",
@@ -243,9 +264,8 @@ def _unusable(given: str, origin: str, storage: Path) -> ConfigError:
 
 
 def _unusable_database(server: TrackingServer, error: Exception) -> TrackingError:
-    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return TrackingError(
-        f"the tracking database cannot be used ({first_line[:300]})",
+        f"the tracking database cannot be used ({first_line(error)})",
         where=f"{server.origin} = {server.shown}",
         expected="a database of this MLflow version, in a place that can be written",
         mend=_database_mend(str(error), server),

@@ -8,18 +8,18 @@ Nothing is pickled. Standard library only.
 import ast
 import hashlib
 import importlib
-import importlib.util
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
 from distrain.errors import ModelError
 
 _IGNORED = ("__pycache__", "*.pyc", ".*")
+_digests_seen: dict[str, str] = {}  # of sources by name, when `forget_changed_code` last looked
 
 
 def find_user_code(target: str | None) -> list[Path]:
@@ -48,6 +48,32 @@ def find_user_code(target: str | None) -> list[Path]:
                 found[name] = sibling
                 waiting.append(sibling)
     return [found[name] for name in sorted(found)]
+
+
+def forget_changed_code(targets: Iterable[str]) -> None:
+    """Let the next import take the user's sources as they are now.
+
+    A process that trains twice, such as a notebook, may have imported a module of the same name
+    from another folder, or before it was edited; workers are new processes and would not have.
+
+    Args:
+        targets: import paths `package.module:Name`.
+    """
+    importlib.invalidate_caches()
+    sources: list[Path] = []
+    with suppress(ModelError):  # of a file that is no Python: its import tells more
+        sources = [source for target in targets for source in find_user_code(target)]
+    digests = {source.stem: _tree_digest(source) for source in sources}
+    is_changed = any(
+        _digests_seen.get(source.stem, digests[source.stem]) != digests[source.stem]
+        or not _is_same(sys.modules[source.stem], source)
+        for source in sources
+        if source.stem in sys.modules
+    )
+    # All or none, as below.
+    for name in [name for name in sys.modules if is_changed and _below(name, list(digests))]:
+        del sys.modules[name]
+    _digests_seen.update(digests)
 
 
 def save_user_code(sources: Sequence[Path], folder: Path) -> list[str]:
@@ -100,10 +126,9 @@ def saved_code_importable(folder: Path, names: Sequence[str]) -> Iterator[None]:
 
 
 def _source_of(module: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
+    # importlib.util.find_spec would tell where a module that is imported already was found then.
+    specs = (finder.find_spec(module, None) for finder in sys.meta_path)
+    spec = next((spec for spec in specs if spec is not None), None)
     if spec is None:
         return None
     if spec.submodule_search_locations:
@@ -117,9 +142,14 @@ def _is_installed(path: Path) -> bool:
 
 
 def _in_folder(folder: Path, module: str) -> Path | None:
-    if (folder / module / "__init__.py").is_file():
-        return folder / module
-    return folder / f"{module}.py" if (folder / f"{module}.py").is_file() else None
+    inner = folder / module
+    if (inner / "__init__.py").is_file():
+        return inner
+    if (folder / f"{module}.py").is_file():
+        return folder / f"{module}.py"
+    # A folder without __init__.py gives way to whatever else has its name.
+    is_package = any(inner.rglob("*.py")) and _source_of(module) == inner
+    return inner if is_package else None
 
 
 def _imported_names(source: Path) -> set[str]:

@@ -22,6 +22,7 @@ class Watermark:
         final: the status to end with and its time, until it is sent.
         num_rejected: records that the store refused for good.
         server: the tracking store that all of this is about, without a password.
+        artifacts: path, and folder among the run's artifacts, of what is still to be sent.
     """
 
     run_id: str | None = None
@@ -31,6 +32,7 @@ class Watermark:
     final: tuple[str, int] | None = None
     num_rejected: int = 0
     server: str = ""
+    artifacts: list[tuple[str, str]] = field(default_factory=list)
 
     @staticmethod
     def load(folder: Path) -> "Watermark":

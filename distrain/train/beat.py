@@ -44,6 +44,7 @@ _WAITING_IN: Final = frozenset(
     {
         "distrain.train.bells",
         "distrain.train.collective",
+        "distrain.train.levels",
         "distrain.train.shared_memory",
         "torch.distributed.distributed_c10d",
     }
@@ -61,7 +62,7 @@ class BeatRecord:
         step: committed optimizer steps.
         ticks: seconds that its process has run, about.
         is_waiting: whether it waits for other workers.
-        phase: `start`, `data`, `compute`, `evaluate`, `checkpoint` or `end`.
+        phase: `start`, `data`, `compute`, `evaluate` or `checkpoint`.
         node: Ray's id of its node.
     """
 

@@ -11,7 +11,7 @@ from typing import final
 import torch
 from torch import nn
 
-from distrain.errors import TrainError
+from distrain.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,18 @@ class MovingBuffers:
         """Refuse a model that changes a buffer which its first forward had left alone.
 
         Raises:
-            TrainError: the buffer would differ between workers from here on.
+            ModelError: the buffer would differ between workers from here on; it may be found by
+                one of them alone.
         """
         for place, tensor, version in self._still:
             if place.tensor is not tensor or tensor._version != version:
-                raise TrainError(
+                raise ModelError(
                     f"the model changed its buffer {place.name!r}, which its first forward had "
                     "left alone",
                     where=f"step {step}",
                     expected="buffers that change in every training forward, or never",
+                    mend="Let the model write to it in every forward, or keep the value in an "
+                    "attribute that is no buffer",
                 )
 
     def snapshot(self) -> dict[str, torch.Tensor]:

@@ -39,6 +39,9 @@ FORMAT_VERSION: Final = 1
 TENSORS: Final = "state.safetensors"
 MANIFEST: Final = "manifest.json"
 _NAME: Final = re.compile(r"step-(\d+)")
+# Any other fault of the storage may be over at the next try, and the checkpoint good.
+_LACKING: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _FIELDS: Final = {
     "format": int,
     "step": int,
@@ -144,6 +147,9 @@ def newest_good(run_dir: Path, tell: Callable[[str], None] = lambda _: None) -> 
     Args:
         run_dir: the run's folder.
         tell: told of each bad one that is passed over; it is also logged.
+
+    Raises:
+        OSError: the storage could not read what is there, which is not damage.
     """
     for step in committed_steps(run_dir):
         try:
@@ -288,7 +294,7 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         stated = manifest.pop("sha256")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+    except (*_LACKING, *_MALFORMED) as fault:
         raise _damaged(path, f"the manifest cannot be read ({fault!r})") from fault
     if stated != _sha256_of(manifest):
         raise _damaged(path, "the manifest is not what was written")
@@ -306,7 +312,7 @@ def _check(folder: Path) -> None:
         with (folder / TENSORS).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             found = {TENSORS: {"sha256": sha256, "num_bytes": file.tell()}}
-    except OSError as fault:
+    except _LACKING as fault:
         raise _damaged(folder / TENSORS, f"the file cannot be read ({fault})") from fault
     if found != files:
         raise _damaged(folder / TENSORS, "the file is not what was written")

@@ -3,6 +3,7 @@
 All workers must call each of these alike.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 
+from distrain.errors import TrainError, error_from_json
 from distrain.train.world import World
 
 # Of a broadcast's memory on a GPU.
@@ -82,6 +84,24 @@ def bytes_from_rank_zero(content: npt.NDArray[np.uint8], world: World) -> npt.ND
         dist.broadcast(chunk, 0)
         own.copy_(chunk)
     return received
+
+
+def raise_with_rank_zero(fault: TrainError | None, world: World) -> None:
+    """Raise on every worker what only rank zero has found, so that all of them end alike.
+
+    Args:
+        fault: only rank zero's counts; None: there is none, and nothing is raised.
+        world: sizes and ranks.
+
+    Raises:
+        TrainError: rank zero's.
+    """
+    told = b"" if fault is None else json.dumps(fault.to_json()).encode()
+    received = bytes_from_rank_zero(np.frombuffer(bytearray(told), np.uint8), world)
+    if world.is_rank_zero and fault is not None:
+        raise fault
+    if len(received):
+        raise error_from_json(json.loads(received.tobytes()))
 
 
 def barrier(world: World) -> None:

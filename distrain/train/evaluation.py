@@ -18,8 +18,14 @@ from distrain.data.features import Transform
 from distrain.data.plan import evaluation_batches
 from distrain.data.prepared import Split
 from distrain.data.tensors import Rows, to_rows, to_tensor
+from distrain.errors import TrainError
 from distrain.models.build import InputNormalizer
-from distrain.train.collective import from_rank_zero, gather_rows, sum_counts
+from distrain.train.collective import (
+    from_rank_zero,
+    gather_rows,
+    raise_with_rank_zero,
+    sum_counts,
+)
 from distrain.train.losses import Loss
 from distrain.train.metrics import (
     Floats,
@@ -88,6 +94,9 @@ class Evaluator:
             metrics: what else than the loss.
             by_predictions: whether all of them come from decoded predictions, as for the final
                 model, or only those that cannot be had from sums.
+
+        Raises:
+            TrainError: a metric of the user's failed; on every worker alike.
         """
         decoded = [metric for metric in metrics if by_predictions or metric.needs_predictions]
         batches = evaluation_batches(split.num_rows)
@@ -158,10 +167,15 @@ class Evaluator:
         outputs = gather_rows(np.concatenate([no_outputs, *sums.outputs]), rows, self._world)
         targets = gather_rows(np.concatenate([no_targets, *sums.targets]), rows, self._world)
         values = dict.fromkeys((metric.name for metric in metrics), math.nan)
+        failed: TrainError | None = None
         if self._world.is_rank_zero:
             targets = targets[:, 0] if self._is_classification else targets
             predictions = self._transform.decode(outputs)
-            values = metrics_from_predictions(metrics, self._transform, targets, predictions)
+            try:
+                values = metrics_from_predictions(metrics, self._transform, targets, predictions)
+            except TrainError as fault:
+                failed = fault
+        raise_with_rank_zero(failed, self._world)
         shared = from_rank_zero(list(values.values()), self._world)
         return dict(zip(values, shared, strict=True))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, final
 
-from distrain.errors import DistrainError, TrainError
+from distrain.errors import DataError, DistrainError, TrainError
 from distrain.train.beat import LOG_FOLDER
 
 Cause = Literal["user", "cluster", "peer"]
@@ -88,6 +88,8 @@ def cause_of(error: BaseException) -> Cause:
     """Return whose fault an exception is that a worker's training raised."""
     import torch
 
+    if isinstance(error, DataError) and _is_of_storage(error.__cause__):
+        return "cluster"
     if isinstance(error, DistrainError | MemoryError | torch.OutOfMemoryError):
         return "user"
     if is_lost_peer(error):
@@ -211,6 +213,11 @@ def _when(step: int | None) -> str:
 
 def _with(error: TrainError, message: str) -> TrainError:
     return TrainError(message, where=error.where, expected=error.expected, mend=error.mend)
+
+
+def _is_of_storage(error: BaseException | None) -> bool:
+    """Return whether an exception says that storage failed, rather than that a name is wrong."""
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
 
 
 def _says(error: BaseException, words: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """From the settings and a prepared dataset to the job that workers are given."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -22,16 +23,31 @@ def check_user_code(settings: Settings) -> None:
     Raises:
         ModelError: something cannot be imported, or the model cannot be constructed.
     """
-    plain = resolved_dict(settings)
-    model, loss = plain["model"], plain["train"]["loss"]
+    model = resolved_dict(settings)["model"]
     if "target" in model:
         with torch.random.fork_rng(devices=[]):
             construct_target(model["target"], model.get("args") or {})
-    if loss is not None and "target" in loss:
-        load_target(loss["target"], where="train.loss.target")
-    for metric in plain["evaluate"]["metrics"] or ():
-        if not isinstance(metric, str):
-            load_target(metric["target"], where="evaluate.metrics")
+    for key, target in user_targets(settings):
+        load_target(target, where=key)
+
+
+def user_targets(settings: Settings) -> list[tuple[str, str]]:
+    """Return what the settings name of the user's own code: configuration keys and import paths.
+
+    Args:
+        settings: with defaults resolved.
+    """
+    plain = resolved_dict(settings)
+    named = [
+        ("model.target", plain["model"]),
+        ("train.loss.target", plain["train"]["loss"]),
+        *(("evaluate.metrics", metric) for metric in plain["evaluate"]["metrics"] or ()),
+    ]
+    return [
+        (key, entry["target"])
+        for key, entry in named
+        if isinstance(entry, Mapping) and "target" in entry
+    ]
 
 
 def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Path) -> TrainJob:

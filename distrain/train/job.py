@@ -57,6 +57,8 @@ class TrainJob:
         config_digest: a checkpoint of another configuration is refused.
         fence: the driver's fencing number, which must be the newest at every commit (see
             `distrain.lease`); None: the run has no driver.
+        attempt: which of the driver's, from 1; it must be the last at every commit. None: there is
+            no other.
     """
 
     run_dir: str
@@ -95,6 +97,7 @@ class TrainJob:
     fetch_into: str | None = None
     fetch_max_bytes: int | None = None
     fence: int | None = None
+    attempt: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that JSON can carry."""
@@ -128,8 +131,6 @@ class TrainOutcome:
         waits: seconds spent by this worker in this attempt on `data`, `compute`, `reduce`,
             `record`, `evaluate` and `checkpoint`.
         plan_digest: fingerprint of the order of rows.
-        num_missed_checkpoints: how many this attempt could not write, because a disk was full or
-            away; as this worker knows.
     """
 
     status: Status
@@ -147,7 +148,6 @@ class TrainOutcome:
     resumed_from_step: int | None
     waits: dict[str, float]
     plan_digest: str
-    num_missed_checkpoints: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that JSON can carry; metrics may be nan."""

@@ -16,7 +16,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, final
 
@@ -75,27 +75,36 @@ class Ledger:
         self._waiting.append(self._current)
         self._current = self._new_portion()
 
-    def commit(self, step: int) -> None:
+    def commit(self, step: int, check_still_ours: Callable[[], None] = lambda: None) -> None:
         """Make durable what was added before the last cut, be it nothing.
+
+        A second call without a cut in between writes what the first could not, if anything.
 
         Args:
             step: committed steps; names the file.
+            check_still_ours: asked before the file is renamed; raises where others have taken over.
 
         Raises:
             OSError: it cannot be written; its rows will be in the next commit's file.
         """
         import pyarrow.parquet as pq
 
-        with (
-            replacing(_part(self._folder, step, self._rank)) as temporary,
-            pq.ParquetWriter(temporary, SCHEMA) as writer,
-        ):
-            for portion in self._waiting:
-                for rows in portion.rows():
-                    writer.write_table(pa.table(list(rows.T.copy()), schema=SCHEMA))
+        if not self._waiting:
+            return
+        with replacing(_part(self._folder, step, self._rank)) as temporary:
+            with pq.ParquetWriter(temporary, SCHEMA) as writer:
+                for portion in self._waiting:
+                    for rows in portion.rows():
+                        writer.write_table(pa.table(list(rows.T.copy()), schema=SCHEMA))
+            check_still_ours()
         done, self._waiting = self._waiting, []
         for portion in done:
             portion.remove()
+
+    @property
+    def is_behind(self) -> bool:
+        """Return whether a cut has not been committed yet."""
+        return bool(self._waiting)
 
     def tell_failure(self, step: int) -> None:
         """Leave word for rank zero that this worker's part of a commit will not come."""
@@ -183,6 +192,13 @@ def remove_after(run_dir: Path, step: int) -> None:
         name = _NAME.fullmatch(path.name)
         if name is None or int(name[1]) > step:
             path.unlink()
+
+
+def remove_leftovers(run_dir: Path) -> None:
+    """Remove all but the parts, once every worker has written its last."""
+    for path in (run_dir / FOLDER).glob("*"):
+        if not _NAME.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _part(folder: Path, step: int, rank: int) -> Path:

@@ -22,11 +22,13 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Final
 
+from distrain import lease
 from distrain.data.loader import StepBatch
 from distrain.models.weights import weights_sha256
-from distrain.train.checkpoint import FOLDER, save_weights
+from distrain.train.checkpoint import FOLDER, committed_steps, save_weights
 from distrain.train.collective import barrier
 from distrain.train.determinism import reproducible
 from distrain.train.job import Status, TrainJob, TrainOutcome
@@ -34,7 +36,7 @@ from distrain.train.optimize import learning_rate
 from distrain.train.profiling import profiling
 from distrain.train.recorder import Journal, NoJournal, ProgressLine
 from distrain.train.saving import Saver
-from distrain.train.state import Attempt, RunState, open_attempt
+from distrain.train.state import Attempt, RunState, kept_before_end, open_attempt
 from distrain.train.step import StepResult, Wishes
 from distrain.train.times import EpochTimes
 from distrain.train.trouble import is_worth_its_update
@@ -67,11 +69,15 @@ def train(
 
     Raises:
         TrainError: the loss is not finite, or a spike at which the run is to stop, on every worker
-            at the same step, with nothing committed after it; or the user's metric failed.
+            at the same step, with nothing committed after it; or the user's metric failed, which
+            every worker is told.
         CheckpointError: the newest checkpoint belongs to another run.
-        ModelError, DataError, ConfigError: as `set_up` raises them.
+        ModelError, DataError, ConfigError: as `set_up` raises them; or the model changed a buffer
+            that it had left alone at first.
     """
     with reproducible(job.threads, world.torch_device):
+        # Known before the set-up, so that a worker that is lost in it is not told to be at step 0.
+        beat("start", next(iter(committed_steps(Path(job.run_dir))), 0))
         run = open_attempt(job, world, journal if journal and world.is_rank_zero else NoJournal())
         if run.state.status is None:
             _train_steps(run, stop_requested, beat)
@@ -98,9 +104,10 @@ def _train_steps(
             result, lr = _step(run, batch, wishes)
             end_traced_step()
 
-            if _is_evaluation_due(run) or result.wishes.is_time_up:
+            is_due = _is_evaluation_due(run)
+            if is_due or state.step == setup.total_steps or result.wishes.is_time_up:
                 beat("evaluate", state.step)
-                _evaluate(run)
+                _evaluate(run, is_for_end=not is_due)
             state.status = _status(run, result)
             started = time.perf_counter()
             if state.step % job.record_every_steps == 0 or state.has_ended:
@@ -156,8 +163,9 @@ def _record(run: Attempt, lr: float) -> None:
         run.journal.metrics(run.state.step, {"train/loss": mean, "train/lr": lr})
 
 
-def _evaluate(run: Attempt) -> None:
+def _evaluate(run: Attempt, *, is_for_end: bool) -> None:
     state, setup = run.state, run.setup
+    state.before_end = kept_before_end(run) if is_for_end else None
     started = time.perf_counter()
     measured: dict[str, float] = {}
     with run.average.in_place() if run.average else nullcontext():
@@ -194,6 +202,7 @@ def _finish(run: Attempt) -> TrainOutcome:
     weights = setup.model.state_dict()
     path = run.run_dir / FOLDER / WEIGHTS_FILE
     if run.world.is_rank_zero:
+        lease.check(run.run_dir, run.job.fence, run.job.attempt)
         save_weights(path, weights)
         run.journal.sync()
     barrier(run.world)
@@ -223,7 +232,6 @@ def _outcome(
         resumed_from_step=run.resumed_from,
         waits=dict(state.stopwatch.waits),
         plan_digest=setup.plan.digest,
-        num_missed_checkpoints=run.num_missed_checkpoints,
     )
 
 
@@ -232,7 +240,7 @@ def _is_evaluation_due(run: Attempt) -> bool:
     every = job.evaluate_every_steps
     if every is None and job.evaluate_every_epochs is not None:
         every = job.evaluate_every_epochs * run.setup.plan.steps_per_epoch
-    return step == run.setup.total_steps or (every is not None and step % every == 0)
+    return every is not None and step % every == 0
 
 
 def _status(run: Attempt, result: StepResult) -> Status | None:

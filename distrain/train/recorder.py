@@ -1,5 +1,6 @@
 """What is told of a run while it trains: to the journal, to the display, and of its speed."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -192,7 +193,8 @@ class ProgressLine:
             step: committed steps.
             num_rows: rows of the step just taken.
             loss: its loss.
-            validation: name and last value of the metric that matters.
+            validation: name and last value of the metric that matters; one that is not finite is
+                left out, since JSON has no word for it.
         """
         now = time.perf_counter()
         self._rows += num_rows
@@ -207,7 +209,9 @@ class ProgressLine:
                 "total_steps": self._total_steps,
                 "rows_per_s": self._rows / max(now - self._rows_since, 1e-9),
                 "loss": loss,
-                "validation": validation and list(validation),
+                "validation": list(validation)
+                if validation and math.isfinite(validation[1])
+                else None,
                 "left_s": pace_s * (self._total_steps - step),
             }
         )

@@ -23,6 +23,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -30,6 +31,7 @@ from distrain import lease
 from distrain.config.settings import ClusterSettings
 from distrain.display import Display
 from distrain.errors import TrainError
+from distrain.run_folder import JOURNAL
 from distrain.track.journal import JournalWriter, list_segments, read_journal
 from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
 from distrain.train.beat import LOG_FOLDER, last_step, read_beats, remove_beats
@@ -50,7 +52,6 @@ from distrain.train.worker import STOP_FILE, train_fn_per_worker
 WATCH_INTERVAL_S: Final = 0.25
 LEASE_LOOK_S: Final = 1.0
 PLACEMENT_TIMEOUT_S: Final = 60
-JOURNAL: Final = "journal"
 _NO_ROOM: Final = "WorkerGroupStartupTimeoutError"
 
 # How often Ray Train's controller looks at its workers; its default of 2 s delays every end.
@@ -104,8 +105,9 @@ def run_training(
         try:
             return _interruptible(driver, max_failures)
         finally:
-            for leftover in (".validate_storage_marker", STOP_FILE):
-                (run_dir / leftover).unlink(missing_ok=True)
+            if lease.is_held(run_dir, job.fence):  # else the files are another driver's by now
+                for leftover in (".validate_storage_marker", STOP_FILE):
+                    (run_dir / leftover).unlink(missing_ok=True)
 
 
 @final
@@ -172,6 +174,7 @@ class _Driver:
 
     def _attempt(self, number: int, num_workers: int) -> Ended:
         lease.check(self._run_dir, self._job.fence)
+        lease.begin_attempt(self._run_dir, self._job.fence, number)
         (self._run_dir / LOG_FOLDER).mkdir(parents=True, exist_ok=True)
         remove_failures(self._run_dir)
         remove_beats(self._run_dir)
@@ -211,7 +214,7 @@ class _Driver:
         return ray_torch.TorchTrainer(
             train_fn_per_worker,
             train_loop_config={
-                "job": self._job.to_json(),
+                "job": replace(self._job, attempt=attempt).to_json(),
                 "attempt": attempt,
                 "import_paths": self._import_paths,
                 "has_gpu": placement.gpu > 0,

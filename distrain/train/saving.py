@@ -11,7 +11,9 @@ becomes everybody's at one step by travelling with the gradients. So no save wai
 one that falls due meanwhile is taken at the first step after.
 
 A save that fails for want of room, or of the storage, is told and left at that; the ledger's rows
-stay for the next one. Whatever else goes wrong in the thread is raised in the loop.
+stay for the next one. The last save has no next one: it is tried twice, and where it leaves the
+ledger without its end, the attempt fails. Whatever else goes wrong in the thread is raised in the
+loop.
 """
 
 import contextlib
@@ -19,7 +21,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, final
 
@@ -34,6 +36,8 @@ from distrain.train.state import Attempt, architecture, kept_state, moving_tenso
 
 # How long an attempt that ends in an error still waits for the other workers' parts of the ledger.
 GRACE_S: Final = 1.0
+# How long after its failure the last save is tried again.
+RETRY_S: Final = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class Saver:
         self._begun_time = time.monotonic()
         self._newest = run.resumed_from
         self._num_missed = 0
+        self._is_cluttered = False
 
     def __enter__(self) -> Self:
         return self
@@ -110,17 +115,28 @@ class Saver:
         Raises:
             TrainError: as `begin`.
             CheckpointError: another driver has taken over the run.
+            OSError: training is at its end, and the ledger's last rows cannot be written.
         """
         started = time.perf_counter()
-        self._begin()
+        self._begin(is_last=True)
         self._wait()
         if self._num_missed:
             self._tell(
                 f"training ends at step {self._begun_step} without a checkpoint of it; "
                 + self._newest_text
             )
-        barrier(self._run.world)
+        self._end_ledger()
         self._run.state.stopwatch.end_apart("checkpoint", started)
+
+    def _end_ledger(self) -> None:
+        """Wait for the others; at the end of training, see that the ledger is all there."""
+        run = self._run
+        rows = run.ledger if run.state.has_ended else None
+        if rows is not None and rows.is_behind:
+            raise OSError(f"the ledger of {run.run_dir} could not be written to its end")
+        barrier(run.world)
+        if rows is not None and run.world.is_rank_zero:
+            ledger.remove_leftovers(run.run_dir)
 
     @property
     def _is_busy(self) -> bool:
@@ -133,7 +149,7 @@ class Saver:
         if self._error is not None:
             raise self._error
 
-    def _begin(self) -> None:
+    def _begin(self, *, is_last: bool = False) -> None:
         run = self._run
         _check_finite(run)
         # Rank zero's was done when it wished; another worker's may still be about to end.
@@ -143,7 +159,10 @@ class Saver:
             run.ledger.cut()
         self._begun_step, self._begun_time = run.state.step, time.monotonic()
         self._thread = threading.Thread(
-            target=self._work, args=(run.state.step, saved), name="distrain-checkpoint", daemon=True
+            target=self._work,
+            args=(self._save_last if is_last else self._save, run.state.step, saved),
+            name="distrain-checkpoint",
+            daemon=True,
         )
         self._thread.start()
 
@@ -152,6 +171,8 @@ class Saver:
         copied = self._copies.of(moving_tensors(run))
         # The best model is replaced, never written to.
         tensors = {**copied, **prefixed("best.", run.best)}
+        if run.state.has_best_of_end:
+            tensors |= prefixed("best_before_end.", run.best_before_end)
         return SavedState(
             run.state.step,
             run.setup.digests,
@@ -160,23 +181,37 @@ class Saver:
             self._architecture,
         )
 
-    def _work(self, step: int, saved: SavedState | None) -> None:
+    def _work(
+        self,
+        save: Callable[[int, SavedState | None], None],
+        step: int,
+        saved: SavedState | None,
+    ) -> None:
+        try:
+            try:
+                save(step, saved)
+            except OSError as fault:
+                if not self._is_leaving.is_set():
+                    self._tell_failure(step, fault)
+            else:
+                self._tell_success(step)
+        except BaseException as error:  # handed over to the loop
+            self._error = error
+
+    def _save_last(self, step: int, saved: SavedState | None) -> None:
         try:
             self._save(step, saved)
         except OSError as fault:
-            if not self._is_leaving.is_set():
-                self._tell_failure(step, fault)
-        except BaseException as error:  # handed over to the loop
-            self._error = error
-        else:
-            self._tell_success(step)
+            logger.warning("the last save is tried again in %g s: %s", RETRY_S, fault)
+            self._is_leaving.wait(RETRY_S)
+            self._save(step, saved)
 
     def _save(self, step: int, saved: SavedState | None) -> None:
         run = self._run
         self._check_still_ours()
         run.journal.sync()
         if run.ledger is not None:
-            run.ledger.commit(step)
+            run.ledger.commit(step, self._check_still_ours)
         if saved is None:
             return
         if run.ledger is not None:
@@ -190,16 +225,24 @@ class Saver:
         self._copies.wait()
         checkpoint.commit(run.run_dir, saved, self._check_still_ours)
         self._check_still_ours()
-        best_step = saved.state["selection"]["best_step"]
-        checkpoint.retain(run.run_dir, run.job.checkpoint_keep, best_step)
+        self._remove_older(saved.state["selection"]["best_step"])
+
+    def _remove_older(self, best_step: int | None) -> None:
+        run = self._run
+        try:
+            checkpoint.retain(run.run_dir, run.job.checkpoint_keep, best_step)
+        except OSError as fault:  # on NFS, that somebody reads one of them is enough
+            if not self._is_cluttered:
+                self._tell(f"an older checkpoint could not be removed: {fault}; training goes on")
+            self._is_cluttered = True
 
     def _check_still_ours(self) -> None:
-        lease.check(self._run.run_dir, self._run.job.fence)
+        job = self._run.job
+        lease.check(self._run.run_dir, job.fence, job.attempt)
 
     def _tell_failure(self, step: int, fault: OSError) -> None:
         """Tell the first of several failures in a row; a disk may be full for hours."""
         run = self._run
-        run.num_missed_checkpoints += 1
         self._num_missed += 1
         if self._num_missed == 1:
             self._tell(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, final
 
 from distrain.config.names import metric_mode
@@ -67,15 +67,6 @@ class Selection:
     def is_enough(self) -> bool:
         """Return whether the metric has not improved for as long as patience lasts."""
         return self.patience is not None and self.misses >= self.patience
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `load` takes."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Selection":
-        """Return the selection that `to_json` gave."""
-        return cls(**values)
 
     def _is_better(self, value: float, than: float | None, by: float) -> bool:
         if math.isnan(value):

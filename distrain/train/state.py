@@ -22,6 +22,9 @@ from distrain.train.setup import Setup, set_up
 from distrain.train.spikes import LossWatch
 from distrain.train.world import World
 
+# What an evaluation changes of a state.
+_BY_EVALUATION: Final = ("since_evaluation", "selection", "validation", "best_validation")
+
 # How many differences between two models a message names.
 MAX_SHOWN: Final = 4
 
@@ -43,6 +46,8 @@ class RunState:
         stopwatch: how fast it was.
         losses: those of the last steps, and what is out of the ordinary beside them.
         scale: what fp16's losses are multiplied by; None in other precisions.
+        before_end: what the last evaluation changed, as it was before, where only the end of the
+            run called for it: a run that is made longer goes on as if it had not been.
     """
 
     step: int = 0
@@ -56,11 +61,18 @@ class RunState:
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     losses: LossWatch = field(default_factory=LossWatch)
     scale: LossScale | None = None
+    before_end: dict[str, Any] | None = None
 
     @property
     def has_ended(self) -> bool:
         """Return whether training came to an end of its own."""
         return self.status in ("finished", "stopped_early")
+
+    @property
+    def has_best_of_end(self) -> bool:
+        """Return whether the best model is one that only the end of the run has looked at."""
+        before = self.before_end
+        return before is not None and before["selection"]["best_step"] != self.selection.best_step
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` takes."""
@@ -96,8 +108,8 @@ class Attempt:
         ledger: where rows are entered, or None.
         average: of the weights, which is evaluated and kept in their stead; or None.
         best: the best model so far; empty where it is not kept.
+        best_before_end: the one before, where `state.has_best_of_end`.
         resumed_from: step of the checkpoint that was taken up, or None.
-        num_missed_checkpoints: how many could not be written, because a disk was full or away.
         num_troubles: steps of this attempt that were out of the ordinary.
     """
 
@@ -109,8 +121,8 @@ class Attempt:
     ledger: Ledger | None
     average: WeightAverage | None = None
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    best_before_end: dict[str, torch.Tensor] = field(default_factory=dict)
     resumed_from: int | None = None
-    num_missed_checkpoints: int = 0
     num_troubles: int = 0
 
     @property
@@ -156,7 +168,7 @@ def open_attempt(job: TrainJob, world: World, journal: Journal) -> Attempt:
 def _newest_checkpoint(job: TrainJob, journal: Journal) -> int | None:
     """Return the step of the newest good checkpoint, and remove what comes after it."""
     run_dir = Path(job.run_dir)
-    lease.check(run_dir, job.fence)
+    lease.check(run_dir, job.fence, job.attempt)
     step = checkpoint.newest_good(run_dir, journal.note)
     checkpoint.clear_after(run_dir, step, journal.note)
     if job.ledger:
@@ -176,23 +188,39 @@ def _take_up(run: Attempt, step: int) -> None:
     load_optimizer_tensors(run.setup.optimizer, _with_prefix("optimizer.", saved.tensors))
     if run.average is not None:
         run.average.load(_with_prefix("average.", saved.tensors))
-    device = world.torch_device
-    run.best = {
-        name: value.to(device) for name, value in _with_prefix("best.", saved.tensors).items()
-    }
+    run.best, run.best_before_end = (
+        {
+            name: value.to(world.torch_device)
+            for name, value in _with_prefix(prefix, saved.tensors).items()
+        }
+        for prefix in ("best.", "best_before_end.")
+    )
     run.state = _restored_state(saved, run.run_dir)
-    if run.state.has_ended and not _is_at_its_end(run):
-        run.state.status = None  # it was given more steps, or more time, since
+    if run.state.has_ended and step < run.setup.total_steps:
+        _reopen(run)
     run.resumed_from = step
 
 
-def _is_at_its_end(run: Attempt) -> bool:
+def kept_before_end(run: Attempt) -> dict[str, Any]:
+    """Return what an evaluation is about to change, and keep the best model there is before it."""
+    run.best_before_end = run.best
+    values = run.state.to_json()
+    return {name: values[name] for name in _BY_EVALUATION}
+
+
+def _reopen(run: Attempt) -> None:
+    """Let a run that has ended go on, where it was given more steps, or more time, since."""
     limit_s = run.job.max_time_s
-    return (
-        run.state.step >= run.setup.total_steps
-        or run.state.selection.is_enough
-        or (limit_s is not None and run.state.stopwatch.used_s >= limit_s)
-    )
+    # Not `used_s`, of which each worker has its own.
+    if limit_s is not None and run.state.stopwatch.before_s >= limit_s:
+        run.state.status = "stopped_early"
+        return
+    if run.state.has_best_of_end:
+        run.best = run.best_before_end
+    if run.state.before_end is not None:
+        earlier = {**run.state.before_end, "before_end": None}
+        run.state = RunState.from_json({**run.state.to_json(), **earlier})
+    run.state.status = "stopped_early" if run.state.selection.is_enough else None
 
 
 def _restored_state(saved: checkpoint.SavedState, run_dir: Path) -> RunState:

@@ -18,7 +18,13 @@ import numpy.typing as npt
 from distrain.data.loader import StepBatch
 from distrain.errors import TrainError
 from distrain.train.collective import gather_rows
-from distrain.train.spikes import MOST_SKIPPED_IN_A_ROW, SPIKE_FACTOR, WINDOW_STEPS, Finding
+from distrain.train.spikes import (
+    MOST_SKIPPED_IN_A_ROW,
+    SPIKE_FACTOR,
+    WINDOW_STEPS,
+    Finding,
+    LossWatch,
+)
 from distrain.train.state import Attempt
 from distrain.train.step import StepResult
 from distrain.train.world import parts_by_worker
@@ -60,7 +66,7 @@ def is_worth_its_update(run: Attempt, batch: StepBatch, result: StepResult) -> b
     plan, scale = run.setup.plan, run.state.scale
     # A gradient that overflows fp16 is cured by a smaller scale, as long as there is one.
     is_overflow = scale is not None and not scale.is_exhausted
-    limit, median = run.state.losses.limit, run.state.losses.median
+    before = LossWatch(list(run.state.losses.recent))  # its median is asked for if there is need
     finding = run.state.losses.judge(
         result.loss,
         is_finite=result.has_finite_loss and (result.has_finite_gradient or is_overflow),
@@ -69,8 +75,8 @@ def is_worth_its_update(run: Attempt, batch: StepBatch, result: StepResult) -> b
     if finding is None:
         return True
     action = _action(run, finding)
-    blamed = _blamed(run, batch, limit if finding == "spike" else None)
-    message = _message(finding, result, median, blamed)
+    blamed = _blamed(run, batch, before.limit if finding == "spike" else None)
+    message = _message(finding, result, before.median, blamed)
     run.journal.trouble(
         {
             "step": batch.step + 1,
@@ -78,7 +84,7 @@ def is_worth_its_update(run: Attempt, batch: StepBatch, result: StepResult) -> b
             "finding": finding,
             "action": action,
             "loss": str(result.loss),
-            "median": median,
+            "median": before.median,
             "blamed": [_recorded(one) for one in blamed],
         }
     )

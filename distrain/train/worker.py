@@ -15,12 +15,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from distrain import lease
 from distrain.errors import DistrainError, TrainError
+from distrain.run_folder import JOURNAL
 from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
+
+if TYPE_CHECKING:
+    from distrain.track.journal import JournalWriter
 
 STOP_FILE: Final = ".stop"
 """Below a run's folder: tells its workers to save their state at the next step, and end."""
@@ -51,14 +55,14 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
         _log_file(run_dir / LOG_FOLDER / f"rank-{rank}.txt"),
         beating(run_dir, rank, attempt=config["attempt"], node=node) as beat,
     ):
-        sys.path[:0] = [path for path in config["import_paths"] if path not in sys.path]
+        folders = config["import_paths"]
+        sys.path[:] = [*folders, *(path for path in sys.path if path not in folders)]
         return _train(config, context, run_dir, beat)
 
 
 def _train(
     config: dict[str, Any], context: Any, run_dir: Path, beat: Callable[[str, int], None]
 ) -> dict[str, Any] | None:
-    from distrain.track.journal import JournalWriter
     from distrain.train import loop
     from distrain.train.world import World
 
@@ -67,7 +71,6 @@ def _train(
         world_size=context.get_world_size(),
         world_rank=rank,
         local_rank=context.get_local_rank(),
-        local_world_size=context.get_local_world_size(),
         node_rank=context.get_node_rank(),
         device=own_device(has_gpu=config["has_gpu"]),
         collective_timeout_s=config["collective_timeout_s"],
@@ -75,18 +78,15 @@ def _train(
     job = loop.TrainJob.from_json(config["job"])
     try:
         with contextlib.ExitStack() as stack:
-            writer = (
-                stack.enter_context(JournalWriter(run_dir / "journal", "rank0"))
-                if rank == 0
-                else None
-            )
+            writer = stack.enter_context(_journal(run_dir)) if rank == 0 else None
             stop_requested = _StopFile(run_dir / STOP_FILE)
             outcome = loop.train(job, world, writer, stop_requested, beat)
     except TrainError as error:
-        _write_failure(run_dir, rank, error)
+        if not _write_failure(run_dir, rank, error):
+            raise  # Ray then tells the driver something, at least
         return None
     except (Exception, SystemExit) as error:
-        if lease.is_held(run_dir, job.fence):  # else the folder is another driver's by now
+        if lease.is_held(run_dir, job.fence, job.attempt):  # else the folder is another's by now
             _write_failure(run_dir, rank, error)
         raise
     return outcome.to_json() if rank == 0 else None
@@ -123,7 +123,23 @@ class _StopFile:
         return self._path.exists()
 
 
-def _write_failure(run_dir: Path, rank: int, error: BaseException) -> None:
+@contextlib.contextmanager
+def _journal(run_dir: Path) -> "Iterator[JournalWriter]":
+    """Open rank zero's journal; a full disk at its end hides nothing that ended the training."""
+    from distrain.track.journal import JournalWriter
+
+    writer = JournalWriter(run_dir / JOURNAL, "rank0")
+    try:
+        yield writer
+    except BaseException:
+        with contextlib.suppress(OSError):
+            writer.close()
+        raise
+    writer.close()
+
+
+def _write_failure(run_dir: Path, rank: int, error: BaseException) -> bool:
+    """Leave a record of what ended the training; return whether the disk took it."""
     path = run_dir / LOG_FOLDER / FAILURE_FILE.format(rank=rank)
     log = run_dir / LOG_FOLDER / f"rank-{rank}.txt"
     steps = [note for note in getattr(error, "__notes__", ()) if _STEP_NOTE.fullmatch(note)]
@@ -143,8 +159,13 @@ def _write_failure(run_dir: Path, rank: int, error: BaseException) -> None:
     }
     traceback.print_exception(error)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record), encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(json.dumps(record), encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        traceback.print_exc()
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """How many workers there are and which one this is, as one value. Pure."""
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -19,18 +18,15 @@ class World:
     Args:
         world_size: workers in all, at least 1.
         world_rank: this worker's number, from 0; rank zero writes and records.
-        local_world_size: workers on this node.
         local_rank: this worker's number on its node.
         node_rank: this node's number.
         device: where this worker computes: `cpu`, `cuda:<index>`, or `auto`: the GPU of its local
-            rank where there are GPUs, else the CPU. `auto` is for a plain process, or for torchrun,
-            whose workers have one GPU each.
+            rank where there are GPUs, else the CPU; for a process that Ray did not start.
         collective_timeout_s: seconds after which an exchange between workers is given up.
     """
 
     world_size: int = 1
     world_rank: int = 0
-    local_world_size: int = 1
     local_rank: int = 0
     node_rank: int = 0
     device: str = "auto"
@@ -40,18 +36,6 @@ class World:
     def single(cls, device: str = "auto") -> "World":
         """Return the world of one worker, without a process group."""
         return cls(device=device)
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str], device: str = "auto") -> "World":
-        """Return the world that torchrun describes in environment variables."""
-        return cls(
-            world_size=int(environment["WORLD_SIZE"]),
-            world_rank=int(environment["RANK"]),
-            local_world_size=int(environment["LOCAL_WORLD_SIZE"]),
-            local_rank=int(environment["LOCAL_RANK"]),
-            node_rank=int(environment.get("GROUP_RANK", 0)),
-            device=device,
-        )
 
     @property
     def is_rank_zero(self) -> bool:

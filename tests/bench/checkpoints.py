@@ -73,7 +73,7 @@ def _worker(rank: int, job: TrainJob, folder: Path, seconds: float) -> None:
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=NUM_WORKERS
     )
-    train(job, World(NUM_WORKERS, rank, NUM_WORKERS, rank, device="cpu"), None, stamp)
+    train(job, World(NUM_WORKERS, rank, rank, device="cpu"), None, stamp)
     if rank == 0:
         wall_s = stamps[-1] - stamps[WARM_UP_STEPS]
         result = {

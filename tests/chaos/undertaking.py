@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -133,13 +133,21 @@ class Undertaking:
             last = max(last, _step(beats))
             return False
 
-        with ThreadPoolExecutor(1) as pool:
-            # Some faults take a while, and the last word of the old group does not stay for long.
-            doing = pool.submit(fault, before)
-            while not doing.done():
+        # Some faults take a while, and the last word of the old group does not stay for long. Ray
+        # adds nodes from the main thread alone, so it is this that is done in another.
+        is_done = threading.Event()
+
+        def keep_looking() -> None:
+            while not is_done.wait(0.02):
                 is_another_group(self.beats() or before)
-                time.sleep(0.02)
-            doing.result()
+
+        looking = threading.Thread(target=keep_looking)
+        looking.start()
+        try:
+            fault(before)
+        finally:
+            is_done.set()
+            looking.join()
         group = self.wait_for(is_another_group)
         assert _is_sorted_by_node(group), "the ranks of a node's workers follow one another"
         resumed = min(beat.step for beat in group.values())

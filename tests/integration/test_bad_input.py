@@ -334,6 +334,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("Ray was started")
 
     monkeypatch.setattr("distrain.workplace.ray_session", start)
+    monkeypatch.setattr("distrain.workplace.is_connected", lambda: False)
 
 
 @pytest.fixture

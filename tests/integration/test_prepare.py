@@ -374,7 +374,10 @@ def test_cleaning_touches_training_rows_alone(tmp_path: Path) -> None:
     assert not cleaned.dataset.transform.feature_names[1].endswith("is missing")
 
 
-def test_preparing_asks_for_no_room_for_workers(tmp_path: Path) -> None:
+def test_preparing_asks_for_no_room_for_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distrain.workplace.is_connected", lambda: False)
     source = text_source(tmp_path, "n,label\n" + "1,x\n2,y\n" * 50)
     crowded = settings_from_dict(
         {

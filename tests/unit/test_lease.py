@@ -1,5 +1,6 @@
 """One driver at a time, whatever becomes of the others."""
 
+import errno
 import json
 import os
 import signal
@@ -208,5 +209,68 @@ def test_a_disk_that_is_away_for_a_while_is_told_once(
     ]
 
 
+def test_workers_of_an_earlier_attempt_are_fenced_out(tmp_path: Path) -> None:
+    fence = lease.take(tmp_path).fence
+    lease.begin_attempt(tmp_path, fence, 1)
+    lease.check(tmp_path, fence, 1)
+
+    lease.begin_attempt(tmp_path, fence, 2)
+
+    with pytest.raises(CheckpointError, match="another attempt at the run has begun"):
+        lease.check(tmp_path, fence, 1)
+    lease.check(tmp_path, fence, 2)
+    lease.check(tmp_path, fence)  # the driver is the same
+
+
+def test_attempts_of_a_driver_that_was_taken_over_are_fenced_out(tmp_path: Path) -> None:
+    fence = lease.take(tmp_path).fence
+    lease.begin_attempt(tmp_path, fence, 1)
+    change(tmp_path, renewed_at=None)
+    next_fence = lease.take(tmp_path).fence
+    lease.begin_attempt(tmp_path, next_fence, 1)
+
+    assert not lease.is_held(tmp_path, fence, 1)
+    assert lease.is_held(tmp_path, next_fence, 1)
+    assert lease.newest_fence(tmp_path) == next_fence
+
+
+@pytest.mark.parametrize("name", ["write_text", "replace"])
+def test_a_full_disk_takes_no_run_from_its_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    held = lease.take(tmp_path)
+    change(tmp_path, renewed_at=time.time() - 1)  # a full disk takes no renewal either
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, name, fail)
+        with pytest.raises(ConfigError, match=r"cannot be written .*No space left") as told:
+            lease.take(tmp_path)
+    lease.check(tmp_path, held.fence)
+    assert told.value.mend
+    assert lease.take(tmp_path).fence == held.fence + 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_dead"), [(PermissionError, False), (ProcessLookupError, True)]
+)
+def test_another_user_s_driver_lives_though_proc_does_not_show_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: type[OSError], is_dead: bool
+) -> None:
+    lease.take(tmp_path)
+    change(tmp_path, pid=1 << 30)  # no process has this number
+
+    def kill(pid: int, _signal: int) -> None:
+        raise fault(pid)
+
+    monkeypatch.setattr(os, "kill", kill)
+    holder = lease.read_holder(tmp_path)
+    assert holder is not None
+    assert holder.is_dead is is_dead
+
+
 def test_a_run_without_a_driver_is_not_checked(tmp_path: Path) -> None:
-    lease.check(tmp_path, None)
+    lease.begin_attempt(tmp_path, None, 1)
+    lease.check(tmp_path, None, 1)

@@ -26,6 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
         yield RaySession(is_local=address == "local", nodes=({"CPU": 2.0},))
 
     monkeypatch.setattr("distrain.workplace.ray_session", session)
+    monkeypatch.setattr("distrain.workplace.is_connected", lambda: False)
     monkeypatch.setattr("distrain.workplace._num_local_gpus", lambda: 0)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return calls
@@ -66,6 +67,15 @@ def test_a_cluster_is_asked_what_it_has(asked: list[tuple[str, float]]) -> None:
         training_session(crowded, NoDisplay()),
     ):
         pass
+
+
+def test_a_ray_that_is_connected_is_not_judged_as_this_machine(
+    asked: list[tuple[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distrain.workplace.is_connected", lambda: True)
+
+    assert planned_placement(settings(64)).num_workers == 64
+    assert asked == []
 
 
 @pytest.mark.parametrize("configured", [None, "head:6379"])

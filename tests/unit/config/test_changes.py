@@ -101,8 +101,16 @@ def test_the_length_stays_in_the_digest_that_tells_where_a_model_comes_from() ->
     assert config_digest(longer) != config_digest(settings_from_dict(LEAST))
 
 
-def test_the_other_way_to_say_how_often_replaces_the_stored_one() -> None:
-    assert changed("train.checkpoint.every_steps=5") == {
+@pytest.mark.parametrize(
+    "override",
+    [
+        "train.checkpoint.every_steps=5",
+        "train.checkpoint={every_steps: 5}",
+        "train={checkpoint: {every_steps: 5}}",
+    ],
+)
+def test_the_other_way_to_say_how_often_replaces_the_stored_one(override: str) -> None:
+    assert changed(override) == {
         "train.checkpoint.every_s": "30.0 -> null",
         "train.checkpoint.every_steps": "null -> 5",
     }
@@ -118,7 +126,9 @@ def test_a_masked_secret_is_missed_until_it_is_given_again() -> None:
     }
 
 
-def test_the_secret_of_a_model_s_argument_can_be_given_again() -> None:
-    stored = {**LEAST, "model": {"target": "a:B", "args": {"token": "***", "width": 3}}}
+@pytest.mark.parametrize("kept", ["***", ["***", "***"], [{"password": "***"}]])
+def test_the_secret_of_a_model_s_argument_can_be_given_again(kept: Any) -> None:
+    stored = {**LEAST, "model": {"target": "a:B", "args": {"token": kept, "width": 3}}}
 
-    assert list(changed("model.args.token=x", stored=stored)) == ["model.args.token"]
+    assert masked_keys(settings_from_dict(stored)) == ["model.args.token"]
+    assert list(changed("model.args.token=[x, y]", stored=stored)) == ["model.args.token"]

@@ -122,7 +122,9 @@ def test_values_of_keys_that_name_a_secret_are_masked():
     values = {
         "AWS_SECRET_ACCESS_KEY": "x",
         "api_key": "x",
-        "password": ["x", {"inner": "x"}],
+        "password": ["x", {"inner": "x"}, 12345678],
+        "use_token": True,
+        "pad_token_id": 50256,
         "HF_TOKEN": "${HF_TOKEN}",
         "num_tokens": 5,
         "tokenizer": "bpe",
@@ -131,7 +133,9 @@ def test_values_of_keys_that_name_a_secret_are_masked():
     assert masked(values) == {
         "AWS_SECRET_ACCESS_KEY": "***",
         "api_key": "***",
-        "password": ["***", {"inner": "***"}],
+        "password": ["***", {"inner": "***"}, "***"],
+        "use_token": True,
+        "pad_token_id": 50256,
         "HF_TOKEN": "${HF_TOKEN}",
         "num_tokens": 5,
         "tokenizer": "bpe",

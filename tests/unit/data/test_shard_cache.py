@@ -95,8 +95,9 @@ def test_what_cannot_be_fetched_is_told_and_leaves_nothing(
     tmp_path: Path, shards: list[Shard], open_remote: module.Opener, fault: Exception, told: str
 ) -> None:
     FlakyStorage.faults["0.arrow"] = [fault] * module.FETCH_TRIES
-    with pytest.raises(DataError, match=rf"0\.arrow: a shard cannot be fetched: .*{told}"):
+    with pytest.raises(DataError, match=rf"0\.arrow: a shard cannot be fetched: .*{told}") as lost:
         cache_of(tmp_path).map(shards[0], open_remote)
+    assert isinstance(lost.value.__cause__, OSError) == isinstance(fault, OSError)
     assert [path.name for path in (tmp_path / "local").iterdir()] == [".room"]
 
 

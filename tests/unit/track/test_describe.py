@@ -39,6 +39,12 @@ def test_params_are_what_defines_the_run_each_formatted_once() -> None:
     }
 
 
+def test_a_table_with_names_that_mlflow_refuses_is_one_param() -> None:
+    weights = {">50K": 2.0, "<=50K": 1.0}
+    params = describe.run_params({"train": {"loss": {"class_weights": weights}}})
+    assert params == {"train.loss.class_weights": '{">50K": 2.0, "<=50K": 1.0}'}
+
+
 def test_long_params_are_cut_visibly() -> None:
     params = describe.run_params({"data": {"source": ["x" * 50] * 40}})
     assert len(params["data.source"]) == describe.MAX_PARAM_LENGTH

@@ -203,3 +203,33 @@ def test_the_last_step_is_the_greatest_that_metrics_or_progress_tell_of(tmp_path
     with JournalWriter(tmp_path, "rank0") as again:
         again.progress({"step": 4})
     assert last_step(tmp_path) == 13
+
+
+def test_a_writers_next_segment_waits_for_the_end_of_the_one_before(tmp_path: Path) -> None:
+    for first in (0, 50):
+        with JournalWriter(tmp_path, "rank0") as writer:
+            for step in range(first, first + 50):
+                writer.metrics(step, {"loss": 1.0})
+    with JournalWriter(tmp_path, "driver") as other:
+        other.note("read at once")
+
+    steps, notes, positions = [], [], {}
+    for _ in range(50):
+        records, positions = read_journal(tmp_path, positions, max_bytes=500)
+        steps += [record.payload["step"] for record in records if record.kind == "metrics"]
+        notes.append(sum(record.kind == "note" for record in records))
+
+    assert steps == list(range(100))
+    assert notes[0] == 1
+
+
+def test_a_long_torn_end_holds_nothing_up(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "rank0") as torn:
+        torn.note("x" * 1000)
+    torn.path.write_bytes(torn.path.read_bytes()[:-10])
+    with JournalWriter(tmp_path, "rank0") as writer:
+        writer.metrics(1, {"loss": 1.0})
+
+    records, _ = read_journal(tmp_path, {}, max_bytes=100)
+
+    assert [record.kind for record in records] == ["metrics"]

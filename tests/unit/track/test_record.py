@@ -1,3 +1,4 @@
+import errno
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,7 +36,14 @@ class FakeShipper:
 
     def __init__(self, *_: object) -> None:
         self.is_away = False
+        self.is_closed = False
         self.waits: list[float] = []
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def drain(self, timeout_s: float) -> bool:
         self.waits.append(timeout_s)
@@ -94,6 +102,31 @@ def test_a_last_try_is_always_made(record: RunRecord) -> None:
     assert record.shipper.waits == [0.05, record_module.LEAST_DRAIN_S]  # type: ignore[attr-defined]
 
 
+def test_a_server_that_answers_is_waited_for_even_where_none_is_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    record = RunRecord(tmp_path, SERVER, FACTS, drain_s=0)
+    record.drain()
+    record.journal.close()
+    assert record.shipper.waits == [record_module.LEAST_DRAIN_S]  # type: ignore[attr-defined]
+
+
+def test_a_full_disk_does_not_hide_what_cut_the_run_short(
+    record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(record.journal, "sync", full)
+    with pytest.raises(ValueError, match="the real trouble"), record:
+        raise ValueError("the real trouble")
+
+    assert record.shipper.is_closed  # type: ignore[attr-defined]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        record.journal.note("closed")
+
+
 def test_a_run_that_goes_on_is_recorded_as_the_same_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,8 +161,6 @@ def test_a_run_that_was_taken_over_gets_no_end_from_here(
 ) -> None:
     monkeypatch.setattr(record_module, "Shipper", FakeShipper)
     record = RunRecord(tmp_path, SERVER, FACTS, drain_s=5)
-    monkeypatch.setattr(record.shipper, "start", lambda: None, raising=False)
-    monkeypatch.setattr(record.shipper, "close", lambda: None, raising=False)
 
     record.abandon()
 

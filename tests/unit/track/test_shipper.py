@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -204,6 +205,27 @@ def test_another_store_is_sent_the_whole_journal(journal: JournalWriter) -> None
     assert [row[:2] for row in other.metrics] == [("loss", 1.0)]
 
 
+def test_a_store_that_has_lost_the_run_is_sent_the_whole_journal_again(
+    journal: JournalWriter,
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+
+    journal.metrics(1, {"loss": 1.0})
+    assert ship(journal.path.parent, FakeClient())
+
+    def trouble(moment: str) -> None:
+        if moment == "before log_batch" and not emptied.runs:
+            raise MlflowException("Run with id=run0 not found", RESOURCE_DOES_NOT_EXIST)
+
+    emptied = FakeClient(trouble)
+    journal.metrics(2, {"loss": 0.5})
+    assert ship(journal.path.parent, emptied)
+
+    assert list(emptied.runs.values()) == ["adult/r1"]
+    assert {step for *_, step in emptied.metrics} == {1, 2}
+
+
 def test_a_run_that_goes_on_is_shown_as_running_again(journal: JournalWriter) -> None:
     journal.status("KILLED")
     client = FakeClient()
@@ -333,6 +355,73 @@ def test_a_missing_artifact_does_not_stop_the_rest(journal: JournalWriter, tmp_p
     client = FakeClient()
     assert ship(journal.path.parent, client)
     assert [status for status, _ in client.ends] == ["FAILED"]
+
+
+def test_two_long_segments_of_a_writer_arrive_whole(
+    journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distrain.track.shipper.READ_BYTES", 1000)
+    for first in (1, 101):
+        with JournalWriter(journal.path.parent, "rank0") as writer:
+            for step in range(first, first + 100):
+                writer.metrics(step, {"loss": 1.0})
+    client = FakeClient()
+
+    assert ship(journal.path.parent, client)
+
+    assert {step for *_, step in client.metrics} == set(range(1, 201))
+
+
+class RefusedError(Exception):
+    """As requests raises it."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(f"{status_code} refused")
+        self.response = SimpleNamespace(status_code=status_code)
+
+
+@pytest.mark.parametrize("fault", [RefusedError(413), PermissionError(13, "Permission denied")])
+def test_a_refused_artifact_is_kept_apart_and_the_rest_goes_on(
+    journal: JournalWriter, tmp_path: Path, fault: Exception
+) -> None:
+    def trouble(moment: str) -> None:
+        if moment == "before log_artifact":
+            raise fault
+
+    (tmp_path / "profile.json").touch()
+    journal.artifact(tmp_path / "profile.json")
+    journal.metrics(1, {"loss": 1.0})
+    journal.status("FINISHED")
+    client = FakeClient(trouble)
+
+    assert ship(journal.path.parent, client)
+
+    assert len(client.metrics) == 1
+    assert client.tags["distrain.tracking.rejected"] == "1"
+    assert [status for status, _ in client.ends] == ["FINISHED"]
+
+
+def test_an_artifact_store_that_is_away_holds_up_no_other_record(
+    journal: JournalWriter, tmp_path: Path
+) -> None:
+    def trouble(moment: str) -> None:
+        if moment == "before log_artifact":
+            raise RefusedError(503)
+
+    folder = journal.path.parent
+    (tmp_path / "config.yaml").touch()
+    journal.artifact(tmp_path / "config.yaml")
+    assert not ship(folder, FakeClient(trouble), 0.1)
+    journal.metrics(1, {"loss": 1.0})
+    journal.status("FINISHED")
+    client = FakeClient(trouble)
+    assert not ship(folder, client, 0.3)
+    assert len(client.metrics) == 1
+    assert [status for status, _ in client.ends] == ["FINISHED"]
+
+    back = FakeClient()
+    assert ship(folder, back)
+    assert back.artifacts == [(str(tmp_path / "config.yaml"), None)]
 
 
 def test_a_watermark_comes_back_as_it_was_saved(tmp_path: Path) -> None:

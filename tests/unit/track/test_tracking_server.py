@@ -1,4 +1,5 @@
 import http.server
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from distrain.errors import ConfigError, DistrainError, TrackingError
 from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import (
     TrackingServer,
+    load_mlflow,
     resolve_tracking_uri,
     tracking_uri_of,
 )
@@ -56,6 +58,8 @@ def test_a_relative_sqlite_path_is_made_absolute(
         ("mlruns", "folder of files any more"),
         ("sqlite://", "in memory"),
         ("sqlite:///:memory:", "in memory"),
+        ("sqlite:///m.db?timeout=5", "file alone.*Write sqlite:///m.db"),
+        ("sqlite+pysqlite:////a/m.db", "file alone.*Write sqlite:////a/m.db"),
         ("tracking.example:5000", "no address.*Perhaps http://tracking.example:5000 was meant"),
         ("ftp://host/x", "no address"),
         ("http://", "no address"),
@@ -66,9 +70,30 @@ def test_other_forms_are_refused(tmp_path: Path, uri: str, message: str) -> None
         resolve_tracking_uri(uri, tmp_path)
 
 
-def test_passwords_are_not_shown() -> None:
-    server = TrackingServer("postgresql://ann:secret@db:5432/mlflow", None, "track.uri")
-    assert server.shown == "postgresql://ann:***@db:5432/mlflow"
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://ann:secret@db:5432/mlflow", "postgresql://ann:***@db:5432/mlflow"),
+        ("http://ann:p@ss@host:5000", "http://ann:***@host:5000"),
+        ("http://:secret@host", "http://:***@host"),
+        ("mysql://ann:a/b@db/mlflow", "mysql://ann:***@db/mlflow"),
+        ("http://host:5000/teams/@a", "http://host:5000/teams/@a"),
+    ],
+)
+def test_passwords_are_not_shown(uri: str, shown: str) -> None:
+    assert TrackingServer(uri, None, "track.uri").shown == shown
+
+
+def test_the_log_of_an_earlier_run_is_closed(tmp_path: Path) -> None:
+    load_mlflow(tmp_path / "first.txt")
+    logging.getLogger("mlflow").warning("one")
+    (first,) = logging.getLogger("mlflow").handlers
+    load_mlflow(tmp_path / "second.txt")
+    assert isinstance(first, logging.FileHandler)
+    assert first.stream is None
+    logging.getLogger("alembic").warning("two")
+    assert (tmp_path / "second.txt").read_text().endswith("two\n")
+    load_mlflow(tmp_path / "third.txt")
 
 
 def test_a_storage_without_records_has_no_ui(tmp_path: Path) -> None:

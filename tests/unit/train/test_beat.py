@@ -78,12 +78,13 @@ def test_the_stacks_of_a_stalled_worker_go_to_its_log(
     assert "test_the_stacks_of_a_stalled_worker_go_to_its_log" in said
 
 
+@pytest.mark.parametrize("module", ["collective", "levels", "shared_memory"])
 def test_a_worker_within_an_exchange_says_that_it_waits(
-    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setattr(beat, "TICK_S", 0.01)
     code = "def wait(is_over):\n    is_over.wait(0.3)\n"
-    scope: dict[str, object] = {"__name__": "distrain.train.collective"}
+    scope: dict[str, object] = {"__name__": f"distrain.train.{module}"}
     exec(code, scope)
 
     with beating(run_dir, 0, attempt=1, node=""):

@@ -1,8 +1,10 @@
 """Checkpoints: whole or not there."""
 
+import errno
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,22 @@ def test_what_was_not_committed_is_removed_and_told(tmp_path: Path) -> None:
 def test_a_torn_one_is_written_again(tmp_path: Path) -> None:
     (commit(tmp_path, saved(4)) / "manifest.json").unlink()
     commit(tmp_path, saved(4))
+    assert newest_good(tmp_path) == 4
+
+
+@pytest.mark.parametrize("name", ["read_text", "open"])
+def test_storage_that_cannot_be_read_now_is_not_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    commit(tmp_path, saved(4))
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as away:
+        away.setattr(Path, name, fail)
+        with pytest.raises(OSError, match="Stale file handle"):
+            newest_good(tmp_path)
     assert newest_good(tmp_path) == 4
 
 

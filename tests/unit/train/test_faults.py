@@ -24,6 +24,12 @@ KILLED = (
 )
 
 
+def unfetched(fault: OSError) -> DataError:
+    error = DataError("a shard cannot be fetched")
+    error.__cause__ = fault
+    return error
+
+
 def record(cause: str, message: str = "went wrong", step: int | None = 8) -> dict[str, Any]:
     fields = {"message": message, "where": "worker of rank 0", "expected": "", "mend": "mend it"}
     return {**fields, "cause": cause, "step": step}
@@ -44,6 +50,8 @@ def fault(kind: Kind, step: int | None = 7, message: str = "went wrong") -> Faul
         (TrainError("the loss is nan"), "user"),
         (CheckpointError("taken over by another driver"), "user"),
         (DataError("the prepared dataset is missing"), "user"),
+        (unfetched(FileNotFoundError(2, "No such file or directory")), "user"),
+        (unfetched(TimeoutError("timed out")), "cluster"),
         (RuntimeError("CUDA error: device-side assert triggered"), "user"),
         (RuntimeError("CUDA error: uncorrectable ECC error encountered"), "cluster"),
         (OSError(5, "Input/output error"), "cluster"),

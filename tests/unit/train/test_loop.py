@@ -1,6 +1,7 @@
 """The loop, in one process and milliseconds."""
 
 import json
+import statistics
 import subprocess
 import sys
 import threading
@@ -247,6 +248,35 @@ def test_a_finished_run_that_is_given_more_epochs_goes_on_as_if_it_had_had_them(
     assert pq.read_table(Path(longer.weights_file).parents[1] / "ledger").num_rows == 5 * 123
 
 
+@pytest.mark.parametrize(("every", "epochs"), [(2, 8), (None, 5)])
+def test_an_evaluation_that_only_the_end_called_for_leaves_no_trace_in_a_longer_run(
+    job_of: Callable[..., TrainJob], every: int | None, epochs: int
+) -> None:
+    stops = {"metric": "validation/loss", "mode": "max", "patience": 2}
+    changes = {"early_stopping": stops, "evaluate_every_epochs": every, "restore_best": True}
+    straight = train(job_of("straight", epochs=epochs, **changes), CPU)
+    train(job_of("longer", epochs=3, **changes), CPU)
+
+    longer = train(job_of("longer", epochs=epochs, **changes), CPU)
+
+    assert longer.resumed_from_step == 24
+    assert longer.best_step == straight.best_step
+    assert same_result(longer, straight)
+
+
+def test_a_longer_run_whose_patience_was_used_up_at_its_old_end_has_stopped_early(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    stops = {"metric": "validation/loss", "mode": "max", "patience": 1}
+    straight = train(job_of("straight", epochs=6, early_stopping=stops), CPU)
+    train(job_of("longer", epochs=2, early_stopping=stops), CPU)
+
+    longer = train(job_of("longer", epochs=6, early_stopping=stops), CPU)
+
+    assert (longer.status, longer.step) == ("stopped_early", 16)
+    assert same_result(longer, straight)
+
+
 def test_a_run_that_stopped_early_by_its_metric_stays_stopped(
     job_of: Callable[..., TrainJob],
 ) -> None:
@@ -296,6 +326,18 @@ def test_a_request_to_stop_saves_the_state_and_the_run_goes_on_from_there(
     resumed = train(job_of(), CPU)
     assert resumed.resumed_from_step == 7
     assert same_result(resumed, train(job_of("straight"), CPU))
+
+
+def test_a_resumed_worker_tells_from_the_start_where_it_goes_on(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    asked = iter([False] * 6 + [True])
+    train(job_of(), CPU, stop_requested=lambda: next(asked))
+    told: list[tuple[str, int]] = []
+
+    train(job_of(), CPU, beat=lambda phase, step: told.append((phase, step)))
+
+    assert told[:2] == [("start", 7), ("compute", 7)]
 
 
 def test_records_of_an_interrupted_run_go_on_without_a_seam(
@@ -461,6 +503,29 @@ def test_the_run_s_journal_takes_the_records(job_of: Callable[..., TrainJob]) ->
         train(job, CPU, journal)
     records, _ = read_journal(Path(job.run_dir) / "journal", {})
     assert {record.kind for record in records} == {"metrics", "progress"}
+
+
+def test_a_watched_metric_that_is_not_a_number_ends_nothing(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    name = "not_a_number"
+    job = job_of(
+        metrics=[{"target": f"tests.user_models:{name}"}],
+        early_stopping={"metric": f"validation/{name}", "mode": "max", "patience": 9},
+    )
+    with JournalWriter(Path(job.run_dir) / "journal", "rank0") as journal:
+        assert train(job, CPU, journal).status == "finished"
+
+
+def test_an_ordinary_step_takes_no_median(
+    job_of: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def median(_values: object) -> float:
+        raise AssertionError("10 us that an ordinary step need not take")
+
+    monkeypatch.setattr(statistics, "median", median)
+
+    assert train(job_of(), CPU).status == "finished"
 
 
 def test_the_loop_needs_torch_numpy_and_pyarrow_only() -> None:

@@ -17,7 +17,7 @@ from tests.training_group import Group, train_in_groups
 
 NAMES = (
     "mlp", "cnn", "mlp with batch norm and five parts", "regression", "stopped early", "not finite",
-    "fast",
+    "fast", "broken metric",
 )  # fmt: skip
 EVERY_METRIC = ["accuracy", "f1", "roc_auc", "log_loss"]
 
@@ -95,6 +95,13 @@ def jobs(data: Path, runs: Path) -> list[TrainJob]:
             ledger=True,
             **shared,
         ),
+        TrainJob(
+            str(runs / "broken"),
+            str(table),
+            {"name": "linear"},
+            metrics=[{"target": "tests.user_models:broken_metric"}],
+            **shared,
+        ),
     ]  # fmt: skip
 
 
@@ -137,7 +144,7 @@ def everywhere(outcomes: Outcomes, name: str) -> list[dict[str, Any]]:
     return [rank for group in outcomes.values() for rank in group[NAMES.index(name)]]
 
 
-@pytest.mark.parametrize("name", NAMES[:-2])
+@pytest.mark.parametrize("name", NAMES[:5])
 def test_weights_and_metrics_do_not_depend_on_the_number_of_workers(
     outcomes: Outcomes, name: str
 ) -> None:
@@ -158,6 +165,15 @@ def test_a_loss_that_is_not_finite_is_one_decision_at_one_step(outcomes: Outcome
     found = everywhere(outcomes, "not finite")
     assert {one["error"] for one in found} == {"TrainError"}
     assert len({one["message"] for one in found}) == 1
+
+
+def test_a_metric_that_fails_on_rank_zero_ends_all_workers_with_its_error(
+    outcomes: Outcomes,
+) -> None:
+    found = everywhere(outcomes, "broken metric")
+    assert {one["error"] for one in found} == {"TrainError"}
+    assert len({one["message"] for one in found}) == 1
+    assert "broken_metric failed: ValueError: no such column" in found[0]["message"]
 
 
 def test_the_ledger_of_several_workers_has_each_row_once_an_epoch(outcomes: Outcomes) -> None:

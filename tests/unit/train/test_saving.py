@@ -14,7 +14,7 @@ import torch
 from distrain import lease
 from distrain.errors import CheckpointError
 from distrain.track.journal import JournalWriter, read_journal
-from distrain.train import checkpoint, ledger
+from distrain.train import checkpoint, ledger, saving
 from distrain.train.checkpoint import committed_steps
 from distrain.train.loop import TrainJob, TrainOutcome, train
 from distrain.train.saving import Copies
@@ -190,7 +190,6 @@ def test_a_full_disk_fails_the_checkpoint_and_not_the_run(
     monkeypatch.setattr(checkpoint, name, FullDisk(getattr(checkpoint, name), 1))
     outcome = train_with_journal(job)
     assert_ends_like(straight, job, outcome)
-    assert outcome.num_missed_checkpoints == 1
     assert committed_steps(Path(job.run_dir))[0] == TOTAL_STEPS
     failed, recovered = notes(job)
     assert failed.startswith(f"the checkpoint of step 7 could not be written to {job.run_dir}: [Er")
@@ -201,11 +200,11 @@ def test_a_full_disk_fails_the_checkpoint_and_not_the_run(
 def test_a_disk_that_stays_full_is_told_once(
     job: TrainJob, straight: TrainOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(saving, "RETRY_S", 0.0)
     monkeypatch.setattr(checkpoint, "write_tensors", FullDisk(checkpoint.write_tensors, 99))
     outcome = train_with_journal(job)
     assert outcome.status == "finished"
     assert outcome.weights_sha256 == straight.weights_sha256
-    assert outcome.num_missed_checkpoints == 3
     told = notes(job)
     assert len(told) == 2
     assert told[1] == "training ends at step 18 without a checkpoint of it; there is none"
@@ -227,7 +226,8 @@ def test_a_journal_that_cannot_be_synced_fails_the_checkpoint(
 ) -> None:
     with JournalWriter(Path(job.run_dir) / "journal", "rank0") as journal:
         monkeypatch.setattr(journal, "sync", FullDisk(journal.sync, 1))
-        assert train(job, CPU, journal).num_missed_checkpoints == 1
+        train(job, CPU, journal)
+    assert notes(job)[0].startswith("the checkpoint of step 7 could not be written")
 
 
 def test_training_goes_on_while_a_checkpoint_is_written_and_none_waits_behind_it(
@@ -296,6 +296,111 @@ def test_a_driver_that_was_taken_over_commits_nothing_more(
     outcome = train(job_in(data, tmp_path, fence=first.fence + 1), CPU)
     assert outcome.resumed_from_step == 7
     assert_ends_like(straight, job, outcome)
+
+
+def test_workers_that_were_taken_for_lost_commit_nothing_more(
+    data: Path, straight: TrainOutcome, tmp_path: Path
+) -> None:
+    fence = lease.take(tmp_path).fence
+    lease.begin_attempt(tmp_path, fence, 1)
+    job = job_in(data, tmp_path, fence=fence, attempt=1)
+    num_asked = [0]
+
+    def next_attempt() -> bool:
+        num_asked[0] += 1
+        if num_asked[0] == 10:
+            lease.begin_attempt(tmp_path, fence, 2)
+        return settled()
+
+    with pytest.raises(CheckpointError, match="another attempt at the run has begun"):
+        train(job, CPU, stop_requested=next_attempt)
+    assert committed_steps(tmp_path) == [7]
+    assert {step for step, _ in rows_in_ledger(job)} == set(range(1, 8))
+    outcome = train(job_in(data, tmp_path, fence=fence, attempt=2), CPU)
+    assert outcome.resumed_from_step == 7
+    assert_ends_like(straight, job, outcome)
+
+
+@pytest.mark.parametrize("place", ["write_table", "remove_leftovers"])
+def test_workers_that_thaw_while_they_write_put_nothing_in_place(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """They freeze within a part of the ledger, or before the final weights."""
+    fence = lease.take(tmp_path).fence
+    lease.begin_attempt(tmp_path, fence, 1)
+    job = job_in(data, tmp_path, fence=fence, attempt=1)
+    owner: Any = pq.ParquetWriter if place == "write_table" else ledger
+    call = getattr(owner, place)
+
+    def freeze(*args: Any) -> None:
+        call(*args)
+        lease.begin_attempt(tmp_path, fence, 2)
+
+    monkeypatch.setattr(owner, place, freeze)
+    with pytest.raises(CheckpointError, match="another attempt at the run has begun"):
+        train(job, CPU)
+    assert bool(rows_in_ledger(job)) is (place != "write_table")
+    assert not (tmp_path / "checkpoints/final.safetensors").exists()
+
+
+def test_old_checkpoints_that_stay_are_no_missed_save(
+    job: TrainJob, straight: TrainOutcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+
+    monkeypatch.setattr(checkpoint, "retain", fail)
+    outcome = train_with_journal(job)
+    assert_ends_like(straight, job, outcome)
+    assert [note.partition(": ")[0] for note in notes(job)] == [
+        "an older checkpoint could not be removed"
+    ]
+
+
+def test_a_last_save_that_fails_is_tried_again(
+    data: Path, straight: TrainOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_in(data, tmp_path, checkpoint_every_steps=None)
+    monkeypatch.setattr(saving, "RETRY_S", 0.0)
+    monkeypatch.setattr(ledger, "replacing", FullDisk(ledger.replacing, 1))
+    outcome = train_with_journal(job)
+    assert_ends_like(straight, job, outcome)
+    assert notes(job) == []
+    assert committed_steps(tmp_path) == [TOTAL_STEPS]
+
+
+def test_a_run_does_not_end_without_the_end_of_its_ledger(
+    data: Path, straight: TrainOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_in(data, tmp_path)
+    monkeypatch.setattr(saving, "RETRY_S", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "replacing", FullDisk(ledger.replacing, 99))
+        with pytest.raises(OSError, match=r"ledger of .* could not be written to its end"):
+            train(job, CPU)
+    assert_ends_like(straight, job, train(job, CPU))
+
+
+def test_nothing_but_parts_stays_in_the_ledger_of_a_run_that_is_done(job: TrainJob) -> None:
+    def leave_word() -> bool:
+        Path(job.run_dir, "ledger/.step-00000007-rank-3.failed").touch()
+        return False
+
+    train(job, CPU, stop_requested=leave_word)
+    assert list(Path(job.run_dir, "ledger").glob(".*")) == []
+
+
+def test_a_failure_that_cannot_be_told_ends_the_training(
+    job: TrainJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(checkpoint, "write_tensors", FullDisk(checkpoint.write_tensors, 1))
+    with JournalWriter(Path(job.run_dir) / "journal", "rank0") as journal:
+        monkeypatch.setattr(journal, "note", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            train(job, CPU, journal, stop_requested=settled)
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "manifest.json"])

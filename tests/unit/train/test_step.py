@@ -10,7 +10,7 @@ from torch import nn
 from distrain.data.loader import Part, StepBatch
 from distrain.data.plan import Plan
 from distrain.data.tensors import Rows
-from distrain.errors import TrainError
+from distrain.errors import ModelError
 from distrain.models.build import InputNormalizer, build_model
 from distrain.train.flat import FlatModel
 from distrain.train.losses import Loss, build_loss
@@ -191,7 +191,7 @@ def test_a_buffer_that_starts_to_move_later_is_refused() -> None:
 
     stepper, _ = make_stepper(Late())
     stepper.step(make_batch(make_rows(8)), 0.5, Wishes())
-    with pytest.raises(TrainError, match="step 2: the model changed its buffer 'level'"):
+    with pytest.raises(ModelError, match="step 2: the model changed its buffer 'level'"):
         stepper.step(make_batch(make_rows(8), 1), 0.5, Wishes())
 
 

@@ -1,12 +1,18 @@
-"""What a worker of Ray Train's finds out about itself; without Ray."""
+"""What a worker of Ray Train's finds out about itself, and leaves of its end; without Ray."""
 
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
-from distrain.train.worker import own_device
+from distrain.errors import TrainError
+from distrain.track.journal import JournalWriter
+from distrain.train.faults import read_failures
+from distrain.train.job import TrainJob
+from distrain.train.worker import _train, own_device
+from tests.prepared_examples import write_classified
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +29,43 @@ def test_a_worker_computes_on_the_gpu_that_ray_gave_it() -> None:
 
 def test_a_worker_without_a_gpu_computes_on_the_cpu() -> None:
     assert own_device(has_gpu=False) == "cpu"
+
+
+def diverge(tmp_path: Path) -> None:
+    """Train as the only worker, with a loss that is soon not finite."""
+    data = write_classified(tmp_path / "data", {"train": 60})
+    run_dir = tmp_path / "run"
+    (run_dir / "logs").mkdir(parents=True)
+    optimizer = {"name": "sgd", "lr": 1e38, "momentum": 0.0}
+    job = TrainJob(str(run_dir), str(data), {"name": "linear"}, steps=9, optimizer=optimizer)
+    context = SimpleNamespace(
+        get_world_size=lambda: 1,
+        get_world_rank=lambda: 0,
+        get_local_rank=lambda: 0,
+        get_node_rank=lambda: 0,
+    )
+    config = {"job": job.to_json(), "has_gpu": False, "collective_timeout_s": 9.0}
+    assert _train(config, context, run_dir, lambda _phase, _step: None) is None
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_disk_that_is_full_at_the_end_does_not_hide_the_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JournalWriter, "close", full)
+
+    diverge(tmp_path)
+
+    assert [record["cause"] for record in read_failures(tmp_path / "run")] == ["user"]
+
+
+def test_a_fault_that_cannot_be_recorded_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "write_text", full)
+
+    with pytest.raises(TrainError, match="the loss is"):
+        diverge(tmp_path)
