@@ -160,10 +160,12 @@ class ShardCache:
         """Return the shards that are there or on their way; forget those whose fetcher is dead."""
         parts = [path for path in self.folder.glob(f"*{_PART}") if not _remove_unlocked(path)]
         files = {}
-        # In this order, what is given its name meanwhile is counted twice rather than not at all.
-        for path in [*parts, *self.folder.glob(f"*{_WHOLE}")]:
-            with suppress(FileNotFoundError):
-                files[path] = path.stat()
+        # What is given its name meanwhile must be counted, twice rather than not at all: hence the
+        # whole ones are listed only when the others have been looked at.
+        for paths in (parts, self.folder.glob(f"*{_WHOLE}")):
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    files[path] = path.stat()
         return files
 
     def _fill(self, descriptor: int, shard: Shard, open_remote: Opener) -> None:

@@ -32,13 +32,8 @@ def train_tiny(config: str, folder: Path, data: Path | None = None) -> dict[str,
     return result
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        "digits/digits.yaml",
-        pytest.param("custom-model/wine.yaml", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["digits/digits.yaml", "custom-model/wine.yaml"])
 def test_the_tiny_variant_of_an_example_runs(config: str, tmp_path: Path) -> None:
     result = train_tiny(config, tmp_path)
 

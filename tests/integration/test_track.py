@@ -193,6 +193,7 @@ sys.exit(0 if shipper.drain(60) else 1)
 """
 
 
+@pytest.mark.slow
 def test_processes_may_make_the_database_at_once_and_say_nothing(
     tmp_path: Path,
 ) -> None:

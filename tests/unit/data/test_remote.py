@@ -1,6 +1,6 @@
 """A prepared dataset on remote storage is read as a local one is, from bounded copies."""
 
-import contextlib
+import fcntl
 import logging
 import threading
 import time
@@ -59,11 +59,11 @@ def fetched(folder: Path, max_bytes: int | None = None) -> PreparedDataset:
 
 
 def used_bytes(folder: Path) -> int:
-    sizes = []
-    for path in (folder.parent / "local").glob("*.arrow"):
-        with contextlib.suppress(FileNotFoundError):  # evicted meanwhile
-            sizes.append(path.stat().st_size)
-    return sum(sizes)
+    """Return the bytes of the whole shards; nothing is evicted while they are counted."""
+    cache = folder.parent / "local"
+    with (cache / ".room").open("rb") as room:
+        fcntl.flock(room, fcntl.LOCK_EX)
+        return sum(path.stat().st_size for path in cache.glob("*.arrow"))
 
 
 def plan_of(split: Split) -> Plan:
