@@ -68,7 +68,7 @@ def main() -> NoReturn:
         code = _tell_error(error, wants_json=wants_json)
     except KeyboardInterrupt:
         code = _tell_interrupted(wants_json=wants_json)
-    except Exception as error:
+    except Exception as error:  # told with its traceback, so that scripts get code and JSON
         told = _usage_error(error) if hasattr(error, "format_message") else _own_fault(error)
         code = _tell_error(told, wants_json=wants_json)
     sys.stdout.flush()

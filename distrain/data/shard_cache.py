@@ -176,7 +176,7 @@ class ShardCache:
                 _fetch(file, shard, open_remote)
                 os.fsync(file.fileno())
                 part.replace(self._path(shard, _WHOLE))
-            except BaseException:
+            except BaseException:  # an interruption too; it goes on below
                 part.unlink(missing_ok=True)  # while it is locked: afterwards it may be another's
                 raise
 

@@ -122,7 +122,7 @@ def construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
     maker = load_target(target, where="model.target")
     try:
         model = maker(**args)
-    except Exception as fault:
+    except Exception as fault:  # the user's code may raise anything; told with its cause
         raise ModelError(
             f"{target}({_shown(args)}) failed: {type(fault).__name__}: {fault}",
             where="model.args",
@@ -150,7 +150,7 @@ def _materialize(model: nn.Module, input_shape: tuple[int, ...]) -> None:
     try:
         with torch.no_grad():
             model(torch.zeros(2, *input_shape))
-    except Exception as fault:
+    except Exception as fault:  # the user's code may raise anything; told with its cause
         raise ModelError(
             f"the model failed on rows of shape {input_shape}: {type(fault).__name__}: {fault}",
             where="model.target",

@@ -42,7 +42,7 @@ def _try(model: nn.Module, x: torch.Tensor, num_outputs: int, loss: Loss) -> Non
     given = f"x of shape {tuple(x.shape)} and type {_dtype(x)}"
     try:
         outputs = model(x)
-    except Exception as fault:
+    except Exception as fault:  # the user's code may raise anything; told with its cause
         raise ModelError(
             f"forward failed on {given}: {type(fault).__name__}: {fault}",
             where=_name(model),
@@ -54,7 +54,7 @@ def _try(model: nn.Module, x: torch.Tensor, num_outputs: int, loss: Loss) -> Non
         gradients = torch.autograd.grad(loss(outputs), trained, allow_unused=True)
     except ModelError:
         raise
-    except Exception as fault:
+    except Exception as fault:  # the user's code may raise anything; told with its cause
         raise ModelError(
             f"the loss failed on outputs of shape {tuple(outputs.shape)}: "
             f"{type(fault).__name__}: {fault}",
