@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from distrain import pipeline
+from distrain import running
 from distrain.display import Display
 from distrain.errors import ModelError, TrainError
 from distrain.finish import Ending
@@ -28,7 +28,7 @@ def test_a_result_that_cannot_be_written_is_told_with_the_disk(tmp_path: Path) -
     notes = Notes()
     with (
         pytest.raises(TrainError, match=told),
-        pipeline._telling_disk_faults(tmp_path, Ending(), notes),
+        running._telling_disk_faults(tmp_path, Ending(), notes),
     ):
         raise FULL
     assert notes.texts == [f"go on with: distrain resume {tmp_path}"]
@@ -38,13 +38,13 @@ def test_why_the_run_failed_comes_before_the_disk(tmp_path: Path) -> None:
     failed = Ending(error=ModelError("other predictions"))
     with (
         pytest.raises(ModelError, match="other predictions"),
-        pipeline._telling_disk_faults(tmp_path, failed, Notes()),
+        running._telling_disk_faults(tmp_path, failed, Notes()),
     ):
         raise FULL
 
 
 def test_an_unforeseen_error_is_told_where_its_traceback_cannot_be_kept(tmp_path: Path) -> None:
     missing = tmp_path / "gone"
-    error = pipeline._unforeseen(ValueError("why"), missing)
+    error = running._unforeseen(ValueError("why"), missing)
     assert error.message == "ValueError: why"
     assert "cannot be kept" in error.mend

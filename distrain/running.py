@@ -1,0 +1,169 @@
+"""A run that is ready: trained, packaged, registered and recorded, whatever happens to it."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from distrain import lease
+from distrain.config.digest import dump_yaml
+from distrain.data.example import example_rows
+from distrain.display import Display
+from distrain.durable import write_atomically
+from distrain.errors import CheckpointError, DistrainError, TrackingError, TrainError
+from distrain.evaluate.goals import check_goals
+from distrain.finish import Ending, Trained, package, register
+from distrain.locations import data_of
+from distrain.results import TrainResult
+from distrain.run_facts import (
+    MLFLOW_STATUS,
+    StartedRun,
+    ending_tags,
+    how_to_go_on,
+    nothing_trained,
+    recorded_facts,
+    train_result,
+    training_text,
+)
+from distrain.run_folder import CONFIG, JOURNAL, write_result
+from distrain.track.journal import last_step
+from distrain.track.record import RunRecord
+from distrain.track.tracking_server import (
+    load_mlflow,
+)
+from distrain.train.beat import LOG_FOLDER
+from distrain.train.job import TrainOutcome
+from distrain.train.profiling import FOLDER as PROFILE_FOLDER
+from distrain.train.run import run_training
+
+
+def finish_run(run: StartedRun, display: Display) -> TrainResult:
+    """Train, finish and record; from here on a failure is a result.
+
+    Raises:
+        CheckpointError: another driver took the run over; what becomes of it is that one's to tell.
+        DistrainError: the disk takes no result; why the run failed, where it did.
+    """
+    run_dir = run.run_dir
+    load_mlflow(run_dir / LOG_FOLDER / "mlflow.txt")
+    write_atomically(run_dir / CONFIG, dump_yaml(run.settings).encode())
+    drain_s = run.settings.track.drain_s
+    with RunRecord(run_dir, run.server, recorded_facts(run), drain_s=drain_s) as record:
+        record.journal.artifact(run_dir / CONFIG)
+        display.stage(training_text(run))
+        try:
+            ending = _ending(run, display, record)
+        except KeyboardInterrupt:
+            display.note(how_to_go_on(run_dir))
+            raise
+        try:
+            lease.check(run_dir, run.job.fence)
+        except CheckpointError:
+            record.abandon()
+            raise
+        with _telling_disk_faults(run_dir, ending, display):
+            result = _record_end(run, display, record, ending)
+    with _telling_disk_faults(run_dir, ending, display):
+        write_result(run_dir, result.to_json())
+    if not result.is_done:
+        display.note(how_to_go_on(run_dir))
+    return result
+
+
+def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
+    try:
+        outcome = _train(run, display)
+        for text in nothing_trained(run, outcome):
+            display.note(text)
+        if run.job.profile:
+            record.journal.artifact(run.run_dir / PROFILE_FOLDER, PROFILE_FOLDER)
+        if not outcome.weights_file:
+            return Ending(outcome, outcome.metrics)
+        return _finish(run, display, record, outcome)
+    except DistrainError as error:
+        return Ending(error=error)
+    except Exception as error:
+        return Ending(error=_unforeseen(error, run.run_dir))
+
+
+def _unforeseen(error: Exception, run_dir: Path) -> TrainError:
+    """Return what nobody foresaw as an error that a result can hold; its traceback is kept."""
+    log = run_dir / LOG_FOLDER / "driver.txt"
+    mend = f"The traceback is in {log}"
+    try:
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError as fault:
+        mend = f"The traceback cannot be kept in {log} ({fault.strerror})"
+    return TrainError(f"{type(error).__name__}: {error}", where="the driver of the run", mend=mend)
+
+
+@contextmanager
+def _telling_disk_faults(run_dir: Path, ending: Ending, display: Display) -> Iterator[None]:
+    """Raise what the disk refuses at the end of a run in words; why the run failed comes first."""
+    try:
+        yield
+    except OSError as fault:
+        display.note(how_to_go_on(run_dir))
+        raise ending.error or TrainError(
+            f"how the run ended cannot be written ({fault.strerror or fault})",
+            where=str(run_dir),
+            expected="a disk that takes the run's last records and its result",
+            mend="Make room there, then go on with the run",
+        ) from fault
+
+
+def _train(run: StartedRun, display: Display) -> TrainOutcome:
+    return run_training(
+        run.job,
+        run.placement,
+        run.settings.cluster,
+        max_failures=run.settings.train.max_failures,
+        import_paths=list(run.import_paths),
+        display=display,
+    )
+
+
+def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: TrainOutcome) -> Ending:
+    """Package the final model, check the goals, register a version.
+
+    Raises:
+        CheckpointError: another driver took the run over; the model's folder is that one's.
+    """
+    lease.check(run.run_dir, run.job.fence)
+    metrics = {**outcome.metrics, "model/num_parameters": float(outcome.num_parameters)}
+    if outcome.samples_per_second is not None:
+        metrics["samples_per_second"] = outcome.samples_per_second
+    goals = tuple(check_goals(run.settings.evaluate.goals, metrics))
+    trained = Trained(run.job, outcome, run.prepared.dataset, metrics, goals)
+    display.stage("packaging and registering the model")
+    pyfunc = package(trained, example_rows(data_of(run.settings), run.prepared.dataset.transform))
+    lease.check(run.run_dir, run.job.fence)
+    try:
+        version = register(trained, pyfunc, run.settings, run.server, record)
+    except TrackingError as error:
+        display.note(str(error))
+        version = None
+    else:
+        if version is None:
+            display.note(f"the model is not registered; it is kept in {pyfunc}")
+    return Ending(outcome, metrics, goals, version)
+
+
+def _record_end(
+    run: StartedRun, display: Display, record: RunRecord, ending: Ending
+) -> TrainResult:
+    """Record how the run ended, wait for what is not shipped yet, and return the result."""
+    display.stage("recording the end")
+    if ending.outcome is not None and ending.outcome.weights_sha256:
+        record.journal.metrics(ending.outcome.step, ending.own_metrics)
+    is_shipped = record.end(MLFLOW_STATUS[ending.status], ending_tags(run, ending))
+    if not is_shipped:
+        problem = record.shipper.problem or "it took longer than track.drain_s"
+        display.note(f"not all is recorded at {run.server.shown}: {problem}")
+    return train_result(
+        run,
+        ending,
+        run_id=record.shipper.run_id,
+        is_shipped=is_shipped,
+        last_step=last_step(run.run_dir / JOURNAL),
+    )
