@@ -12,7 +12,7 @@ from typing import final
 
 from distrain.config.defaults import effective_test_fraction
 from distrain.config.settings import Settings
-from distrain.data.opening import SourceSummary
+from distrain.data.checking import SourceSummary
 from distrain.data.prepare import find_prepared
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import SPLITS

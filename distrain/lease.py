@@ -20,17 +20,10 @@ leave a run that its driver may not drive any more, and nobody else does.
 
 Clocks of two hosts are not compared: where the holder is elsewhere, its lease has lapsed when it
 did not change for 10 s by the clock of who waits.
-
-A dead process that nobody has waited for still stands in `/proc` as a zombie, and counts as dead. A
-process number of another container means nothing here though the boot id is the same, hence the
-namespace.
 """
 
 import json
 import logging
-import os
-import re
-import socket
 import threading
 import time
 import uuid
@@ -42,6 +35,7 @@ from typing import final
 
 from distrain.durable import sync_folder
 from distrain.errors import CheckpointError, ConfigError
+from distrain.process import Process
 
 LEASE = "lease.json"
 CLAIMS = ".lease"
@@ -53,43 +47,17 @@ logger = logging.getLogger(__name__)
 
 
 @final
-@dataclass(frozen=True)
-class Holder:
-    """What `lease.json` says of the driver of a run.
+@dataclass(frozen=True, kw_only=True)
+class Holder(Process):
+    """What `lease.json` says of the driver of a run: its process, and how far it got.
 
     Attributes:
         fence: the fencing number; each driver of a run has a greater one than the last.
-        host: its host's name.
-        pid: its process.
-        start_time: when the process began, in clock ticks since boot; None: the system does not
-            tell.
-        boot_id: of the running system; None: the system does not tell.
         renewed_at: when it was last renewed, in seconds since 1970; None: it was released.
-        pid_namespace: in which `pid` has its meaning; None: the system does not tell.
     """
 
     fence: int
-    host: str
-    pid: int
-    start_time: int | None
-    boot_id: str | None
     renewed_at: float | None
-    pid_namespace: str | None = None
-
-    @property
-    def is_on_this_host(self) -> bool:
-        """Return whether its clock is this process's clock."""
-        return self.host == socket.gethostname()
-
-    @property
-    def is_dead(self) -> bool:
-        """Return whether its process is known to be gone; False where that cannot be told."""
-        if self.start_time is None or not self.is_on_this_host:
-            return False
-        is_same_system = (self.boot_id, self.pid_namespace) == (_boot_id(), _pid_namespace())
-        if not is_same_system or _is_hidden(self.pid):
-            return False
-        return _start_time(self.pid) != self.start_time
 
 
 @final
@@ -304,23 +272,11 @@ def _text(holder: Holder | None) -> str:
     return f"process {holder.pid} on {holder.host}" if holder else "another process"
 
 
-def _this_process(fence: int) -> Holder:
-    return Holder(
-        fence=fence,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        start_time=_start_time(os.getpid()),
-        boot_id=_boot_id(),
-        renewed_at=time.time(),
-        pid_namespace=_pid_namespace(),
-    )
-
-
 def _claim(run_dir: Path, fence: int) -> Holder | None:
     """Make a number this process's, and return what was written; None: another was faster."""
     claims = run_dir / CLAIMS
     claims.mkdir(exist_ok=True)
-    holder = _this_process(fence)
+    holder = Holder(**asdict(Process.current()), fence=fence, renewed_at=time.time())
     with _written(run_dir, holder) as temporary:
         try:
             (claims / str(fence)).touch(exist_ok=False)
@@ -362,41 +318,3 @@ def _can_be_opened(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _start_time(pid: int) -> int | None:
-    """Return when a process began, in clock ticks since boot; None where it is gone or unknown."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The second field is the program's name in brackets, which may hold spaces and brackets.
-    state, *rest = re.sub(r"^.*\) ", "", text, flags=re.DOTALL).split()
-    return None if state in "ZX" else int(rest[18])
-
-
-def _is_hidden(pid: int) -> bool:
-    """Return whether a process lives that `/proc` does not show: another user's, with hidepid."""
-    if Path(f"/proc/{pid}").exists():
-        return False
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except ProcessLookupError:
-        return False
-    return False  # it began just now, so it is none that was there before
-
-
-def _boot_id() -> str | None:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-
-
-def _pid_namespace() -> str | None:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return None

@@ -23,8 +23,8 @@ from pathlib import Path
 from distrain import lease
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
+from distrain.data.checking import quick_check
 from distrain.data.files import filesystem_of
-from distrain.data.opening import quick_check
 from distrain.data.prepare import Prepared, find_prepared
 from distrain.data.prepare import prepare as prepare_data
 from distrain.data.same import KnownData

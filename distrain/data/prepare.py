@@ -19,8 +19,8 @@ from typing import Any, final
 
 from distrain.config.data import DataSettings
 from distrain.data.cache import Cache, digest_of
+from distrain.data.checking import open_checked
 from distrain.data.files import Listing
-from distrain.data.opening import open_checked
 from distrain.data.prepared import PreparedDataset
 from distrain.data.remote_cache import RemoteCache
 from distrain.data.runs import RUN_ROWS

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from distrain.config.data import DataSettings
+from distrain.data.checking import target_wish, wanted_columns
 from distrain.data.column_scan import ColumnScan
 from distrain.data.kinds import Columns, plan_columns, target_names
-from distrain.data.opening import OpenedSource, target_wish, wanted_columns
+from distrain.data.opening import OpenedSource
 from distrain.data.scanning import ScannedSource, scan_source
 from distrain.data.split import SPLIT_WORDS, TEST, check_words
 from distrain.data.target import TargetPlan, plan_target

@@ -14,7 +14,10 @@ from tests.command_line import Ended, told
 pytestmark = pytest.mark.usefixtures("ray_local")
 
 # Rank 1 takes two parts a step, so that its fifth forward is in its third step.
-RAISING = """
+NET = """
+import os
+import signal
+
 import torch
 
 class Net(torch.nn.Module):
@@ -26,9 +29,12 @@ class Net(torch.nn.Module):
     def forward(self, x):
         self.calls += 1
         if torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
-            assert self.calls < 5, "the fifth call"
+            FAULT
         return self.layer(x)
 """
+RAISING = NET.replace("FAULT", 'assert self.calls < 5, "the fifth call"')
+# The process ends in the third step of every attempt.
+DYING = NET.replace("FAULT", "if self.calls == 5: os.kill(os.getpid(), signal.SIGKILL)")
 
 
 # Four parts a step, so that the tenth call is in the third step.
@@ -121,28 +127,6 @@ def test_a_training_split_smaller_than_a_batch_is_one_batch(tmp_path: Path) -> N
 
     assert ended.code == 0, ended.stderr
     assert json.loads(ended.stdout)["step"] == 1
-
-
-# Rank 1's process ends at its fifth forward: in the third step of every attempt.
-DYING = """
-import os
-import signal
-
-import torch
-
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(6, 2)
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        if torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
-            if self.calls == 5:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return self.layer(x)
-"""
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from distrain.config.data import DataSettings
-from distrain.data.opening import quick_check
+from distrain.data.checking import quick_check
 from distrain.errors import DataError
 
 GOOD = "age,city,income\n31,Bern,high\n25,Oslo,low\n44,Rome,low\n"

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from distrain.train.flat import FlatModel
 from distrain.train.loop import TrainJob, train
 from distrain.train.setup import set_up
 from distrain.train.world import World
+from tests.example_jobs import job_maker
 from tests.prepared_examples import write_classified
 
 CPU = World.single("cpu")
@@ -44,19 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job_of(data: Path, tmp_path: Path) -> Callable[..., TrainJob]:
-    def make(run: str = "run", **changes: Any) -> TrainJob:
-        fields: dict[str, Any] = {
-            "model": {"name": "mlp", "hidden": [8], "dropout": 0.2, "norm": "batch"},
-            "epochs": 3,
-            "global_batch_size": 16,
-            "optimizer": {"name": "adamw", "lr": 0.05},
-            "metrics": ["accuracy"],
-            "checkpoint_every_s": None,
-            "ema": EMA,
-        }
-        return TrainJob(str(tmp_path / run), str(data), **{**fields, **changes})
-
-    return make
+    return job_maker(tmp_path, data, optimizer={"name": "adamw", "lr": 0.05}, ema=EMA)
 
 
 @pytest.mark.parametrize("restore_best", [False, True])

@@ -25,6 +25,7 @@ from distrain.track.journal import JournalWriter, read_journal
 from distrain.train.loop import TrainJob, TrainOutcome, train
 from distrain.train.setup import try_first_batch
 from distrain.train.world import World
+from tests.example_jobs import job_maker
 from tests.prepared_examples import write_classified, write_regression
 
 CPU = World.single("cpu")
@@ -76,18 +77,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job_of(data: Path, tmp_path: Path) -> Callable[..., TrainJob]:
-    def make(run: str = "run", **changes: Any) -> TrainJob:
-        fields: dict[str, Any] = {
-            "model": MLP,
-            "epochs": 3,
-            "global_batch_size": 16,
-            "metrics": ["accuracy"],
-            "record_every_steps": 5,
-            "checkpoint_every_s": None,
-        }
-        return TrainJob(str(tmp_path / run), str(data), **{**fields, **changes})
-
-    return make
+    return job_maker(tmp_path, data, model=MLP, record_every_steps=5)
 
 
 def killed_after(steps: int, job: TrainJob) -> None:

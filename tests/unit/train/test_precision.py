@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from distrain.train.precision import FIRST_SCALE, LEAST_SCALE, LossScale
 from distrain.train.setup import set_up
 from distrain.train.step import Wishes
 from distrain.train.world import World
+from tests.example_jobs import job_maker
 from tests.prepared_examples import write_classified
 
 CPU = World.single("cpu")
@@ -29,17 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def job_of(data: Path, tmp_path: Path) -> Callable[..., TrainJob]:
-    def make(run: str = "run", **changes: Any) -> TrainJob:
-        fields: dict[str, Any] = {
-            "model": {"name": "mlp", "hidden": [8], "dropout": 0.2, "norm": "batch"},
-            "epochs": 3,
-            "global_batch_size": 16,
-            "metrics": ["accuracy"],
-            "checkpoint_every_s": None,
-        }
-        return TrainJob(str(tmp_path / run), str(data), **{**fields, **changes})
-
-    return make
+    return job_maker(tmp_path, data)
 
 
 def test_precisions_differ_and_all_learn(job_of: Callable[..., TrainJob]) -> None:

@@ -1,0 +1,97 @@
+"""Which process it is, on which host, and whether it still lives.
+
+A process number alone is not enough: it is given again to another process, after a restart of the
+machine at the latest. It means nothing in another container either, though the boot id is the same
+there, hence the namespace. A dead process that nobody has waited for still stands in `/proc` as a
+zombie, and counts as dead.
+"""
+
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """A process that can be told from every other, also later and from another host.
+
+    Attributes:
+        host: its host's name.
+        pid: its number.
+        start_time: when it began, in clock ticks since boot; None: the system does not tell.
+        boot_id: of the running system; None: the system does not tell.
+        pid_namespace: in which `pid` has its meaning; None: the system does not tell.
+    """
+
+    host: str
+    pid: int
+    start_time: int | None
+    boot_id: str | None
+    pid_namespace: str | None = None
+
+    @classmethod
+    def current(cls) -> Self:
+        """Return the process that asks."""
+        return cls(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            start_time=_start_time(os.getpid()),
+            boot_id=_boot_id(),
+            pid_namespace=_pid_namespace(),
+        )
+
+    @property
+    def is_on_this_host(self) -> bool:
+        """Return whether its clock is this process's clock."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_dead(self) -> bool:
+        """Return whether it is known to be gone; False where that cannot be told."""
+        if self.start_time is None or not self.is_on_this_host:
+            return False
+        is_same_system = (self.boot_id, self.pid_namespace) == (_boot_id(), _pid_namespace())
+        if not is_same_system or _is_hidden(self.pid):
+            return False
+        return _start_time(self.pid) != self.start_time
+
+
+def _start_time(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None where it is gone or unknown."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The second field is the program's name in brackets, which may hold spaces and brackets.
+    state, *rest = re.sub(r"^.*\) ", "", text, flags=re.DOTALL).split()
+    return None if state in "ZX" else int(rest[18])
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether a process lives that `/proc` does not show: another user's, with hidepid."""
+    if Path(f"/proc/{pid}").exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return False  # it began just now, so it is none that was there before
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _pid_namespace() -> str | None:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return None
