@@ -115,3 +115,14 @@ def test_rows_of_numbers_are_fed_as_they_are() -> None:
 def test_what_cannot_be_built_is_told(spec: dict[str, Any], shape: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         build(spec, shape)
+
+
+def test_a_cnn_computes_the_same_whatever_the_layout_of_its_images() -> None:
+    model = build({"name": "cnn", "channels": [4, 8]}, IMAGE)
+    x = torch.randn(5, *IMAGE)
+    layer_by_layer = x
+    assert isinstance(model, torch.nn.Sequential)
+    for layer in model:
+        layer_by_layer = layer(layer_by_layer)
+    assert layer_by_layer.is_contiguous()
+    torch.testing.assert_close(model(x), layer_by_layer)
