@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and are still there when the machine has failed."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ def replacing(path: Path, *, syncs_folder: bool = True) -> Iterator[Path]:
             for many files.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Containers that share a folder may have processes of one number.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
         sync_file(temporary)

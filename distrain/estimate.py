@@ -21,7 +21,7 @@ from distrain.train.determinism import reproducible
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
-from distrain.train.setup import Setup, set_up, try_first_batch
+from distrain.train.setup import Preflight, Setup, set_up, try_first_batch
 from distrain.train.step import Wishes
 from distrain.train.sums import num_vectors
 from distrain.train.world import World
@@ -65,6 +65,8 @@ def estimate_run(
     steps = settings.train.steps or per_epoch * (settings.train.epochs or 1)
     size = f"{summary.num_bytes / 2**20:,.1f} MiB"
     how = "prepared" if dataset else "not prepared yet; rows are estimated"
+    if settings.data.ingest == "stream":
+        how += "; training rows are streamed from the files"
     return Estimate(
         data=f"{size}, {len(summary.columns)} columns, {how}",
         rows=rows,
@@ -73,7 +75,7 @@ def estimate_run(
         num_parameters=known and known.num_parameters,
         placement=_placement_text(placement, place),
         worker_bytes=known and known.worker_bytes,
-        train_s=known and known.step_s * steps,
+        train_s=known.step_s * steps if known and known.step_s is not None else None,
         tracking=tracking,
     )
 
@@ -87,27 +89,30 @@ class _Known:
         steps_per_epoch: of the plan.
         num_parameters: of the model.
         worker_bytes: memory of a worker's state.
-        step_s: seconds of a step, shared by all workers.
+        step_s: seconds of a step, shared by all workers; None for rows that are streamed, which
+            nobody reads for an estimate.
     """
 
     steps_per_epoch: int
     num_parameters: int
     worker_bytes: int
-    step_s: float
+    step_s: float | None
 
 
 def _look_closer(settings: Settings, dataset: PreparedDataset, placement: Placement) -> _Known:
     job = job_from_settings(settings, dataset, Path("unused"))
-    preflight = try_first_batch(job)
-    world = World.single("auto" if placement.gpu else "cpu")
-    # Compiling takes longer than anybody waits for an estimate.
-    timed = replace(job, compile=False)
-    with reproducible(job.threads, world.torch_device):
-        step_s = _step_s(set_up(timed, world)) / placement.num_workers
+    preflight = try_first_batch(job, is_for_gpu=placement.gpu > 0)
+    step_s = None
+    if not dataset.is_streamed:
+        world = World.single("auto" if placement.gpu else "cpu")
+        # Compiling takes longer than anybody waits for an estimate.
+        timed = replace(job, compile=False)
+        with reproducible(job.threads, world.torch_device):
+            step_s = _step_s(set_up(timed, world)) / placement.num_workers
     return _Known(
         steps_per_epoch=preflight.steps_per_epoch,
         num_parameters=preflight.num_parameters,
-        worker_bytes=_worker_bytes(job, preflight.num_parameters, placement.num_workers),
+        worker_bytes=worker_bytes(job, preflight, placement.num_workers),
         step_s=step_s,
     )
 
@@ -125,12 +130,24 @@ def _step_s(setup: Setup) -> float:
     return (time.perf_counter() - started) / timed
 
 
-def _worker_bytes(job: TrainJob, num_parameters: int, num_workers: int) -> int:
-    """Return the bytes of float32 vectors of the parameters' length that a worker keeps."""
+def worker_bytes(job: TrainJob, preflight: Preflight, num_workers: int) -> int:
+    """Return the bytes of float32 vectors of the parameters' length that a worker keeps.
+
+    Of a sharded model it keeps a share of each, and for a while all of a block: its parameters,
+    once as they arrive, and its gradients, once as they leave.
+
+    Args:
+        job: the run.
+        preflight: what is known of its model.
+        num_workers: how many share it.
+    """
     states = _OPTIMIZER_STATES[str(job.optimizer["name"])]
-    partial_sums = num_vectors(job.logical_shards, num_workers, job.reduction)
     copies = sum((job.restore_best, job.ema is not None))
-    return 4 * num_parameters * (2 + states + partial_sums + copies)
+    if job.strategy == "fsdp":
+        share = -(-preflight.num_parameters // num_workers)
+        return 4 * (share * (2 + states + copies) + 4 * preflight.largest_block)
+    partial_sums = num_vectors(job.logical_shards, num_workers, job.reduction)
+    return 4 * preflight.num_parameters * (2 + states + partial_sums + copies)
 
 
 def _estimated_rows(settings: Settings, summary: SourceSummary) -> dict[str, int]:

@@ -9,17 +9,20 @@ from typing import final
 import pyarrow as pa
 
 from distrain.config.settings import Settings
+from distrain.data.plan import evaluation_batches
 from distrain.data.prepared import PreparedDataset
 from distrain.errors import DistrainError
+from distrain.evaluate.gate import Verdict
 from distrain.evaluate.goals import GoalOutcome
+from distrain.evaluate.seen_rows import BATCH_ROWS as SEEN_BATCH
+from distrain.evaluate.seen_rows import seen_rows
 from distrain.results import RunStatus
 from distrain.track import describe
+from distrain.track.aliases import TEST_TAG
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.packaged import save_packaged, save_source
 from distrain.track.pyfunc_model import build_pyfunc
 from distrain.track.record import RunRecord
-from distrain.track.registry import ModelFacts, register_model
-from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import find_user_code
 from distrain.train.job import TrainJob, TrainOutcome
 
@@ -39,6 +42,7 @@ class Trained:
         dataset: what it was trained on.
         metrics: everything that was measured.
         goals: what was met.
+        test_sha256: names the rows that it was tested on; None: there were none.
     """
 
     job: TrainJob
@@ -46,6 +50,7 @@ class Trained:
     dataset: PreparedDataset
     metrics: Mapping[str, float]
     goals: tuple[GoalOutcome, ...]
+    test_sha256: str | None = None
 
 
 @final
@@ -107,58 +112,73 @@ def package(trained: Trained, example: pa.Table) -> Path:
     )
     recipe = trained.dataset.manifest["recipe"]
     save_source(folder / PACKAGED, recipe["format"], recipe["read"])
+    if not trained.dataset.is_streamed:
+        train = trained.dataset.split("train")
+        batches = (
+            train.slice(*bounds) for bounds in evaluation_batches(train.num_rows, SEEN_BATCH)
+        )
+        seen_rows(batches, train.num_rows).save(folder / PACKAGED)
     build_pyfunc(folder / PYFUNC, folder / PACKAGED, example)
     return folder / PYFUNC
 
 
+def version_key(run_key: str, weights_sha256: str) -> str:
+    """Return what makes a model version found again.
+
+    A run that was made longer ends in other weights, which are another version.
+    """
+    return f"{run_key}@{weights_sha256[:16]}"
+
+
 def register(
-    trained: Trained, pyfunc: Path, settings: Settings, server: TrackingServer, record: RunRecord
+    trained: Trained,
+    pyfunc: Path,
+    settings: Settings,
+    record: RunRecord,
+    verdict: Verdict | None,
 ) -> RegisteredVersion | None:
-    """Make a version of the packaged model; its alias moves only where all goals are met.
+    """Record the packaged model, of which the shipper makes a version, and wait for it.
+
+    Its alias moves only where the gate says so.
 
     Args:
         trained: the finished run.
         pyfunc: the MLflow model's folder.
         settings: names of model and alias.
-        server: the tracking store.
         record: of the run.
+        verdict: the gate's; None: no alias is asked for.
 
     Returns:
-        The version; None while the run does not exist on a tracking server that is away.
-
-    Raises:
-        TrackingError: the server refuses, or does not answer while the record still waits for it.
+        The version; None: the tracking server is away, or refuses it.
     """
-    # A version shows the metrics that its run has by then, so the run comes first.
-    is_shipped = record.drain()
-    run_id, experiment_id = record.shipper.run_id, record.shipper.experiment_id
-    if not is_shipped or run_id is None or experiment_id is None:
-        return None
     asked = settings.track.register_
     name = asked.model or record.facts.experiment
-    facts = ModelFacts(
-        name=name,
-        # A run that was made longer ends in other weights, which are another version.
-        key=f"{record.facts.key}@{trained.outcome.weights_sha256[:16]}",
-        run_id=run_id,
-        experiment_id=experiment_id,
-        tags={
+    facts = {
+        "name": name,
+        "key": version_key(record.facts.key, trained.outcome.weights_sha256),
+        "tags": {
             **record.facts.tags,
             "distrain.weights_sha256": trained.outcome.weights_sha256,
             "distrain.run": record.facts.key,
+            **({TEST_TAG: trained.test_sha256} if trained.test_sha256 else {}),
+            **(verdict.tags() if verdict else {}),
         },
-        params=describe.run_params(record.facts.config),
-        description=describe.version_note(name, record.facts.tags, trained.metrics),
-        dataset_name=record.facts.experiment,
-        dataset_digest=trained.dataset.digest,
-        test_metrics=tuple(name for name in trained.metrics if name.startswith("test/")),
-    )
-    has_earned_alias = all(goal.is_met for goal in trained.goals)
-    with record.waiting() as timeout_s:
-        return register_model(
-            server,
-            pyfunc,
-            facts,
-            alias=asked.alias if has_earned_alias else None,
-            timeout_s=timeout_s,
-        )
+        "params": describe.run_params(record.facts.config),
+        "description": "\n\n".join(
+            [
+                describe.version_note(name, record.facts.tags, trained.metrics),
+                *([f"**{verdict_text(verdict, asked.alias)}**"] if verdict else []),
+            ]
+        ),
+        "dataset_name": record.facts.experiment,
+        "dataset_digest": trained.dataset.digest,
+        "test_metrics": [name for name in trained.metrics if name.startswith("test/")],
+    }
+    record.register(pyfunc, facts, asked.alias if verdict and verdict.may_move else None)
+    return record.version
+
+
+def verdict_text(verdict: Verdict, alias: str | None) -> str:
+    """Return what the gate decided of an alias, in a sentence."""
+    moved = "has earned the alias" if verdict.may_move else "has not earned the alias"
+    return f"This version {moved} {alias}: {verdict.text}."

@@ -5,7 +5,7 @@ from typing import Any
 
 from distrain.config.data import DataSettings
 from distrain.config.environment import expand_env
-from distrain.config.paths import is_remote
+from distrain.config.names import is_remote
 from distrain.config.settings import Settings
 from distrain.run_folder import PREPARED
 

@@ -50,6 +50,7 @@ from distrain.stored_run import (
 )
 from distrain.track.early_import import loading_mlflow
 from distrain.track.reachable import check_reachable
+from distrain.track.sync import ship_rest
 from distrain.track.tracking_server import (
     TrackingServer,
     resolve_tracking_uri,
@@ -106,6 +107,12 @@ def resume(
         with lease.holding(run_dir, display.note) as held:
             # Once more: whoever held the lease may have come to the end.
             stored = read_stored_run(run_dir, overrides)
+            if stored.is_left_to_ship:
+                display.stage("shipping what the run recorded")
+                told = ship_rest(run_dir)
+                if told.error is not None:
+                    raise told.error
+                stored = read_stored_run(run_dir, overrides)
             if not stored.is_done:
                 return _go_on(stored, held.fence, import_paths, display)
     assert stored.result is not None
@@ -233,7 +240,7 @@ def _ready(
     ):
         prepared = _prepare(settings, display, started.data if started else None)
         job = job_from_settings(settings, prepared.dataset, run_dir)
-        preflight = try_first_batch(job)
+        preflight = try_first_batch(job, is_for_gpu=placement.gpu > 0)
         if started is not None:
             check_model(started, preflight.shapes)
         loading.result()

@@ -18,7 +18,7 @@ from distrain.locations import storage_of
 from distrain.results import RunStatus, TrainResult
 from distrain.stored_run import LENGTHS, Started
 from distrain.track import describe, lineage
-from distrain.track.record import RunFacts
+from distrain.track.record import OUTCOME, RunFacts, failure_tags
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import find_user_code
 from distrain.train.from_settings import user_targets
@@ -100,8 +100,8 @@ def recorded_facts(run: StartedRun) -> RunFacts:
         seed=run.job.seed,
         user_code=sorted(user_code),
     )
-    if run.job.reduction == "fast":
-        tags["distrain.bits"] = "not promised (reduction: fast)"
+    if run.job.bits_given_up_by is not None:
+        tags["distrain.bits"] = f"not promised ({run.job.bits_given_up_by})"
     if run.changed is not None:
         text = "; ".join(f"{key}: {change}" for key, change in run.changed.items())
         tags[f"distrain.resume.{run.job.fence}"] = text or "nothing changed"
@@ -118,8 +118,8 @@ def training_text(run: StartedRun) -> str:
     """Return the line that is shown when training begins."""
     count, cores = run.placement.num_workers, num_cores()
     workers = run.placement.workers_text
-    is_fast = run.job.reduction == "fast"
-    promise = "; reduction: fast, so their number is part of the bits" if is_fast else ""
+    given_up_by = run.job.bits_given_up_by
+    promise = f"; {given_up_by}, so their number is part of the bits" if given_up_by else ""
     if run.placement.gpu:
         return f"training on {workers} with a GPU each{promise}"
     shares = f", who share {cores} cores" if count > cores else ""
@@ -143,12 +143,12 @@ def nothing_trained(run: StartedRun, outcome: TrainOutcome) -> list[str]:
 def ending_tags(run: StartedRun, ending: Ending) -> dict[str, str]:
     """Return the tags that a run's record ends with."""
     outcome = ending.outcome
-    tags: dict[str, str] = {"distrain.outcome": ending.status}
+    tags: dict[str, str] = {OUTCOME: ending.status}
     if outcome is not None and outcome.weights_sha256:
         tags["distrain.weights_sha256"] = outcome.weights_sha256
         tags["mlflow.note.content"] = describe.run_note({"Run": _summary(run)}, ending.metrics)
     if ending.error is not None:
-        tags["distrain.error"] = str(ending.error)
+        tags |= failure_tags(ending.error)
     return tags
 
 

@@ -3,17 +3,28 @@
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from distrain import lease
 from distrain.config.digest import dump_yaml
+from distrain.contest import Candidate, hold_contest, test_digest
 from distrain.data.example import example_rows
 from distrain.display import Display
 from distrain.durable import write_atomically
-from distrain.errors import CheckpointError, DistrainError, TrackingError, TrainError
+from distrain.errors import CheckpointError, DistrainError, TrainError
+from distrain.evaluate.gate import Verdict
 from distrain.evaluate.goals import check_goals
-from distrain.finish import Ending, Trained, package, register
-from distrain.locations import data_of
+from distrain.finish import (
+    PACKAGED,
+    Ending,
+    Trained,
+    package,
+    register,
+    verdict_text,
+    version_key,
+)
+from distrain.locations import data_of, storage_of
 from distrain.results import TrainResult
 from distrain.run_facts import (
     MLFLOW_STATUS,
@@ -28,6 +39,7 @@ from distrain.run_facts import (
 from distrain.run_folder import CONFIG, JOURNAL, write_result
 from distrain.track.journal import last_step
 from distrain.track.record import RunRecord
+from distrain.track.sync import shipping_others
 from distrain.track.tracking_server import (
     load_mlflow,
 )
@@ -61,7 +73,10 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
         except CheckpointError:
             record.abandon()
             raise
-        with _telling_disk_faults(run_dir, ending, display):
+        with (
+            _telling_disk_faults(run_dir, ending, display),
+            shipping_others(storage_of(run.settings), run.server, but=run_dir),
+        ):
             result = _record_end(run, display, record, ending)
     with _telling_disk_faults(run_dir, ending, display):
         write_result(run_dir, result.to_json())
@@ -134,19 +149,38 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     if outcome.samples_per_second is not None:
         metrics["samples_per_second"] = outcome.samples_per_second
     goals = tuple(check_goals(run.settings.evaluate.goals, metrics))
-    trained = Trained(run.job, outcome, run.prepared.dataset, metrics, goals)
+    dataset = run.prepared.dataset
+    trained = Trained(run.job, outcome, dataset, metrics, goals, test_digest(dataset))
     display.stage("packaging and registering the model")
-    pyfunc = package(trained, example_rows(data_of(run.settings), run.prepared.dataset.transform))
+    pyfunc = package(trained, example_rows(data_of(run.settings), dataset.transform))
+    verdict = _verdict(run, trained, pyfunc.with_name(PACKAGED), record, display)
     lease.check(run.run_dir, run.job.fence)
-    try:
-        version = register(trained, pyfunc, run.settings, run.server, record)
-    except TrackingError as error:
-        display.note(str(error))
-        version = None
-    else:
-        if version is None:
-            display.note(f"the model is not registered; it is kept in {pyfunc}")
+    version = register(trained, pyfunc, run.settings, record, verdict)
+    if version is None:
+        display.note(f"the model is not registered; it is kept in {pyfunc}")
     return Ending(outcome, metrics, goals, version)
+
+
+def _verdict(
+    run: StartedRun, trained: Trained, packaged: Path, record: RunRecord, display: Display
+) -> Verdict | None:
+    """Return whether the model has earned the alias that is asked for, None where none is."""
+    asked = run.settings.track.register_
+    if asked.alias is None:
+        return None
+    candidate = Candidate(
+        name=asked.model or record.facts.experiment,
+        key=version_key(record.facts.key, trained.outcome.weights_sha256),
+        packaged=packaged,
+        settings=run.settings,
+        data=data_of(run.settings),
+        dataset=trained.dataset,
+        goals=trained.goals,
+    )
+    verdict = hold_contest(candidate, asked.alias, run.server)
+    if verdict.contest is not None:
+        display.note(verdict_text(verdict, asked.alias))
+    return verdict
 
 
 def _record_end(
@@ -160,6 +194,9 @@ def _record_end(
     if not is_shipped:
         problem = record.shipper.problem or "it took longer than track.drain_s"
         display.note(f"not all is recorded at {run.server.shown}: {problem}")
+        display.note("what is left is sent by `distrain sync`, or by the next command that trains")
+    if ending.version is None:  # the server came back during this last wait
+        ending = replace(ending, version=record.version)
     return train_result(
         run,
         ending,

@@ -23,13 +23,14 @@ class Recurrent(nn.Module):
 class Transformer(nn.Module):
     """Attends over a row as three tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 8) -> None:
         super().__init__()
-        self.embed = nn.Linear(WIDTH, 8)
+        self.embed = nn.Linear(WIDTH, width)
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True) for _ in range(2)
+            nn.TransformerEncoderLayer(width, 2, 2 * width, dropout=0.1, batch_first=True)
+            for _ in range(2)
         )
-        self.last = nn.Linear(8, 3)
+        self.last = nn.Linear(width, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         tokens = self.embed(x.view(len(x), STEPS, WIDTH))

@@ -27,7 +27,7 @@ class Group:
         world_size: how many.
         jobs: what to run.
         is_near: whether the workers know that they share a machine.
-        device: where they compute, all of them.
+        device: where they compute, all of them; `cuda`: on a GPU each, over nccl.
         machine_size: how many think that they share a machine, where it is neither one nor all.
         killed_after: steps after which each job ends as if its processes were killed; None: never.
     """
@@ -103,7 +103,7 @@ def _worker(rank: int, groups: list[Group], ports: list[int], folder: Path) -> N
         if rank >= group.world_size:
             continue
         dist.init_process_group(
-            "gloo",
+            "nccl" if group.device == "cuda" else "gloo",
             init_method=f"tcp://127.0.0.1:{ports[index]}",
             rank=rank,
             world_size=group.world_size,
@@ -125,7 +125,8 @@ def _outcome(job: TrainJob, rank: int, group: Group) -> dict[str, Any]:
 
     local_size = group.machine_size or (group.world_size if group.is_near else 1)
     machine, local_rank = divmod(rank, local_size)
-    world = World(group.world_size, rank, local_rank, machine, device=group.device)
+    device = f"cuda:{rank}" if group.device == "cuda" else group.device
+    world = World(group.world_size, rank, local_rank, machine, device=device)
     try:
         return train(job, world, stop_requested=_executioner(group.killed_after)).to_json()
     except DistrainError as error:

@@ -52,6 +52,34 @@ class TwoInputs(TwoLayers):
         return super().forward(x) * mask
 
 
+class Tied(nn.Module):
+    """Uses the weights of a layer twice, and leaves others unused or frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 64)
+        self.blocks = nn.ModuleList(nn.Linear(64, 64) for _ in range(3))
+        self.again = nn.Linear(64, 64)
+        self.again.weight = self.blocks[0].weight
+        self.unused = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 2))
+        self.frozen = nn.Sequential(nn.Linear(64, 64).requires_grad_(False))
+        self.scale = nn.Parameter(torch.ones(1))
+        self.last = nn.Linear(64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + torch.tanh(block(x))
+        outputs: torch.Tensor = self.last(self.frozen(torch.tanh(self.again(x))) * self.scale)
+        return outputs
+
+
+class SingleNumber(TwoLayers):
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+
 def make_model(width: int) -> nn.Module:
     return TwoLayers(6, width)
 

@@ -27,6 +27,10 @@ _KEPT: Mapping[KeyPath, str] = {
     ("storage",): "the run's folder lies there",
     ("train", "ledger"): "it would hold the rows of a part of the run alone",
     ("evaluate", "goals"): "goals are stated before training, and decide which alias moves",
+    **dict.fromkeys(
+        (("track", "register", key) for key in ("metric", "mode", "level", "or_equal")),
+        "what a version has to be better by is stated before training",
+    ),
 }
 """Keys outside the digest that a run keeps all the same, and why."""
 

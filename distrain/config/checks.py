@@ -4,12 +4,16 @@ import re
 from collections.abc import Callable, Iterator
 
 from distrain.config.checks_data import check_columns, check_read, check_split, check_task
-from distrain.config.checks_metrics import check_asked_metrics, check_goals, check_steering
+from distrain.config.checks_metrics import (
+    check_asked_metrics,
+    check_gate,
+    check_goals,
+    check_steering,
+)
 from distrain.config.environment import expand_env
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.model import CnnSettings
-from distrain.config.names import RESERVED_ALIAS
-from distrain.config.paths import is_remote, is_uri
+from distrain.config.names import RESERVED_ALIAS, is_remote, is_uri
 from distrain.config.settings import Settings
 from distrain.config.train import ElasticWorkers, SgdSettings
 from distrain.errors import ConfigError
@@ -133,6 +137,13 @@ def _check_backward(settings: Settings) -> Iterator[Fault]:
             (("train", "compile"), ("train", "activation_checkpointing")),
             mend="Leave out one of them",
         )
+    if settings.train.compile and settings.train.strategy == "fsdp":
+        yield Fault(
+            "train.compile = true stands beside train.strategy = fsdp; a compiled model cannot be "
+            "taken apart and put together between its blocks",
+            (("train", "compile"), ("train", "strategy")),
+            mend="Leave compile out, or use strategy: ddp",
+        )
 
 
 def _check_names(settings: Settings) -> Iterator[Fault]:
@@ -215,6 +226,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     check_steering,
     check_asked_metrics,
     check_goals,
+    check_gate,
     _check_folders,
     _check_cache,
     _check_address,

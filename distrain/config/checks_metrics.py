@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from distrain.config.defaults import (
     computed_metrics,
+    gate_metric,
     has_test,
     has_validation,
     metric_name,
@@ -102,6 +103,32 @@ def check_goals(settings: Settings) -> Iterator[Fault]:
             keys = (*here, ("evaluate", "metrics"))
             mend = _nearest_metric(goal, valid, stated_task(settings)[0])
             yield Fault(told, keys, mend=mend)
+
+
+def check_gate(settings: Settings) -> Iterator[Fault]:
+    """Yield what is wrong with the metric that a version has to be better by."""
+    asked = settings.track.register_
+    here: KeyPath = ("track", "register", "metric")
+    name = asked.metric or gate_metric(settings)
+    valid = [metric for metric in computed_metrics(settings) if metric != "loss"]
+    told = f"track.register.metric = {name!r}"
+    if name == "loss":
+        mend = "Use log_loss or mse, which predictions tell, and name it under evaluate.metrics"
+        yield Fault(f"{told} is not told by predictions, which are compared", (here,), mend=mend)
+    elif asked.metric is not None and asked.metric not in valid:
+        keys = (here, ("evaluate", "metrics"))
+        mend = did_you_mean(asked.metric.partition("/")[2] or asked.metric, valid)
+        yield Fault(f"{told} will not be computed", keys, mend=mend)
+    known = metric_mode(name) if name is not None else None
+    if name is not None and known is None and asked.mode is None and asked.alias is not None:
+        mend = "Add track.register.mode: min or max"
+        yield Fault(f"{told} is your own, so its direction is not known", (here,), mend=mend)
+    elif known is not None and asked.mode not in (None, known):
+        yield Fault(
+            f"track.register.mode = {asked.mode} turns {name} round, of which {known} is better",
+            (("track", "register", "mode"),),
+            mend="Leave it out",
+        )
 
 
 def _nearest_metric(name: str, valid: Sequence[str], task: Task | None) -> str:

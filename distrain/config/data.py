@@ -156,4 +156,10 @@ class DataSettings(Section):
     )
     split: SplitSettings = Field(SplitSettings(), description="Which rows are for what.")
     clean: CleanSettings = Field(CleanSettings(), description="What is done to training rows.")
+    ingest: Literal["prepared", "stream"] = Field(
+        "prepared",
+        description="prepared: all rows are written once, as tensors. stream: training rows stay "
+        "in the source's files and are read from there in every epoch; validation and test rows "
+        "are written.",
+    )
     cache: CacheSettings = Field(CacheSettings(), description="Where prepared data is kept.")

@@ -70,6 +70,16 @@ def computed_metrics(settings: Settings) -> list[str]:
     return names if "loss" in names else ["loss", *names]
 
 
+def gate_metric(settings: Settings) -> str | None:
+    """Return the metric that a version has to be better by, None where the task is not known."""
+    if settings.track.register_.metric is not None:
+        return settings.track.register_.metric
+    asked = [metric_name(metric) for metric in settings.evaluate.metrics or ()]
+    first = next((name for name in asked if name != "loss"), None)
+    usual = {"classification": "accuracy", "regression": "rmse", None: None}
+    return first or usual[stated_task(settings)[0]]
+
+
 def metric_name(metric: str | MetricTarget) -> str:
     """Return the name under which a metric is recorded; for the user's own, the function's."""
     return metric if isinstance(metric, str) else metric.target.replace(":", ".").rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""Names that mean something in several places: tasks, metrics, losses, built-in data, goals."""
+"""Names that mean something in several places: tasks, metrics, losses, built-in data, URIs."""
 
 import re
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ LOSS_TASKS: dict[str, Task] = {
     "huber": "regression",
 }
 
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
 BUILT_IN_PREFIX = "sklearn:"
 BUILT_IN_TASKS: dict[str, Task] = {
     "sklearn:digits": "classification",
@@ -27,6 +29,16 @@ BUILT_IN_TASKS: dict[str, Task] = {
     "sklearn:california_housing": "regression",
 }
 BUILT_IN_IMAGES = ("sklearn:digits",)
+
+
+def is_uri(text: str) -> bool:
+    """Return whether the text is a URI with a scheme, such as s3://bucket/key."""
+    return _URI.match(text) is not None
+
+
+def is_remote(text: str) -> bool:
+    """Return whether the text is a URI of anything but this machine's own file system."""
+    return is_uri(text) and not text.startswith("file://")
 
 
 @dataclass(frozen=True)

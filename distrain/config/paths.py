@@ -5,28 +5,15 @@ line gives, to the working directory. URIs and built-in names stay as they are.
 """
 
 import os.path
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from distrain.config.environment import expand_env
 from distrain.config.faults import KeyPath
-from distrain.config.names import BUILT_IN_PREFIX
+from distrain.config.names import BUILT_IN_PREFIX, is_uri
 from distrain.config.source_lines import Tree
 from distrain.errors import ConfigError
-
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-
-
-def is_uri(text: str) -> bool:
-    """Return whether the text is a URI with a scheme, such as s3://bucket/key."""
-    return _URI.match(text) is not None
-
-
-def is_remote(text: str) -> bool:
-    """Return whether the text is a URI of anything but this machine's own file system."""
-    return is_uri(text) and not text.startswith("file://")
 
 
 def make_absolute(tree: Tree) -> None:

@@ -3,7 +3,7 @@
 `load.py` makes it from files and overrides, `checks.py` holds what spans several sections.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -31,6 +31,9 @@ Alias = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=255),
     Field(json_schema_extra={"x-expected": "letters, digits, '.', '_' and '-'"}),
+]
+Level = Annotated[
+    float, Field(gt=0, le=0.5, json_schema_extra={"x-expected": "a number above 0, at most 0.5"})
 ]
 GoalText = Annotated[
     str,
@@ -63,12 +66,41 @@ class EvaluateSettings(Section):
     )
 
 
+class EqualSettings(Section):
+    """`track.register.or_equal`: as good, but smaller or faster."""
+
+    within: PositiveFloat = Field(
+        description="By so much it may be worse, in the metric's unit, at the same level."
+    )
+    but: Literal["smaller", "faster"] = Field(
+        description="smaller: fewer parameters; faster: at most 0.9 of the time to predict."
+    )
+
+
 class RegisterSettings(Section):
-    """`track.register`: under which name the final model is registered."""
+    """`track.register`: the final model's name in the registry, and what moves its alias."""
 
     model: Name | None = Field(None, description="Registered-model name [the run's name].")
     alias: Alias | None = Field(
-        None, description="Alias that moves to the new version if the goals are met [none]."
+        None,
+        description="Alias that moves to the new version where the goals are met and it is better "
+        "than the version that has it, on the same test rows [none].",
+    )
+    metric: Text | None = Field(
+        None,
+        description="What better means: a metric without its split "
+        "[the first of evaluate.metrics, else accuracy or rmse].",
+    )
+    mode: Literal["min", "max"] | None = Field(
+        None, description="Whether less or more is better [known, but for a metric of your own]."
+    )
+    level: Level = Field(
+        0.05,
+        description="Chance of calling better what is not; divided by the number of versions "
+        "that were measured on the same test rows.",
+    )
+    or_equal: EqualSettings | None = Field(
+        None, description="When a version that is as good has earned the alias, too [never]."
     )
 
 
@@ -78,6 +110,9 @@ class TrackSettings(Section):
     every_steps: PositiveInt = Field(10, description="Steps between two training records.")
     uri: Text | None = Field(
         None, description="MLflow tracking URI [MLFLOW_TRACKING_URI, else SQLite below storage]."
+    )
+    system_metrics_every_s: PositiveFloat | None = Field(
+        10, description="Seconds between two looks at how busy the machines are; null: none."
     )
     drain_s: NonNegativeFloat = Field(
         120, description="Seconds a finished command waits for a tracking server that is away."

@@ -231,6 +231,12 @@ class TrainSettings(Section):
         description="exact: the same weights on any number of workers; fast: a worker's rows in "
         "one piece, added up in any order, as plain DDP does it.",
     )
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp",
+        description="ddp: every worker holds the model whole; fsdp: each holds a share of its "
+        "parameters, gradients and optimizer state; the same rows in the same order, but bits that "
+        "depend on the number of workers.",
+    )
     loss: LossSettings | None = Field(None, description="[by task: cross_entropy or mse]")
     optimizer: OptimizerSettings = Field(
         AdamWSettings(name="adamw"), description="The update rule."
@@ -282,7 +288,9 @@ class TrainSettings(Section):
         "model it has.",
     )
     max_failures: NonNegativeInt = Field(
-        3, description="Losses of workers or nodes survived; faults of user code are not retried."
+        3,
+        description="Losses of workers or nodes survived by `train`, and again by each `resume`; "
+        "faults of user code are not retried.",
     )
     ledger: bool = Field(
         False, description="Whether every row that was trained on is written to <run>/ledger."

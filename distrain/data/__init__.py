@@ -18,4 +18,7 @@ In the order of the flow, where each begins:
 - `prepared` is the form on disk, `mapped` the rows of a split, from `shard_files`: a folder, or the
   node's copies in a `shard_cache`. `plan` says which rows make up a step, `loader` brings them to a
   device. All of these and `features` need numpy, pyarrow and torch alone.
+- With `ingest: stream`, `recipe` is what makes the training shards again, `streamed` brings them to
+  a worker window by window (`blocks` are the plan's), from a hub of `stream_on_ray` or, without
+  Ray, from the worker's own process.
 """

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
+from distrain.config.names import is_remote
 from distrain.errors import DataError, did_you_mean, first_line
 
 COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
@@ -84,11 +85,6 @@ def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
             mend="Check the scheme, the spelling and the credentials.",
         ) from fault
     return found
-
-
-def is_remote(place: str) -> bool:
-    """Return whether a place is a URI of anything but this machine's own file system."""
-    return "://" in place and not place.startswith("file://")
 
 
 def below(place: str, name: str) -> str:
@@ -165,6 +161,32 @@ def open_file(uri: str) -> pa.NativeFile:
         ) from fault
 
 
+def source_file(uri: str, info: fs.FileInfo) -> SourceFile:
+    """Return a file as its file system describes it."""
+    return SourceFile(uri, int(info.size), str(info.mtime_ns or ""))
+
+
+def current_file(uri: str) -> SourceFile:
+    """Return a file of a source as it is now.
+
+    Raises:
+        DataError: it is not there any more, or the place cannot be reached.
+    """
+    system, path = filesystem_of(uri)
+    try:
+        info = system.get_file_info(path)
+    except OSError as fault:
+        raise DataError(
+            f"the file cannot be looked at ({first_line(fault)})",
+            where=uri,
+            expected="a file that this user may read",
+            mend="Check its permissions and the connection.",
+        ) from fault
+    if info.type != fs.FileType.File:
+        raise missing_file(uri)
+    return source_file(uri, info)
+
+
 def missing_file(name: str) -> DataError:
     """Return the error for a path that is not there, with the nearest name in its folder."""
     system, path = filesystem_of(absolute(name))
@@ -180,10 +202,15 @@ def missing_file(name: str) -> DataError:
 
 def absolute(name: str) -> str:
     """Return a URI as it is, `file://` and paths as an absolute local path."""
-    if "://" in name and not name.startswith("file://"):
+    if is_remote(name):
         return name
     local = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
     return os.path.abspath(Path(local).expanduser())  # noqa: PTH100 (no symlink is followed)
+
+
+def is_of_storage(error: BaseException | None) -> bool:
+    """Return whether an exception says that storage failed, rather than that a name is wrong."""
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
 
 
 @contextmanager

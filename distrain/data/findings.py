@@ -129,6 +129,23 @@ def leaked_rows(training: Sequence[Keys], test: Sequence[Keys], one_in: int) -> 
         yield Finding("test-rows-in-training", None, text, rows)
 
 
+def streamed(written: Iterable[RunWritten], num_files: int) -> Finding:
+    """Return that the training rows are left where they are.
+
+    Args:
+        written: what each run of the source became.
+        num_files: files of the source.
+    """
+    shards = [run.shards["train"] for run in written if "train" in run.shards]
+    count = sum(shard.num_rows for shard in shards)
+    files = "file" if num_files == 1 else f"{num_files:,} files"
+    text = (
+        f"the {count:,} training rows stay in the {files} of data.source and are read from there "
+        "in every epoch; validation and test rows are written"
+    )
+    return Finding("streamed", None, text, count)
+
+
 def outliers(written: Sequence[RunWritten], cleaning: str) -> Iterator[Finding]:
     """Yield the columns with numbers far from the training mean.
 

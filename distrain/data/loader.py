@@ -3,7 +3,8 @@
 The plan says which rows a step takes and where it is cut; a worker reads only the parts it owns.
 Several steps are read in one go, because a gather from many shards costs by the shard. Memory is
 bounded by what is read ahead and does not grow with the dataset: shards are mapped, not loaded.
-Shards on remote storage are fetched by the window of the plan: this one's and the next one's.
+Shards on remote storage are fetched by the window of the plan: this one's and the next one's. Where
+the training split is streamed, its windows come one after the other (see `streamed.py`).
 """
 
 import contextlib
@@ -109,7 +110,10 @@ class Loader:
         """
         try:
             with read_ahead(self._reads(start, stop), READS_AHEAD) as reads:
-                yield (batch for read in reads for batch in read)
+                try:
+                    yield (batch for read in reads for batch in read)
+                finally:
+                    self._split.end()  # the thread may wait for rows
         finally:
             self._split.fetch_ahead(())
 
@@ -118,6 +122,9 @@ class Loader:
         window = None
         first, last = start, min(start + 1, stop)
         while first < last:
+            self._split.enter(
+                self._plan.window_of(first), self._plan.window_of(stop - 1, of_last_row=True)
+            )
             read = self._read(range(first, last))
             # What the first read needs is not held up by what is needed later.
             if self._plan.window_of(last - 1) != window:

@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
-from distrain.config.defaults import effective_test_fraction
 from distrain.data.clean import Bounds, outlier_bounds, repeated_rows
-from distrain.data.features import label_text
+from distrain.data.dividing import row_plan
 from distrain.data.findings import (
     Finding,
     capped_targets,
@@ -17,19 +16,19 @@ from distrain.data.findings import (
     missing_targets,
     missing_values,
     outliers,
+    streamed,
     unused_labels,
 )
 from distrain.data.fit import FitTask, KeyTask, RunFit, combine_fits, fit_transform
 from distrain.data.manifest import describe_columns, describe_shards
 from distrain.data.on_ray import each_run
+from distrain.data.recipe import Recipe, check_units, window_rows
 from distrain.data.rowkeys import RunKeys
 from distrain.data.rows import RowPlan
 from distrain.data.runs import RUN_ROWS, RunKey
-from distrain.data.scanning import ScannedSource
-from distrain.data.shards import SHARD_FOLDER
-from distrain.data.split import plan_split
+from distrain.data.shards import SHARD_FOLDER, SPLITS, training_columns
+from distrain.data.split import TRAIN
 from distrain.data.survey import Survey
-from distrain.data.target import TargetPlan
 from distrain.data.write import RunWritten, WriteTask
 from distrain.errors import DataError
 
@@ -81,9 +80,15 @@ class Making:
             str(self._folder),
             source.places,
             bounds,
+            data.ingest == "stream",
         )
-        written = [result for _, result in each_run(source.runs, write, RunWritten)]
+        by_run = dict(each_run(source.runs, write, RunWritten))
+        written = list(by_run.values())
         findings += outliers(written, data.clean.outliers)
+        stream: dict[str, Any] = {}
+        if write.streams:
+            stream["stream"] = self._recipe(task.rows, by_run).to_json()
+            findings.append(streamed(by_run.values(), len(source.opened.listing.files)))
         if test is not None:
             rows = replace(task.rows, split=None)
             write_test = replace(write, rows=rows, places=test.places, bounds={})
@@ -95,13 +100,37 @@ class Making:
             "sources": [*source.files(), *(test.files() if test else [])],
             "profile": describe_columns(columns, source.columns, fit),
             "findings": [finding.to_json() for finding in findings],
+            **stream,
         }
+
+    def _recipe(self, rows: RowPlan, written: Mapping[RunKey, RunWritten]) -> Recipe:
+        """Return what makes the training shards again."""
+        source = self._source
+        training = {
+            key: run.shards[SPLITS[TRAIN]]
+            for key, run in written.items()
+            if SPLITS[TRAIN] in run.shards
+        }
+        check_units(source.units, list(training), list(training.values()))
+        columns = next(written[key].columns for key in training)
+        return Recipe(
+            reading=source.reading,
+            units=source.units,
+            runs=tuple(training),
+            types=source.types,
+            weight=self._data.weight,
+            clip=rows.bounds if rows.clips else {},
+            window_rows=window_rows(training_columns(columns)),
+            num_by_class=tuple(
+                map(sum, zip(*(written[key].num_by_class for key in training), strict=True))
+            ),
+        )
 
     def _fit(self) -> tuple[FitTask, list[RunFit]]:
         """Return the statistics of the training rows of each run, and what they are of."""
         data, source, columns = self._data, self._source, self._columns
         names = tuple(plan.name for plan in columns.features)
-        rows = self._row_plan(names)
+        rows = row_plan(data, source, self._target, names)
         if data.clean.deduplicate:
             keys = dict(each_run(source.runs, KeyTask(rows, names), RunKeys))
             rows = replace(rows, repeated=repeated_rows(keys))
@@ -144,25 +173,6 @@ class Making:
             if scans[name].low < low or scans[name].high > high
         }
 
-    def _row_plan(self, features: Sequence[str]) -> RowPlan:
-        data, source, target = self._data, self._source, self._target
-        usual = "stratified" if target.task == "classification" else "random"
-        kind = data.split.kind or usual
-        split = plan_split(
-            kind,
-            (data.split.validation, effective_test_fraction(data)),
-            data.split.seed,
-            _class_counts(source, target, is_stratified=kind == "stratified"),
-        )
-        return RowPlan(
-            target,
-            split,
-            data.split.column,
-            source.types,
-            source.opened.reading.text,
-            required=tuple(features) if data.clean.missing == "drop" else (),
-        )
-
     def _one_in(self) -> int:
         num_rows = self._source.num_rows + (self._test.num_rows if self._test else 0)
         return -(-num_rows // MAX_KEYS)
@@ -193,19 +203,3 @@ class Making:
                 *leaked_rows(training_keys, test_keys, task.one_in),
             ]
         return found
-
-
-def _class_counts(
-    source: ScannedSource, target: TargetPlan, *, is_stratified: bool
-) -> dict[RunKey, list[int]]:
-    """Return the labelled rows of each run, by class where the split is stratified."""
-    if not is_stratified:
-        return {scan.key: [scan.num_labelled] for scan in source.scans}
-    places = {label_text(label): place for place, label in enumerate(target.classes)}
-    by_run = {}
-    for scan in source.scans:
-        counts = [0] * len(places)
-        for value, number in (scan.counts.get(target.names[0]) or {}).items():
-            counts[places[target.labels.get(value, value)]] += number
-        by_run[scan.key] = counts
-    return by_run

@@ -109,6 +109,14 @@ class Split:
                 del self._mapped[number]
         self._files.fetch_ahead([self.shards[number] for number in numbers])
 
+    def enter(self, window: plan.WindowId, last: plan.WindowId) -> None:
+        """Begin to read in a window of the plan, of which `last` is the last; see `ShardFiles`."""
+        self._files.enter(window, last)
+
+    def end(self) -> None:
+        """Read no more; may be called while another thread reads, which then fails."""
+        self._files.end()
+
     @property
     def max_bytes(self) -> int | None:
         """Return how many bytes of fetched shards the node may hold; None: any number."""
@@ -170,10 +178,20 @@ class Split:
         except OSError as fault:
             raise _unreadable(self._files.place_of(shards[0]), fault) from fault
         for number, shard, buffer in zip(numbers, shards, buffers, strict=True):
-            self._mapped[number] = _columns_of(buffer, self.columns, self._files.place_of(shard))
+            self._mapped[number] = columns_of(buffer, self.columns, self._files.place_of(shard))
 
 
-def _columns_of(buffer: pa.Buffer, columns: Mapping[str, Column], place: str) -> dict[str, Array]:
+def columns_of(buffer: pa.Buffer, columns: Mapping[str, Column], place: str) -> dict[str, Array]:
+    """Return a shard's content as read-only arrays of shape `(rows, width)` on the same memory.
+
+    Args:
+        buffer: the shard's content.
+        columns: the columns that are wanted.
+        place: where it lies, for a message.
+
+    Raises:
+        DataError: it is no shard.
+    """
     try:
         batch = pa.ipc.open_file(buffer).get_batch(0)
     except (OSError, pa.ArrowInvalid) as fault:

@@ -9,8 +9,9 @@ within their window. Up to `WINDOW_ROWS` rows there is one window, so a full shu
 what its rows cost, wherever it is in the order and however many rows there are. Only integer
 arithmetic is used, which gives the same bits in every version.
 
-Learnt: sorting random keys made the same kind of order at 120 ns a row, but 124 ms and 90 MiB for
-the first row of a window; the bijection takes 20 to 100 ns a row and no start (2 cores, numpy 2.4).
+Where the training split is streamed, the blocks are what is read of the source in one go (see
+`blocks.py`), and so of many sizes; windows are as long as its manifest says. All else is the same,
+and so is the order of a split that is a single window.
 """
 
 import functools
@@ -24,6 +25,8 @@ from typing import Final, final
 import numpy as np
 import numpy.typing as npt
 
+from distrain.data.bijection import keyed_bijection
+from distrain.data.blocks import Blocks, BlockWindows
 from distrain.errors import ConfigError, DataError
 
 EVALUATION_BATCH_ROWS: Final = 1024
@@ -31,14 +34,12 @@ WINDOW_ROWS: Final = 1 << 20
 # About a shard: a window lies in few shards, and where they are fetched, few are fetched twice.
 BLOCK_ROWS: Final = 1 << 16
 PLAN_VERSION: Final = 2
-FEISTEL_ROUNDS: Final = 6
-# Up to 16 values, 6 rounds favour some permutations visibly.
-FEW_BITS: Final = 4
-FEW_BITS_ROUNDS: Final = 16
 # Rows computed at a time: what is between stays in a core's cache.
 CHUNK_ROWS: Final = 1 << 15
 
 Rows = npt.NDArray[np.int64]
+# An epoch, from 0, and a window of its order, from 0.
+WindowId = tuple[int, int]
 
 
 @final
@@ -52,6 +53,7 @@ class Plan:
         logical_shards: parts that a step's rows are cut into, at most.
         min_part_rows: fewest rows of a part: 2 for a model with batch norm, else 1.
         seed: the run's seed.
+        blocks: the blocks of a split that is streamed; None: blocks of `BLOCK_ROWS`.
 
     Raises:
         DataError: there are fewer rows than a part needs.
@@ -63,6 +65,7 @@ class Plan:
     logical_shards: int
     min_part_rows: int
     seed: int
+    blocks: Blocks | None = None
 
     def __post_init__(self) -> None:
         if self.num_rows < self.min_part_rows:
@@ -90,6 +93,8 @@ class Plan:
     def digest(self) -> str:
         """Return a SHA-256 (hex) that two plans share only if all their steps are the same."""
         fields = {"version": PLAN_VERSION, **asdict(self)}
+        if self.blocks is None:
+            del fields["blocks"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     def position(self, global_step: int) -> tuple[int, int]:
@@ -115,7 +120,8 @@ class Plan:
         """
         first, end = self._span(step_in_epoch)
         last = end if stop is None else first + stop
-        return epoch_order(self.num_rows, self.seed, epoch, first + start, min(last, end))
+        positions = np.arange(first + start, min(last, end), dtype=np.int64)
+        return _rows_at(self._windows(epoch), positions)
 
     def rows_of_pieces(self, pieces: Sequence[tuple[int, int, int]]) -> Rows:
         """Return the rows of pieces of some steps: a call for several costs less than one for each.
@@ -132,8 +138,7 @@ class Plan:
             for step, start, stop in group:
                 first = self._span(self.position(step)[1])[0]
                 positions.append(np.arange(first + start, first + stop, dtype=np.int64))
-            windows = _windows(self.num_rows, self.seed, epoch)
-            found.append(_rows_at(windows, np.concatenate(positions)))
+            found.append(_rows_at(self._windows(epoch), np.concatenate(positions)))
         return np.concatenate(found)
 
     def parts(self, num_rows: int, wanted: range | None = None) -> list[tuple[int, int]]:
@@ -149,11 +154,11 @@ class Plan:
         numbers = range(count)[wanted.start : wanted.stop] if wanted is not None else range(count)
         return [(part * num_rows // count, (part + 1) * num_rows // count) for part in numbers]
 
-    def window_of(self, global_step: int) -> tuple[int, int]:
-        """Return the epoch and the number of the window that a step's first row is in."""
+    def window_of(self, global_step: int, *, of_last_row: bool = False) -> WindowId:
+        """Return the window that a step's first row is in, or its last one."""
         epoch, step_in_epoch = self.position(global_step)
-        windows = _windows(self.num_rows, self.seed, epoch)
-        return epoch, windows.window_of(self._span(step_in_epoch)[0])
+        start, stop = self._span(step_in_epoch)
+        return epoch, self._windows(epoch).window_of(stop - 1 if of_last_row else start)
 
     def spans_ahead(self, global_step: int) -> Iterator[list[tuple[int, int]]]:
         """Yield where the rows of a window lie, from the window of a step's first row on.
@@ -168,10 +173,13 @@ class Plan:
         """
         first_epoch, first_window = self.window_of(global_step)
         for epoch in itertools.count(first_epoch):
-            windows = _windows(self.num_rows, self.seed, epoch)
+            windows = self._windows(epoch)
             for window in range(first_window, windows.num_windows):
                 yield windows.spans(window)
             first_window = 0
+
+    def _windows(self, epoch: int) -> "_Windows | BlockWindows":
+        return _windows(self.num_rows, self.seed, epoch, self.blocks)
 
     def _span(self, step_in_epoch: int) -> tuple[int, int]:
         """Return the step's first position in its epoch's order, and that after its last."""
@@ -275,7 +283,26 @@ class _Windows:
         return [(start, min(start + BLOCK_ROWS, self.num_rows)) for start in starts]
 
 
-def _rows_at(windows: _Windows, positions: Rows) -> Rows:
+def windows_between(
+    blocks: Blocks, seed: int, first: WindowId, last: WindowId
+) -> Iterator[tuple[WindowId, list[int]]]:
+    """Yield the windows of a streamed split, and the numbers of the blocks that each is made of.
+
+    Args:
+        blocks: of the split.
+        seed: the run's seed.
+        first: the window to begin with.
+        last: the window to end with; may be of a later epoch.
+    """
+    for epoch in range(first[0], last[0] + 1):
+        windows = blocks.windows(_order_key(seed, epoch))
+        start = first[1] if epoch == first[0] else 0
+        stop = last[1] + 1 if epoch == last[0] else windows.num_windows
+        for window in range(start, stop):
+            yield (epoch, window), windows.numbers(window)
+
+
+def _rows_at(windows: "_Windows | BlockWindows", positions: Rows) -> Rows:
     """Return the rows at some positions of an epoch's order, which ascend."""
     rows = np.empty_like(positions)
     start = 0
@@ -293,8 +320,12 @@ def _blocks_per_window() -> int:
 
 
 @functools.lru_cache(maxsize=4)
-def _windows(num_rows: int, seed: int, epoch: int) -> _Windows:
-    key = f"order/{seed}/{epoch}"
+def _windows(
+    num_rows: int, seed: int, epoch: int, blocks: Blocks | None = None
+) -> _Windows | BlockWindows:
+    key = _order_key(seed, epoch)
+    if blocks is not None:
+        return blocks.windows(key)
     num_blocks = -(-num_rows // BLOCK_ROWS)
     if num_rows <= WINDOW_ROWS:
         return _Windows(num_rows, key, num_blocks, num_blocks - 1)
@@ -303,61 +334,13 @@ def _windows(num_rows: int, seed: int, epoch: int) -> _Windows:
     return _Windows(num_rows, key, num_blocks, int(position[0]))
 
 
+def _order_key(seed: int, epoch: int) -> str:
+    return f"order/{seed}/{epoch}"
+
+
 @functools.lru_cache(maxsize=4)
 def _window_blocks(windows: _Windows, window: int) -> Rows:
     first = window * _blocks_per_window()
     last = min(first + _blocks_per_window(), windows.num_blocks)
     positions = np.arange(first, last, dtype=np.uint64)
     return keyed_bijection(positions, windows.num_blocks, windows.key).astype(np.int64)
-
-
-def keyed_bijection(
-    values: npt.NDArray[np.uint64], size: int, key: str, *, inverse: bool = False
-) -> npt.NDArray[np.uint64]:
-    """Return the images of some values under a keyed permutation of `range(size)`.
-
-    An unbalanced Feistel network over the bits of `size - 1`; what falls outside walks on until it
-    is inside (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). Needs no table;
-    a value takes less than two walks on average.
-
-    Args:
-        values: numbers below `size`, shape `(n,)`.
-        size: size of the domain, at least 1.
-        key: which permutation.
-        inverse: whether to go backwards.
-    """
-    bits = max(1, (size - 1).bit_length())
-    num_rounds = FEISTEL_ROUNDS if bits > FEW_BITS else FEW_BITS_ROUNDS
-    keys = [np.uint64(_hash(f"{key}/{number}")) for number in range(num_rounds)]
-    moved = _feistel(values, bits, keys, inverse)
-    while len(outside := np.flatnonzero(moved >= size)):
-        moved[outside] = _feistel(moved[outside], bits, keys, inverse)
-    return moved
-
-
-def _feistel(
-    values: npt.NDArray[np.uint64], bits: int, keys: list[np.uint64], inverse: bool
-) -> npt.NDArray[np.uint64]:
-    low_bits = bits // 2
-    shift = np.uint64(low_bits)
-    low_mask, high_mask = np.uint64((1 << low_bits) - 1), np.uint64((1 << (bits - low_bits)) - 1)
-    high, low = values >> shift, values & low_mask
-    numbered = list(enumerate(keys))
-    for number, key in reversed(numbered) if inverse else numbered:
-        if number % 2:
-            high = high ^ (_mix(low, key) & high_mask)
-        else:
-            low = low ^ (_mix(high, key) & low_mask)
-    return (high << shift) | low
-
-
-def _mix(values: npt.NDArray[np.uint64], key: np.uint64) -> npt.NDArray[np.uint64]:
-    # The finaliser of splitmix64 (Steele, Lea and Flood, 2014).
-    mixed = values ^ key
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

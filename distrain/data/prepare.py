@@ -10,6 +10,8 @@ fit       statistics of the training rows of every run                       (Ra
 write     every task turns its run into tensors and writes its shards        (Ray Data)
 finish    manifest, rename, index                                            (driver)
 ```
+
+With `data.ingest: stream` the training rows are not written: see `recipe.py`.
 """
 
 from collections.abc import Iterator
@@ -21,7 +23,9 @@ from distrain.config.data import DataSettings
 from distrain.data.cache import Cache, digest_of
 from distrain.data.checking import open_checked
 from distrain.data.files import Listing
+from distrain.data.plan import WINDOW_ROWS
 from distrain.data.prepared import PreparedDataset
+from distrain.data.recipe import WINDOW_BYTES, Recipe
 from distrain.data.remote_cache import RemoteCache
 from distrain.data.runs import RUN_ROWS
 from distrain.data.same import KnownData
@@ -67,7 +71,7 @@ def find_prepared(data: DataSettings, *, cache: Path | str) -> PreparedDataset |
     Raises:
         DataError: the source is not there, or the URI cannot be read.
     """
-    return _listed(data, cache).cache.find()
+    return _listed(data, cache).find()
 
 
 def prepare(data: DataSettings, *, cache: Path | str, known: KnownData | None = None) -> Prepared:
@@ -85,12 +89,12 @@ def prepare(data: DataSettings, *, cache: Path | str, known: KnownData | None = 
         DataError: the data is at fault, or not what is known of it, or the cache cannot be written.
     """
     listed = _listed(data, cache)
-    found = listed.cache.find()
+    found = listed.find()
     if found is not None:
         return _reused(found, known)
     source, test = open_checked(data)
     with listed.cache.making() as folder:
-        found = listed.cache.find()
+        found = listed.find()
         if found is not None:
             return _reused(found, known)
         # Ray Data takes seconds to import, which a dataset that is there should not cost.
@@ -111,7 +115,7 @@ def prepare(data: DataSettings, *, cache: Path | str, known: KnownData | None = 
         _check_unchanged(data, listed.listings)
         if found is not None:
             listed.cache.note(digest)
-            return Prepared(found, reused=True)
+            return Prepared(_located(found, listed.listings[0]), reused=True)
         write_manifest(place, manifest)
         return Prepared(listed.cache.keep(place, digest), reused=False)
 
@@ -130,6 +134,28 @@ class _Listed:
     listings: tuple[Listing, ...]
     recipe: dict[str, Any]
     cache: Cache | RemoteCache
+
+    def find(self) -> PreparedDataset | None:
+        """Return the prepared dataset of these very files, None where there is none."""
+        found = self.cache.find()
+        return found if found is not None and _is_located(found, self.listings[0]) else None
+
+
+def _is_located(dataset: PreparedDataset, listing: Listing) -> bool:
+    """Return whether what is streamed lies in these files, untouched since."""
+    if not dataset.is_streamed:
+        return True
+    return Recipe.from_json(dataset.manifest["stream"]).listing == listing.files
+
+
+def _located(dataset: PreparedDataset, listing: Listing) -> PreparedDataset:
+    """Return a dataset of the same content, to be streamed from these files from now on."""
+    if _is_located(dataset, listing):
+        return dataset
+    recipe = Recipe.from_json(dataset.manifest["stream"]).at(listing)
+    manifest = {**dataset.manifest, "stream": recipe.to_json()}
+    write_manifest(dataset.path, manifest)
+    return dataset.with_manifest(manifest)
 
 
 def _listed(data: DataSettings, cache: Path | str) -> _Listed:
@@ -154,11 +180,13 @@ def _list_all(data: DataSettings) -> Iterator[Listing]:
 
 def _recipe(data: DataSettings, listing: Listing) -> dict[str, Any]:
     """Return all that the outcome depends on beside the content of the files."""
-    recipe = data.model_dump(mode="json", exclude={"source", "test_source", "cache"})
+    recipe = data.model_dump(mode="json", exclude={"source", "test_source", "cache", "ingest"})
     recipe["format"] = listing.format
     recipe["has_test_source"] = data.test_source is not None
     recipe["run_rows"] = RUN_ROWS
     recipe["unit_bytes"] = UNIT_BYTES
+    if data.ingest == "stream":
+        recipe["streamed"] = {"window_rows": WINDOW_ROWS, "window_bytes": WINDOW_BYTES}
     return recipe
 
 

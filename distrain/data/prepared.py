@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
+from distrain.config.names import is_remote
 from distrain.data.features import Transform
-from distrain.data.files import below, is_remote, read_remote
+from distrain.data.files import below, read_remote
 from distrain.data.mapped import Split, damaged
 from distrain.data.shard_cache import ShardCache, shard_cache
 from distrain.data.shard_files import FetchedShards, LocalShards, ShardFiles
@@ -28,6 +29,7 @@ from distrain.data.shards import (
     Array,
     Column,
     Shard,
+    training_columns,
 )
 from distrain.errors import DataError, first_line
 
@@ -73,6 +75,10 @@ class PreparedDataset:
             _check_size(folder, shard)
         return dataset
 
+    def with_manifest(self, manifest: dict[str, Any]) -> "PreparedDataset":
+        """Return the same dataset with another manifest, which is not written."""
+        return PreparedDataset(self.path, manifest, self._cache)
+
     @property
     def digest(self) -> str:
         """Return the SHA-256 (hex) over sources, recipe and format."""
@@ -92,19 +98,26 @@ class PreparedDataset:
         }
 
     def split(self, name: str) -> Split:
-        """Return the split `train`, `validation` or `test`; it may be empty."""
+        """Return the split `train`, `validation` or `test`; it may be empty.
+
+        Of a training split that is streamed, the shards are only listed (see `streamed.py`).
+        """
         shards = [Shard(**entry) for entry in self.manifest["splits"][name]["shards"]]
-        columns = {
-            column: form
-            for column, form in self.columns.items()
-            if column != "target" or name != "train"
-        }
-        return Split(self._files(), shards, columns)
+        columns = training_columns(self.columns) if name == "train" else self.columns
+        is_here = name != "train" or not self.is_streamed
+        files = self._files() if is_here else LocalShards(Path(self.path))
+        return Split(files, shards, columns)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Return whether the training split is left where it is, and read from there."""
+        return "stream" in self.manifest
 
     def shards(self) -> list[Shard]:
-        """Return the shards of all splits, in order."""
+        """Return the shards of all splits that are here, in order."""
+        names = [name for name in SPLITS if name != "train" or not self.is_streamed]
         return [
-            Shard(**entry) for name in SPLITS for entry in self.manifest["splits"][name]["shards"]
+            Shard(**entry) for name in names for entry in self.manifest["splits"][name]["shards"]
         ]
 
     def _files(self) -> ShardFiles:

@@ -48,10 +48,10 @@ def row_keys(
         rules: how text is read.
         codes: what counts besides, for each row: its class, however it is spelled, `(n,)`.
     """
-    keys = _mixed(codes.astype(np.uint64))
+    keys = mixed(codes.astype(np.uint64))
     for name in columns:
         column = plain(table.column(name))
-        keys = _mixed(keys + _column_keys(column, name, types[name], rules))
+        keys = mixed(keys + _column_keys(column, name, types[name], rules))
     return keys
 
 
@@ -79,7 +79,7 @@ def _text_keys(text: pa.Array) -> Keys:
         lengths = np.diff(ends)
         place = np.arange(len(data), dtype=np.int64) - np.repeat(ends[:-1], lengths)
         totals = np.zeros(len(data) + 1, dtype=np.uint64)
-        np.cumsum(_mixed((place.astype(np.uint64) << np.uint64(8)) | data), out=totals[1:])
+        np.cumsum(mixed((place.astype(np.uint64) << np.uint64(8)) | data), out=totals[1:])
         sums = totals[ends[1:]] - totals[ends[:-1]]
         sums += lengths.astype(np.uint64)
     return np.where(large.is_null().to_numpy(zero_copy_only=False), _MISSING, sums)
@@ -92,11 +92,11 @@ def _byte_keys(rows: npt.NDArray[np.uint8]) -> Keys:
     words = padded.view(np.uint64)
     keys = np.zeros(len(rows), dtype=np.uint64)
     for place in range(words.shape[1]):
-        keys = _mixed(keys + words[:, place])
+        keys = mixed(keys + words[:, place])
     return keys
 
 
-def _mixed(values: Keys) -> Keys:
+def mixed(values: Keys) -> Keys:
     """Return each value scrambled, one to one (splitmix64; Steele, Lea & Flood 2014)."""
     mixed: Any = values + np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

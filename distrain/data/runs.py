@@ -152,7 +152,7 @@ def _packed(
             "unit": pa.array([key[0]], pa.int64()),
             "run": pa.array([key[1]], pa.int64()),
             "text": pa.array([text], pa.large_string()),
-            "content": _one_value(content),
+            "content": one_value(content),
             "fault": pa.array([fault], pa.string()),
         }
     )
@@ -162,7 +162,7 @@ def _plain_value(packed: pa.Table) -> PlainValue:
     return PlainValue(packed.column("text")[0].as_py(), packed.column("content")[0].as_buffer())
 
 
-def _one_value(content: pa.Buffer | bytes) -> pa.Array:
+def one_value(content: pa.Buffer | bytes) -> pa.Array:
     """Return an array of one binary value on the given memory, of any size."""
     buffer = pa.py_buffer(content)
     offsets = pa.py_buffer(np.array([0, buffer.size], dtype=np.int64))

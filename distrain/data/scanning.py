@@ -27,6 +27,8 @@ class ScannedSource:
 
     Args:
         opened: the source.
+        reading: how its units are read, as it turned out.
+        units: what is read in one go.
         runs: its runs, for further passes; kept in memory where they fit, else read again.
         scans: what each run holds, in order.
         types: each column's type.
@@ -35,6 +37,8 @@ class ScannedSource:
     """
 
     opened: OpenedSource
+    reading: Reading
+    units: tuple[Unit, ...]
     runs: Dataset
     scans: tuple[RunScan, ...]
     types: dict[str, str]
@@ -97,7 +101,7 @@ def scan_source(
     reading = replace(opened.reading, wanted=wanted)
     if types is not None:
         reading = replace(reading, column_types=types)
-    runs, scans = _read_and_scan(
+    units, runs, scans = _read_and_scan(
         opened, reading, ScanTask(types or {}, counted, targets, reading.text)
     )
     if types is None:
@@ -109,12 +113,14 @@ def scan_source(
         settled = ScanTask(types, counted, targets, reading.text)
         if texts and reading.format in ("csv", "tsv"):
             reading = replace(reading, column_types=dict.fromkeys(texts, "string"))
-            runs, scans = _read_and_scan(opened, reading, settled)
+            units, runs, scans = _read_and_scan(opened, reading, settled)
         elif texts or _differs(scans, types):
             scans = [scan for _, scan in each_run(runs, settled, RunScan)]
     filled = _filled(scans)
     return ScannedSource(
         opened,
+        reading,
+        units,
         runs,
         tuple(scans),
         types,
@@ -125,7 +131,7 @@ def scan_source(
 
 def _read_and_scan(
     opened: OpenedSource, reading: Reading, task: ScanTask
-) -> tuple[Dataset, list[RunScan]]:
+) -> tuple[tuple[Unit, ...], Dataset, list[RunScan]]:
     units = cut_into_units(opened.listing, reading)
     try:
         return _scan_units(units, reading, task)
@@ -136,11 +142,11 @@ def _read_and_scan(
 
 def _scan_units(
     units: Sequence[Unit], reading: Reading, task: ScanTask
-) -> tuple[Dataset, list[RunScan]]:
+) -> tuple[tuple[Unit, ...], Dataset, list[RunScan]]:
     runs = read_units(units, reading)
     if fits_in_object_store(units):
         runs = runs.materialize()
-    return runs, [scan for _, scan in each_run(runs, task, RunScan)]
+    return tuple(units), runs, [scan for _, scan in each_run(runs, task, RunScan)]
 
 
 def _disputed(scans: Sequence[RunScan], types: dict[str, str]) -> list[str]:

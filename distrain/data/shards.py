@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from distrain.data.files import below, new_remote, write_remote
+from distrain.data.files import below, new_remote, read_remote, write_remote
 from distrain.durable import replacing, sync_folder, write_atomically
 
 FORMAT_VERSION: Final = 1
@@ -41,6 +41,11 @@ class Column:
         return {"dtype": self.dtype, "shape": list(self.shape)}
 
 
+def training_columns(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Return the columns that training shards have: all but `target`."""
+    return {name: column for name, column in columns.items() if name != "target"}
+
+
 @final
 @dataclass(frozen=True)
 class Shard:
@@ -66,14 +71,45 @@ def write_shard(folder: Path | str, file: str, columns: Mapping[str, Array]) -> 
     Returns:
         The shard's entry for the manifest.
     """
-    batch = pa.record_batch(
-        [_fixed_size(values) for values in columns.values()], names=list(columns)
-    )
+    batch = _batch(columns)
     with _new_file(folder, f"{SHARD_FOLDER}/{file}") as opened:
         sink = _HashingWriter(opened)
         with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), batch.schema) as writer:
             writer.write_batch(batch)
     return Shard(file, batch.num_rows, sink.digest.hexdigest(), sink.num_bytes)
+
+
+def shard_in_memory(file: str, columns: Mapping[str, Array]) -> tuple[Shard, pa.Buffer]:
+    """Return the entry and the content of the shard that `write_shard` would write."""
+    batch = _batch(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    content = sink.getvalue()
+    return Shard(file, batch.num_rows, hashlib.sha256(content).hexdigest(), content.size), content
+
+
+def assignment_file(shard: str) -> str:
+    """Return the file that says which rows of a run are for what, beside its training shard's."""
+    return shard.replace(".arrow", ".rows")
+
+
+def write_small(folder: Path | str, file: str, content: bytes) -> None:
+    """Write a small file beside the shards, so that it is there whole or not at all."""
+    with _new_file(folder, f"{SHARD_FOLDER}/{file}") as opened:
+        opened.write(content)
+
+
+def read_small(folder: Path | str, file: str) -> bytes:
+    """Return the content of a file that `write_small` wrote.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    name = f"{SHARD_FOLDER}/{file}"
+    if isinstance(folder, Path):
+        return (folder / name).read_bytes()
+    return read_remote(below(folder, name))
 
 
 def write_manifest(folder: Path | str, manifest: Mapping[str, Any]) -> None:
@@ -128,6 +164,12 @@ class _HashingWriter:
 
     def close(self) -> None:
         """The file belongs to the caller."""
+
+
+def _batch(columns: Mapping[str, Array]) -> pa.RecordBatch:
+    return pa.record_batch(
+        [_fixed_size(values) for values in columns.values()], names=list(columns)
+    )
 
 
 def _fixed_size(values: Array) -> pa.Array:

@@ -20,6 +20,7 @@ from distrain.data.files import (
     absolute,
     filesystem_of,
     missing_file,
+    source_file,
 )
 from distrain.errors import DataError, first_line, nearest
 
@@ -97,7 +98,7 @@ def _file(name: str) -> SourceFile:
             expected="a file, which can be read more than once",
             mend="Write the data to a file first.",
         )
-    return _checked([_source_file(uri, info)])[0]
+    return _checked([source_file(uri, info)])[0]
 
 
 def _glob(pattern: str) -> list[SourceFile]:
@@ -108,7 +109,7 @@ def _glob(pattern: str) -> list[SourceFile]:
     folder = str(PurePosixPath(*parts[:fixed]))
     infos = _walk(system, folder, uri)
     files = [
-        _source_file(uri.replace(path, info.path, 1), info)
+        source_file(uri.replace(path, info.path, 1), info)
         for info in infos
         if _matches(PurePosixPath(info.path).parts, parts) and not _is_hidden(info.path, folder)
     ]
@@ -137,7 +138,7 @@ def _directory(name: str, format_: str | None) -> list[SourceFile]:
     uri = absolute(name)
     system, path = filesystem_of(uri)
     files = [
-        _source_file(uri.replace(path, info.path, 1), info)
+        source_file(uri.replace(path, info.path, 1), info)
         for info in _walk(system, path, uri)
         if not _is_hidden(info.path, path)
     ]
@@ -212,10 +213,6 @@ def _check_unique(files: Iterable[SourceFile]) -> None:
                 mend="Its rows would count twice; take it out of data.source once.",
             )
         seen.add(file.uri)
-
-
-def _source_file(uri: str, info: fs.FileInfo) -> SourceFile:
-    return SourceFile(uri, int(info.size), str(info.mtime_ns or ""))
 
 
 def _ending(uri: str) -> str:

@@ -1,22 +1,40 @@
-"""The last pass: each task turns its run into tensors and writes the run's shards itself."""
+"""The last pass: each task turns its run into tensors and writes the run's shards itself.
 
-from collections.abc import Mapping
+Where training rows are streamed, their shard is made and hashed, but not written. What is written
+in its place says which rows of the run are for what; `recipe.py` makes the same shard of it again.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import TypeVar, final
 
 import numpy as np
 import pyarrow as pa
 
+from distrain.config.names import is_remote
 from distrain.data.clean import Bounds
 from distrain.data.columns import as_float64
 from distrain.data.features import Transform
-from distrain.data.files import is_remote
 from distrain.data.rows import RowPlan
+from distrain.data.run_tensors import RunTensors, of_split, packed_assignment
 from distrain.data.runs import Run, RunKey
-from distrain.data.shards import SHARD_FOLDER, SPLITS, Array, Column, Shard, write_shard
-from distrain.data.split import TRAIN, UNUSED
+from distrain.data.shards import (
+    SHARD_FOLDER,
+    SPLITS,
+    Array,
+    Column,
+    Shard,
+    assignment_file,
+    shard_in_memory,
+    write_shard,
+    write_small,
+)
+from distrain.data.split import TRAIN, UNUSED, Assignment
 from distrain.errors import DataError, first_line
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @final
@@ -28,11 +46,13 @@ class RunWritten:
         shards: by split; only those that have rows.
         columns: the shards' columns.
         outliers: rows outside the bounds, by column.
+        num_by_class: training rows of each class, where they are streamed and have classes.
     """
 
     shards: dict[str, Shard]
     columns: dict[str, Column]
     outliers: dict[str, int]
+    num_by_class: tuple[int, ...] = ()
 
 
 @final
@@ -47,6 +67,7 @@ class WriteTask:
         folder: the prepared dataset's folder, being made, or its URI; every node must see it.
         places: each run's place in the source.
         bounds: of numbers that are no outliers, to count the others.
+        streams: whether the training rows are left where they are.
     """
 
     rows: RowPlan
@@ -55,50 +76,51 @@ class WriteTask:
     folder: str
     places: Mapping[RunKey, int]
     bounds: Bounds
+    streams: bool = False
 
     def __call__(self, run: Run) -> RunWritten:
         """Write a run's shards and return what was written."""
         table, split = self.rows.divide(run)
-        is_used = split != UNUSED
-        if not is_used.any():
+        if not (split != UNUSED).any():
             return RunWritten({}, {}, {})
-        if not is_used.all():
-            table, split = table.filter(pa.array(is_used)), split[is_used]
-        arrays = self._tensors(table)
+        if self.streams and (split == TRAIN).any():
+            file = assignment_file(self._file(SPLITS[TRAIN], run.key))
+            self._written(write_small, file, packed_assignment(split))
+        tensors = RunTensors(self.transform, self.weight, self.rows.types, self.rows.rules)
+        arrays, split = tensors.of_used(table, split)
         columns = {
             name: Column(str(values.dtype), values.shape[1:]) for name, values in arrays.items()
         }
         shards = {}
         for number, name in enumerate(SPLITS):
-            rows = np.flatnonzero(split == number)
-            if len(rows):
-                shards[name] = self._write(name, run.key, arrays, rows)
-        return RunWritten(shards, columns, self._count_outliers(run.table))
+            if not (split == number).any():
+                continue
+            file, content = self._file(name, run.key), of_split(arrays, split, number)
+            if self.streams and number == TRAIN:
+                shards[name] = shard_in_memory(file, content)[0]
+            else:
+                shards[name] = self._written(write_shard, file, content)
+        outliers = self._count_outliers(run.table)
+        return RunWritten(shards, columns, outliers, self._num_by_class(arrays, split))
 
-    def _tensors(self, table: pa.Table) -> dict[str, Array]:
-        arrays = {**self.transform.apply(table), **self.transform.encode_target(table)}
-        if self.weight is not None:
-            kind = self.rows.types[self.weight]
-            weights = as_float64(table.column(self.weight), self.weight, kind, self.rows.rules)
-            arrays["weight"] = weights.astype(np.float32)
-        return arrays
+    def _file(self, split: str, key: RunKey) -> str:
+        return f"{split}-{self.places[key]:05d}.arrow"
 
-    def _write(
-        self, name: str, key: RunKey, arrays: Mapping[str, Array], rows: "np.ndarray[Any, Any]"
-    ) -> Shard:
-        chosen = {
-            column: values[rows]
-            for column, values in arrays.items()
-            if column != "target" or name != SPLITS[TRAIN]
-        }
-        file = f"{name}-{self.places[key]:05d}.arrow"
+    def _num_by_class(self, arrays: Mapping[str, Array], split: Assignment) -> tuple[int, ...]:
+        classes = self.transform.classes
+        if not self.streams or not classes:
+            return ()
+        counts = np.bincount(arrays["y"][split == TRAIN], minlength=len(classes))
+        return tuple(int(count) for count in counts)
+
+    def _written(self, write: Callable[[Path | str, str, T], U], file: str, content: T) -> U:
         try:
             if is_remote(self.folder):
-                return write_shard(self.folder, file, chosen)
+                return write(self.folder, file, content)
             folder = Path(self.folder)
             # Gone if the driver gave up meanwhile: nothing must be left behind it.
             (folder / SHARD_FOLDER).stat()
-            return write_shard(folder, file, chosen)
+            return write(folder, file, content)
         except OSError as fault:
             raise DataError(
                 f"a shard cannot be written ({fault.strerror or first_line(fault)})",

@@ -8,9 +8,17 @@ from torch import nn
 from distrain.errors import ModelError
 
 Loss = Callable[[torch.Tensor], torch.Tensor]
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
-def try_batch(model: nn.Module, x: torch.Tensor, *, num_outputs: int, loss: Loss) -> None:
+def try_batch(
+    model: nn.Module,
+    x: torch.Tensor,
+    *,
+    num_outputs: int,
+    loss: Loss,
+    forward: Forward | None = None,
+) -> None:
     """Run a forward and a backward pass on a few rows; the model is left as it was.
 
     Args:
@@ -18,6 +26,7 @@ def try_batch(model: nn.Module, x: torch.Tensor, *, num_outputs: int, loss: Loss
         x: rows as the model will be fed them, `(rows, ...)`.
         num_outputs: classes or targets: the width that the outputs must have.
         loss: outputs to a scalar.
+        forward: how the model is run, such as in half precision; None: it is called.
 
     Raises:
         ModelError: the forward pass, the loss or the backward pass fails, the outputs have another
@@ -28,7 +37,7 @@ def try_batch(model: nn.Module, x: torch.Tensor, *, num_outputs: int, loss: Loss
     was_training = model.training
     try:
         with torch.random.fork_rng(devices=[]):
-            _try(model.train(), x, num_outputs, loss)
+            _try(model.train(), x, num_outputs, loss, forward or model)
     finally:
         model.train(was_training)
         for name, buffer in model.named_buffers():
@@ -36,12 +45,12 @@ def try_batch(model: nn.Module, x: torch.Tensor, *, num_outputs: int, loss: Loss
                 buffer.data.copy_(buffers[name])
 
 
-def _try(model: nn.Module, x: torch.Tensor, num_outputs: int, loss: Loss) -> None:
+def _try(model: nn.Module, x: torch.Tensor, num_outputs: int, loss: Loss, forward: Forward) -> None:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     _check_parameters(model)
     given = f"x of shape {tuple(x.shape)} and type {_dtype(x)}"
     try:
-        outputs = model(x)
+        outputs = forward(x)
     except Exception as fault:  # the user's code may raise anything; told with its cause
         raise ModelError(
             f"forward failed on {given}: {type(fault).__name__}: {fault}",

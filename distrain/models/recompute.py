@@ -20,7 +20,6 @@ from distrain.errors import ModelError
 def recompute_blocks(model: nn.Module) -> None:
     """Make the blocks of a model run again in the backward pass.
 
-    Blocks are the outermost members of `nn.Sequential` and `nn.ModuleList` that have parameters.
     The names of parameters and buffers stay what they are.
 
     Args:
@@ -29,24 +28,26 @@ def recompute_blocks(model: nn.Module) -> None:
     Raises:
         ModelError: it has no blocks.
     """
-    blocks = list(_blocks(model))
-    if not blocks:
+    found = [block for block in blocks(model) if any(p.requires_grad for p in block.parameters())]
+    if not found:
         raise ModelError(
             f"model {type(model).__name__} has no blocks to run again",
             where="train.activation_checkpointing",
             expected="an nn.Sequential or an nn.ModuleList of layers with parameters",
             mend="Keep the model's repeated layers in an nn.ModuleList, or leave it out",
         )
-    for block in blocks:
+    for block in found:
         # The module's own __call__ finds this before the class's method.
         block.forward = _Recomputed(block)
 
 
-def _blocks(module: nn.Module) -> Iterator[nn.Module]:
+def blocks(module: nn.Module) -> Iterator[nn.Module]:
+    """Give the outermost members of `nn.Sequential` and `nn.ModuleList` that have parameters."""
     for child in module.children():
-        if not isinstance(module, nn.Sequential | nn.ModuleList):
-            yield from _blocks(child)
-        elif any(parameter.requires_grad for parameter in child.parameters()):
+        is_member = isinstance(module, nn.Sequential | nn.ModuleList)
+        if not is_member or isinstance(child, nn.ModuleList | nn.ModuleDict):  # it has no forward
+            yield from blocks(child)
+        elif any(True for _ in child.parameters()):
             yield child
 
 

@@ -11,10 +11,13 @@ from rich.text import Text
 from distrain.report.display import duration_text
 
 if TYPE_CHECKING:
+    from distrain.assess import EvaluateResult
     from distrain.config.schema import Entry
+    from distrain.promotion import PromoteResult
     from distrain.results import Estimate, PrepareResult, TrainResult
     from distrain.track.model_versions import RegisteredVersion
     from distrain.track.runs import RunSummary
+    from distrain.track.sync import SyncedRun
 
 
 @final
@@ -60,6 +63,26 @@ def train_table(result: "TrainResult") -> Facts:
     return facts
 
 
+def evaluate_table(result: "EvaluateResult") -> Facts:
+    """Return what a model was measured to be, one metric a line."""
+    facts = Facts()
+    facts.add("rows", f"{result.num_rows:,}")
+    for name, value in result.metrics.items():
+        facts.add(name, f"{value:.6g}")
+    return facts
+
+
+def promote_table(result: "PromoteResult", alias: str) -> Facts:
+    """Return what became of an alias, and why."""
+    facts = Facts()
+    before = f"version {result.from_version}" if result.from_version else "no version"
+    facts.add(alias, f"{result.status}; {before} had it")
+    facts.add("model", version_text(result.model) if result.model.version else "")
+    for reason in result.reasons:
+        facts.add("why", reason)
+    return facts
+
+
 def version_text(model: "RegisteredVersion") -> str:
     """Return a registered version in words: `digits version 3, models:/digits@champion`."""
     return f"{model.name} version {model.version}, {model.uri}"
@@ -101,8 +124,10 @@ def estimate_table(estimate: "Estimate") -> Facts:
     if estimate.worker_bytes is not None:
         memory = f"about {estimate.worker_bytes / 2**20:,.1f} MiB of state per worker"
         facts.add("memory", f"{memory}, beside torch itself and a batch's activations")
-    if estimate.train_s is None:
+    if estimate.num_parameters is None:
         facts.add("time", "unknown until the data is prepared: distrain prepare")
+    elif estimate.train_s is None:
+        facts.add("time", "unknown: training rows are streamed, and reading them is not timed")
     else:
         facts.add("time", f"about {duration_text(estimate.train_s)} of training steps")
     facts.add("tracking", estimate.tracking)
@@ -122,6 +147,18 @@ def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
             f"{run.name}/{run.run}", run.status, run.started[:16].replace("T", " "), escape(shown)
         )
     return table
+
+
+def synced_line(run: "SyncedRun") -> str:
+    """Return what became of one run's journal: `digits/20261121T0729-bcf1  shipped`."""
+    head = f"{run.run_dir.parent.name}/{run.run_dir.name}"
+    if run.outcome == "nothing":
+        return f"{head}  nothing to ship"
+    closed = ", closed: its driver is dead" if run.was_closed else ""
+    if run.outcome == "pending":
+        return f"{head}  still pending{closed}: {run.error}"
+    model = f", {version_text(run.model)}" if run.model else ""
+    return f"{head}  shipped{closed}{model}"
 
 
 def entries_table(entries: "Iterable[Entry]") -> Table:

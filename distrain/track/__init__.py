@@ -1,11 +1,12 @@
 """What happened, kept: records enter the journal; a run and a registered model leave in MLflow.
 
 `journal.py` is where everything recorded goes first; `shipper.py` brings it to MLflow by the calls
-in `sending.py`, `record.py` holds the two together. `tracking_server.py` says where MLflow is and
-`reachable.py` whether it answers, or `database.py` whether its file can be used. `packaged.py` is a
-trained model as a folder, `pyfunc_model.py` the same as an MLflow model, `registry.py` makes a
-version of it and `model_versions.py` finds one. `lineage.py` and `describe.py` are the tags,
-parameters and texts; `runs.py` lists what is below a storage folder.
+in `sending.py`, `covered.py` says what has to wait, `record.py` holds them together.
+`tracking_server.py` says where MLflow is and `reachable.py` whether it answers, or `database.py`
+whether its file can be used. `packaged.py` is a trained model as a folder, `pyfunc_model.py` the
+same as an MLflow model, `registry.py` makes a version of it and `model_versions.py` finds one.
+`lineage.py` and `describe.py` are the tags, parameters and texts; `runs.py` lists what is below a
+storage folder.
 
 mlflow is imported inside functions, because that takes seconds, which `early_import.py` spends
 while Ray starts; `journal.py` and `packaged.py` never import it.

@@ -37,9 +37,13 @@ Kind = Literal[
     "run",
     "params",
     "dataset",
+    "start",
+    "checkpoint",
     "metrics",
+    "system",
     "tags",
     "artifact",
+    "model",
     "status",
     "progress",
     "note",
@@ -50,6 +54,7 @@ Kind = Literal[
 _SEGMENT = re.compile(r"^(?P<writer>[A-Za-z0-9_]+)-(?P<number>\d{5})\.jsonl$")
 _CRC_HEAD = b'{"crc32":"'
 _CRC_WIDTH = len(_CRC_HEAD) + 8 + len(b'",')
+_PASSED_OVER = re.compile(rb'"kind":"(?:progress"|metrics","payload":\{"step":(\d+),)')
 _SCAN_BYTES = 1 << 20
 _NOT_FINITE = {"nan", "inf", "-inf"}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -68,6 +73,7 @@ class JournalRecord:
         time_ms: when it was recorded, in milliseconds since 1970 (UTC).
         kind: what it is; `damaged` stands for a line whose checksum does not match.
         payload: its content, by kind.
+        segment: name of the file that it stands in.
     """
 
     writer: str
@@ -75,6 +81,7 @@ class JournalRecord:
     time_ms: int
     kind: str
     payload: dict[str, Any]
+    segment: str
 
 
 @final
@@ -93,12 +100,14 @@ class JournalWriter:
     def __init__(self, folder: Path, writer: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         segments = [path for path in list_segments(folder) if _writer_of(path) == writer]
-        self._seq = _last_seq(segments)
+        last = _last_of(segments)
+        self._seq = 0 if last is None else last.seq
         number = int(segments[-1].stem.rpartition("-")[2]) + 1 if segments else 1
         name = f"{writer}-{number:05d}.jsonl"
         if not _SEGMENT.match(name):
             raise ValueError(f"journal writer {writer!r}: letters, digits and underscores only")
         self.path = folder / name
+        self._writer = writer
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o644)
         self._lock = threading.Lock()
@@ -142,6 +151,21 @@ class JournalWriter:
         """Record the prepared dataset that the run is trained on; see `describe.dataset_facts`."""
         self.append("dataset", facts)
 
+    def start(self, step: int, *, is_exact: bool, every_steps: int) -> None:
+        """Record that training goes on from a step, 0 at first; what came after it is void.
+
+        Args:
+            step: committed optimizer steps.
+            is_exact: whether steps that are computed again have the values that they had.
+            every_steps: steps between two records of the training loss.
+        """
+        facts = {"step": int(step), "is_exact": is_exact, "every_steps": every_steps}
+        self.append("start", facts)
+
+    def checkpoint(self, step: int) -> None:
+        """Record that a checkpoint of a step was committed."""
+        self.append("checkpoint", {"step": int(step)})
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record metrics at an optimizer step.
 
@@ -158,6 +182,15 @@ class JournalWriter:
             payload["values"] = {key: _finite_or_word(value) for key, value in plain.items()}
             self.append("metrics", payload)
 
+    def system(self, look: int, values: Mapping[str, float]) -> None:
+        """Record how busy the machines are.
+
+        Args:
+            look: which look at them this is, from 0: the step of these metrics.
+            values: metric to value, finite.
+        """
+        self.append("system", {"step": look, "values": values})
+
     def tags(self, values: Mapping[str, str]) -> None:
         """Record tags of the run; the last value of a tag stands."""
         self.append("tags", values)
@@ -166,14 +199,32 @@ class JournalWriter:
         """Record a file or folder that belongs to the run.
 
         Args:
-            path: where it lies; it must stay there, unchanged, until it is shipped.
+            path: where it lies; it must stay there, unchanged, until it is shipped. Below the run's
+                folder it is recorded from there, and found again where that was moved.
             artifact_path: folder among the run's artifacts; empty: their root.
         """
-        self.append("artifact", {"path": str(path.absolute()), "artifact_path": artifact_path})
+        self.append("artifact", {"path": self._kept_path(path), "artifact_path": artifact_path})
 
-    def status(self, status: str) -> None:
-        """Record how the run ended: FINISHED, FAILED or KILLED (MLflow's words)."""
-        self.append("status", {"status": status})
+    def model(self, path: Path, facts: Mapping[str, Any], alias: str | None) -> None:
+        """Record a packaged model that a version is to be made of.
+
+        Args:
+            path: the MLflow model's folder; as in `artifact`.
+            facts: see `registry.ModelFacts`.
+            alias: what moves to the version; None: nothing does.
+        """
+        place = self._kept_path(path)
+        self.append("model", {"path": place, "facts": dict(facts), "alias": alias})
+
+    def status(self, status: str, ended_ms: int | None = None) -> None:
+        """Record how the run ended: FINISHED, FAILED or KILLED (MLflow's words).
+
+        Args:
+            status: the word; RUNNING: the run goes on, and what was packaged before is void.
+            ended_ms: when, in milliseconds since 1970; None: now.
+        """
+        ended = {} if ended_ms is None else {"ended_ms": ended_ms}
+        self.append("status", {"status": status, **ended})
 
     def progress(self, values: Mapping[str, Any]) -> None:
         """Record something for a display to show; it is never shipped."""
@@ -186,6 +237,18 @@ class JournalWriter:
     def trouble(self, values: Mapping[str, Any]) -> None:
         """Record a step out of the ordinary: which, why, by which rows; it is never shipped."""
         self.append("trouble", values)
+
+    def earlier(self, step: int) -> Iterator[JournalRecord]:
+        """Give what this writer has recorded, the oldest first.
+
+        Left out are what was for a display, and metrics of steps before `step`: a long run has
+        millions, and to parse a thousand of them takes a hundredth of a second.
+        """
+        for path in list_segments(self.path.parent):
+            if _writer_of(path) == self._writer:
+                lines = path.read_bytes().split(b"\n")[:-1]
+                found = (_parse(path, line) for line in lines if not _is_before(line, step))
+                yield from filter(None, found)
 
     def sync(self) -> None:
         """Force what was recorded on to the disk; returns when it is there.
@@ -212,6 +275,11 @@ class JournalWriter:
             finally:
                 os.close(self._fd)
                 self._fd = -1
+
+    def _kept_path(self, path: Path) -> str:
+        absolute, run_dir = path.absolute(), self.path.absolute().parent.parent
+        is_inside = absolute.is_relative_to(run_dir)
+        return str(absolute.relative_to(run_dir) if is_inside else absolute)
 
     def _write_waiting(self) -> None:
         while self._waiting:
@@ -297,8 +365,18 @@ def _parse(path: Path, line: bytes) -> JournalRecord | None:
         return None
     fields = json.loads(b"{" + body)
     return JournalRecord(
-        _writer_of(path), fields["seq"], fields["time_ms"], fields["kind"], fields["payload"]
+        _writer_of(path),
+        fields["seq"],
+        fields["time_ms"],
+        fields["kind"],
+        fields["payload"],
+        path.name,
     )
+
+
+def _is_before(line: bytes, step: int) -> bool:
+    found = _PASSED_OVER.search(line, _CRC_WIDTH)
+    return found is not None and (found[1] is None or int(found[1]) < step)
 
 
 def last_step(folder: Path) -> int:
@@ -324,31 +402,48 @@ def recorded_kinds(folder: Path, writer: str) -> set[str]:
         folder: the journal's folder; a missing one is an empty journal.
         writer: its name.
     """
-    return {
-        record.kind
-        for path in list_segments(folder)
-        if _writer_of(path) == writer
-        for record in _records(path, path.read_bytes(), 0)
-    }
+    return {record.kind for record in written_by(writer, folder)}
+
+
+def written_by(writer: str, folder: Path) -> Iterator[JournalRecord]:
+    """Give the records that a writer has left in a journal, the oldest first.
+
+    Args:
+        writer: its name.
+        folder: the journal's folder; a missing one is an empty journal.
+    """
+    for path in list_segments(folder):
+        if _writer_of(path) == writer:
+            yield from _records(path, path.read_bytes(), 0)
+
+
+def last_written(writer: str, folder: Path) -> JournalRecord | None:
+    """Return the last record that a writer has left in a journal; None: it has left none.
+
+    Args:
+        writer: its name.
+        folder: the journal's folder; a missing one is an empty journal.
+    """
+    return _last_of([path for path in list_segments(folder) if _writer_of(path) == writer])
 
 
 def _damaged(path: Path, offset: int) -> JournalRecord:
     logger.warning("%s: the record at byte %d is damaged and left out", path, offset)
     payload = {"file": path.name, "offset": offset}
-    return JournalRecord(_writer_of(path), 0, 0, "damaged", payload)
+    return JournalRecord(_writer_of(path), 0, 0, "damaged", payload, path.name)
 
 
 def _writer_of(path: Path) -> str:
     return path.name.rpartition("-")[0]
 
 
-def _last_seq(segments: list[Path]) -> int:
+def _last_of(segments: list[Path]) -> JournalRecord | None:
     for path in reversed(segments):
         for line in reversed(path.read_bytes().split(b"\n")[:-1]):
             record = _parse(path, line)
             if record is not None:
-                return record.seq
-    return 0
+                return record
+    return None
 
 
 def _finite_or_word(value: float) -> float | str:

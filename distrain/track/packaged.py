@@ -141,6 +141,11 @@ class Predictor:
         return weights_sha256(self._module)
 
     @property
+    def num_parameters(self) -> int:
+        """The number of the network's parameters."""
+        return sum(parameter.numel() for parameter in self._module.parameters())
+
+    @property
     def prediction_names(self) -> list[str]:
         """The names of the columns that predictions consist of, without ids."""
         nothing = np.zeros((0, self.transform.num_outputs), dtype=np.float32)

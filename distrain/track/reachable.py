@@ -55,7 +55,7 @@ def _check_http(server: TrackingServer, timeout_s: float) -> None:
             body = answer.read(200_000)
     except urllib.error.HTTPError as error:
         with error:
-            raise _refused(server, error.code, error.read(500).decode(errors="replace")) from error
+            raise _answered(server, error.code, error.read(500).decode(errors="replace")) from error
     except (OSError, ValueError) as error:
         raise _silent(server, str(getattr(error, "reason", error))) from error
     if not body.lstrip().startswith(b"{"):
@@ -114,7 +114,18 @@ def _other_service(server: TrackingServer) -> TrackingError:
     )
 
 
-def _refused(server: TrackingServer, code: int, body: str) -> TrackingError:
+def refusal_of(server: TrackingServer, error: Exception) -> TrackingError | None:
+    """Return in words why a server lets nobody in, None where that is not what an error says.
+
+    Args:
+        server: the tracking store.
+        error: raised by MLflow's client.
+    """
+    code = getattr(error, "get_http_status_code", lambda: 0)()
+    return _answered(server, code, str(error)) if code in (401, 403) else None
+
+
+def _answered(server: TrackingServer, code: int, body: str) -> TrackingError:
     where = f"{server.origin} = {server.shown}"
     if code == 403 and "host header" in body.lower():
         host = urllib.parse.urlsplit(server.uri).hostname

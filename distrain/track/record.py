@@ -2,22 +2,26 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from distrain.errors import TrackingError
 from distrain.run_folder import JOURNAL
 from distrain.track import describe
-from distrain.track.journal import JournalWriter, recorded_kinds
+from distrain.track.journal import JournalWriter, recorded_kinds, written_by
+from distrain.track.model_versions import RegisteredVersion
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
 
 DRIVER = "driver"
+OUTCOME = "distrain.outcome"
+ERROR = "distrain.error"
+ERROR_KIND = "distrain.error.kind"
+STOP_STEP = "distrain.stop_step"
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
 
@@ -49,6 +53,11 @@ class RunFacts:
         return f"{self.experiment}/{self.run}"
 
 
+def failure_tags(error: Exception) -> dict[str, str]:
+    """Return the tags that say why a run failed: the class of the error, and its cause."""
+    return {ERROR_KIND: getattr(error, "kind", type(error).__name__), ERROR: str(error)}
+
+
 @final
 class RunRecord:
     """Records a run and ships the record beside it. Call order: `with`, records, `end`.
@@ -71,13 +80,14 @@ class RunRecord:
         self.facts = facts
         self._patience_s = max(drain_s, LEAST_DRAIN_S)
         self._is_abandoned = False
+        self._model_key = ""
         self._begin()
 
     def _begin(self) -> None:
         """Record what the run is; of one that goes on, what an earlier attempt did not come to."""
         facts = self.facts
         if "run" in self._recorded:
-            self.journal.tags(facts.tags)
+            self.journal.tags({**self._void_tags(), **facts.tags})
             self.journal.status(GOES_ON)
         else:
             self.journal.run(
@@ -94,6 +104,17 @@ class RunRecord:
             self.journal.dataset(describe.dataset_facts(facts.experiment, facts.manifest))
         self.journal.sync()
 
+    def _void_tags(self) -> dict[str, str]:
+        """Return what takes the place of the tags that an earlier attempt ended with."""
+        earlier = {
+            name
+            for record in written_by(DRIVER, self.journal.path.parent)
+            if record.kind == "tags"
+            for name in record.payload
+        }
+        void = {OUTCOME: "running", ERROR: "none", ERROR_KIND: "none", STOP_STEP: "none"}
+        return {name: word for name, word in void.items() if name in earlier}
+
     def __enter__(self) -> Self:
         self.shipper.start()
         return self
@@ -108,7 +129,10 @@ class RunRecord:
             if kind is not None and not self._is_abandoned:
                 # Cut short: without this the run would be shown as running for ever.
                 self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
-                self.end("FAILED" if issubclass(kind, Exception) else "KILLED", {})
+                if isinstance(error, Exception):
+                    self.end("FAILED", {OUTCOME: "failed", **failure_tags(error)})
+                else:
+                    self.end("KILLED", {OUTCOME: "interrupted"})
         except OSError as fault:
             # What cut the run short is what the user has to know, not that the disk is full too.
             logger.warning("the end of the run is not recorded in %s: %s", self.journal.path, fault)
@@ -125,21 +149,27 @@ class RunRecord:
         started = time.monotonic()
         is_shipped = self.shipper.drain(self._patience_s)
         if not is_shipped:
-            self._take_off(time.monotonic() - started)
+            waited_s = time.monotonic() - started
+            self._patience_s = max(self._patience_s - waited_s, LEAST_DRAIN_S)
         return is_shipped
 
-    @contextmanager
-    def waiting(self) -> Iterator[float]:
-        """Give the seconds that may still be waited for the server.
+    def register(self, model: Path, facts: Mapping[str, Any], alias: str | None) -> bool:
+        """Record a packaged model and return whether all of it was shipped, as `drain` does.
 
-        Where the `with` block ends in a TrackingError, what it took is taken off them.
+        Args:
+            model: the MLflow model's folder.
+            facts: see `registry.ModelFacts`; without ids, which the shipper knows.
+            alias: what moves to the version; None: nothing does.
         """
-        started = time.monotonic()
-        try:
-            yield self._patience_s
-        except TrackingError:
-            self._take_off(time.monotonic() - started)
-            raise
+        self._model_key = facts["key"]
+        self.journal.model(model, facts, alias)
+        self.journal.sync()
+        return self.drain()
+
+    @property
+    def version(self) -> RegisteredVersion | None:
+        """The version of the model; None: there is none yet, or it was refused."""
+        return self.shipper.versions.get(self._model_key)
 
     def end(self, status: str, tags: Mapping[str, str]) -> bool:
         """Record how the run ended and return whether all of it was shipped.
@@ -156,6 +186,3 @@ class RunRecord:
     def abandon(self) -> None:
         """Record no end: another has taken the run over, and goes on with its record."""
         self._is_abandoned = True
-
-    def _take_off(self, waited_s: float) -> None:
-        self._patience_s = max(self._patience_s - waited_s, LEAST_DRAIN_S)

@@ -6,26 +6,22 @@ or a second attempt makes no second version.
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, final
 
-from distrain.errors import TrackingError, first_line
-from distrain.track.model_versions import RegisteredVersion, unanswered
-from distrain.track.sending import KEY_TAG, is_refusal
-from distrain.track.tracking_server import TrackingServer, as_default, connect
+from distrain.track.aliases import HOLDER_TAG, NOBODY, Move, holder_of, move_alias
+from distrain.track.model_versions import RegisteredVersion
+from distrain.track.sending import KEY_TAG
+from distrain.track.tracking_server import TrackingServer, as_default
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
 MODEL_ARTIFACT = "model"
-RETRY_S = 60.0
-FIRST_PAUSE_S = 0.5
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -65,38 +61,58 @@ class ModelFacts:
         return own | {KEY_TAG: self.key}
 
 
-def register_model(
+def register_version(
+    client: "MlflowClient",
     server: TrackingServer,
     model: Path,
     facts: ModelFacts,
     *,
-    alias: str | None = None,
-    timeout_s: float = RETRY_S,
+    alias: str | None,
+    asked_ms: int,
 ) -> RegisteredVersion:
-    """Store a model, make a version of it, and move an alias to it; return the version.
+    """Store a model, make a version of it, and move an alias to it; may be repeated.
 
     Args:
+        client: a client of the store whose own retries are off.
         server: the tracking store.
         model: the MLflow model's folder, as `pyfunc_model.build_pyfunc` writes it; the ids that
             MLflow gives are written into it.
         facts: what the version says about itself.
-        alias: moves to the version; None: none does.
-        timeout_s: seconds to go on trying while the server does not answer.
+        alias: moves to the version, unless it is held by one that was made after it was asked for;
+            None: none does.
+        asked_ms: when that was, in milliseconds since 1970.
 
-    Raises:
-        TrackingError: the server refuses, or does not answer for that long.
+    Returns:
+        The version, with the alias where it holds it now.
     """
+    model_id = _store_model(client, model, facts)
+    with as_default(server):
+        version = _find_or_create_version(client, model_id, facts)
+    is_moved = alias is not None and _move_alias(client, facts, alias, version, asked_ms)
+    return RegisteredVersion(facts.name, version, alias if is_moved else None)
 
-    def register() -> RegisteredVersion:
-        client = connect(server)
-        model_id = _store_model(client, model, facts)
-        with as_default(server):
-            version = _find_or_create_version(client, model_id, facts)
-        if alias is not None:
-            client.set_registered_model_alias(facts.name, alias, version)
-        return RegisteredVersion(facts.name, version, alias)
 
-    return _persistently(register, server, timeout_s)
+def _move_alias(
+    client: "MlflowClient", facts: ModelFacts, alias: str, version: str, asked_ms: int
+) -> bool:
+    """Move an alias to a version and return True; False: another holds it than was compared."""
+    holder = holder_of(client, facts.name, alias)
+    expected = facts.tags.get(HOLDER_TAG)
+    if expected is not None:
+        expected = None if expected == NOBODY else expected
+    elif holder is not None and holder != version:
+        made_ms: int = client.get_model_version(facts.name, holder).creation_timestamp
+        # What a journal asks for after an outage, or once more, may be old news.
+        expected = holder if made_ms <= asked_ms else None
+    why = facts.tags.get("distrain.gate.why", "")
+    user = facts.tags.get("mlflow.user", "")
+    move = Move(
+        alias, expected, version, who=user, why=why, evidence=facts.tags.get("distrain.run")
+    )
+    refusal = move_alias(client, facts.name, move)
+    if refusal is not None:
+        logger.warning("%s version %s: %s stays: %s", facts.name, version, alias, refusal)
+    return refusal is None
 
 
 def _store_model(client: "MlflowClient", model: Path, facts: ModelFacts) -> str:
@@ -184,21 +200,3 @@ def _find_or_create_version(client: "MlflowClient", model_id: str, facts: ModelF
         model_id=model_id,
     )
     return str(created.version)
-
-
-def _persistently(call: Callable[[], T], server: TrackingServer, timeout_s: float) -> T:
-    """Return what a repeatable call returns, trying again while the server does not answer."""
-    deadline = time.monotonic() + timeout_s
-    pause_s = FIRST_PAUSE_S
-    while True:
-        try:
-            return call()
-        except TrackingError:
-            raise
-        except Exception as error:
-            # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
-            if is_refusal(error) or time.monotonic() + pause_s > deadline:
-                raise unanswered(server, error) from error
-            logger.info("trying again in %.1f s: %s", pause_s, first_line(error))
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 2, 10.0)

@@ -1,5 +1,7 @@
 """The runs below a storage folder, from what each run's own folder says. No server is asked."""
 
+import errno
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -68,7 +70,7 @@ def list_runs(storage: Path) -> list[RunSummary]:
             expected="the storage folder of earlier runs",
             mend="Name it, or train first: it is made then",
         )
-    found = [_summary(run_dir) for run_dir in _run_dirs(storage.absolute())]
+    found = [_summary(run_dir) for run_dir in run_dirs(storage.absolute())]
     return sorted(found, key=lambda run: (run.started, run.run), reverse=True)
 
 
@@ -83,13 +85,14 @@ def find_run_dir(reference: str, storage: Path) -> Path:
         ConfigError: there is no such run.
     """
     path = Path(reference)
-    for candidate in (path, storage / path, *storage.glob(f"*/{path.name}")):
-        if (candidate / CONFIG).is_file() and candidate.parts[-len(path.parts) :] == path.parts:
+    named = (run_dir for run_dir in run_dirs(storage) if run_dir.name == path.name)
+    for candidate in itertools.chain((path, storage / path), named):
+        if _is_run(candidate) and candidate.parts[-len(path.parts) :] == path.parts:
             return candidate.absolute()
-    for run_dir in _run_dirs(storage) if _RUN_ID.match(reference) else ():
+    for run_dir in run_dirs(storage) if _RUN_ID.match(reference) else ():
         if Watermark.load(run_dir / JOURNAL).run_id == reference:
             return run_dir.absolute()
-    known = [run_dir.name for run_dir in _run_dirs(storage)] if storage.is_dir() else []
+    known = [run_dir.name for run_dir in run_dirs(storage)] if storage.is_dir() else []
     raise ConfigError(
         f"there is no run {reference!r}",
         where=str(storage),
@@ -98,10 +101,20 @@ def find_run_dir(reference: str, storage: Path) -> Path:
     )
 
 
-def _run_dirs(storage: Path) -> Iterator[Path]:
+def run_dirs(storage: Path) -> Iterator[Path]:
+    """Give the folders of the runs below a storage folder."""
     for path in storage.glob("*/*"):
-        if (path / CONFIG).is_file():
+        if _is_run(path):
             yield path
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return (path / CONFIG).is_file()
+    except OSError as fault:
+        if fault.errno == errno.ENAMETOOLONG:  # so nothing has that name
+            return False
+        raise
 
 
 def _summary(run_dir: Path) -> RunSummary:

@@ -1,67 +1,31 @@
 """The journal's way to MLflow: a thread beside the training, which it never slows or fails.
 
-    until told to stop, every half second:
-        read a portion of what the journal holds behind the watermark
-        make the run, if it is not there yet                       (by key)
-        send parameters, datasets, metrics, tags                   (each request safe to repeat)
-        move the watermark
-        nothing left to read: send artifacts, then the final status
-        a failure: wait, longer each time, and go on with the request that failed
-
-Artifacts come last and hold nothing up: they often go to another store, which may be full or
-closed while the tracking server works.
-
-So each record is sent at least once, and MLflow stores it once: timestamps come from the journal.
-Where steps were computed again after a failure, the first value of a metric at a step stands.
+until told to stop, every half second:
+    send what the journal holds behind the watermark           (see `delivery.py`)
+    a failure: wait, longer each time, and go on with the request that failed
+    credentials or host name refused: tell it, and stop
 """
 
-import json
 import logging
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from distrain.errors import first_line
-from distrain.track.journal import JournalRecord, read_journal
-from distrain.track.sending import (
-    MAX_METRICS_PER_CALL,
-    MAX_OTHERS_PER_CALL,
-    RunSender,
-    batches,
-    find_or_create_run,
-    new_metrics,
-    of_kind,
-)
+from distrain.errors import TrackingError, first_line
+from distrain.track.delivery import Delivery
+from distrain.track.model_versions import RegisteredVersion
+from distrain.track.reachable import refusal_of
 from distrain.track.tracking_server import TrackingServer, connect
-from distrain.track.watermark import Watermark
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-REJECTED = "rejected.jsonl"
-REJECTED_TAG = "distrain.tracking.rejected"
 POLL_S = 0.5
 LONGEST_PAUSE_S = 30.0
 LONGEST_PAUSE_WHILE_DRAINING_S = 2.0
-READ_BYTES = 1 << 20
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class _Portion:
-    """Requests that are under way, and the watermark behind them."""
-
-    requests: deque[Callable[[], None]]
-    positions: dict[str, int]
-    last_steps: dict[str, int]
-    artifacts: list[tuple[str, str]]
-    final: tuple[str, int] | None
 
 
 @final
@@ -85,13 +49,12 @@ class Shipper:
         self._server = server
         self._connect = connect_to
         self._client: MlflowClient | None = None
-        self._mark = Watermark.load_for(folder, server.shown)
-        self._portion: _Portion | None = None
+        self._delivery = Delivery(folder, server)
         self._state = threading.Condition()
         self._num_passes = 0
         self._last_clean_pass = 0
         self._num_failures = 0
-        self._has_begun_anew = False
+        self._is_refused = False
         self._is_draining = False
         self._is_closed = False
         self._problem: str | None = None
@@ -100,12 +63,17 @@ class Shipper:
     @property
     def run_id(self) -> str | None:
         """MLflow's id of the run; None while the run does not exist there yet."""
-        return self._mark.run_id
+        return self._delivery.mark.run_id
 
     @property
-    def experiment_id(self) -> str | None:
-        """MLflow's id of the experiment; None while the run does not exist there yet."""
-        return self._mark.experiment_id
+    def versions(self) -> dict[str, RegisteredVersion]:
+        """The model versions that were made, by the key of their model."""
+        return self._delivery.versions
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server lets nobody in, so that nothing more is tried."""
+        return self._is_refused
 
     @property
     def problem(self) -> str | None:
@@ -126,9 +94,11 @@ class Shipper:
             wanted = self._num_passes + 1
             self._is_draining = True
             self._state.notify_all()
-            done = self._state.wait_for(lambda: self._last_clean_pass >= wanted, timeout_s)
+            self._state.wait_for(
+                lambda: self._last_clean_pass >= wanted or self._is_refused, timeout_s
+            )
             self._is_draining = False
-        return done
+            return self._last_clean_pass >= wanted
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Stop; what is not shipped stays in the journal."""
@@ -139,7 +109,7 @@ class Shipper:
             self._thread.join(timeout_s)
 
     def _work(self) -> None:
-        while not self._is_closed:
+        while not (self._is_closed or self._is_refused):
             with self._state:
                 self._num_passes += 1
             pause_s = self._one_pass()
@@ -157,8 +127,11 @@ class Shipper:
             has_more = self._ship()
         except Exception as error:
             # Whatever goes wrong here must not touch the training: tell it once, and try again.
-            if self._is_run_missing(error):
-                self._begin_anew()
+            refusal = refusal_of(self._server, error)
+            if refusal is not None:
+                self._refuse(refusal)
+                return 0.0
+            self._delivery.recover(error)
             return self._failed(error)
         self._recovered()
         if has_more:
@@ -170,112 +143,23 @@ class Shipper:
 
     def _ship(self) -> bool:
         """Ship one portion and return whether there may be more."""
+        self._delivery.note_store()
         if self._client is None:
             self._client = self._connect(self._server)
-        if self._portion is None:
-            self._portion = self._next_portion(self._client)
-        if self._portion is not None:
-            self._send_portion(self._portion)
-            self._portion = None
-            return True
-        if self._mark.run_id is not None:
-            try:
-                self._send_artifacts(self._sender(self._client))
-            finally:
-                self._send_end(self._sender(self._client))
-        return False
+        return self._delivery.send_next(self._client)
 
-    def _send_artifacts(self, sender: RunSender) -> None:
-        num_rejected = self._mark.num_rejected
-        while self._mark.artifacts:
-            path, place = self._mark.artifacts[0]
-            sender.artifact(Path(path), place)
-            if self._mark.num_rejected > num_rejected:
-                self._tell_rejected(sender)
-            del self._mark.artifacts[0]
-            self._mark.save(self._folder)
-
-    def _send_end(self, sender: RunSender) -> None:
-        if self._mark.final is not None:
-            sender.end(*self._mark.final)
-            self._mark.final = None
-            self._mark.save(self._folder)
-
-    def _next_portion(self, client: "MlflowClient") -> "_Portion | None":
-        records, positions = read_journal(self._folder, self._mark.positions, max_bytes=READ_BYTES)
-        if not records:
-            return None
-        if self._mark.run_id is None and not self._make_run(client, records):
-            raise LookupError("the journal does not begin with a record of its run")
-        requests, last_steps = self._requests(self._sender(client), records)
-        ends = [(r.payload["status"], r.time_ms) for r in of_kind(records, "status")]
-        artifacts = [
-            (r.payload["path"], r.payload["artifact_path"]) for r in of_kind(records, "artifact")
-        ]
-        return _Portion(requests, positions, last_steps, artifacts, ends[-1] if ends else None)
-
-    def _send_portion(self, portion: "_Portion") -> None:
-        while portion.requests:
-            portion.requests[0]()
-            portion.requests.popleft()
-        self._mark.positions = portion.positions
-        self._mark.last_steps = portion.last_steps
-        self._mark.artifacts += portion.artifacts
-        self._mark.final = portion.final or self._mark.final
-        self._mark.save(self._folder)
-
-    def _requests(
-        self, sender: RunSender, records: Sequence[JournalRecord]
-    ) -> "tuple[deque[Callable[[], None]], dict[str, int]]":
-        """Return the requests that a portion of records takes, in order."""
-        todo: deque[Callable[[], None]] = deque()
-        params = [item for r in of_kind(records, "params") for item in r.payload.items()]
-        todo += [partial(sender.params, part) for part in batches(params, MAX_OTHERS_PER_CALL)]
-        todo += [partial(sender.dataset, r.payload) for r in of_kind(records, "dataset")]
-        rows, last_steps = new_metrics(records, self._mark.last_steps)
-        todo += [partial(sender.metrics, part) for part in batches(rows, MAX_METRICS_PER_CALL)]
-        for record in of_kind(records, "damaged"):
-            self._reject(f"record at byte {record.payload['offset']}", record.payload["file"])
-        tags = {key: value for r in of_kind(records, "tags") for key, value in r.payload.items()}
-        parts = batches(list(tags.items()), MAX_OTHERS_PER_CALL)
-        todo += [partial(sender.tags, part) for part in parts]
-        todo.append(partial(self._tell_rejected, sender))
-        return todo, last_steps
-
-    def _tell_rejected(self, sender: RunSender) -> None:
-        if self._mark.num_rejected:
-            sender.tags([(REJECTED_TAG, self._mark.num_rejected)])
-
-    def _make_run(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> bool:
-        for record in of_kind(records, "run"):
-            ids = find_or_create_run(client, self._server, record.payload, record.time_ms)
-            self._mark.experiment_id, self._mark.run_id = ids
-            self._mark.save(self._folder)
-            return True
-        return False
-
-    def _sender(self, client: "MlflowClient") -> RunSender:
-        assert self._mark.run_id is not None
-        return RunSender(client, self._mark.run_id, self._reject)
-
-    def _reject(self, what: str, why: str) -> None:
-        self._mark.num_rejected += 1
-        logger.warning("the tracking server refuses %s: %s", what, why.strip().splitlines()[0])
-        line = json.dumps({"what": what, "why": why, "time_ms": time.time_ns() // 1_000_000})
-        with (self._folder / REJECTED).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    def _is_run_missing(self, error: Exception) -> bool:
-        is_absence = getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
-        return is_absence and self._mark.run_id is not None and self._mark.run_id in str(error)
-
-    def _begin_anew(self) -> None:
-        """Send the whole journal again, once: the store has been replaced by an empty one."""
-        if self._has_begun_anew:
-            return
-        self._has_begun_anew = True
-        self._mark = Watermark(server=self._server.shown)
-        self._portion = None
+    def _refuse(self, refusal: TrackingError) -> None:
+        """Stop for good: no repetition helps where credentials or a host name are wrong."""
+        logger.error(
+            "%s Nothing more is sent in this command; training goes on, records are kept in %s, "
+            "and `distrain sync` sends them",
+            refusal,
+            self._folder,
+        )
+        with self._state:
+            self._problem = str(refusal)
+            self._is_refused = True
+            self._state.notify_all()
 
     def _failed(self, error: Exception) -> float:
         self._num_failures += 1

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 REQUEST_TIMEOUT_S = 20
+STORAGE = "storage"
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _FORMS = (
@@ -78,6 +79,11 @@ class TrackingServer:
         return Path(self.uri.removeprefix("sqlite:///")) if _is_sqlite(self.uri) else None
 
     @property
+    def identity(self) -> str:
+        """What a journal keeps of it: the same where the storage was moved; no password."""
+        return self.origin if self.origin == STORAGE else self.shown
+
+    @property
     def shown(self) -> str:
         """The address without a password, for messages."""
         return _without_password(self.uri)
@@ -99,7 +105,7 @@ def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
     from_environment = os.environ.get("MLFLOW_TRACKING_URI") or None
     given = uri or from_environment
     if given is None:
-        return TrackingServer(f"sqlite:///{storage / DATABASE}", storage / ARTIFACTS, "storage")
+        return storage_server(storage)
     origin = "track.uri" if uri else "MLFLOW_TRACKING_URI"
     given = given.strip().rstrip("/")
     scheme = given.partition(":")[0].partition("+")[0].lower()
@@ -112,6 +118,12 @@ def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
     if scheme in DATABASE_PORTS and "://" in given:
         return TrackingServer(given, storage / ARTIFACTS, origin)
     raise _unusable(given, origin, storage)
+
+
+def storage_server(storage: Path) -> TrackingServer:
+    """Return the SQLite tracking store of a storage folder."""
+    storage = storage.absolute()
+    return TrackingServer(f"sqlite:///{storage / DATABASE}", storage / ARTIFACTS, STORAGE)
 
 
 def tracking_uri_of(storage: Path) -> str:
@@ -132,6 +144,11 @@ def tracking_uri_of(storage: Path) -> str:
         )
     check_database(database, where=f"--storage {storage}")
     return f"sqlite:///{database}"
+
+
+def has_hidden_password(shown: str) -> bool:
+    """Return whether an address, as `TrackingServer.shown` gives it, lacks a password."""
+    return ":***@" in shown
 
 
 def load_mlflow(log_file: Path | None = None) -> ModuleType:

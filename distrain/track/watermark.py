@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 WATERMARK = "shipped.json"
 
@@ -17,12 +17,18 @@ class Watermark:
     Attributes:
         run_id: MLflow's; None: the run does not exist there yet.
         experiment_id: MLflow's.
-        positions: segment file name to the byte behind what was sent.
+        positions: segment file name to the byte behind what was sent; a segment that is to be read
+            again, for what of it waits, is left out.
         last_steps: metric to the greatest step that was sent.
         final: the status to end with and its time, until it is sent.
         num_rejected: records that the store refused for good.
-        server: the tracking store that all of this is about, without a password.
+        server: the tracking store that all of this is about; `TrackingServer.identity`.
         artifacts: path, and folder among the run's artifacts, of what is still to be sent.
+        models: what is still to be registered, each as `JournalWriter.model` recorded it, and when.
+        versions: key of a registered model to its name, version and alias.
+        reached: segment file name to the byte behind what was read, whether it has to be read again
+            or not.
+        status: the last one that was sent.
     """
 
     run_id: str | None = None
@@ -33,6 +39,10 @@ class Watermark:
     num_rejected: int = 0
     server: str = ""
     artifacts: list[tuple[str, str]] = field(default_factory=list)
+    models: list[dict[str, Any]] = field(default_factory=list)
+    versions: dict[str, tuple[str, str, str | None]] = field(default_factory=dict)
+    reached: dict[str, int] = field(default_factory=dict)
+    status: str = ""
 
     @staticmethod
     def load(folder: Path) -> "Watermark":

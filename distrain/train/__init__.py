@@ -23,6 +23,8 @@ starts it in the workers of Ray Train.
     attempts.py    again after a loss, or not         faults.py         whose fault a loss is
     oversight.py   the driver's eyes on workers       nodes.py          the machines there are
     beat.py        what a worker tells of itself      watch.py          who stands still
+    system_metrics.py  how busy the machines are      samplers.py       one on each of them
+    node_usage.py  what a sampler measures
 """
 
 from distrain.door import make_callable

@@ -11,8 +11,7 @@ last checkpoint is computed again, and sees a node that came or went only every 
 (`_AutoscalingCoordinatorActor.TICK_INTERVAL_S`); a group sized by such old news waits a minute
 for a node that is gone; its preemption waits for a deadline, of 120 s where none is given; and its
 counters know neither steps nor causes (Ray 2.60.0). Here a group is asked to stop at a step that
-all of its workers agree on, and nothing is computed twice. What this lacks: an autoscaler is asked
-for the workers that a group has, or needs at least, and never for the most that there may be.
+all of its workers agree on, and nothing is computed twice.
 """
 
 import itertools
@@ -70,7 +69,7 @@ def train_in_attempts(
     Args:
         attempt: makes an attempt, given its number from 1 and how many workers it has.
         num_workers: waits for room and returns for how many workers there is.
-        max_failures: how many attempts may be lost.
+        max_failures: how many attempts may be lost, of those made here: a resume counts anew.
         record: told what the user should know.
 
     Raises:

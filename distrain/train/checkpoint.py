@@ -3,6 +3,8 @@
     <run>/checkpoints/step-<k>/state.safetensors     the tensors
     <run>/checkpoints/step-<k>/manifest.json         everything else, with checksums; written last
 
+Where parameters are sharded, other workers' shares lie beside them: see `shares.py`.
+
 A checkpoint is there once its manifest is. One that is torn or altered is passed over for the
 newest good one and set aside as `damaged-step-<k>`: left where it was, it would count among the
 newest, for which retention removes the good ones. What a checkpoint must cover (the journal, the
@@ -13,6 +15,7 @@ watched metric was best. Where the best model is restored at the end, its weight
 checkpoint after that step (`best.*`).
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -91,8 +94,20 @@ class Content:
 NO_CONTENT: Final = Content(np.empty(0, np.uint8), np.empty(0, np.uint8))
 
 
+Others = Callable[[Path], contextlib.AbstractContextManager[Mapping[str, Any]]]
+"""Puts other workers' files into a checkpoint's folder and gives what the manifest says of them."""
+
+
+def no_others(_folder: Path) -> contextlib.AbstractContextManager[Mapping[str, Any]]:
+    """Give no files: rank zero writes all of the checkpoint."""
+    return contextlib.nullcontext({})
+
+
 def commit(
-    run_dir: Path, saved: SavedState, check_still_ours: Callable[[], None] = lambda: None
+    run_dir: Path,
+    saved: SavedState,
+    check_still_ours: Callable[[], None] = lambda: None,
+    others: Others = no_others,
 ) -> Path:
     """Write a checkpoint, make it durable, and return its folder.
 
@@ -103,21 +118,23 @@ def commit(
         saved: what to save.
         check_still_ours: asked before anything is removed and before the manifest is renamed;
             raises where another driver has taken over the run.
+        others: gives the files of other workers, once this one's are written.
 
     Raises:
         OSError: it cannot be written, e.g. because the disk is full; nothing of it is left.
     """
     folder = run_dir / FOLDER / f"step-{saved.step}"
     check_still_ours()
-    if not folder.parent.exists():
-        folder.parent.mkdir(parents=True)
+    if not committed_steps(run_dir):
+        # Another worker that writes a share may have made the folder, and not its name durable.
+        folder.parent.mkdir(parents=True, exist_ok=True)
         sync_folder(run_dir)
     try:
         if folder.exists():
             # It was torn, or it would have been taken up and this step not reached again.
             shutil.rmtree(folder)
         folder.mkdir()
-        _write(folder, saved, check_still_ours)
+        _write(folder, saved, check_still_ours, others)
         sync_folder(folder.parent)
     except OSError:
         check_still_ours()
@@ -191,24 +208,39 @@ def clear_after(
             (folder / f"step-{newer}").replace(aside)
 
 
-def read(run_dir: Path, step: int) -> Content:
+def read(run_dir: Path, step: int, *, has_shares: bool = False) -> Content:
     """Return a checkpoint's bytes.
+
+    Args:
+        run_dir: the run's folder.
+        step: which one.
+        has_shares: whether its tensors are left to those who know which of them are theirs.
 
     Raises:
         CheckpointError: it is damaged.
     """
     folder = run_dir / FOLDER / f"step-{step}"
     _check(folder)
-    return Content(*(np.fromfile(folder / name, np.uint8) for name in (MANIFEST, TENSORS)))
+    manifest = np.fromfile(folder / MANIFEST, np.uint8)
+    return Content(
+        manifest, NO_CONTENT.tensors if has_shares else np.fromfile(folder / TENSORS, np.uint8)
+    )
 
 
-def restore(content: Content, digests: Mapping[str, str], run_dir: Path) -> SavedState:
+def restore(
+    content: Content,
+    digests: Mapping[str, str],
+    run_dir: Path,
+    read_shares: Callable[[Path, int], Mapping[str, torch.Tensor]] | None = None,
+) -> SavedState:
     """Return what a checkpoint holds.
 
     Args:
         content: its bytes, found whole.
         digests: what this run's are.
-        run_dir: the run's folder, for messages.
+        run_dir: the run's folder.
+        read_shares: from the checkpoint's folder and how many workers have written it to this
+            worker's tensors; None: they are in `content`.
 
     Raises:
         CheckpointError: it was made with another plan, dataset, configuration or kind of device.
@@ -228,26 +260,15 @@ def restore(content: Content, digests: Mapping[str, str], run_dir: Path) -> Save
             mend="Start a new run, or go back to what this one was started with",
         )
     try:
-        tensors = tensors_from_bytes(content.tensors.tobytes())
+        if read_shares is not None:
+            tensors = read_shares(folder, len(manifest["files"]))
+        else:
+            tensors = tensors_from_bytes(content.tensors.tobytes())
     except SafetensorError as fault:
         raise _damaged(folder / TENSORS, f"the tensors cannot be read ({fault})") from fault
     return SavedState(
         manifest["step"], theirs, manifest["state"], tensors, manifest["architecture"]
     )
-
-
-def load(run_dir: Path, step: int, digests: Mapping[str, str]) -> SavedState:
-    """Return the checkpoint of a step, read by this process for itself.
-
-    Args:
-        run_dir: the run's folder.
-        step: which one.
-        digests: what this run's are.
-
-    Raises:
-        CheckpointError: it is damaged, or was made for another run, as `restore` says.
-    """
-    return restore(read(run_dir, step), digests, run_dir)
 
 
 def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
@@ -267,19 +288,23 @@ def committed_steps(run_dir: Path) -> list[int]:
     return sorted((int(name[1]) for name in map(_NAME.fullmatch, names) if name), reverse=True)
 
 
-def _write(folder: Path, saved: SavedState, check_still_ours: Callable[[], None]) -> None:
-    manifest = {
-        "format": FORMAT_VERSION,
-        "step": saved.step,
-        "digests": dict(saved.digests),
-        "state": dict(saved.state),
-        "architecture": dict(saved.architecture),
-        "files": {TENSORS: write_tensors(folder / TENSORS, saved.tensors)},
-    }
-    manifest["sha256"] = _sha256_of(manifest)
-    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    check_still_ours()
-    write_atomically(folder / MANIFEST, text.encode())
+def _write(
+    folder: Path, saved: SavedState, check_still_ours: Callable[[], None], others: Others
+) -> None:
+    own = {TENSORS: write_tensors(folder / TENSORS, saved.tensors)}
+    with others(folder) as files:
+        manifest = {
+            "format": FORMAT_VERSION,
+            "step": saved.step,
+            "digests": dict(saved.digests),
+            "state": dict(saved.state),
+            "architecture": dict(saved.architecture),
+            "files": {**own, **files},
+        }
+        manifest["sha256"] = _sha256_of(manifest)
+        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+        check_still_ours()
+        write_atomically(folder / MANIFEST, text.encode())
 
 
 def _remove(folder: Path) -> None:
@@ -308,14 +333,16 @@ def _checked_manifest(folder: Path) -> dict[str, Any]:
 
 def _check(folder: Path) -> None:
     files = _checked_manifest(folder)["files"]
-    try:
-        with (folder / TENSORS).open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            found = {TENSORS: {"sha256": sha256, "num_bytes": file.tell()}}
-    except _LACKING as fault:
-        raise _damaged(folder / TENSORS, f"the file cannot be read ({fault})") from fault
-    if found != files:
-        raise _damaged(folder / TENSORS, "the file is not what was written")
+    for name in {TENSORS: None, **files}:
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                found = {"sha256": sha256, "num_bytes": file.tell()}
+        except _LACKING as fault:
+            raise _damaged(path, f"the file cannot be read ({fault})") from fault
+        if found != files.get(name):
+            raise _damaged(path, "the file is not what was written")
 
 
 def _shown(digest: str | None) -> str:

@@ -14,7 +14,7 @@ from typing import Final, final
 
 import torch
 
-from distrain.train.flat import FlatModel
+from distrain.train.strategy import TrainedModel
 
 _COUNT: Final = "num_updates"
 
@@ -28,7 +28,7 @@ class WeightAverage:
         decay: in (0, 1): about 1 / (1 - decay) updates are averaged over.
     """
 
-    def __init__(self, model: FlatModel, decay: float) -> None:
+    def __init__(self, model: TrainedModel, decay: float) -> None:
         self._model = model
         self._decay = decay
         self._average = model.snapshot()

@@ -5,8 +5,9 @@ order on every worker, so metrics and what is decided by them have the same bits
 workers. A single row is padded to two: kernels treat one row in ways of their own.
 """
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -65,6 +66,7 @@ class Evaluator:
         loss: the loss.
         transform: the fitted transform.
         world: sizes and ranks.
+        is_sharded: whether all workers must run the module equally often.
     """
 
     def __init__(
@@ -74,12 +76,15 @@ class Evaluator:
         loss: Loss,
         transform: Transform,
         world: World,
+        *,
+        is_sharded: bool = False,
     ) -> None:
         self._module = module
         self._normalizer = normalizer
         self._loss = loss
         self._transform = transform
         self._world = world
+        self._is_sharded = is_sharded
         self._is_classification = transform.task == "classification"
         self._mean = torch.tensor(transform.target_mean, dtype=torch.float64)
         self._std = torch.tensor(transform.target_std, dtype=torch.float64)
@@ -102,6 +107,8 @@ class Evaluator:
         batches = evaluation_batches(split.num_rows)
         own = shares(len(batches), self._world.world_size)
         sums = self._pass(split, batches, own[self._world.world_rank], bool(decoded))
+        if self._is_sharded:
+            self._keep_up(split, max(map(len, own)) - len(own[self._world.world_rank]))
         values = self._from_sums(sums, split.num_rows, [len(share) for share in own])
         if decoded:
             rows = [sum(batches[i][1] - batches[i][0] for i in share) for share in own]
@@ -111,13 +118,26 @@ class Evaluator:
     def _pass(self, split: Split, batches: list[tuple[int, int]], own: range, keep: bool) -> _Sums:
         num_classes = len(self._transform.classes) if self._is_classification else 0
         sums = _Sums([], np.zeros((num_classes, num_classes), dtype=np.int64), [], [])
-        was_training = self._module.training
-        self._module.eval()
-        with torch.inference_mode():
+        with self._evaluating():
             for start, stop in (batches[number] for number in own):
                 self._add_batch(sums, split.slice(start, stop), keep)
-        self._module.train(was_training)
         return sums
+
+    def _keep_up(self, split: Split, num_passes: int) -> None:
+        """Run the module as often as others do who have more batches; nothing is counted."""
+        rows = to_rows(split.slice(0, min(2, split.num_rows))).to(self._world.torch_device)
+        with self._evaluating():
+            for _ in range(num_passes):
+                forward(self._module, self._normalizer, rows.x)
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        was_training = self._module.training
+        self._module.eval()
+        # What a sharded module puts together in inference mode would be of no use in training.
+        with torch.no_grad() if self._is_sharded else torch.inference_mode():
+            yield
+        self._module.train(was_training)
 
     def _add_batch(self, sums: _Sums, columns: dict[str, npt.NDArray[Any]], keep: bool) -> None:
         rows = to_rows(columns).to(self._world.torch_device)

@@ -3,8 +3,9 @@
 The user's (an exception in the model, the loss or a metric, no memory left, a loss that is not
 finite) ends the run at once. The cluster's (a worker or its node lost, a collective call that did
 not end, storage that failed, a GPU's hardware) is tried again from the newest checkpoint, up to
-`train.max_failures` times in the run; but the same one twice in a row at the same step is no bad
-luck, and ends the run with its cause. A node that was announced to leave counts for nothing.
+`train.max_failures` times; but the same one twice in a row at the same step is no bad luck, and
+ends the run with its cause. A node that was announced to leave counts for nothing. A person who
+resumes a run has looked at what ended it and decided anew: what was lost before is not counted.
 
 Workers that lost a peer fail too: their errors are looked at last. Where a process died, that is
 the cause, whatever the others said of it.
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, final
 
+from distrain.data.files import is_of_storage
 from distrain.errors import DataError, DistrainError, TrainError
 from distrain.train.beat import LOG_FOLDER
 
@@ -88,7 +90,7 @@ def cause_of(error: BaseException) -> Cause:
     """Return whose fault an exception is that a worker's training raised."""
     import torch
 
-    if isinstance(error, DataError) and _is_of_storage(error.__cause__):
+    if isinstance(error, DataError) and is_of_storage(error.__cause__):
         return "cluster"
     if isinstance(error, DistrainError | MemoryError | torch.OutOfMemoryError):
         return "user"
@@ -135,7 +137,7 @@ def verdict(faults: Sequence[Fault], max_failures: int) -> TrainError | None:
     """Return the error that ends the run, or None where another attempt is to be made.
 
     Args:
-        faults: of all attempts of the run so far, the last one included.
+        faults: of all attempts since the run was started or resumed, the last one included.
         max_failures: how many of the cluster's are survived.
     """
     last = faults[-1]
@@ -213,11 +215,6 @@ def _when(step: int | None) -> str:
 
 def _with(error: TrainError, message: str) -> TrainError:
     return TrainError(message, where=error.where, expected=error.expected, mend=error.mend)
-
-
-def _is_of_storage(error: BaseException | None) -> bool:
-    """Return whether an exception says that storage failed, rather than that a name is wrong."""
-    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | PermissionError)
 
 
 def _says(error: BaseException, words: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, final
 
 from distrain.train.precision import Precision
 from distrain.train.spikes import OnSpike
+from distrain.train.strategy import Strategy
 
 Status = Literal["finished", "stopped_early", "interrupted"]
 
@@ -31,6 +32,8 @@ class TrainJob:
         logical_shards: fixed parts of a step, at least as many as workers.
         reduction: `exact`: the same bits on any number of workers; `fast`: a worker's rows in one
             piece and any order of addition, as plain DDP has it.
+        strategy: `ddp`: every worker holds the model whole; `fsdp`: each holds a share of it.
+        ingest: `prepared`: training rows lie in the prepared dataset; `stream`: in the source.
         threads: threads inside an operation; part of the bits.
         gradient_clip_norm: greatest L2 norm of the whole gradient; None: no limit.
         precision: of forward and backward passes in training: fp32, bf16 or fp16.
@@ -53,6 +56,7 @@ class TrainJob:
         checkpoint_keep: how many of the newest are kept, beside the best.
         ledger: whether every row that was trained on is written to `<run_dir>/ledger`.
         record_every_steps: steps between two records of train/loss and train/lr.
+        system_metrics_every_s: seconds between two looks at how busy the machines are; None: none.
         data_digest: the prepared dataset that is meant; empty: whatever lies in `prepared_dir`.
         config_digest: a checkpoint of another configuration is refused.
         fence: the driver's fencing number, which must be the newest at every commit (see
@@ -73,6 +77,8 @@ class TrainJob:
     global_batch_size: int = 256
     logical_shards: int = 4
     reduction: Literal["exact", "fast"] = "exact"
+    strategy: Strategy = "ddp"
+    ingest: Literal["prepared", "stream"] = "prepared"
     threads: int = 1
     gradient_clip_norm: float | None = None
     precision: Precision = "fp32"
@@ -92,12 +98,22 @@ class TrainJob:
     checkpoint_keep: int = 3
     ledger: bool = False
     record_every_steps: int = 10
+    system_metrics_every_s: float | None = 10.0
     data_digest: str = ""
     config_digest: str = ""
     fetch_into: str | None = None
     fetch_max_bytes: int | None = None
     fence: int | None = None
     attempt: int | None = None
+
+    @property
+    def bits_given_up_by(self) -> str | None:
+        """Return the setting by which the same bits are not promised; None: they are."""
+        settings = {
+            "strategy: fsdp": self.strategy == "fsdp",
+            "reduction: fast": self.reduction == "fast",
+        }
+        return ", ".join(name for name, is_set in settings.items() if is_set) or None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that JSON can carry."""

@@ -16,6 +16,7 @@ import os
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, final
@@ -49,12 +50,19 @@ class Ledger:
     Args:
         run_dir: the run's folder.
         rank: this worker's.
+        check_still_ours: asked before anything is written that others see; raises where others
+            have taken over, as they may have while this worker stood still.
     """
 
-    def __init__(self, run_dir: Path, rank: int) -> None:
+    def __init__(
+        self, run_dir: Path, rank: int, check_still_ours: Callable[[], None] = lambda: None
+    ) -> None:
         self._folder = run_dir / FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self._rank = rank
+        self._check_still_ours = check_still_ours
+        # A worker of this rank that was taken for lost may still be writing its own.
+        self._spill_name = f".rank-{rank}-{uuid.uuid4().hex[:12]}"
         self._num_portions = 0
         self._current = self._new_portion()
         self._waiting: list[_Portion] = []
@@ -75,14 +83,13 @@ class Ledger:
         self._waiting.append(self._current)
         self._current = self._new_portion()
 
-    def commit(self, step: int, check_still_ours: Callable[[], None] = lambda: None) -> None:
+    def commit(self, step: int) -> None:
         """Make durable what was added before the last cut, be it nothing.
 
         A second call without a cut in between writes what the first could not, if anything.
 
         Args:
             step: committed steps; names the file.
-            check_still_ours: asked before the file is renamed; raises where others have taken over.
 
         Raises:
             OSError: it cannot be written; its rows will be in the next commit's file.
@@ -96,7 +103,7 @@ class Ledger:
                 for portion in self._waiting:
                     for rows in portion.rows():
                         writer.write_table(pa.table(list(rows.T.copy()), schema=SCHEMA))
-            check_still_ours()
+            self._check_still_ours()
         done, self._waiting = self._waiting, []
         for portion in done:
             portion.remove()
@@ -108,11 +115,12 @@ class Ledger:
 
     def tell_failure(self, step: int) -> None:
         """Leave word for rank zero that this worker's part of a commit will not come."""
+        self._check_still_ours()
         _failure(self._folder, step, self._rank).touch()
 
     def _new_portion(self) -> "_Portion":
         self._num_portions += 1
-        return _Portion(self._folder / f".rank-{self._rank}-{self._num_portions}.rows")
+        return _Portion(self._folder / f"{self._spill_name}-{self._num_portions}.rows")
 
 
 @final

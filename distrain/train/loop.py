@@ -27,7 +27,8 @@ from typing import Final
 
 from distrain import lease
 from distrain.data.loader import StepBatch
-from distrain.models.weights import weights_sha256
+from distrain.data.streamed import Feed
+from distrain.train.allocator import keep_freed_memory
 from distrain.train.checkpoint import FOLDER, committed_steps, save_weights
 from distrain.train.collective import barrier
 from distrain.train.determinism import reproducible
@@ -53,6 +54,7 @@ def train(
     journal: Journal | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     beat: Callable[[str, int], None] = lambda _phase, _step: None,
+    feed: Feed | None = None,
 ) -> TrainOutcome:
     """Train a model to the end, or on from the newest checkpoint in `job.run_dir`.
 
@@ -66,6 +68,7 @@ def train(
         stop_requested: asked before every step; when true on any worker, all of them commit a
             checkpoint and return with the status `interrupted`.
         beat: told what is done now, and after how many committed steps (see `beat.py`).
+        feed: where the rows of a streamed training split come from; None: from this process.
 
     Raises:
         TrainError: the loss is not finite, or a spike at which the run is to stop, on every worker
@@ -75,16 +78,21 @@ def train(
         ModelError, DataError, ConfigError: as `set_up` raises them; or the model changed a buffer
             that it had left alone at first.
     """
+    keep_freed_memory()
     with reproducible(job.threads, world.torch_device):
         # Known before the set-up, so that a worker that is lost in it is not told to be at step 0.
         beat("start", next(iter(committed_steps(Path(job.run_dir))), 0))
-        run = open_attempt(job, world, journal if journal and world.is_rank_zero else NoJournal())
+        journal = journal if journal and world.is_rank_zero else NoJournal()
+        run = open_attempt(job, world, journal, feed)
         if run.state.status is None:
             _train_steps(run, stop_requested, beat)
         if run.state.status == "interrupted":
-            return _outcome(run, dict(run.state.validation), "", "")
-        beat("evaluate", run.state.step)
-        return _finish(run)
+            outcome = _outcome(run, dict(run.state.validation), "", "")
+        else:
+            beat("evaluate", run.state.step)
+            outcome = _finish(run)
+        run.replay.tell(run.journal)
+        return outcome
 
 
 def _train_steps(
@@ -160,7 +168,7 @@ def _record(run: Attempt, lr: float) -> None:
     mean = run.state.window.take()
     if mean is not None:
         run.state.train_loss = mean
-        run.journal.metrics(run.state.step, {"train/loss": mean, "train/lr": lr})
+        run.record({"train/loss": mean, "train/lr": lr})
 
 
 def _evaluate(run: Attempt, *, is_for_end: bool) -> None:
@@ -172,7 +180,7 @@ def _evaluate(run: Attempt, *, is_for_end: bool) -> None:
         if setup.validation.num_rows:
             values = setup.evaluator.measure(setup.validation, setup.metrics)
             measured = {f"validation/{name}": value for name, value in values.items()}
-            run.journal.metrics(state.step, measured)
+            run.record(measured)
             state.validation = measured
         mean = state.since_evaluation.take()
         watched = measured if mean is None else {**measured, "train/loss": mean}
@@ -196,17 +204,17 @@ def _finish(run: Attempt) -> TrainOutcome:
         started = time.perf_counter()
         values = setup.evaluator.measure(setup.test, setup.metrics, by_predictions=True)
         measured = {f"test/{name}": value for name, value in values.items()}
-        run.journal.metrics(state.step, measured)
+        run.record(measured)
         metrics |= measured
         state.stopwatch.end_apart("evaluate", started)
-    weights = setup.model.state_dict()
+    weights, sha256 = setup.model.final_weights()
     path = run.run_dir / FOLDER / WEIGHTS_FILE
     if run.world.is_rank_zero:
         lease.check(run.run_dir, run.job.fence, run.job.attempt)
         save_weights(path, weights)
         run.journal.sync()
     barrier(run.world)
-    return _outcome(run, metrics, weights_sha256(weights), str(path))
+    return _outcome(run, metrics, sha256, str(path))
 
 
 def _outcome(

@@ -1,14 +1,16 @@
 """Update rules by name, and the learning rate as a pure function of the step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 
-def build_optimizer(spec: Mapping[str, Any], vector: torch.nn.Parameter) -> torch.optim.Optimizer:
-    """Return the optimizer of a `train.optimizer` section over one vector of parameters.
+def build_optimizer(
+    spec: Mapping[str, Any], parameters: Sequence[torch.nn.Parameter]
+) -> torch.optim.Optimizer:
+    """Return the optimizer of a `train.optimizer` section, which has one group.
 
     The fused kernels are used where torch has them (all but rmsprop): they are one pass over
     memory, half the time on a CPU. Their bits differ from those of the unfused ones, so the choice
@@ -16,13 +18,13 @@ def build_optimizer(spec: Mapping[str, Any], vector: torch.nn.Parameter) -> torc
 
     Args:
         spec: `name` and the settings of that optimizer.
-        vector: all trained parameters.
+        parameters: all that are trained, or one vector of them.
     """
     name = spec["name"]
     lr, weight_decay = float(spec["lr"]), float(spec.get("weight_decay", 0.0))
     if name == "sgd":
         return torch.optim.SGD(
-            [vector],
+            parameters,
             lr=lr,
             momentum=float(spec.get("momentum", 0.9)),
             nesterov=bool(spec.get("nesterov", False)),
@@ -31,7 +33,7 @@ def build_optimizer(spec: Mapping[str, Any], vector: torch.nn.Parameter) -> torc
         )
     if name == "rmsprop":
         return torch.optim.RMSprop(
-            [vector],
+            parameters,
             lr=lr,
             alpha=float(spec.get("alpha", 0.99)),
             momentum=float(spec.get("momentum", 0.0)),
@@ -41,7 +43,7 @@ def build_optimizer(spec: Mapping[str, Any], vector: torch.nn.Parameter) -> torc
     rule = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     beta1, beta2 = spec.get("betas", (0.9, 0.999))
     return rule(
-        [vector],
+        parameters,
         lr=lr,
         betas=(float(beta1), float(beta2)),
         eps=float(spec.get("eps", 1e-8)),
@@ -50,22 +52,40 @@ def build_optimizer(spec: Mapping[str, Any], vector: torch.nn.Parameter) -> torc
     )
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Return the optimizer's state of its one vector by name, not copied; empty before a step."""
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, prefixes: Sequence[str] = ("",)
+) -> dict[str, torch.Tensor]:
+    """Return the optimizer's state by name, not copied; empty before a step.
+
+    Args:
+        optimizer: as `build_optimizer` gives it.
+        prefixes: how the names of each parameter's state begin.
+    """
     states = optimizer.state_dict()["state"]
     return {
-        name: value if isinstance(value, torch.Tensor) else torch.tensor(value)
-        for name, value in states.get(0, {}).items()
+        prefix + name: value if isinstance(value, torch.Tensor) else torch.tensor(value)
+        for index, prefix in enumerate(prefixes)
+        for name, value in states.get(index, {}).items()
         if value is not None
     }
 
 
 def load_optimizer_tensors(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, torch.Tensor],
+    prefixes: Sequence[str] = ("",),
 ) -> None:
     """Put back what `optimizer_tensors` gave."""
     state = optimizer.state_dict()
-    state["state"] = {0: dict(tensors)} if tensors else {}
+    state["state"] = {
+        index: {
+            name.removeprefix(prefix): value
+            for name, value in tensors.items()
+            if name.startswith(prefix)
+        }
+        for index, prefix in enumerate(prefixes)
+        if tensors
+    }
     optimizer.load_state_dict(state)
 
 

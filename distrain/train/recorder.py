@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar, final
 
+from distrain.track.journal import JournalRecord
+
 WARM_UP_STEPS: Final = 20
 LEAST_STEPS_FOR_SPEED: Final = 40
 PROGRESS_INTERVAL_S: Final = 0.25
@@ -16,11 +18,23 @@ T = TypeVar("T")
 class Journal(Protocol):
     """Where rank zero records; `distrain.track.journal.JournalWriter` is one."""
 
+    def earlier(self, step: int, /) -> Iterable[JournalRecord]:
+        """Give what earlier attempts have recorded of steps from this one on, the oldest first."""
+
+    def start(self, step: int, *, is_exact: bool, every_steps: int) -> None:
+        """Record that training goes on from a step; what came after it is void."""
+
+    def checkpoint(self, step: int) -> None:
+        """Record that a checkpoint was committed."""
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Record metrics at a step."""
 
     def progress(self, values: Mapping[str, Any]) -> None:
         """Record something for a display to show."""
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Record tags of the run; the last value of a tag stands."""
 
     def note(self, text: str) -> None:
         """Record something that the user should know."""
@@ -35,6 +49,19 @@ class Journal(Protocol):
 @final
 class NoJournal:
     """The journal of workers that record nothing."""
+
+    def earlier(self, _step: int) -> Iterable[JournalRecord]:
+        """Give nothing."""
+        return ()
+
+    def start(self, step: int, *, is_exact: bool, every_steps: int) -> None:
+        """Do nothing."""
+
+    def checkpoint(self, step: int) -> None:
+        """Do nothing."""
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Do nothing."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Do nothing."""

@@ -12,7 +12,8 @@ with the first fault; see `attempts.py` for what comes then.
 From the SIGKILL of one of two workers to the next new step it took 10.2 s (median of 4, at most
 10.9) on two cores, of which the noticing took less than 2. The rest starts six processes, two of
 them the workers, whose imports of ray.train and torch alone take about 12 s of CPU time in all
-(2026-11-21).
+(2026-11-21). `fit` is waited for without a limit, but not for ever: where the cluster goes, Ray
+ends this process, 61 s after its control store was killed and 14 s after its own node's raylet was.
 """
 
 import importlib
@@ -34,6 +35,7 @@ from distrain.errors import TrainError
 from distrain.run_folder import JOURNAL
 from distrain.track.journal import JournalWriter, list_segments, read_journal
 from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
+from distrain.train.autoscaling import asking_for_room
 from distrain.train.beat import LOG_FOLDER, last_step, read_beats, remove_beats
 from distrain.train.faults import (
     NODE_LEFT,
@@ -47,6 +49,7 @@ from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.nodes import live_nodes
 from distrain.train.oversight import Oversight
 from distrain.train.placement import Placement
+from distrain.train.system_metrics import recording_system_metrics
 from distrain.train.worker import STOP_FILE, train_fn_per_worker
 
 WATCH_INTERVAL_S: Final = 0.25
@@ -151,12 +154,16 @@ class _Driver:
 
     def run(self, max_failures: int) -> TrainOutcome:
         """Make attempts until one comes to an end; see `train_in_attempts`."""
-        return train_in_attempts(
-            self._attempt,
-            lambda: wait_for_room(self._placement, live_nodes, self.note, self._check),
-            max_failures,
-            self,
-        )
+        most = self._placement.num_workers
+        with asking_for_room(self._placement, self._run_dir.name) as ask:
+
+            def num_workers() -> int:
+                ask(most)
+                count = wait_for_room(self._placement, live_nodes, self.note, self._check)
+                ask(most - count)  # Ray Train asks for those that it gets
+                return count
+
+            return train_in_attempts(self._attempt, num_workers, max_failures, self)
 
     def result_of(self, running: "Future[TrainOutcome]") -> TrainOutcome:
         """Wait for the outcome for as long as nobody else drives the run.
@@ -181,10 +188,14 @@ class _Driver:
         (self._run_dir / STOP_FILE).unlink(missing_ok=True)
         if self._is_interrupted.is_set():
             (self._run_dir / STOP_FILE).touch()
-        trainer = self._trainer(number, num_workers)
         oversight = Oversight(self._run_dir, number, self._placement, num_workers, self.note)
-        with oversight.watching():
-            result, lost = _fit(trainer)
+        every_s = self._job.system_metrics_every_s
+        with (
+            _stream(self._job, num_workers) as hub,
+            oversight.watching(),
+            recording_system_metrics(self._run_dir, number, num_workers, every_s),
+        ):
+            result, lost = _fit(self._trainer(number, num_workers, hub))
         reason = None if self._is_interrupted.is_set() else oversight.reason
         if result is not None:
             return Ended(outcome=TrainOutcome.from_json(result), reason=reason)
@@ -205,7 +216,7 @@ class _Driver:
                 deaths[rank] = NODE_LOST
         return find_fault(read_failures(self._run_dir), deaths, last_step(beats), _last_line(lost))
 
-    def _trainer(self, attempt: int, num_workers: int) -> Any:
+    def _trainer(self, attempt: int, num_workers: int, hub: str | None) -> Any:
         # Untyped: Ray's annotations are those of the older interface, which takes other arguments.
         ray_train: Any = importlib.import_module("ray.train")
         ray_torch: Any = importlib.import_module("ray.train.torch")
@@ -219,6 +230,7 @@ class _Driver:
                 "import_paths": self._import_paths,
                 "has_gpu": placement.gpu > 0,
                 "collective_timeout_s": cluster.collective_timeout_s,
+                "stream": hub,
             },
             scaling_config=ray_train.ScalingConfig(
                 num_workers=num_workers,
@@ -239,6 +251,19 @@ class _Driver:
                 timeout_s=math.ceil(cluster.collective_timeout_s),
             ),
         )
+
+
+@contextmanager
+def _stream(job: TrainJob, num_workers: int) -> Iterator[str | None]:
+    """Keep the hub that training rows are streamed through, where they are."""
+    if job.ingest == "prepared":
+        yield None
+        return
+    # Ray Data takes seconds to import.
+    from distrain.data.stream_on_ray import streaming
+
+    with streaming(job.prepared_dir, job.seed, num_workers) as hub:
+        yield hub
 
 
 def deaths_told(lost: Exception | None) -> dict[int, str]:

@@ -6,6 +6,8 @@
                                               rank zero: wait for the parts of the others
                                               rank zero: write tensors, manifest; remove older ones
 
+Where parameters are sharded, every worker copies its shares and writes them: see `shares.py`.
+
 Rank zero wishes for a checkpoint when it is time for one and none is being written; the wish
 becomes everybody's at one step by travelling with the gradients. So no save waits behind another:
 one that falls due meanwhile is taken at the first step after.
@@ -18,10 +20,10 @@ loop.
 
 import contextlib
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, final
 
@@ -32,6 +34,7 @@ from distrain.errors import TrainError
 from distrain.train import checkpoint, ledger
 from distrain.train.checkpoint import SavedState
 from distrain.train.collective import barrier
+from distrain.train.shares import only_shares, remove_shares, taken_in, write_share
 from distrain.train.state import Attempt, architecture, kept_state, moving_tensors, prefixed
 
 # How long an attempt that ends in an error still waits for the other workers' parts of the ledger.
@@ -125,17 +128,21 @@ class Saver:
                 f"training ends at step {self._begun_step} without a checkpoint of it; "
                 + self._newest_text
             )
-        self._end_ledger()
+        self._clear_up()
         self._run.state.stopwatch.end_apart("checkpoint", started)
 
-    def _end_ledger(self) -> None:
-        """Wait for the others; at the end of training, see that the ledger is all there."""
+    def _clear_up(self) -> None:
+        """Wait for the others; see that the ledger is all there, and that nothing else is."""
         run = self._run
         rows = run.ledger if run.state.has_ended else None
         if rows is not None and rows.is_behind:
             raise OSError(f"the ledger of {run.run_dir} could not be written to its end")
         barrier(run.world)
-        if rows is not None and run.world.is_rank_zero:
+        if not run.world.is_rank_zero:
+            return
+        self._check_still_ours()
+        remove_shares(run.run_dir)
+        if rows is not None:
             ledger.remove_leftovers(run.run_dir)
 
     @property
@@ -154,7 +161,8 @@ class Saver:
         _check_finite(run)
         # Rank zero's was done when it wished; another worker's may still be about to end.
         self._wait()
-        saved = self._copy() if run.world.is_rank_zero else None
+        is_ours = run.world.is_rank_zero or run.setup.model.is_sharded
+        saved = self._copy() if is_ours else None
         if run.ledger is not None:
             run.ledger.cut()
         self._begun_step, self._begun_time = run.state.step, time.monotonic()
@@ -168,11 +176,12 @@ class Saver:
 
     def _copy(self) -> SavedState:
         run = self._run
-        copied = self._copies.of(moving_tensors(run))
+        own = (lambda tensors: tensors) if run.world.is_rank_zero else only_shares
+        copied = self._copies.of(own(moving_tensors(run)))
         # The best model is replaced, never written to.
-        tensors = {**copied, **prefixed("best.", run.best)}
+        tensors = {**copied, **own(prefixed("best.", run.best))}
         if run.state.has_best_of_end:
-            tensors |= prefixed("best_before_end.", run.best_before_end)
+            tensors |= own(prefixed("best_before_end.", run.best_before_end))
         return SavedState(
             run.state.step,
             run.setup.digests,
@@ -211,8 +220,13 @@ class Saver:
         self._check_still_ours()
         run.journal.sync()
         if run.ledger is not None:
-            run.ledger.commit(step, self._check_still_ours)
+            run.ledger.commit(step)
         if saved is None:
+            return
+        self._copies.wait()
+        if not run.world.is_rank_zero:
+            rank = run.world.world_rank
+            write_share(run.run_dir, step, rank, saved.tensors, self._check_still_ours)
             return
         if run.ledger is not None:
             ledger.await_parts(
@@ -222,9 +236,12 @@ class Saver:
                 timeout_s=run.world.collective_timeout_s,
                 is_leaving=self._is_leaving,
             )
-        self._copies.wait()
-        checkpoint.commit(run.run_dir, saved, self._check_still_ours)
+        others = checkpoint.no_others
+        if run.setup.model.is_sharded:
+            others = partial(taken_in, step=step, world=run.world, is_leaving=self._is_leaving)
+        checkpoint.commit(run.run_dir, saved, self._check_still_ours, others)
         self._check_still_ours()
+        run.journal.checkpoint(step)
         self._remove_older(saved.state["selection"]["best_step"])
 
     def _remove_older(self, best_step: int | None) -> None:
@@ -305,9 +322,7 @@ class Copies:
 
 
 def _check_finite(run: Attempt) -> None:
-    vector = run.setup.model.vector.detach()
-    # A finite sum has finite terms, and takes a sixtieth of the time of looking at each.
-    if not math.isfinite(vector.sum()) and not torch.isfinite(vector).all():
+    if not run.setup.model.is_finite():
         raise TrainError(
             "a parameter is not finite",
             where=f"step {run.state.step}",

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from functools import partial
+from typing import final
 
-import numpy as np
 import torch
 
 from distrain.data.features import Transform
@@ -12,24 +12,24 @@ from distrain.data.loader import Loader, check_room
 from distrain.data.plan import Plan
 from distrain.data.prepared import PreparedDataset, Split
 from distrain.data.shard_cache import shard_cache
-from distrain.data.tensors import Rows, to_rows
-from distrain.errors import ConfigError, DataError, did_you_mean
+from distrain.data.streamed import Feed
+from distrain.errors import ConfigError, DataError, ModelError, did_you_mean
 from distrain.models.build import InputNormalizer, build_model, min_part_rows
 from distrain.models.check import try_batch
 from distrain.models.recompute import recompute_blocks
 from distrain.train.evaluation import Evaluator
-from distrain.train.flat import FlatModel
 from distrain.train.job import TrainJob
 from distrain.train.losses import Loss, build_loss, default_loss
 from distrain.train.metrics import Metric, resolve_metrics
-from distrain.train.optimize import build_optimizer
+from distrain.train.precision import Precision, arithmetic
 from distrain.train.selection import Selection
+from distrain.train.sharded import check_can_be_cut, largest_block
+from distrain.train.spread import spread
 from distrain.train.step import Stepper, vector_length
+from distrain.train.strategy import TrainedModel
 from distrain.train.sums import open_tree_sum
+from distrain.train.training_rows import TrainingRows
 from distrain.train.world import World
-
-PROBE_ROWS: Final = 2
-COUNTING_ROWS: Final = 1 << 16
 
 
 @final
@@ -41,7 +41,7 @@ class Setup:
         plan: which rows make up which step.
         total_steps: steps of the run.
         model: the network.
-        optimizer: over its vector.
+        optimizer: over its parameters.
         stepper: takes steps.
         evaluator: measures splits.
         loader: delivers this worker's rows.
@@ -53,7 +53,7 @@ class Setup:
 
     plan: Plan
     total_steps: int
-    model: FlatModel
+    model: TrainedModel
     optimizer: torch.optim.Optimizer
     stepper: Stepper
     evaluator: Evaluator
@@ -71,6 +71,7 @@ class Preflight:
 
     Attributes:
         num_parameters: parameters of the model, frozen ones included.
+        largest_block: those that a sharded model puts together at a time.
         input_shape: shape of one row that the model is fed.
         num_outputs: width of its outputs.
         steps_per_epoch: steps of an epoch.
@@ -79,6 +80,7 @@ class Preflight:
     """
 
     num_parameters: int
+    largest_block: int
     input_shape: tuple[int, ...]
     num_outputs: int
     steps_per_epoch: int
@@ -86,34 +88,44 @@ class Preflight:
     shapes: dict[str, list[int]]
 
 
-def try_first_batch(job: TrainJob) -> Preflight:
+def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
     """Run two training rows through the model and the loss, in this process and on the CPU.
 
     Args:
         job: the run; nothing is written.
+        is_for_gpu: whether the workers have GPUs, which have operations in half precision that a
+            CPU lacks: then only float32 is tried.
 
     Raises:
-        ModelError: the model cannot be built, or does not fit the data; both shapes are named.
+        ModelError: the model cannot be built, does not fit the data (both shapes are named), or has
+            an operation that there is not in the run's precision.
         DataError: there are too few rows, or the prepared dataset is another than the job's.
         ConfigError: the batch is too small for the model, or a metric is not computed.
     """
     dataset = open_dataset(job)
     transform = dataset.transform
     model = _build(job, transform)
-    split = dataset.split("train")
-    plan = _plan(job, split, model)
-    check_room(split, [dataset.split("validation"), dataset.split("test")], plan, range(1))
-    loss = _loss(job, transform, split, torch.device("cpu"))
+    training = TrainingRows(dataset)
+    plan = _plan(job, training, model)
+    check_room(
+        dataset.split("train"), [dataset.split("validation"), dataset.split("test")], plan, range(1)
+    )
+    loss = _loss(job, transform, training, torch.device("cpu"))
     _check_selection(job, resolve_metrics(job.metrics, transform.task), split_names(dataset))
-    rows = _probe(split)
-    try_batch(
+    rows = training.probe()
+    try_rows = partial(
+        try_batch,
         model,
         InputNormalizer(transform.image)(rows.x),
         num_outputs=transform.num_outputs,
         loss=lambda outputs: loss(outputs, rows)[0],
     )
+    try_rows()
+    if job.precision != "fp32" and not is_for_gpu:
+        _try_precision(job.precision, model, try_rows)
     return Preflight(
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        largest_block=largest_block(model),
         input_shape=transform.input_shape,
         num_outputs=transform.num_outputs,
         steps_per_epoch=plan.steps_per_epoch,
@@ -122,12 +134,36 @@ def try_first_batch(job: TrainJob) -> Preflight:
     )
 
 
-def set_up(job: TrainJob, world: World) -> Setup:
+def _try_precision(
+    precision: Precision, model: torch.nn.Module, try_rows: Callable[..., None]
+) -> None:
+    """Try the rows, which are known to pass in float32, in the run's precision."""
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        with arithmetic(precision, torch.device("cpu")):
+            outputs: torch.Tensor = model(x)
+        return outputs.float()
+
+    try:
+        try_rows(forward=forward)
+    except ModelError as fault:
+        raise ModelError(
+            f"the model, which runs in fp32, does not in {precision} on a CPU: {fault.message}",
+            where="train.precision",
+            expected=f"operations that torch has in {precision}",
+            mend="Set train.precision to "
+            + ("fp32" if precision == "bf16" else "bf16 or fp32")
+            + ", or train on GPUs",
+        ) from fault
+
+
+def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
     """Return what a worker trains with.
 
     Args:
         job: the run.
         world: sizes and ranks.
+        feed: where the rows of a streamed training split come from; None: from this process.
 
     Raises:
         ModelError: the model, the loss or a metric cannot be built.
@@ -137,23 +173,24 @@ def set_up(job: TrainJob, world: World) -> Setup:
     device = world.torch_device
     dataset = open_dataset(job)
     transform = dataset.transform
-    module = _build(job, transform).to(device).train()
-    split = dataset.split("train")
-    plan = _plan(job, split, module)
+    module = _build(job, transform).train()
+    training = TrainingRows(dataset)
+    plan = _plan(job, training, module)
     metrics = resolve_metrics(job.metrics, transform.task)
     _check_selection(job, metrics, split_names(dataset))
-    loss = _loss(job, transform, split, device)
+    loss = _loss(job, transform, training, device)
     normalizer = InputNormalizer(transform.image, device)
-    model = FlatModel(module, normalizer(_probe(split).to(device).x))
-    optimizer = build_optimizer(job.optimizer, model.vector)
+    probe = normalizer(training.probe().to(device).x)
+    model, optimizer, gradients = spread(job, module, probe, plan, world)
+    length = vector_length(model, gradients)
     stepper = Stepper(
         model,
         loss,
-        optimizer,
-        open_tree_sum(job.logical_shards, vector_length(model), world, job.reduction),
+        gradients,
+        open_tree_sum(job.logical_shards, length, world, job.reduction),
         normalizer,
         seed=job.seed,
-        clip_norm=job.gradient_clip_norm,
+        probe=probe,
         precision=job.precision,
         forward=_compiled(module) if job.compile else module,
         world=world,
@@ -164,9 +201,11 @@ def set_up(job: TrainJob, world: World) -> Setup:
         model=model,
         optimizer=optimizer,
         stepper=stepper,
-        evaluator=Evaluator(module, normalizer, loss, transform, world),
+        evaluator=Evaluator(
+            module, normalizer, loss, transform, world, is_sharded=model.is_sharded
+        ),
         loader=Loader(
-            split,
+            training.split(feed, job.seed),
             plan,
             world.own_parts(job.logical_shards),
             device,
@@ -180,6 +219,7 @@ def set_up(job: TrainJob, world: World) -> Setup:
             "prepared dataset": dataset.digest,
             "configuration": job.config_digest,
             "kind of device": device.type,
+            **({"strategy": job.strategy} if model.is_sharded else {}),
         },
     )
 
@@ -214,6 +254,8 @@ def _build(job: TrainJob, transform: Transform) -> torch.nn.Module:
         num_outputs=transform.num_outputs,
         seed=job.seed,
     )
+    if job.strategy == "fsdp":
+        check_can_be_cut(model)
     if job.activation_checkpointing:
         recompute_blocks(model)
     return model
@@ -231,13 +273,14 @@ def _compiled(module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]
     return compiled
 
 
-def _plan(job: TrainJob, split: Split, model: torch.nn.Module) -> Plan:
+def _plan(job: TrainJob, training: TrainingRows, model: torch.nn.Module) -> Plan:
     return Plan(
-        num_rows=split.num_rows,
+        num_rows=training.num_rows,
         global_batch_size=job.global_batch_size,
         logical_shards=job.logical_shards,
         min_part_rows=min_part_rows(model),
         seed=job.seed,
+        blocks=training.blocks,
     )
 
 
@@ -254,25 +297,15 @@ def _total_steps(job: TrainJob, plan: Plan) -> int:
     return job.epochs * plan.steps_per_epoch
 
 
-def _loss(job: TrainJob, transform: Transform, split: Split, device: torch.device) -> Loss:
+def _loss(
+    job: TrainJob, transform: Transform, training: TrainingRows, device: torch.device
+) -> Loss:
     return build_loss(
         job.loss or default_loss(transform.task),
         transform=transform,
-        class_counts=lambda: _class_counts(split, len(transform.classes)),
+        class_counts=lambda: training.class_counts(len(transform.classes)),
         device=device,
     )
-
-
-def _class_counts(split: Split, num_classes: int) -> list[int]:
-    counts = np.zeros(num_classes, dtype=np.int64)
-    for start in range(0, split.num_rows, COUNTING_ROWS):
-        labels = split.slice(start, min(split.num_rows, start + COUNTING_ROWS))["y"]
-        counts += np.bincount(labels, minlength=num_classes)
-    return [int(count) for count in counts]
-
-
-def _probe(split: Split) -> Rows:
-    return to_rows(split.slice(0, min(PROBE_ROWS, split.num_rows)))
 
 
 def _check_selection(job: TrainJob, metrics: Sequence[Metric], splits: Sequence[str]) -> None:

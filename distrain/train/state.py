@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
 import torch
 
 from distrain import lease
+from distrain.data.streamed import Feed
 from distrain.errors import CheckpointError
 from distrain.train import checkpoint, ledger
 from distrain.train.collective import barrier, bytes_from_rank_zero, from_rank_zero
@@ -17,8 +19,10 @@ from distrain.train.ledger import Ledger
 from distrain.train.optimize import load_optimizer_tensors, optimizer_tensors
 from distrain.train.precision import LossScale
 from distrain.train.recorder import Journal, Stopwatch, WeightedMean
+from distrain.train.replay import Replay
 from distrain.train.selection import Selection
 from distrain.train.setup import Setup, set_up
+from distrain.train.shares import read_shares
 from distrain.train.spikes import LossWatch
 from distrain.train.world import World
 
@@ -111,6 +115,7 @@ class Attempt:
         best_before_end: the one before, where `state.has_best_of_end`.
         resumed_from: step of the checkpoint that was taken up, or None.
         num_troubles: steps of this attempt that were out of the ordinary.
+        replay: what earlier attempts have recorded of the steps to come.
     """
 
     job: TrainJob
@@ -124,27 +129,39 @@ class Attempt:
     best_before_end: dict[str, torch.Tensor] = field(default_factory=dict)
     resumed_from: int | None = None
     num_troubles: int = 0
+    replay: Replay = field(default_factory=Replay)
 
     @property
     def run_dir(self) -> Path:
         """Return the run's folder."""
         return Path(self.job.run_dir)
 
+    def record(self, values: Mapping[str, float]) -> None:
+        """Record metrics at this step; of a step computed again they are also compared."""
+        self.journal.metrics(self.state.step, values)
+        self.replay.compare(self.state.step, values)
+        if self.state.step > self.replay.last_step:
+            self.replay.tell(self.journal)
 
-def open_attempt(job: TrainJob, world: World, journal: Journal) -> Attempt:
+
+def open_attempt(
+    job: TrainJob, world: World, journal: Journal, feed: Feed | None = None
+) -> Attempt:
     """Set up, and take up the newest good checkpoint where there is one; all workers must call.
 
     Args:
         job: what to do.
         world: sizes and ranks.
         journal: where to record.
+        feed: as `set_up` takes it.
 
     Raises:
         CheckpointError: the newest checkpoint belongs to another run.
         ModelError, DataError, ConfigError: as `set_up` raises them.
     """
-    setup = set_up(job, world)
+    setup = set_up(job, world, feed)
     run_dir = Path(job.run_dir)
+    check_still_ours = partial(lease.check, run_dir, job.fence, job.attempt)
     found = _newest_checkpoint(job, journal) if world.is_rank_zero else None
     step = int(from_rank_zero([-1 if found is None else found], world)[0])
     barrier(world)
@@ -157,11 +174,17 @@ def open_attempt(job: TrainJob, world: World, journal: Journal) -> Attempt:
             selection=Selection.of(job.early_stopping),
             scale=LossScale() if job.precision == "fp16" else None,
         ),
-        ledger=Ledger(run_dir, world.world_rank) if job.ledger else None,
+        ledger=Ledger(run_dir, world.world_rank, check_still_ours) if job.ledger else None,
         average=WeightAverage(setup.model, float(job.ema["decay"])) if job.ema else None,
     )
     if step >= 0:
         _take_up(run, step)
+    is_exact = job.bits_given_up_by is None
+    if is_exact:
+        # A mean may reach back over an interval.
+        records = journal.earlier(run.state.step - job.record_every_steps)
+        run.replay = Replay.of(records, run.state.step, job.record_every_steps)
+    journal.start(run.state.step, is_exact=is_exact, every_steps=job.record_every_steps)
     return run
 
 
@@ -177,15 +200,18 @@ def _newest_checkpoint(job: TrainJob, journal: Journal) -> int | None:
 
 
 def _take_up(run: Attempt, step: int) -> None:
-    world = run.world
-    content = checkpoint.read(run.run_dir, step) if world.is_rank_zero else checkpoint.NO_CONTENT
+    world, model, optimizer = run.world, run.setup.model, run.setup.optimizer
+    content = checkpoint.NO_CONTENT
+    if world.is_rank_zero:
+        content = checkpoint.read(run.run_dir, step, has_shares=model.is_sharded)
     content = checkpoint.Content(
         bytes_from_rank_zero(content.manifest, world), bytes_from_rank_zero(content.tensors, world)
     )
-    saved = checkpoint.restore(content, run.setup.digests, run.run_dir)
+    read = partial(read_shares, world=world) if model.is_sharded else None
+    saved = checkpoint.restore(content, run.setup.digests, run.run_dir, read)
     _check_architecture(saved, run)
-    run.setup.model.load(_with_prefix("model.", saved.tensors))
-    load_optimizer_tensors(run.setup.optimizer, _with_prefix("optimizer.", saved.tensors))
+    model.load(_with_prefix("model.", saved.tensors))
+    load_optimizer_tensors(optimizer, _with_prefix("optimizer.", saved.tensors), model.prefixes)
     if run.average is not None:
         run.average.load(_with_prefix("average.", saved.tensors))
     run.best, run.best_before_end = (
@@ -256,9 +282,10 @@ def _check_architecture(saved: checkpoint.SavedState, run: Attempt) -> None:
 
 def moving_tensors(run: Attempt) -> dict[str, torch.Tensor]:
     """Return what training changes, by its name in a checkpoint; not copied."""
+    setup = run.setup
     return {
-        **prefixed("model.", run.setup.model.tensors()),
-        **prefixed("optimizer.", optimizer_tensors(run.setup.optimizer)),
+        **prefixed("model.", setup.model.tensors()),
+        **prefixed("optimizer.", optimizer_tensors(setup.optimizer, setup.model.prefixes)),
         **prefixed("average.", run.average.tensors() if run.average else {}),
     }
 

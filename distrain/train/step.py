@@ -4,6 +4,8 @@ The vector that is summed over parts and workers:
 
     [ gradients | moving buffers | loss sum, weight, stop, checkpoint, time is up ]
 
+(Where parameters are sharded, their gradients take another way: see `sharded.py`.)
+
 Its last words make one decision at one step on every worker of what only some of them know: that
 the loss is not finite, that somebody was asked to stop, that rank zero's clock calls for a
 checkpoint or for the end.
@@ -22,10 +24,10 @@ import torch
 from distrain.data.loader import Part, StepBatch
 from distrain.data.tensors import Rows
 from distrain.models.build import InputNormalizer
-from distrain.train.flat import FlatModel
 from distrain.train.losses import Loss
 from distrain.train.precision import LossScale, Precision, arithmetic
 from distrain.train.reduce import TreeSum
+from distrain.train.strategy import Gradients, TrainedModel
 from distrain.train.world import World
 
 NUM_WISHES: Final = 3
@@ -90,11 +92,11 @@ class Stepper:
     Args:
         model: the model, in training mode.
         loss: the loss.
-        optimizer: over `model.vector`.
-        tree: the sum over parts and workers, of vectors of `vector_length(model)`.
+        gradients: how those of the parts become an update of the model.
+        tree: the sum over parts and workers, of vectors of `vector_length(model, gradients)`.
         normalizer: what stands before the model.
         seed: the run's seed.
-        clip_norm: greatest L2 norm of the gradient, or None.
+        probe: rows as the model is fed them, for passes that count nothing.
         precision: of forward and backward passes.
         forward: what training runs in the model's stead, such as its compiled form; None: itself.
         world: sizes and ranks.
@@ -102,35 +104,31 @@ class Stepper:
 
     def __init__(  # noqa: PLR0913 - the ingredients of a step, each used in it once
         self,
-        model: FlatModel,
+        model: TrainedModel,
         loss: Loss,
-        optimizer: torch.optim.Optimizer,
+        gradients: Gradients,
         tree: TreeSum,
         normalizer: InputNormalizer,
         *,
         seed: int,
-        clip_norm: float | None,
+        probe: torch.Tensor,
         precision: Precision = "fp32",
         forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
         world: World,
     ) -> None:
         self._model = model
         self._loss = loss
-        self._optimizer = optimizer
+        self._gradients = gradients
         self._tree = tree
         self._normalizer = normalizer
         self._seed = seed
-        self._clip_norm = clip_norm
+        self._probe = probe
         self._precision: Precision = precision
         self._factor = 1.0
         self._network = model.module if forward is None else forward
         self._device = world.torch_device
         self._generators = _generators(self._device)
-        self._num_gradients = model.vector.numel()
-        self._length = vector_length(model)
-        self._gradient = torch.zeros_like(model.vector.data)
-        model.vector.grad = self._gradient
-        self._views: dict[int, list[torch.Tensor]] = {}
+        self._length = vector_length(model, gradients)
 
     @property
     def exchange_s(self) -> float:
@@ -156,18 +154,19 @@ class Stepper:
             scale: fp16's; an overflow leaves the model without an update.
         """
         self._factor = 1.0 if scale is None else scale.factor(batch.num_rows)
+        self._gradients.start(batch, self._nothing)
         total = self._tree.total(self._leaf(batch, wishes))
         result = self._result(total)
         if not judge(result):
             self._model.buffers.restore()
             return replace(result, is_updated=False)
-        self._model.buffers.take(total[self._num_gradients : self._length - NUM_TALLIES])
+        self._model.buffers.take(total[self._gradients.length : self._length - NUM_TALLIES])
         self._model.buffers.check_still(batch.step + 1)
         if scale is not None:
             scale.observe(has_overflown=not result.has_finite_gradient)
         if result.weight <= 0 or not result.has_finite_gradient:
             return replace(result, is_updated=False)
-        self._update(total[: self._num_gradients], result.weight * self._factor, lr)
+        self._gradients.update(total, result.weight * self._factor, lr)
         return result
 
     def examine(self, batch: StepBatch) -> npt.NDArray[np.float64]:
@@ -181,33 +180,28 @@ class Stepper:
             `(rows, 2)`.
         """
         found = [np.zeros((0, 2))]
-        for part in batch.parts:
-            outputs, rows = self._forward(batch, part)
+        parts = {part.index: part for part in batch.parts}
+        for index in self._gradients.turns(batch):
+            if index not in parts:
+                self._gradients.is_finite_alone(self._nothing())
+                continue
+            outputs, rows = self._forward(batch, parts[index])
             losses = self._loss.by_row(outputs, rows)
-            gradients = self._gradients(losses.sum())
-            is_finite = all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+            is_finite = self._gradients.is_finite_alone(self._scaled(losses.sum()))
             by_row = losses.detach().double().cpu().numpy()
             found.append(np.column_stack([by_row, np.full(len(by_row), float(is_finite))]))
         return np.concatenate(found)
 
     def _result(self, total: torch.Tensor) -> StepResult:
-        gradient, tallies = total[: self._num_gradients], total[: self._length][-NUM_TALLIES:]
-        # One pass and one transfer: a sum is finite only where all its terms are.
-        gradient_sum, loss_sum, weight, *wishes = torch.cat(
-            [gradient.sum().view(1), tallies]
+        tallies = total[self._length - NUM_TALLIES : self._length]
+        # One transfer.
+        checksum, loss_sum, weight, *wishes = torch.cat(
+            [self._gradients.checksum(total), tallies]
         ).tolist()
-        has_finite_gradient = math.isfinite(gradient_sum) or bool(torch.isfinite(gradient).all())
+        has_finite_gradient = math.isfinite(checksum) or self._gradients.is_finite(total)
         return StepResult(
             loss_sum, weight, Wishes(*(wish > 0 for wish in wishes)), has_finite_gradient
         )
-
-    def _update(self, total: torch.Tensor, divisor: float, lr: float) -> None:
-        gradient = torch.div(total, divisor, out=self._gradient)
-        if self._clip_norm is not None:
-            norm = torch.linalg.vector_norm(gradient)
-            gradient.mul_((self._clip_norm / (norm + 1e-6)).clamp_(max=1.0))
-        self._optimizer.param_groups[0]["lr"] = lr
-        self._optimizer.step()
 
     def _leaf(self, batch: StepBatch, wishes: Wishes) -> Callable[[int, torch.Tensor, bool], None]:
         parts = {part.index: part for part in batch.parts}
@@ -235,14 +229,9 @@ class Stepper:
     ) -> None:
         outputs, rows = self._forward(batch, part)
         loss_sum, weight = self._loss(outputs, rows)
-        gradients = self._gradients(loss_sum)
-        views = self._views_of(out)
-        if add:
-            torch._foreach_add_(views, gradients)
-        else:
-            torch._foreach_copy_(views, gradients)
+        self._gradients.put(self._scaled(loss_sum), out, add)
         self._model.buffers.write(
-            out[self._num_gradients : self._length - NUM_TALLIES],
+            out[self._gradients.length : self._length - NUM_TALLIES],
             add=add,
             fraction=len(rows) / batch.num_rows,
             is_first=part.index == 0,
@@ -259,24 +248,19 @@ class Stepper:
             outputs = self._network(x)
         return outputs.float(), rows
 
-    def _gradients(self, loss_sum: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        scaled = loss_sum if self._factor == 1.0 else loss_sum * self._factor
-        return torch.autograd.grad(
-            scaled, self._model.trained, allow_unused=True, materialize_grads=True
-        )
+    def _scaled(self, loss_sum: torch.Tensor) -> torch.Tensor:
+        return loss_sum if self._factor == 1.0 else loss_sum * self._factor
 
-    def _views_of(self, out: torch.Tensor) -> list[torch.Tensor]:
-        # The sum uses a few vectors over and over; cutting them up again would cost more than
-        # filling them.
-        views = self._views.get(out.data_ptr())
-        if views is None:
-            views = self._views[out.data_ptr()] = self._model.cut(out)
-        return views
+    def _nothing(self) -> torch.Tensor:
+        """Run a forward pass because others run one; what it does to buffers is put back later."""
+        with arithmetic(self._precision, self._device):
+            outputs = self._network(self._probe)
+        return (outputs.float() * 0.0).sum()
 
 
-def vector_length(model: FlatModel) -> int:
+def vector_length(model: TrainedModel, gradients: Gradients) -> int:
     """Return the length of the vector that a step sums."""
-    return model.vector.numel() + model.buffers.size + NUM_TALLIES
+    return gradients.length + model.buffers.size + NUM_TALLIES
 
 
 def seed_part(generators: Iterable[torch.Generator], seed: int, step: int, part: int) -> None:

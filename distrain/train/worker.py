@@ -24,6 +24,7 @@ from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
 
 if TYPE_CHECKING:
+    from distrain.data.streamed import Feed
     from distrain.track.journal import JournalWriter
 
 STOP_FILE: Final = ".stop"
@@ -38,7 +39,8 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     Args:
         config: `job` (a `TrainJob` as JSON), `attempt` (its number, from 1), `import_paths`
             (folders of the user's code), `has_gpu` (whether Ray reserved a GPU, several, or a part
-            of one for each worker) and `collective_timeout_s` (as `World` takes it).
+            of one for each worker), `collective_timeout_s` (as `World` takes it) and `stream`
+            (name of the hub that training rows are streamed through; None: they are not).
 
     Returns:
         Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure
@@ -80,16 +82,23 @@ def _train(
         with contextlib.ExitStack() as stack:
             writer = stack.enter_context(_journal(run_dir)) if rank == 0 else None
             stop_requested = _StopFile(run_dir / STOP_FILE)
-            outcome = loop.train(job, world, writer, stop_requested, beat)
-    except TrainError as error:
-        if not _write_failure(run_dir, rank, error):
+            feed = _feed(config["stream"], rank)
+            outcome = loop.train(job, world, writer, stop_requested, beat, feed)
+    except (Exception, SystemExit) as error:
+        is_ours = lease.is_held(run_dir, job.fence, job.attempt)  # else it is another's by now
+        is_told = is_ours and _write_failure(run_dir, rank, error)
+        if not (is_told and isinstance(error, TrainError)):
             raise  # Ray then tells the driver something, at least
         return None
-    except (Exception, SystemExit) as error:
-        if lease.is_held(run_dir, job.fence, job.attempt):  # else the folder is another's by now
-            _write_failure(run_dir, rank, error)
-        raise
     return outcome.to_json() if rank == 0 else None
+
+
+def _feed(hub: str | None, rank: int) -> "Feed | None":
+    if hub is None:
+        return None
+    from distrain.data.stream_on_ray import HubFeed
+
+    return HubFeed(hub, rank)
 
 
 def own_device(*, has_gpu: bool) -> str:

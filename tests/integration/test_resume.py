@@ -107,11 +107,15 @@ def check_same_run(storage: Storage, result: dict[str, Any], straight: dict[str,
     assert storage.query("SELECT status FROM runs WHERE run_uuid = ?", run_id) == [("FINISHED",)]
     curve = (
         "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND key NOT LIKE 'time/%' "
+        "AND key NOT LIKE 'system/%' 
         "ORDER BY key, step"
     )
     assert storage.query(curve, run_id) == storage.query(curve, straight["run_id"])
-    refused = "SELECT value FROM tags WHERE run_uuid = ? AND key = 'distrain.tracking.rejected'"
-    assert storage.query(refused, run_id) == []
+    faults = (
+        "SELECT key, value FROM tags WHERE run_uuid = ? AND "
+        "key IN ('distrain.tracking.rejected', 'distrain.broken_bits')"
+    )
+    assert storage.query(faults, run_id) == []
     ledger = pq.read_table(Path(result["run_dir"]) / "ledger").to_pydict()
     rows = Counter(zip(ledger["epoch"], ledger["row"], strict=True))
     assert set(rows.values()) == {1}

@@ -1,9 +1,11 @@
 """Recording and registering on a real MLflow database in SQLite."""
 
 import random
+import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from distrain.track.journal import JournalWriter
 from distrain.track.model_versions import RegisteredVersion, download_model, find_version
 from distrain.track.packaged import Predictor
 from distrain.track.reachable import check_reachable
-from distrain.track.registry import ModelFacts, register_model
+from distrain.track.registry import ModelFacts, register_version
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import (
     TrackingServer,
@@ -24,7 +26,7 @@ from distrain.track.tracking_server import (
     tracking_uri_of,
 )
 from distrain.track.user_code import find_user_code
-from distrain.track.watermark import WATERMARK
+from distrain.track.watermark import WATERMARK, Watermark
 from tests.example_models import people, people_transform, save_example
 
 if TYPE_CHECKING:
@@ -43,6 +45,16 @@ DATASET = {
     "schema": {"age": "long", "work": "string"},
     "splits": {"train": 80, "validation": 10, "test": 10},
     "tensors": {"x": {"dtype": "float32", "shape": [7]}},
+}
+MODEL = {
+    "name": "people",
+    "key": "people/registered",
+    "tags": {"distrain.seed": "7", "distrain.weights_sha256": "ff", "mlflow.user": "ann"},
+    "params": {"model.name": "mlp"},
+    "description": "**a description**",
+    "dataset_name": "people",
+    "dataset_digest": "ab" * 32,
+    "test_metrics": ["test/accuracy"],
 }
 
 
@@ -81,6 +93,16 @@ def ship(folder: Path, server: TrackingServer, connect_to: Any = connect) -> tup
     is_complete = shipper.drain(60)
     shipper.close()
     return str(shipper.run_id), is_complete
+
+
+def register(
+    client: Any,
+    server: TrackingServer,
+    model: Path,
+    facts: ModelFacts,
+    alias: str | None = None,
+) -> RegisteredVersion:
+    return register_version(client, server, model, facts, alias=alias, asked_ms=1)
 
 
 class Unreliable:
@@ -142,7 +164,7 @@ def test_lost_requests_and_answers_leave_no_gaps_and_no_doubles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("distrain.track.shipper.LONGEST_PAUSE_WHILE_DRAINING_S", 0.01)
-    monkeypatch.setattr("distrain.track.shipper.READ_BYTES", 500)
+    monkeypatch.setattr("distrain.track.delivery.READ_BYTES", 500)
     journal = record_run(tmp_path, "unreliable")
     journal.status("FINISHED")
     journal.close()
@@ -264,19 +286,9 @@ def registered(
     run_id, _ = ship(folder, server)
     packaged = save_example(folder / "packaged", people_transform())
     build_pyfunc(folder / "mlflow", packaged, people(10))
-    facts = ModelFacts(
-        name="people",
-        key="people/registered",
-        run_id=run_id,
-        experiment_id=client.get_run(run_id).info.experiment_id,
-        tags={"distrain.seed": "7", "distrain.weights_sha256": "ff", "mlflow.user": "ann"},
-        params={"model.name": "mlp"},
-        description="**a description**",
-        dataset_name="people",
-        dataset_digest="ab" * 32,
-        test_metrics=("test/accuracy",),
-    )
-    version = register_model(server, folder / "mlflow", facts, alias="champion")
+    experiment_id = client.get_run(run_id).info.experiment_id
+    facts = ModelFacts(**MODEL, run_id=run_id, experiment_id=experiment_id)  # type: ignore[arg-type]
+    version = register(client, server, folder / "mlflow", facts, alias="champion")
     return Registered(packaged, folder / "mlflow", facts, version)
 
 
@@ -304,26 +316,50 @@ def test_a_version_names_its_origin(registered: Registered, client: "MlflowClien
 def test_registering_again_makes_no_second_version(
     registered: Registered, server: TrackingServer, client: "MlflowClient"
 ) -> None:
-    again = register_model(server, registered.pyfunc, registered.facts)
+    again = register(client, server, registered.pyfunc, registered.facts)
     assert again.version == registered.version.version
     assert len(client.search_model_versions("name = 'people'")) == 1
 
 
-def test_a_lost_answer_makes_no_second_version(
+def test_lost_answers_make_no_second_run_model_or_version(
+    tmp_path: Path,
     registered: Registered,
     server: TrackingServer,
     client: "MlflowClient",
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from dataclasses import replace
+    monkeypatch.setattr("distrain.track.shipper.LONGEST_PAUSE_WHILE_DRAINING_S", 0.001)
+    facts = {**MODEL, "name": "other", "key": "people/other"}
+    shutil.copytree(registered.pyfunc, tmp_path / "model")
+    journal = record_run(tmp_path, "other", num_steps=3)
+    journal.model(tmp_path / "model", facts, "champion")
+    journal.status("FINISHED")
+    journal.close()
 
-    facts = replace(registered.facts, name="other", key="people/other")
-    unreliable = Unreliable(client, seed=2)
-    monkeypatch.setattr("distrain.track.registry.connect", lambda _: unreliable)
-    monkeypatch.setattr("distrain.track.registry.FIRST_PAUSE_S", 0.001)
-    version = register_model(server, registered.pyfunc, facts, timeout_s=30)
-    assert version.version == "1"
-    assert len(client.search_model_versions("name = 'other'")) == 1
+    run_id, is_complete = ship(tmp_path, server, lambda _: Unreliable(client, seed=2))
+
+    assert is_complete
+    (version,) = client.search_model_versions("name = 'other'")
+    assert version.run_id == run_id
+    assert client.get_registered_model("other").aliases == {"champion": version.version}
+    experiment = client.get_run(run_id).info.experiment_id
+    keyed = "tags.`distrain.key` = 'people/other'"
+    assert len(client.search_logged_models([experiment], filter_string=keyed)) == 1
+    assert Watermark.load(tmp_path / "journal").versions == {
+        "people/other": ["other", "1", "champion"]
+    }
+
+
+def test_an_alias_that_has_moved_on_stays(
+    registered: Registered, server: TrackingServer, client: "MlflowClient"
+) -> None:
+    old_news = replace(registered.facts, key="people/older")
+    version = register(client, server, registered.pyfunc, old_news, alias="champion")
+
+    assert version.alias is None
+    holder = client.get_model_version_by_alias("people", "champion")
+    assert str(holder.version) == registered.version.version
+    client.delete_model_version("people", version.version)
 
 
 def test_a_version_is_found_by_an_alias_that_it_was_given_later(

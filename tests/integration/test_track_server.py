@@ -8,7 +8,7 @@ import pytest
 from distrain.track.journal import JournalWriter
 from distrain.track.model_versions import download_model, find_version
 from distrain.track.packaged import Predictor
-from distrain.track.registry import ModelFacts, register_model
+from distrain.track.registry import ModelFacts, register_version
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import connect
 from tests.example_models import people, people_transform, save_example
@@ -76,7 +76,9 @@ def test_a_model_is_registered_and_brought_back(
     build_pyfunc(tmp_path / "mlflow", packaged, people(3))
     facts = ModelFacts("people", "people/r1", run_id, experiment)
 
-    version = register_model(server, tmp_path / "mlflow", facts, alias="champion")
+    version = register_version(
+        client, server, tmp_path / "mlflow", facts, alias="champion", asked_ms=0
+    )
 
     assert find_version(server, "models:/people@champion").version == version.version
     folder = download_model(server, version, tmp_path / "here")

@@ -323,6 +323,12 @@ REST = {
         "train.compile = true stands beside train.activation_checkpointing = true; torch compiles "
         "no blocks that put their buffers back. Leave out one of them.",
     ),
+    "compiled shares": (
+        {},
+        {"train": {"compile": True, "strategy": "fsdp"}},
+        "train.compile = true stands beside train.strategy = fsdp; a compiled model cannot be "
+        "taken apart and put together between its blocks. Leave compile out, or use strategy: ddp.",
+    ),
     "an address without a port": (
         {},
         {"cluster": {"address": "head-node"}},

@@ -150,7 +150,7 @@ def test_a_default_written_out_gives_the_same_digest():
 def test_the_digest_is_fixed():
     digest = config_digest(settings_from_dict(LEAST))
 
-    assert digest == "f34a4d63d7992586bebddeadcd20aa8ed06ffe4d07c412b9b366535b0c4e8250"
+    assert digest == "1088ee17b58f40140c97941e88ccf1ef7a89d60bc7e3897b752c946b78cc971b"
 
 
 def test_likely_secrets_are_masked_where_the_configuration_is_written():

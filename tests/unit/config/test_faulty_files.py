@@ -10,7 +10,7 @@ TRAIN_KEYS = (
     "activation_checkpointing, checkpoint, compile, early_stopping, ema, epochs, "
     "global_batch_size, gradient_clip_norm, ledger, logical_shards, loss, lr_schedule, "
     "max_failures, max_time_s, num_workers, on_spike, optimizer, precision, profile, reduction, "
-    "resources_per_worker, restore_best, steps, threads_per_worker"
+    "resources_per_worker, restore_best, steps, strategy, threads_per_worker"
 )
 
 FILES = {
@@ -31,7 +31,8 @@ FILES = {
     ),
     "a merge key, which YAML 1.2 does not know": (
         DATA + "track: {<<: {uri: x}}\n",
-        "run.yaml:2: track.<<: unknown key. Valid keys: drain_s, every_steps, register, uri.",
+        "run.yaml:2: track.<<: unknown key. Valid keys: drain_s, every_steps, register, "
+        "system_metrics_every_s, uri.",
     ),
     "no data section": (
         "seed: 1\n",
@@ -56,7 +57,7 @@ FILES = {
     "a data section that is a word": (
         "data: a.csv\n",
         "run.yaml:1: data is text 'a.csv'. Expected a mapping of cache, clean, features, format, "
-        "labels, positive, read, source, split, target, task, test_source, weight.",
+        "ingest, labels, positive, read, source, split, target, task, test_source, weight.",
     ),
     "text for a number": (
         DATA + "train: {epochs: many}\n",
@@ -250,8 +251,8 @@ FILES = {
         "run.yaml:6: data.target is missing. Say which column to predict: `target: COLUMN` below "
         "`data:`.\n"
         "run.yaml:8: data.targt: unknown key. Did you mean 'target'? Valid keys: cache, clean, "
-        "features, format, labels, positive, read, source, split, target, task, test_source, "
-        "weight.",
+        "features, format, ingest, labels, positive, read, source, split, target, task, "
+        "test_source, weight.",
     ),
 }
 
@@ -271,7 +272,7 @@ OVERRIDES = {
     "an unknown key": (
         ["track.ury=x"],
         "command line: track.ury: unknown key. Did you mean 'uri'? Valid keys: drain_s, "
-        "every_steps, register, uri.",
+        "every_steps, register, system_metrics_every_s, uri.",
     ),
     "a wrong value": (
         ["train.epochs=NO"],

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrain.data import plan as plan_module
+from distrain.data.bijection import keyed_bijection
 from distrain.data.plan import (
     BLOCK_ROWS,
     WINDOW_ROWS,
     Plan,
     epoch_order,
     evaluation_batches,
-    keyed_bijection,
 )
 from distrain.errors import ConfigError, DataError
 from distrain.train.world import parts_by_worker

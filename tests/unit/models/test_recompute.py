@@ -8,7 +8,7 @@ from torch import nn
 
 from distrain.errors import ModelError
 from distrain.models.build import build_model
-from distrain.models.recompute import recompute_blocks
+from distrain.models.recompute import blocks, recompute_blocks
 from tests.conformance_models import Recurrent, Transformer
 
 
@@ -107,3 +107,9 @@ def test_evaluation_runs_as_it_is() -> None:
 def test_a_model_without_blocks_is_told_so() -> None:
     with pytest.raises(ModelError, match=r"model Recurrent has no blocks .* nn\.ModuleList"):
         recompute_blocks(Recurrent())
+
+
+def test_a_block_is_the_outermost_member_that_has_parameters_and_a_forward() -> None:
+    first, second, third = (nn.Linear(2, 2) for _ in range(3))
+    nested = nn.ModuleList([nn.ModuleList([first, nn.ReLU()]), nn.Sequential(second, third)])
+    assert list(blocks(nn.ModuleDict({"layers": nested}))) == [first, nested[1]]

@@ -4,27 +4,31 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from distrain import finish
-from distrain.errors import CheckpointError, TrackingError
+from distrain.errors import CheckpointError, TrainError
+from distrain.evaluate.gate import Verdict, judge_alone
 from distrain.track import record as record_module
 from distrain.track.journal import JournalWriter, read_journal
+from distrain.track.model_versions import RegisteredVersion
 from distrain.track.record import RunFacts, RunRecord
 from distrain.track.tracking_server import TrackingServer
 
 SERVER = TrackingServer("http://127.0.0.1:9", None, "track.uri")
 SETTINGS: Any = SimpleNamespace(
-    track=SimpleNamespace(register_=SimpleNamespace(model=None, alias=None), drain_s=5)
+    track=SimpleNamespace(register_=SimpleNamespace(model=None, alias="champion"), drain_s=5)
 )
 TRAINED: Any = SimpleNamespace(
     outcome=SimpleNamespace(weights_sha256="f" * 64),
     dataset=SimpleNamespace(digest="d"),
     metrics={},
     goals=(),
+    test_sha256="t",
 )
+EARNED = judge_alone(())
 FACTS = RunFacts("e", "r", {"seed": 0}, {"digest": "d", "splits": {}}, {})
 
 
@@ -32,7 +36,7 @@ class FakeShipper:
     """Answers every drain in the same way, after a fixed time."""
 
     run_id = "run0"
-    experiment_id = "experiment0"
+    versions: ClassVar = {"e/r@" + 16 * "f": RegisteredVersion("e", "1", "champion")}
 
     def __init__(self, *_: object) -> None:
         self.is_away = False
@@ -59,37 +63,41 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunRecor
     made.journal.close()
 
 
-def test_waiting_in_vain_is_taken_off_what_may_still_be_waited(record: RunRecord) -> None:
+def test_waiting_in_vain_for_the_registry_leaves_less_for_the_end(record: RunRecord) -> None:
     record.shipper.is_away = True  # type: ignore[attr-defined]
-    assert not record.drain()
-    with record.waiting() as left_s:
-        assert left_s <= 4.9
-
-
-def test_a_registry_that_is_away_leaves_less_for_the_end(
-    record: RunRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    timeouts: list[float] = []
-
-    def register_model(*_: object, timeout_s: float, **__: object) -> None:
-        timeouts.append(timeout_s)
-        time.sleep(0.1)
-        raise TrackingError("away")
-
-    monkeypatch.setattr(finish, "register_model", register_model)
-    with pytest.raises(TrackingError):
-        finish.register(TRAINED, Path("model"), SETTINGS, SERVER, record)
-    assert timeouts == [5]
-    assert record.end("FINISHED", {})
+    record.shipper.versions = {}  # type: ignore[misc]
+    assert finish.register(TRAINED, Path("model"), SETTINGS, record, EARNED) is None
+    assert not record.end("FINISHED", {})
     first, last = record.shipper.waits  # type: ignore[attr-defined]
     assert first == 5
     assert 1 <= last <= 4.9
 
 
+def test_a_packaged_model_is_recorded_by_its_place_in_the_run(
+    record: RunRecord, tmp_path: Path
+) -> None:
+    version = finish.register(TRAINED, tmp_path / "model" / "mlflow", SETTINGS, record, EARNED)
+
+    records, _ = read_journal(tmp_path / "journal", {})
+    (model,) = [found.payload for found in records if found.kind == "model"]
+    assert model["path"] == "model/mlflow"
+    assert model["alias"] == "champion"
+    assert model["facts"]["key"] == "e/r@" + 16 * "f"
+    assert version == RegisteredVersion("e", "1", "champion")
+
+
+def test_a_model_that_has_not_earned_its_alias_moves_none(
+    record: RunRecord, tmp_path: Path
+) -> None:
+    refused = Verdict(False, ("not better than version 1",))
+    finish.register(TRAINED, tmp_path / "model", SETTINGS, record, refused)
+
+    records, _ = read_journal(tmp_path / "journal", {})
+    assert [found.payload["alias"] for found in records if found.kind == "model"] == [None]
+
+
 def test_what_succeeds_takes_nothing_off(record: RunRecord) -> None:
     assert record.drain()
-    with record.waiting():
-        time.sleep(0.1)
     assert record.end("FINISHED", {})
     assert record.shipper.waits == [5, 5]  # type: ignore[attr-defined]
 
@@ -141,6 +149,44 @@ def test_a_run_that_goes_on_is_recorded_as_the_same_run(
     assert kinds == ["run", "params", "dataset", "tags", "status"]
     assert records[3].payload == {"distrain.code.sha256": "mended"}
     assert records[4].payload == {"status": "RUNNING"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "tags"),
+    [
+        (
+            TrainError("the loss is nan", where="step 3"),
+            "FAILED",
+            {
+                "distrain.outcome": "failed",
+                "distrain.error.kind": "train",
+                "distrain.error": "step 3: the loss is nan.",
+            },
+        ),
+        (KeyboardInterrupt(), "KILLED", {"distrain.outcome": "interrupted"}),
+    ],
+)
+def test_what_cuts_a_run_short_is_its_outcome_until_it_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    status: str,
+    tags: dict[str, str],
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    with (
+        pytest.raises(type(error)),
+        RunRecord(tmp_path, SERVER, FACTS, drain_s=5),
+    ):
+        raise error
+    records, _ = read_journal(tmp_path / "journal", {})
+    assert records[-2].payload == tags
+    assert records[-1].payload == {"status": status}
+
+    RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
+    records, _ = read_journal(tmp_path / "journal", {})
+    void = {name: "running" if name == "distrain.outcome" else "none" for name in tags}
+    assert [record.payload for record in records[-2:]] == [void, {"status": "RUNNING"}]
 
 
 def test_what_the_first_attempt_did_not_come_to_is_recorded_by_the_next(

@@ -90,3 +90,10 @@ def test_a_run_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> Non
         find_run_dir("20250101T120000-aaaaab", tmp_path)
     with pytest.raises(ConfigError, match="no run 'x'"):
         find_run_dir("x", tmp_path / "none")
+
+
+@pytest.mark.parametrize("reference", ["x" * 300, "a/" + "x" * 300, "a**b", "[", "adult/x*"])
+def test_what_no_run_can_be_called_is_told_as_no_run(reference: str, tmp_path: Path) -> None:
+    make_run(tmp_path, "adult", "20250101T120000-aaaaaa")
+    with pytest.raises(ConfigError, match="there is no run"):
+        find_run_dir(reference, tmp_path)

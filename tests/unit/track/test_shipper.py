@@ -26,8 +26,9 @@ class FakeInfo:
 
 
 class FakeRun:
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, key: str = "adult/r1") -> None:
         self.info = FakeInfo(run_id)
+        self.data = SimpleNamespace(tags={"distrain.key": key})
 
 
 class FakeClient:
@@ -62,7 +63,7 @@ class FakeClient:
 
     def search_runs(self, ids: list[str], query: str, **how: Any) -> list[FakeRun]:
         return self._call(
-            "search_runs", lambda: [FakeRun(i) for i, key in self.runs.items() if key in query][:1]
+            "search_runs", lambda: [FakeRun(i) for i, key in self.runs.items() if key in query]
         )
 
     def create_run(self, experiment: str, start: int, tags: dict[str, str], name: str) -> FakeRun:
@@ -73,6 +74,9 @@ class FakeClient:
             return FakeRun(run_id)
 
         return self._call("create_run", create)
+
+    def delete_run(self, run_id: str) -> None:
+        self._call("delete_run", lambda: self.runs.pop(run_id))
 
     def get_run(self, run_id: str) -> FakeRun:
         return FakeRun(run_id)
@@ -146,7 +150,7 @@ def test_everything_recorded_arrives(journal: JournalWriter, tmp_path: Path) -> 
     assert client.tags["mlflow.user"] == "ann"
     assert client.artifacts == [(str(config), "config")]
     assert [status for status, _ in client.ends] == ["FINISHED"]
-    assert client.calls[-1] == "set_terminated"
+    assert client.calls[-2:] == ["set_terminated", "search_runs"]
 
 
 def test_lost_requests_and_lost_answers_leave_one_run_and_no_doubles(
@@ -169,6 +173,65 @@ def test_lost_requests_and_lost_answers_leave_one_run_and_no_doubles(
     assert len(client.runs) == 1
     assert len(client.metrics) == 6000
     assert {status for status, _ in client.ends} == {"FINISHED"}
+
+
+def test_a_run_that_a_slow_server_made_twice_is_left_once(journal: JournalWriter) -> None:
+    def trouble(moment: str) -> None:
+        if moment == "after create_run" and "create_run" not in client.calls[:-1]:
+            client.runs["late"] = client.runs.pop("run0")
+            hidden.update(client.runs)
+            client.runs.clear()
+            raise TimeoutError("no answer yet")
+        if moment == "before log_batch":
+            client.runs.update(hidden)
+
+    hidden: dict[str, str] = {}
+    client = FakeClient(trouble)
+    journal.metrics(1, {"loss": 1.0})
+    journal.status("FINISHED")
+
+    assert ship(journal.path.parent, client)
+
+    assert client.calls.count("create_run") == 2
+    assert list(client.runs) == ["run0"]
+
+
+class DeniedError(Exception):
+    """As MLflow's client raises it."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self._code = code
+
+    def get_http_status_code(self) -> int:
+        return self._code
+
+
+@pytest.mark.parametrize(
+    ("denied", "told"),
+    [
+        (DeniedError(401, "unauthenticated"), "MLFLOW_TRACKING_USERNAME"),
+        (DeniedError(403, "Response body: 'Invalid Host header'"), "--allowed-hosts"),
+    ],
+)
+def test_a_server_that_lets_nobody_in_is_told_once_and_left_alone(
+    journal: JournalWriter, caplog: pytest.LogCaptureFixture, denied: Exception, told: str
+) -> None:
+    def trouble(moment: str) -> None:
+        raise denied
+
+    client = FakeClient(trouble)
+    journal.metrics(1, {"loss": 1.0})
+    started = time.monotonic()
+    assert not ship(journal.path.parent, client, timeout_s=20)
+    assert time.monotonic() - started < 2
+
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert told in line
+    assert "distrain sync" in line
+    client = FakeClient()
+    assert ship(journal.path.parent, client)
+    assert len(client.metrics) == 1
 
 
 def test_a_second_shipper_goes_on_at_the_watermark(journal: JournalWriter) -> None:
@@ -262,6 +325,36 @@ def test_steps_computed_again_keep_their_first_value(journal: JournalWriter) -> 
 
     rates = {step: value for key, value, _, step in client.metrics if key == "rate"}
     assert rates == {1: 11.0, 2: 12.0, 3: 13.0, 4: 24.0}
+
+
+def test_steps_that_may_differ_arrive_as_they_stayed(
+    journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = journal.path.parent
+    monkeypatch.setattr("distrain.track.delivery.READ_BYTES", 200)
+    client = FakeClient()
+    with JournalWriter(folder, "rank0") as before:
+        before.start(0, is_exact=False, every_steps=1)
+        for step in range(1, 31):
+            before.metrics(step, {"loss": 1.0})
+        before.checkpoint(10)
+        assert ship(folder, client)
+        assert {step for *_, step in client.metrics} == set(range(1, 11))
+    with JournalWriter(folder, "rank0") as after:
+        after.start(10, is_exact=False, every_steps=1)
+        for step in range(11, 21):
+            after.metrics(step, {"loss": 2.0})
+        # Another process takes over, reads again what waits, and doubles nothing.
+        assert ship(folder, client)
+        after.checkpoint(15)
+        assert ship(folder, client)
+        assert {step for *_, step in client.metrics} == set(range(1, 16))
+    journal.status("FINISHED")
+    assert ship(folder, client)
+
+    losses = {step: value for _, value, _, step in client.metrics}
+    assert losses == dict.fromkeys(range(1, 11), 1.0) | dict.fromkeys(range(11, 21), 2.0)
+    assert len(client.metrics) == 20
 
 
 def test_timestamps_are_those_of_the_journal(journal: JournalWriter) -> None:
@@ -360,7 +453,7 @@ def test_a_missing_artifact_does_not_stop_the_rest(journal: JournalWriter, tmp_p
 def test_two_long_segments_of_a_writer_arrive_whole(
     journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distrain.track.shipper.READ_BYTES", 1000)
+    monkeypatch.setattr("distrain.track.delivery.READ_BYTES", 1000)
     for first in (1, 101):
         with JournalWriter(journal.path.parent, "rank0") as writer:
             for step in range(first, first + 100):

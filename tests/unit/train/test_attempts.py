@@ -70,6 +70,11 @@ def test_a_lost_attempt_is_made_again_and_told() -> None:
     assert notes.texts == ["worker of rank 1: killed; training goes on from the newest checkpoint"]
 
 
+def test_each_resume_may_lose_as_many_attempts_as_the_start() -> None:
+    for _ in range(2):  # the driver of the start, and that of a resume
+        run(lost(5), lost(6), Ended(outcome=outcome()), max_failures=2)
+
+
 def test_an_attempt_lost_twice_at_one_step_is_the_last() -> None:
     with pytest.raises(TrainError, match="twice after step 5"):
         run(lost(5), lost(5))

@@ -17,8 +17,9 @@ from distrain.train.checkpoint import (
     SavedState,
     clear_after,
     commit,
-    load,
     newest_good,
+    read,
+    restore,
     retain,
 )
 
@@ -43,7 +44,7 @@ def names(run_dir: Path) -> set[str]:
 
 def test_what_was_saved_comes_back_with_the_same_bits(tmp_path: Path) -> None:
     commit(tmp_path, saved(7))
-    found = load(tmp_path, 7, DIGESTS)
+    found = restore(read(tmp_path, 7), DIGESTS, tmp_path)
     assert found.step == 7
     assert found.state["loss"] == 7.1
     for name, value in saved(7).tensors.items():
@@ -237,7 +238,7 @@ def test_state_of_another_run_is_refused_with_what_differs(tmp_path: Path) -> No
     others = {**DIGESTS, "plan": "x" * 64, "kind of device": "cuda"}
     differing = r"another plan \(a there, x{12} here\), another kind of device \(cpu there, cuda"
     with pytest.raises(CheckpointError, match=f"made with {differing} here\\)"):
-        load(tmp_path, 4, others)
+        restore(read(tmp_path, 4), others, tmp_path)
 
 
 def test_nothing_in_it_is_pickled(tmp_path: Path) -> None:

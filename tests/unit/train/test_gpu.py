@@ -26,6 +26,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "compiled bf16": {"compile": True, "precision": "bf16"},
     "activation checkpointing": {"activation_checkpointing": True},
     "average": {"ema": {"decay": 0.9}},
+    "shares": {"strategy": "fsdp"},
 }
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"name": "mlp", "hidden": [16], "dropout": 0.2, "norm": "batch"},
@@ -107,3 +108,16 @@ def test_three_workers_that_share_a_gpu_have_the_bits_of_one(
     group = Group(3, [shared], machine_size=machine_size, device="cuda:0")
     found = train_in_groups([group], tmp_path)[0][0]
     assert {one["weights_sha256"] for one in found} == {alone.weights_sha256}
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="no second GPU here")
+def test_shares_on_two_gpus_come_to_the_numbers_of_the_whole_model(
+    job_of: Callable[..., TrainJob], tmp_path: Path
+) -> None:
+    wide = {"name": "mlp", "hidden": [64, 64], "dropout": 0.2}
+    optimizer = {"name": "sgd", "lr": 0.05}
+    job = replace(job_of("mlp"), model=wide, optimizer=optimizer, metrics=["log_loss"])
+    shared = replace(job, run_dir=f"{job.run_dir}-shared", strategy="fsdp")
+    found = train_in_groups([Group(2, [shared], device="cuda")], tmp_path)[0][0]
+    assert len({one["weights_sha256"] for one in found}) == 1
+    assert found[0]["metrics"] == pytest.approx(on_gpu(job, "whole").metrics, rel=1e-3)

@@ -11,6 +11,7 @@ import torch
 
 from distrain.data.loader import Part, StepBatch
 from distrain.data.tensors import Rows
+from distrain.errors import CheckpointError
 from distrain.train import ledger as ledger_module
 from distrain.train.ledger import Ledger, await_parts, remove_after
 
@@ -112,6 +113,30 @@ def test_a_worker_that_cannot_write_its_part_is_not_waited_for(tmp_path: Path) -
     with pytest.raises(OSError, match="rank 1 could not write"):
         await_parts(tmp_path, 3, 2, timeout_s=30, is_leaving=threading.Event())
     assert list((tmp_path / "ledger").iterdir()) == []
+
+
+def test_a_worker_that_was_taken_for_lost_leaves_nothing_for_others(tmp_path: Path) -> None:
+    def taken_over() -> None:
+        raise CheckpointError("the run was taken over")
+
+    stale = Ledger(tmp_path, 1, taken_over)
+    stale.add(batch(0, [1]))
+    with pytest.raises(CheckpointError, match="taken over"):
+        stale.tell_failure(3)
+    with pytest.raises(CheckpointError, match="taken over"):
+        commit(stale, 3)
+    assert list((tmp_path / "ledger").iterdir()) == []
+
+
+def test_workers_of_one_rank_do_not_write_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "BUFFER_ROWS", 2)
+    own, stale = Ledger(tmp_path, 1), Ledger(tmp_path, 1)
+    own.add(batch(0, [1, 2]))
+    stale.add(batch(0, [7, 8]))
+    commit(own, 3)
+    assert [row for *_, row in rows_of(tmp_path)] == [1, 2]
 
 
 def test_a_part_that_does_not_come_is_given_up(tmp_path: Path) -> None:

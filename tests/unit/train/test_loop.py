@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from distrain.errors import CheckpointError, ConfigError, DataError, ModelError,
 from distrain.models.weights import weights_sha256
 from distrain.track.journal import JournalWriter, read_journal
 from distrain.train.loop import TrainJob, TrainOutcome, train
+from distrain.train.precision import Precision
 from distrain.train.setup import try_first_batch
 from distrain.train.world import World
 from tests.example_jobs import job_maker
@@ -47,6 +49,19 @@ class MemoryJournal:
         self.notes: list[str] = []
         self.troubles: list[Mapping[str, Any]] = []
         self.num_syncs = 0
+        self.tagged: dict[str, str] = {}
+
+    def earlier(self, _step: int) -> tuple[()]:
+        return ()
+
+    def start(self, step: int, *, is_exact: bool, every_steps: int) -> None:
+        pass
+
+    def checkpoint(self, step: int) -> None:
+        pass
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        self.tagged.update(values)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         # Seconds are the one thing that no two runs have in common.
@@ -492,7 +507,8 @@ def test_the_run_s_journal_takes_the_records(job_of: Callable[..., TrainJob]) ->
     with JournalWriter(Path(job.run_dir) / "journal", "rank0") as journal:
         train(job, CPU, journal)
     records, _ = read_journal(Path(job.run_dir) / "journal", {})
-    assert {record.kind for record in records} == {"metrics", "progress"}
+    kinds = {record.kind for record in records}
+    assert kinds == {"start", "metrics", "progress", "checkpoint"}
 
 
 def test_a_watched_metric_that_is_not_a_number_ends_nothing(
@@ -530,6 +546,20 @@ def test_job_and_outcome_pass_through_json(job_of: Callable[..., TrainJob]) -> N
     assert TrainJob.from_json(json.loads(json.dumps(job.to_json()))) == job
     outcome = train(job, CPU)
     assert TrainOutcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+@pytest.mark.parametrize(
+    ("precision", "is_for_gpu", "is_refused"),
+    [("fp16", False, True), ("fp16", True, False), ("bf16", False, False)],
+)
+def test_a_model_is_tried_in_the_precision_of_the_run(
+    job_of: Callable[..., TrainJob], precision: Precision, is_for_gpu: bool, is_refused: bool
+) -> None:
+    # oneDNN has no kernel for an LSTM in fp16 (torch 2.13.0).
+    job = job_of(model={"target": "tests.conformance_models:Recurrent"}, precision=precision)
+    refused = pytest.raises(ModelError, match=r"train.precision: the model, which runs in fp32")
+    with refused if is_refused else nullcontext():
+        assert try_first_batch(job, is_for_gpu=is_for_gpu).num_outputs == 3
 
 
 def test_a_regression_learns(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_rates_of_short_runs_are_between_zero_and_the_rate(
 @pytest.mark.parametrize("spec", OPTIMIZERS, ids=lambda spec: str(spec["name"]))
 def test_every_rule_finds_the_minimum_of_a_bowl(spec: dict[str, Any]) -> None:
     vector = torch.nn.Parameter(torch.tensor([2.0, -3.0]))
-    optimizer = build_optimizer({**spec, "weight_decay": 0.0}, vector)
+    optimizer = build_optimizer({**spec, "weight_decay": 0.0}, [vector])
     for _ in range(300):
         vector.grad = vector.detach().clone()
         optimizer.step()
@@ -86,11 +86,11 @@ def test_a_rule_goes_on_from_its_tensors_with_the_same_bits(spec: dict[str, Any]
             optimizer.step()
 
     straight = torch.nn.Parameter(torch.ones(4))
-    first = build_optimizer(spec, straight)
+    first = build_optimizer(spec, [straight])
     run(straight, first, range(5))
     again = torch.nn.Parameter(straight.detach().clone())
     saved = {name: value.clone() for name, value in optimizer_tensors(first).items()}
-    second = build_optimizer(spec, again)
+    second = build_optimizer(spec, [again])
     load_optimizer_tensors(second, saved)
     run(straight, first, range(5, 9))
     run(again, second, range(5, 9))

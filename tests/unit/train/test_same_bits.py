@@ -17,7 +17,7 @@ from tests.training_group import Group, train_in_groups
 
 NAMES = (
     "mlp", "cnn", "mlp with batch norm and five parts", "regression", "stopped early", "not finite",
-    "fast", "broken metric",
+    "fast", "broken metric", "shares",
 )  # fmt: skip
 EVERY_METRIC = ["accuracy", "f1", "roc_auc", "log_loss"]
 
@@ -101,6 +101,19 @@ def jobs(data: Path, runs: Path) -> list[TrainJob]:
             {"name": "linear"},
             metrics=[{"target": "tests.user_models:broken_metric"}],
             **shared,
+        ),
+        TrainJob(
+            str(runs / "shares"),
+            str(table),
+            {"name": "mlp", "hidden": [64, 64], "dropout": 0.3, "norm": "batch"},
+            global_batch_size=110,  # the last batch has 3 rows, and one part
+            optimizer={"name": "sgd", "lr": 0.05},
+            strategy="fsdp",
+            gradient_clip_norm=0.5,
+            metrics=["log_loss"],
+            ledger=True,
+            checkpoint_every_steps=5,
+            **{**shared, "epochs": 2},
         ),
     ]  # fmt: skip
 
@@ -197,6 +210,15 @@ def test_fast_reduction_keeps_the_order_of_rows(outcomes: Outcomes) -> None:
     ledgers = [_ledger(group[NAMES.index("fast")][0]) for group in outcomes.values()]
     orders = [_in_order(table) for table in ledgers]
     assert all(order == orders[0] for order in orders)
+
+
+def test_shares_of_a_model_come_to_the_numbers_of_the_whole_one(outcomes: Outcomes) -> None:
+    straight = outcomes["alone"][NAMES.index("shares")][0]
+    for group in outcomes.values():
+        found = group[NAMES.index("shares")]
+        assert len({one["weights_sha256"] for one in found}) == 1
+        assert found[0]["metrics"] == pytest.approx(straight["metrics"], rel=1e-4)
+        assert _in_order(_ledger(found[0])) == _in_order(_ledger(straight))
 
 
 def _ledger(outcome: dict[str, Any]) -> pa.Table:

@@ -12,7 +12,7 @@ from distrain.data.plan import Plan
 from distrain.data.tensors import Rows
 from distrain.errors import ModelError
 from distrain.models.build import InputNormalizer, build_model
-from distrain.train.flat import FlatModel
+from distrain.train.flat import FlatGradients, FlatModel
 from distrain.train.losses import Loss, build_loss
 from distrain.train.optimize import build_optimizer
 from distrain.train.step import Stepper, StepResult, Wishes, seed_part, vector_length
@@ -59,15 +59,17 @@ def make_batch(rows: Rows, step: int = 0, num_parts: int = NUM_PARTS) -> StepBat
 
 
 def make_stepper(module: nn.Module, clip_norm: float | None = None) -> tuple[Stepper, FlatModel]:
-    model = FlatModel(module.train(), torch.zeros(2, 6))
+    probe = torch.zeros(2, 6)
+    model = FlatModel(module.train(), probe)
+    gradients = FlatGradients(model, build_optimizer(SGD, model.parameters), clip_norm)
     stepper = Stepper(
         model,
         make_loss(),
-        build_optimizer(SGD, model.vector),
-        open_tree_sum(NUM_PARTS, vector_length(model), CPU),
+        gradients,
+        open_tree_sum(NUM_PARTS, vector_length(model, gradients), CPU),
         InputNormalizer(None),
         seed=1,
-        clip_norm=clip_norm,
+        probe=probe,
         world=CPU,
     )
     return stepper, model
@@ -259,6 +261,6 @@ def test_tied_parameters_stay_tied() -> None:
 
     stepper, model = make_stepper(Tied())
     stepper.step(make_batch(make_rows(8)), 0.5, Wishes())
-    state = model.state_dict()
+    state, _ = model.final_weights()
     assert torch.equal(state["inner.weight"], state["outer.weight"])
     assert state["inner.weight"].data_ptr() != state["outer.weight"].data_ptr()

@@ -29,6 +29,18 @@ class TroubleJournal:
         self.notes: list[str] = []
         self.losses: dict[int, float] = {}
 
+    def earlier(self, _step: int) -> tuple[()]:
+        return ()
+
+    def start(self, step: int, *, is_exact: bool, every_steps: int) -> None:
+        pass
+
+    def checkpoint(self, step: int) -> None:
+        pass
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        pass
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         if "train/loss" in values:
             self.losses[step] = values["train/loss"]

@@ -44,7 +44,7 @@ def diverge(tmp_path: Path) -> None:
         get_local_rank=lambda: 0,
         get_node_rank=lambda: 0,
     )
-    config = {"job": job.to_json(), "has_gpu": False, "collective_timeout_s": 9.0}
+    config = {"job": job.to_json(), "has_gpu": False, "collective_timeout_s": 9.0, "stream": None}
     assert _train(config, context, run_dir, lambda _phase, _step: None) is None
 
 
@@ -69,3 +69,14 @@ def test_a_fault_that_cannot_be_recorded_is_raised(
 
     with pytest.raises(TrainError, match="the loss is"):
         diverge(tmp_path)
+
+
+def test_a_worker_that_was_taken_for_lost_blames_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distrain.train.worker.lease", SimpleNamespace(is_held=lambda *_: False))
+
+    with pytest.raises(TrainError, match="the loss is"):
+        diverge(tmp_path)
+
+    assert read_failures(tmp_path / "run") == []

@@ -1,0 +1,124 @@
+"""Shards of a streamed training split made in tasks of Ray Data, a task for each block of the plan.
+
+Tasks declare no CPU: those that do wait for ever where the workers have reserved all of them (Ray
+2.60.0). They are bounded in number instead, by the CPUs that nobody has reserved.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, final
+
+import pyarrow as pa
+import ray
+from ray.data import DataContext, Datasource, ReadTask
+from ray.data.block import BlockMetadata
+
+from distrain.config.names import is_remote
+from distrain.data.files import is_of_storage
+from distrain.data.prepared import PreparedDataset
+from distrain.data.recipe import Streamed
+from distrain.data.runs import fault_to_json, one_value, raise_fault
+from distrain.errors import DataError
+
+LEAST_TASKS: Final = 2
+
+
+def shards_of_blocks(path: str, hub: str, blocks: Sequence[int]) -> Iterator[tuple[Any, int]]:
+    """Yield references of Ray Data's blocks, in order, each with the number of shards in it.
+
+    Call in `on_ray.data_context`.
+
+    Args:
+        path: the dataset's folder, or its URI.
+        hub: who asks.
+        blocks: numbers of blocks of the plan, in the order that is wanted.
+    """
+    resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    limit = max(LEAST_TASKS, int(resources.get("CPU", 0)))
+    dataset = ray.data.read_datasource(
+        _BlockDatasource(path, hub, blocks),
+        override_num_blocks=len(blocks),
+        num_cpus=0,
+        concurrency=limit,
+    )
+    for bundle in dataset.iter_internal_ref_bundles():
+        for entry in bundle.blocks:
+            if entry.metadata.num_rows:
+                yield entry.ref, entry.metadata.num_rows
+
+
+@final
+class _BlockDatasource(Datasource):
+    """Makes the shards of each of some blocks of the plan in a task of its own, one a row."""
+
+    def __init__(self, path: str, hub: str, blocks: Sequence[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's constructor has no annotations
+        self._path = path
+        self._hub = hub
+        self._blocks = blocks
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Return None: an estimate would make Ray Data cut the blocks further."""
+        return None
+
+    def get_read_tasks(
+        self,
+        parallelism: int,
+        per_task_row_limit: int | None = None,
+        data_context: DataContext | None = None,
+    ) -> list[ReadTask]:
+        """Return a task for each block, whatever parallelism is asked for."""
+        del parallelism, per_task_row_limit, data_context
+        unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
+        return [ReadTask(_BlockMaker(self._path, self._hub, b), unknown) for b in self._blocks]
+
+
+@final
+class _BlockMaker:
+    """Makes the shards of one block in a task."""
+
+    __name__ = "make_shards"
+
+    def __init__(self, path: str, hub: str, block: int) -> None:
+        self._path = path
+        self._hub = hub
+        self._block = block
+
+    def __call__(self) -> Iterator[pa.Table]:
+        try:
+            for shard, content in opened(self._path, self._hub).make(self._block):
+                yield _packed(shard.file, content)
+        except DataError as fault:
+            if is_of_storage(fault.__cause__):
+                raise  # no fault of the data: it ends the attempt, not the run
+            yield _packed("", b"", fault)
+
+
+@lru_cache(maxsize=1)
+def opened(path: str, hub: str) -> Streamed:
+    """Return the dataset, opened once for each hub: a process of Ray's may serve several."""
+    del hub
+    return Streamed(PreparedDataset.open(path if is_remote(path) else Path(path)))
+
+
+def _packed(file: str, content: pa.Buffer | bytes, fault: DataError | None = None) -> pa.Table:
+    return pa.table(
+        {
+            "file": pa.array([file], pa.string()),
+            "content": one_value(content),
+            "fault": pa.array([fault and fault_to_json(fault)], pa.string()),
+        }
+    )
+
+
+def unpacked(packed: pa.Table) -> Iterator[tuple[str, pa.Buffer]]:
+    """Yield the shards in one of Ray Data's blocks, on the same memory.
+
+    Raises:
+        DataError: as it was raised in the task.
+    """
+    for number in range(packed.num_rows):
+        row = packed.slice(number, 1)
+        raise_fault(row)
+        yield row.column("file")[0].as_py(), row.column("content")[0].as_buffer()

@@ -1,0 +1,44 @@
+"""From a job to the way its model is spread over the workers: model, optimizer, gradients."""
+
+import torch
+from torch import nn
+
+from distrain.data.plan import Plan
+from distrain.train.flat import FlatGradients, FlatModel
+from distrain.train.job import TrainJob
+from distrain.train.optimize import build_optimizer
+from distrain.train.sharded import ShardedGradients, ShardedModel
+from distrain.train.strategy import Gradients, TrainedModel
+from distrain.train.world import World
+
+
+def spread(
+    job: TrainJob, module: nn.Module, probe: torch.Tensor, plan: Plan, world: World
+) -> tuple[TrainedModel, torch.optim.Optimizer, Gradients]:
+    """Return a model on the workers' devices, its optimizer, and how it is updated.
+
+    All workers must call.
+
+    Args:
+        job: the run.
+        module: the network, on the CPU; it is changed in place.
+        probe: rows as it is fed them, on this worker's device.
+        plan: which rows make up which step.
+        world: sizes and ranks.
+    """
+    if job.strategy == "ddp":
+        flat = FlatModel(module.to(world.torch_device), probe)
+        optimizer = build_optimizer(job.optimizer, flat.parameters)
+        return flat, optimizer, FlatGradients(flat, optimizer, job.gradient_clip_norm)
+    sharded = ShardedModel(module, probe, world)
+    optimizer = build_optimizer(job.optimizer, sharded.parameters)
+    is_fast = job.reduction == "fast"  # then each worker's rows are one part
+    gradients = ShardedGradients(
+        sharded,
+        optimizer,
+        job.gradient_clip_norm,
+        num_parts=lambda rows: world.world_size if is_fast else len(plan.parts(rows)),
+        most_parts=1 if is_fast else len(World(world.world_size).own_parts(job.logical_shards)),
+        world=world,
+    )
+    return sharded, optimizer, gradients

@@ -1,0 +1,111 @@
+"""How busy the machines of a run are while it trains: `system/node_<k>/...` in its journal.
+
+    once an attempt's workers train    a sampler on each of their nodes       (see `samplers.py`)
+    then, every so many seconds        all of them are asked, and what they answer is recorded
+
+`k` counts the nodes in the order of their first workers. As MLflow has it, the step of such a
+metric is the number of the look. It goes on where an earlier attempt, or a run that is resumed,
+left off; what the network carried is counted anew.
+
+Training needs none of this: a node that does not answer, or is gone, is passed over in silence, and
+what fails here is logged.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from distrain.run_folder import JOURNAL
+from distrain.track.journal import JournalWriter, last_written
+from distrain.train.beat import read_beats
+
+if TYPE_CHECKING:
+    from distrain.train.samplers import Samplers
+
+WRITER: Final = "system"
+START_LOOK_S: Final = 0.5
+FIRST_LOOK_S: Final = 1.0
+"""The CPU's use is a mean over some time; yet a short run is to have one look, too."""
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def recording_system_metrics(
+    run_dir: Path, attempt: int, num_workers: int, every_s: float | None
+) -> Iterator[None]:
+    """Record from a thread for the length of a `with` block; starts and ends actors.
+
+    Args:
+        run_dir: the run's folder.
+        attempt: the attempt's number, from 1.
+        num_workers: its workers.
+        every_s: seconds from one look to the next; None: nothing is recorded.
+    """
+    if every_s is None:
+        yield
+        return
+    has_ended = threading.Event()
+    thread = threading.Thread(
+        target=_record_training,
+        args=(run_dir, attempt, num_workers, every_s, has_ended),
+        name="system-metrics",
+        daemon=True,
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        has_ended.set()
+        thread.join()
+
+
+def _record_training(
+    run_dir: Path, attempt: int, num_workers: int, every_s: float, has_ended: threading.Event
+) -> None:
+    try:
+        nodes = _nodes_once_training(run_dir, attempt, num_workers, has_ended)
+        if not nodes:
+            return
+        # Ray is loaded by now: where no driver runs, this package does without it.
+        from distrain.train.samplers import sampling
+
+        with sampling(nodes, has_ended) as samplers:
+            _record(run_dir / JOURNAL, samplers, every_s, has_ended)
+    except Exception:
+        # Ray, the disk, or the kernel's counters: nothing of it may end the training.
+        logger.warning("no more system metrics in this attempt", exc_info=True)
+
+
+def _nodes_once_training(
+    run_dir: Path, attempt: int, num_workers: int, has_ended: threading.Event
+) -> list[str]:
+    """Wait until the workers train; return their nodes by first rank, none if they never did."""
+    while not has_ended.wait(START_LOOK_S):
+        beats = read_beats(run_dir, attempt)
+        if len(beats) == num_workers and any(beat.phase != "start" for beat in beats.values()):
+            return list(dict.fromkeys(beats[rank].node for rank in sorted(beats)))
+    return []
+
+
+def _record(
+    journal: Path, samplers: "Samplers", every_s: float, has_ended: threading.Event
+) -> None:
+    before = last_written(WRITER, journal)
+    step = 0 if before is None else int(before.payload["step"]) + 1
+    with JournalWriter(journal, WRITER) as writer:
+        next_look = time.monotonic() + FIRST_LOOK_S
+        while not has_ended.wait(max(0.0, next_look - time.monotonic())):
+            next_look = time.monotonic() + every_s
+            values = {
+                f"system/node_{number}/{name}": value
+                for number, usage in samplers.look().items()
+                for name, value in usage.items()
+            }
+            if values:
+                writer.system(step, values)
+                step += 1

@@ -1,0 +1,224 @@
+"""What a later command does with journals that were not shipped, on a real MLflow database."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from distrain import lease
+from distrain.errors import TrackingError
+from distrain.run_folder import JOURNAL
+from distrain.track import sync as sync_module
+from distrain.track.journal import JournalWriter
+from distrain.track.pyfunc_model import build_pyfunc
+from distrain.track.sync import is_unshipped, ship_waiting, shipping_others, store_of, sync
+from distrain.track.tracking_server import TrackingServer, connect, storage_server
+from distrain.track.watermark import Watermark
+from tests.example_models import people, people_transform, save_example
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+pytestmark = [
+    # MLflow 3.17 uses what SQLAlchemy 2.1 and pandas 3 call deprecated.
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
+    pytest.mark.filterwarnings("ignore:::mlflow"),
+]
+
+SHA256 = "f" * 64
+DRIVES = """
+import sys, time
+from pathlib import Path
+from distrain import lease
+lease.take(Path(sys.argv[1])).start()
+print("taken", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_server_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage folder with a database, to be copied: making one takes seconds."""
+    storage = tmp_path_factory.mktemp("fresh")
+    connect(storage_server(storage))
+    return storage
+
+
+@pytest.fixture
+def storage(tmp_path: Path, fresh: Path) -> Path:
+    shutil.copytree(fresh, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def client_of(storage: Path) -> "MlflowClient":
+    return connect(storage_server(storage))
+
+
+def record_run(storage: Path, run: str = "r1", status: str | None = "FINISHED") -> Path:
+    """A run's folder as a driver leaves it whose tracking server was away."""
+    run_dir = storage / "people" / run
+    run_dir.mkdir(parents=True)
+    (run_dir / "config.yaml").write_text("data: {source: people.csv, target: pay}\n")
+    with JournalWriter(run_dir / JOURNAL, "driver") as journal:
+        journal.run({"experiment": "people", "key": f"people/{run}", "name": run, "tags": {}})
+        for step in range(1, 21):
+            journal.metrics(step, {"train/loss": 1 / step})
+        journal.artifact(run_dir / "config.yaml")
+        if status is not None:
+            journal.status(status)
+    return run_dir
+
+
+def record_model(run_dir: Path) -> None:
+    packaged = save_example(run_dir / "model" / "packaged", people_transform())
+    build_pyfunc(run_dir / "model" / "mlflow", packaged, people(3))
+    key = f"people/{run_dir.name}@{SHA256[:16]}"
+    with JournalWriter(run_dir / JOURNAL, "driver") as journal:
+        facts = {"name": "people", "key": key, "tags": {"distrain.seed": "7"}}
+        journal.model(run_dir / "model" / "mlflow", facts, "champion")
+    result = {"status": "finished", "weights_sha256": SHA256, "run_id": None, "model": None}
+    (run_dir / "result.json").write_text(json.dumps(result | {"tracking": "pending"}))
+
+
+def result_of(run_dir: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
+    return fields
+
+
+@pytest.mark.slow
+def test_what_waits_is_shipped_and_registered_even_where_the_storage_was_moved(
+    storage: Path, tmp_path: Path
+) -> None:
+    run_dir = record_run(storage)
+    record_model(run_dir)
+    Watermark(server="storage").save(run_dir / JOURNAL)
+    moved = tmp_path / "elsewhere"
+    storage.rename(moved)
+    run_dir = moved / "people" / "r1"
+
+    done = sync([], moved)
+
+    (run,) = done.runs
+    assert (run.outcome, done.tracking, done.exit_code) == ("shipped", "complete", 0)
+    assert run.run_id is not None
+    client = client_of(moved)
+    assert len(client.get_metric_history(run.run_id, "train/loss")) == 20
+    assert [file.path for file in client.list_artifacts(run.run_id)] == ["config.yaml"]
+    version = client.get_model_version_by_alias("people", "champion")
+    assert version.run_id == run.run_id
+    result = result_of(run_dir)
+    assert result["tracking"] == "complete"
+    assert result["run_id"] == run.run_id
+    assert result["model"] == {"name": "people", "version": "1", "alias": "champion"}
+
+    assert [again.outcome for again in sync(["people/r1"], moved).runs] == ["nothing"]
+
+
+def test_a_server_that_is_away_is_exit_4_and_asked_once(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run in ("r1", "r2"):
+        Watermark(server="http://127.0.0.1:9").save(record_run(storage, run) / JOURNAL)
+    asked: list[TrackingServer] = []
+    really = sync_module.check_reachable
+    monkeypatch.setattr(
+        sync_module, "check_reachable", lambda server: (asked.append(server), really(server))
+    )
+
+    done = sync([], storage)
+
+    assert (done.tracking, done.exit_code, len(asked)) == ("pending", 4, 1)
+    assert all("no tracking server answers" in str(run.error) for run in done.runs)
+    assert all(is_unshipped(run.run_dir) for run in done.runs)
+
+
+def test_a_run_whose_driver_lives_is_left_to_it(storage: Path) -> None:
+    run_dir = record_run(storage, status=None)
+    driver = subprocess.Popen([sys.executable, "-c", DRIVES, run_dir], stdout=subprocess.PIPE)
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == b"taken\n"
+    try:
+        ship_waiting(storage)
+        (run,) = sync([], storage).runs
+        assert (run.outcome, run.was_closed) == ("pending", False)
+        assert f"driven by process {driver.pid}" in str(run.error)
+
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+        (run,) = sync([], storage).runs
+    finally:
+        driver.kill()
+        driver.stdout.close()
+
+    assert (run.outcome, run.was_closed) == ("shipped", True)
+    recorded = client_of(storage).get_run(str(run.run_id))
+    assert recorded.info.status == "KILLED"
+    assert recorded.info.end_time < time.time() * 1000
+    assert recorded.data.tags["distrain.outcome"] == "killed"
+    assert recorded.data.tags["distrain.stop_step"] == "20"
+
+
+def test_another_command_ships_what_it_finds_beside_its_own_work(storage: Path) -> None:
+    others = [record_run(storage, run) for run in ("r1", "r2")]
+    own = record_run(storage, "own")
+    away = record_run(storage, "away")
+    Watermark(server="http://127.0.0.1:9").save(away / JOURNAL)
+
+    with shipping_others(storage, storage_server(storage), but=own):
+        pass
+
+    assert [is_unshipped(run_dir) for run_dir in (*others, own, away)] == [False, False, True, True]
+
+
+@pytest.mark.slow
+def test_two_that_sync_at_once_make_one_run(storage: Path) -> None:
+    record_run(storage)
+    words = [str(Path(sys.executable).with_name("distrain")), "sync", "--storage", str(storage)]
+    started = [subprocess.Popen(words, stdout=subprocess.PIPE) for _ in range(2)]
+    outputs = [process.communicate(timeout=100)[0].decode() for process in started]
+
+    assert [process.returncode for process in started] == [0, 0]
+    assert all("people/r1  " in output for output in outputs)
+    client = client_of(storage)
+    experiment = client.get_experiment_by_name("people")
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert len(client.get_metric_history(found.info.run_id, "train/loss")) == 20
+
+
+def test_a_store_whose_password_is_not_kept_has_to_be_named(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = record_run(storage)
+    Watermark(server="http://ann:***@127.0.0.1:9").save(run_dir / JOURNAL)
+    with pytest.raises(TrackingError, match="password is not kept"):
+        store_of(run_dir)
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
+    assert store_of(run_dir).uri == "http://ann:secret@127.0.0.1:9"
+
+
+def test_a_driver_waits_for_who_ships_and_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_S", 0.05)
+    told: list[str] = []
+    shipping = lease.take(tmp_path, is_shipping=True)
+    shipping.start()
+    threading.Timer(0.5, shipping.close).start()
+    with lease.holding(tmp_path, told.append) as held:
+        assert held.fence == 2
+    assert len(told) == 1
+    assert "which ships what the run recorded" in told[0]
