@@ -18,6 +18,7 @@ from distrain.errors import EXIT_INTERRUPTED, ConfigError, DistrainError
 
 if TYPE_CHECKING:
     from distrain.results import TrainResult
+    from distrain.track.sync import SyncedRun
 
 PIPE_WIDTH = 200
 _reserved: list[int] = []
@@ -187,15 +188,97 @@ def predict(
     _print(f"{result.num_rows:,} rows predicted: {result.out}", result.to_json(), as_json=as_json)
 
 
+@app.command(epilog="Example: distrain evaluate models:/digits@champion --data labelled.csv")
+def evaluate(
+    model: Annotated[str, typer.Argument(help="models:/name@alias, models:/name/3, or a run.")],
+    data: Annotated[str, typer.Option(help="Path, glob, directory or built-in, with targets.")],
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on new labelled data."""
+    from distrain import assess
+    from distrain.report import display, tables
+
+    with display.open_display(to_stderr=as_json) as shown:
+        result = assess.evaluate(model, data=data, storage=storage, address=address, display=shown)
+    _print(tables.evaluate_table(result), result.to_json(), as_json=as_json)
+
+
+@app.command(epilog="Example: distrain promote models:/digits/3 --alias champion")
+def promote(  # noqa: PLR0913  (an argument for each option)
+    model: Annotated[str, typer.Argument(help="models:/name/3 or models:/name@alias.")],
+    alias: Annotated[str, typer.Option(help="The alias that moves.")],
+    force: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Move it without comparing, and keep why."),
+    ] = None,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Give it back to the version that had it before.")
+    ] = False,
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    as_json: Json = False,
+) -> int:
+    """Move an alias to a version that is better than the one that has it."""
+    if undo and force is not None:
+        raise ConfigError(
+            "--undo and --force stand side by side", where="command line", mend="Leave out one"
+        )
+    from distrain import promotion
+    from distrain.report import display, tables
+
+    with display.open_display(to_stderr=as_json) as shown:
+        result = (
+            promotion.take_back(model, alias, storage=storage)
+            if undo
+            else promotion.promote(
+                model, alias, storage=storage, force=force, address=address, display=shown
+            )
+        )
+    _print(tables.promote_table(result, alias), result.to_json(), as_json=as_json)
+    return result.exit_code
+
+
 @app.command(epilog="Example: distrain runs --storage ./runs")
 def runs(storage: Storage = Path("runs"), as_json: Json = False) -> None:
     """List the runs below a storage folder, the newest first."""
     from distrain.report import tables
     from distrain.track.runs import list_runs
+    from distrain.track.sync import ship_waiting
 
+    ship_waiting(storage)
     found = list_runs(storage)
     listed = {"runs": [run.to_json() for run in found]}
     _print(tables.runs_table(found, storage), listed, as_json=as_json)
+
+
+@app.command(epilog="Example: distrain sync --storage ./runs")
+def sync(
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN ...]",
+            help="Runs' folders, names or MLflow ids; none: all below the storage folder.",
+            show_default=False,
+        ),
+    ] = None,
+    storage: Storage = Path("runs"),
+    as_json: Json = False,
+) -> int:
+    """Ship what journals still hold to MLflow, and register what waits for it."""
+    from distrain.report import display, tables
+    from distrain.track.sync import sync as sync_runs
+
+    def tell(done: "SyncedRun") -> None:
+        if not as_json:
+            print(tables.synced_line(done), flush=True)
+
+    with display.open_display(to_stderr=True) as shown:
+        result = sync_runs(run or [], storage, on_wait=shown.note, on_done=tell)
+    if as_json:
+        _print("", result.to_json(), as_json=True)
+    return result.exit_code
 
 
 @app.command("list", epilog="Example: distrain list optimizers")

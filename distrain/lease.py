@@ -54,10 +54,12 @@ class Holder(Process):
     Attributes:
         fence: the fencing number; each driver of a run has a greater one than the last.
         renewed_at: when it was last renewed, in seconds since 1970; None: it was released.
+        is_shipping: whether it only ships what the run recorded, and is worth waiting for.
     """
 
     fence: int
     renewed_at: float | None
+    is_shipping: bool = False
 
 
 @final
@@ -104,17 +106,20 @@ class Lease:
 
 
 @contextmanager
-def holding(run_dir: Path, on_wait: Callable[[str], None]) -> Iterator[Lease]:
+def holding(
+    run_dir: Path, on_wait: Callable[[str], None], *, is_shipping: bool = False
+) -> Iterator[Lease]:
     """Take a run's lease and renew it for the length of a `with` block.
 
     Args:
         run_dir: the run's folder; it exists.
         on_wait: told, once, what is being waited for.
+        is_shipping: whether all that is done is to ship what the run recorded.
 
     Raises:
         ConfigError: the run is driven by another process, which lives.
     """
-    lease = take(run_dir, on_wait)
+    lease = take(run_dir, on_wait, is_shipping=is_shipping)
     lease.start()
     try:
         yield lease
@@ -122,12 +127,18 @@ def holding(run_dir: Path, on_wait: Callable[[str], None]) -> Iterator[Lease]:
         lease.close()
 
 
-def take(run_dir: Path, on_wait: Callable[[str], None] = lambda _: None) -> Lease:
+def take(
+    run_dir: Path,
+    on_wait: Callable[[str], None] = lambda _: None,
+    *,
+    is_shipping: bool = False,
+) -> Lease:
     """Return the lease of a run, once it is free.
 
     Args:
         run_dir: the run's folder; it exists.
         on_wait: told, once, what is being waited for.
+        is_shipping: as in `holding`.
 
     Raises:
         ConfigError: the run is driven by another process, which lives.
@@ -135,7 +146,7 @@ def take(run_dir: Path, on_wait: Callable[[str], None] = lambda _: None) -> Leas
     while True:
         fence = _wait_until_free(run_dir, on_wait) + 1
         try:
-            holder = _claim(run_dir, fence)
+            holder = _claim(run_dir, fence, is_shipping=is_shipping)
         except OSError as error:
             raise ConfigError(
                 f"the lease of the run cannot be written ({error})",
@@ -215,6 +226,12 @@ def newest_fence(run_dir: Path) -> int:
     return max(claimed, holder.fence if holder else 0)
 
 
+def is_free(run_dir: Path) -> bool:
+    """Return whether nobody drives a run, where that can be told at once; False where not."""
+    holder, newest = _look(run_dir)
+    return _is_free(holder, newest) or _left_s(holder, newest) == 0
+
+
 def read_holder(run_dir: Path) -> Holder | None:
     """Return what `lease.json` says, None where there is none, or none that can be read."""
     try:
@@ -230,12 +247,14 @@ def _wait_until_free(run_dir: Path, on_wait: Callable[[str], None]) -> int:
     is_told = False
     while not _is_free(holder, newest) and time.monotonic() < deadline:
         if not is_told:
-            on_wait(f"waiting, at most {LAPSE_S:.0f} s, for the lease of {_text(holder)} to lapse")
+            on_wait(_waiting_text(holder))
             is_told = True
         time.sleep(POLL_S)
         holder, newest = seen = _look(run_dir)
         if seen != first and not _is_free(holder, newest):
-            raise _refusal(run_dir, holder)
+            if holder is None or not holder.is_shipping:
+                raise _refusal(run_dir, holder)
+            first, deadline = seen, time.monotonic() + _left_s(holder, newest)
     return newest
 
 
@@ -268,15 +287,26 @@ def _refusal(run_dir: Path, holder: Holder | None) -> ConfigError:
     )
 
 
+def _waiting_text(holder: Holder | None) -> str:
+    if holder is not None and holder.is_shipping:
+        return f"waiting for {_text(holder)}, which ships what the run recorded"
+    return f"waiting, at most {LAPSE_S:.0f} s, for the lease of {_text(holder)} to lapse"
+
+
 def _text(holder: Holder | None) -> str:
     return f"process {holder.pid} on {holder.host}" if holder else "another process"
 
 
-def _claim(run_dir: Path, fence: int) -> Holder | None:
+def _claim(run_dir: Path, fence: int, *, is_shipping: bool) -> Holder | None:
     """Make a number this process's, and return what was written; None: another was faster."""
     claims = run_dir / CLAIMS
     claims.mkdir(exist_ok=True)
-    holder = Holder(**asdict(Process.current()), fence=fence, renewed_at=time.time())
+    holder = Holder(
+        **asdict(Process.current()),
+        fence=fence,
+        renewed_at=time.time(),
+        is_shipping=is_shipping,
+    )
     with _written(run_dir, holder) as temporary:
         try:
             (claims / str(fence)).touch(exist_ok=False)

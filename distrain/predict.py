@@ -62,19 +62,31 @@ class PredictResult:
 
 @final
 @dataclass(frozen=True)
-class PredictPlan:
-    """What is to be predicted, checked: all that can be found out without Ray.
+class RowsToPredict:
+    """A model and raw rows for it, checked: all that can be found out without Ray.
 
     Attributes:
         files: the packaged model's files, by path within it.
         opened: the source.
         column_types: as what the source's columns are read.
-        out: the file to write, absolute.
     """
 
     files: Files
     opened: OpenedSource
     column_types: Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True)
+class PredictPlan:
+    """What is to be predicted, and where to.
+
+    Attributes:
+        rows: the model and its rows.
+        out: the file to write, absolute.
+    """
+
+    rows: RowsToPredict
     out: Path
 
 
@@ -97,6 +109,24 @@ def plan_prediction(
         TrackingError: the registry, or the model's files, cannot be reached.
     """
     out = check_out(out)
+    return PredictPlan(rows_to_predict(model, source, server=server, storage=storage), out)
+
+
+def rows_to_predict(
+    model: str, source: str, *, server: TrackingServer, storage: Path, has_targets: bool = False
+) -> RowsToPredict:
+    """Find the model, look at the source, and check that they fit.
+
+    Args:
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder or name.
+        source: path, glob, directory, URI or built-in name of raw rows.
+        server: where a registered model is looked for.
+        storage: where a run is looked for.
+        has_targets: whether the rows must have the target columns, too.
+
+    Raises:
+        DistrainError: as `plan_prediction`.
+    """
     with tempfile.TemporaryDirectory(prefix="distrain-model-") as temporary:
         folder = _packaged_folder(model, server, storage, Path(temporary))
         files = {
@@ -114,9 +144,9 @@ def plan_prediction(
         transform.column_types,
     )
     columns = opened.reading.columns
-    check_columns(columns, transform.input_columns)
+    check_columns(columns, [*transform.input_columns, *(transform.targets if has_targets else [])])
     _check_names(columns, predictor)
-    return PredictPlan(files, opened, _types(opened, transform.column_types), out)
+    return RowsToPredict(files, opened, _types(opened, transform.column_types))
 
 
 def run_prediction(plan: PredictPlan) -> PredictResult:
@@ -137,13 +167,28 @@ def run_prediction(plan: PredictPlan) -> PredictResult:
         return _run(plan, may_split=False)
 
 
+def predicted_tables(rows: RowsToPredict, *, may_split: bool = True) -> Generator[pa.Table]:
+    """Yield the rows with their predictions, in order, some at a time; Ray must be connected.
+
+    Args:
+        rows: from `rows_to_predict`.
+        may_split: whether large text files may be cut at line breaks.
+
+    Raises:
+        CannotCut: they may not; nothing that came so far counts.
+        DataError: a file cannot be read, or a value is not what its column holds.
+    """
+    with contextlib.closing(_predicted(rows, may_split=may_split)) as blocks:
+        yield from _whole_batches(blocks, rows.files)
+
+
 def _run(plan: PredictPlan, *, may_split: bool) -> PredictResult:
     num_rows = 0
     with (
         open_writer(plan.out) as writer,
-        contextlib.closing(_predicted(plan, may_split=may_split)) as blocks,
+        contextlib.closing(predicted_tables(plan.rows, may_split=may_split)) as tables,
     ):
-        for table in _whole_batches(blocks, plan.files):
+        for table in tables:
             writer.write(table)
             num_rows += table.num_rows
     return PredictResult(num_rows, plan.out)
@@ -192,22 +237,22 @@ def _check_names(columns: tuple[str, ...], predictor: Predictor) -> None:
         )
 
 
-def _predicted(plan: PredictPlan, *, may_split: bool) -> Generator[pa.Table]:
+def _predicted(wanted: RowsToPredict, *, may_split: bool) -> Generator[pa.Table]:
     """Yield the rows with their predictions, in order, block by block."""
     import ray
 
     from distrain.data.on_ray import data_context, data_error_in, flat_rows, read_units
     from distrain.data.runs import unpack_run
 
-    reading = replace(plan.opened.reading, column_types=dict(plan.column_types))
-    units = cut_into_units(plan.opened.listing, reading, may_split=may_split)
+    reading = replace(wanted.opened.reading, column_types=dict(wanted.column_types))
+    units = cut_into_units(wanted.opened.listing, reading, may_split=may_split)
     with data_context(has_small_results=False):
         # Runs begin anew with every unit, and Ray Data cuts blocks by size; these are by rows.
         rows = flat_rows(read_units(units, reading)).repartition(
             target_num_rows_per_block=BLOCK_ROWS, strict=True
         )
         blocks = rows.map_batches(
-            _PredictBlock(ray.put(plan.files)),
+            _PredictBlock(ray.put(wanted.files)),
             batch_size=None,
             batch_format="pyarrow",
             zero_copy_batch=True,
@@ -219,7 +264,7 @@ def _predicted(plan: PredictPlan, *, may_split: bool) -> Generator[pa.Table]:
                     yield unpack_run(packed.slice(row, 1)).table
         except ray.exceptions.RayError as fault:
             if "cannot_cut" in str(fault):
-                raise CannotCut(plan.opened.listing.files[0].uri) from fault
+                raise CannotCut(wanted.opened.listing.files[0].uri) from fault
             raise data_error_in(fault) or fault from fault
 
 

@@ -21,7 +21,9 @@ from distrain.durable import write_atomically
 from distrain.errors import ConfigError, ModelError
 from distrain.locations import storage_of
 from distrain.results import TrainResult
-from distrain.run_folder import CONFIG, RESULT, why_unwritable
+from distrain.run_folder import CONFIG, JOURNAL, RESULT, why_unwritable
+from distrain.track.journal import recorded_kinds
+from distrain.track.record import DRIVER
 from distrain.track.runs import find_run_dir, list_runs
 
 STARTED: Final = "started.json"
@@ -105,8 +107,23 @@ class StoredRun:
     @property
     def is_done(self) -> bool:
         """Return whether nothing is left to do: trained to the end, recorded and registered."""
-        asks_for_more = any(key in LENGTHS or key.startswith(_RECORDED_AT) for key in self.changed)
-        return self.result is not None and self.result.is_done and not asks_for_more
+        return self.result is not None and self.result.is_done and not self._asks_for_more
+
+    @property
+    def is_left_to_ship(self) -> bool:
+        """Return whether all that is left to do is to ship what the journal holds."""
+        if self.result is None or self._asks_for_more:
+            return False
+        is_trained = self.result.status in ("finished", "stopped_early")
+        return (
+            is_trained
+            and self.result.tracking == "pending"
+            and "model" in recorded_kinds(self.run_dir / JOURNAL, DRIVER)
+        )
+
+    @property
+    def _asks_for_more(self) -> bool:
+        return any(key in LENGTHS or key.startswith(_RECORDED_AT) for key in self.changed)
 
 
 def find_resumed(named: Sequence[str], *, is_last: bool, storage: Path) -> Path:

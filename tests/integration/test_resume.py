@@ -107,8 +107,7 @@ def check_same_run(storage: Storage, result: dict[str, Any], straight: dict[str,
     assert storage.query("SELECT status FROM runs WHERE run_uuid = ?", run_id) == [("FINISHED",)]
     curve = (
         "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND key NOT LIKE 'time/%' "
-        "AND key NOT LIKE 'system/%' 
-        "ORDER BY key, step"
+        "AND key NOT LIKE 'system/%' ORDER BY key, step"
     )
     assert storage.query(curve, run_id) == storage.query(curve, straight["run_id"])
     faults = (

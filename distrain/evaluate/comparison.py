@@ -1,0 +1,136 @@
+"""Two models compared on the same rows: is one better than the other by more than chance?
+
+A paired bootstrap (Efron & Tibshirani 1993, chapter 16): rows are drawn anew with replacement, the
+same ones for both models, and both are measured on them. Two one-sided p-values come of it, and the
+larger counts: how often the gain of a draw is no gain, and how often it is above the measured one
+by as much as that is above none. Where few rows tell the models apart, the former is too small:
+with three rows, all in favour, it is 0.050, where a coin falls so once in eight times; the latter
+is 0.08. (Simulated 1,000 times with no real difference, see `tests/bench/gate.py`.)
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Measure = Callable[[Floats], Floats]
+"""How often each row was drawn, `(draws, rows)`, to the metric of each draw, `(draws,)`."""
+
+NUM_DRAWS: Final = 2_000
+# A p-value cannot be below one in so many draws, so a strict level needs more of them.
+_DRAWS_BY_LEVEL: Final = 20
+_MAX_DRAWS: Final = 20_000
+# Numbers held at once: 32 MiB as float64.
+_CHUNK: Final = 2**22
+
+
+@final
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate measured against a holder on the same rows.
+
+    Attributes:
+        metric: its name, without a split.
+        candidate: its value for the candidate.
+        holder: its value for the holder.
+        gain: how much better the candidate is, in the metric's unit; below 0: worse.
+        low: lower end of the gain's interval; it is below it with a chance of `level`.
+        high: upper end, likewise.
+        p: the chance of such a gain where there is none, one-sided.
+        level: what `p` must not exceed.
+        num_rows: how many rows.
+    """
+
+    metric: str
+    candidate: float
+    holder: float
+    gain: float
+    low: float
+    high: float
+    p: float
+    level: float
+    num_rows: int
+
+    @property
+    def is_better(self) -> bool:
+        """Return whether the candidate is better by more than chance."""
+        return self.gain > 0 and self.p <= self.level
+
+
+@final
+@dataclass(frozen=True)
+class Question:
+    """What is asked of two models.
+
+    Attributes:
+        metric: its name.
+        mode: whether less or more is better.
+        level: the chance of calling a candidate better that is not, in (0, 1).
+    """
+
+    metric: str
+    mode: Literal["min", "max"]
+    level: float
+
+
+def compare(
+    question: Question, candidate: Measure, holder: Measure, num_rows: int, *, seed: int = 0
+) -> Comparison:
+    """Return how much better the candidate is than the holder, and whether by more than chance.
+
+    Takes about 15 ns for each row and draw, beside the metric.
+
+    Args:
+        question: metric, mode and level.
+        candidate: measures the candidate's predictions.
+        holder: measures the holder's, of the same rows in the same order.
+        num_rows: how many rows, at least 1.
+        seed: of the draws.
+    """
+    sign = 1.0 if question.mode == "max" else -1.0
+    once = np.ones((1, num_rows))
+    values = float(candidate(once)[0]), float(holder(once)[0])
+    gain = sign * (values[0] - values[1])
+    num_draws = min(max(NUM_DRAWS, math.ceil(_DRAWS_BY_LEVEL / question.level)), _MAX_DRAWS)
+    gains = sign * np.concatenate(
+        [candidate(drawn) - holder(drawn) for drawn in _draws(num_rows, num_draws, seed)]
+    )
+    # Where a metric is not defined on the rows drawn, nothing speaks for the candidate.
+    gains = np.where(np.isnan(gains), -math.inf, gains)
+    low, high = np.quantile(gains, [question.level, 1 - question.level], method="lower")
+    return Comparison(
+        question.metric,
+        *values,
+        gain,
+        float(low),
+        float(high),
+        _p_value(gain, gains),
+        question.level,
+        num_rows,
+    )
+
+
+def _p_value(gain: float, gains: Floats) -> float:
+    if not gain > 0:
+        return 1.0
+    # Sums of the same numbers in another order differ in their last digits.
+    least = 1e-12 * max(1.0, gain)
+    as_drawn = (gains <= least).sum()
+    around_none = (gains >= 2 * gain - least).sum()
+    return float((1 + max(as_drawn, around_none)) / (len(gains) + 1))
+
+
+def _draws(num_rows: int, num_draws: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each row is drawn, `(some draws, rows)`, until there are enough."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    step = max(1, _CHUNK // num_rows)
+    for start in range(0, num_draws, step):
+        count = min(step, num_draws - start)
+        rows = random.integers(0, num_rows, (count, num_rows))
+        rows += np.arange(count)[:, None] * num_rows
+        drawn = np.bincount(rows.ravel(), minlength=count * num_rows)
+        yield drawn.reshape(count, num_rows).astype(np.float64)

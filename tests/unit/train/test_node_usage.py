@@ -1,0 +1,130 @@
+"""What is measured of a machine: MLflow's own monitors say of the same machine the same."""
+
+import importlib
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any, final
+
+import pytest
+
+from distrain.train.node_usage import NodeUsage
+
+RAYS_NVML = "ray._private.thirdparty.pynvml"
+
+
+class NVMLError(Exception):
+    """What NVML raises."""
+
+
+@final
+class FakePsutil(ModuleType):
+    """A machine whose CPUs are 37.55 % busy, and through which 5 MB flow with each question."""
+
+    def __init__(self) -> None:
+        super().__init__("psutil")
+        self.num_asked = 0
+
+    def cpu_percent(self) -> float:
+        return 37.55
+
+    def virtual_memory(self) -> Any:
+        return SimpleNamespace(used=3_210_987_654, total=8_000_000_000)
+
+    def disk_usage(self, path: str) -> Any:
+        assert path == "/"
+        return SimpleNamespace(percent=41.2, used=412_345_678_901, free=587_654_321_099)
+
+    def net_io_counters(self) -> Any:
+        self.num_asked += 1
+        return SimpleNamespace(
+            bytes_sent=2_000_000 * self.num_asked, bytes_recv=3_000_000 * self.num_asked
+        )
+
+
+@final
+class FakeNvml(ModuleType):
+    """Two GPUs, of which the second says nothing of its power; or no driver at all."""
+
+    NVMLError = NVMLError
+
+    def __init__(self, *, has_driver: bool = True) -> None:
+        super().__init__("pynvml")
+        self._has_driver = has_driver
+
+    def nvmlInit(self) -> None:
+        if not self._has_driver:
+            raise NVMLError("no driver")
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetMemoryInfo(self, gpu: int) -> Any:
+        return SimpleNamespace(used=(gpu + 1) * 12_345_678_901, total=80_000_000_000)
+
+    def nvmlDeviceGetUtilizationRates(self, gpu: int) -> Any:
+        return SimpleNamespace(gpu=90 + gpu)
+
+    def nvmlDeviceGetPowerUsage(self, gpu: int) -> int:
+        if gpu == 1:
+            raise NVMLError("not supported")
+        return 345_678
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, gpu: int) -> int:
+        return 700_000
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made-up machine in the place of this one."""
+    for name in ("psutil", "pynvml", RAYS_NVML):
+        monkeypatch.setitem(sys.modules, name, FakePsutil() if name == "psutil" else FakeNvml())
+
+
+def mlflows_look(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Return what MLflow's monitors say of the machine in `sys.modules`."""
+    found: dict[str, float] = {}
+    for kind, name in {"cpu": "CPU", "disk": "Disk", "network": "Network", "gpu": "GPU"}.items():
+        home = f"mlflow.system_metrics.metrics.{kind}_monitor"
+        monkeypatch.delitem(sys.modules, home, raising=False)
+        monitor = getattr(importlib.import_module(home), f"{name}Monitor")()
+        monitor.collect_metrics()
+        found |= monitor.aggregate_metrics()
+        monkeypatch.delitem(sys.modules, home)  # it would keep the made-up machine
+    return found
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_machine_is_measured_as_mlflow_measures_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = NodeUsage().look()
+
+    assert look == mlflows_look(monkeypatch)
+    assert look["system_memory_usage_percentage"] == 40.1
+    assert look["network_receive_megabytes"] == 3.0
+    assert look["gpu_0_power_usage_watts"] == 345.7
+    assert look["gpu_1_utilization_percentage"] == 91.0
+    assert "gpu_1_power_usage_watts" not in look
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_machine_without_gpus_or_a_network_tells_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, RAYS_NVML, FakeNvml(has_driver=False))
+    monkeypatch.setattr(sys.modules["psutil"], "net_io_counters", lambda: None)
+
+    look = NodeUsage().look()
+
+    assert not any(name.startswith("gpu") for name in look)
+    assert look["network_transmit_megabytes"] == 0.0
+    assert look["cpu_utilization_percentage"] == 37.5
+
+
+def test_this_machine_is_measured() -> None:
+    look = NodeUsage().look()
+
+    assert 0 < look["system_memory_usage_percentage"] < 100
+    assert 0 <= look["cpu_utilization_percentage"] <= 100
+    assert look["disk_available_megabytes"] >= 0
