@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from distrain.errors import ClusterError, ConfigError, first_line
@@ -100,7 +101,8 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
 
 def _start_local(ray: Any, num_cpus: float) -> None:
     try:
-        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **_QUIETLY)
+        with _groups_of_their_own():
+            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **_QUIETLY)
     except Exception as error:  # what Ray raises where its processes do not come up in time
         raise ClusterError(
             f"a local Ray did not start ({first_line(error)})",
@@ -190,6 +192,27 @@ def _describe(*, is_local: bool) -> RaySession:
     ray: Any = importlib.import_module("ray")
     nodes = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
     return RaySession(is_local=is_local, nodes=nodes)
+
+
+@contextmanager
+def _groups_of_their_own() -> Iterator[None]:
+    """Keep signals to the command's process group from the processes of a local Ray.
+
+    `timeout`, a shell's job control and service managers signal the whole group: Ray would be gone
+    before the command could save its state. They end with the command all the same, where the
+    kernel sees to it.
+    """
+    utils = importlib.import_module("ray._private.utils")
+    if not utils.detect_fate_sharing_support():
+        yield
+        return
+    services: Any = importlib.import_module("ray._private.services")
+    popen = services.ConsolePopen
+    services.ConsolePopen = partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = popen
 
 
 @contextmanager

@@ -41,7 +41,7 @@ Path("held.json").write_text(json.dumps({"opened": opened, "threads": threads}))
 sys.exit(code)
 """
 NET = """
-import os, signal, torch
+import os, signal, time, torch
 
 class Net(torch.nn.Module):
     def __init__(self):
@@ -58,7 +58,12 @@ class Net(torch.nn.Module):
 ENDS = {
     "finished": (0, "pass"),
     "failed": (1, "raise ValueError('a mistake in the model')"),
-    "interrupted": (130, "os.kill(int(open('driver.pid').read()), signal.SIGINT)"),
+    # As `timeout` and service managers do it: the signal goes to the driver's whole group. Without
+    # the pause the run might be over before the driver has passed it on.
+    "interrupted": (
+        130,
+        "os.killpg(int(open('driver.pid').read()), signal.SIGTERM); time.sleep(3)",
+    ),
 }
 
 
@@ -103,6 +108,7 @@ def left(end: str, tmp_path: Path) -> Left:
         env={**os.environ, MARK: mark},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        process_group=0,
     )
     (tmp_path / "driver.pid").write_text(str(driver.pid))
     try:
