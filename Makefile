@@ -43,6 +43,7 @@ bench: install
 	@$(BIN)/python -m tests.bench.steady --out bench-results/steady.json
 	@$(BIN)/python -m tests.bench.prepare --json bench-results/prepare.json
 	@$(BIN)/python -m tests.bench.checkpoints --out bench-results/checkpoints.json
+	@$(BIN)/python -m tests.bench.record --out bench-results/record.json
 	@$(BIN)/python -m tests.bench.memory
 
 chaos: install

@@ -1,8 +1,8 @@
 """distrain: from a dataset to a registered PyTorch model on Ray.
 
 The public door. Names are loaded when they are first used, so that importing distrain imports no
-ray, torch or mlflow. `train` and `predict` are also the names of the package and of the module that
-do it; both can be called (see `door`).
+ray, torch or mlflow. `train`, `evaluate` and `predict` are also the names of packages and of a
+module that do it; they can be called (see `door`).
 """
 
 import importlib
@@ -10,6 +10,7 @@ from typing import Any
 
 _HOME = {
     "load_config": "distrain.api",
+    "promote": "distrain.api",
     "resume": "distrain.api",
     "weights_sha256": "distrain.models.weights",
     "DistrainError": "distrain.errors",
@@ -21,7 +22,7 @@ _HOME = {
     "TrackingError": "distrain.errors",
     "ClusterError": "distrain.errors",
 }
-_CALLABLE_MODULES = ("train", "predict")
+_CALLABLE_MODULES = ("train", "evaluate", "predict")
 
 __all__ = sorted([*_HOME, *_CALLABLE_MODULES])
 

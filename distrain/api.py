@@ -1,4 +1,4 @@
-"""The commands as functions: `distrain.train`, `distrain.resume`, `distrain.predict`."""
+"""The commands as functions: `distrain.train`, `resume`, `evaluate`, `predict`, `promote`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,9 @@ from distrain.results import TrainResult
 from distrain.stored_run import find_resumed
 
 if TYPE_CHECKING:
+    from distrain.assess import EvaluateResult
     from distrain.predict import PredictResult
+    from distrain.promotion import PromoteResult
 
 Config = Path | str | Mapping[str, Any] | Settings
 
@@ -97,6 +99,66 @@ def predict(
         data=str(data),
         out=Path(out),
         storage=Path(storage),
+        address=address,
+        display=NoDisplay(),
+    )
+
+
+def evaluate(
+    model: str,
+    *,
+    data: str | Path,
+    storage: str | Path = "runs",
+    address: str | None = None,
+) -> "EvaluateResult":
+    """Measure a model on new labelled rows, as `distrain evaluate` does.
+
+    Args:
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder.
+        data: path, glob, directory or built-in name, with the target columns.
+        storage: the folder that runs are kept in.
+        address: a Ray cluster; None: RAY_ADDRESS, else a new local Ray.
+
+    Raises:
+        DistrainError: the input is at fault, or what was named cannot be reached.
+    """
+    from distrain import assess
+
+    return assess.evaluate(
+        model, data=str(data), storage=Path(storage), address=address, display=NoDisplay()
+    )
+
+
+def promote(
+    model: str,
+    alias: str,
+    *,
+    force: str | None = None,
+    storage: str | Path = "runs",
+    address: str | None = None,
+) -> "PromoteResult":
+    """Move an alias to a version that has earned it, as `distrain promote` does.
+
+    Args:
+        model: `models:/name/3`, or `models:/name@alias`.
+        alias: what moves.
+        force: why it moves without being compared; None: it is compared.
+        storage: the folder that runs are kept in.
+        address: a Ray cluster; None: RAY_ADDRESS, else a new local Ray.
+
+    Returns:
+        What `distrain promote --json` prints; a refusal is told in `status` and `reasons`.
+
+    Raises:
+        DistrainError: the input is at fault, or what was named cannot be reached; nothing moved.
+    """
+    from distrain import promotion
+
+    return promotion.promote(
+        model,
+        alias,
+        storage=Path(storage),
+        force=force,
         address=address,
         display=NoDisplay(),
     )

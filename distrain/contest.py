@@ -117,7 +117,7 @@ class _NotComparableError(Exception):
     """Why two models cannot be compared, in words."""
 
 
-def test_digest(dataset: PreparedDataset) -> str | None:
+def digest_of_test_rows(dataset: PreparedDataset) -> str | None:
     """Return what names the rows of a test split, None where it has none.
 
     The SHA-256 over their targets in order: it stays the same for other features, another cleaning
@@ -144,7 +144,7 @@ def hold_contest(candidate: Candidate, alias: str, server: TrackingServer) -> Ve
     refusal = judge_goals(candidate.goals)
     if refusal is not None:
         return refusal
-    digest = test_digest(candidate.dataset)
+    digest = digest_of_test_rows(candidate.dataset)
     uses = 1
     try:
         with telling(server):

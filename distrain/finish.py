@@ -19,6 +19,7 @@ from distrain.evaluate.seen_rows import seen_rows
 from distrain.results import RunStatus
 from distrain.track import describe
 from distrain.track.aliases import TEST_TAG
+from distrain.track.clean_process import warm_up
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.packaged import save_packaged, save_source
 from distrain.track.pyfunc_model import build_pyfunc
@@ -98,6 +99,7 @@ def package(trained: Trained, example: pa.Table) -> Path:
     """
     import safetensors.torch
 
+    warm_up()
     job = trained.job
     folder = Path(job.run_dir) / MODEL_FOLDER
     if folder.exists():  # an earlier attempt was cut off, or the run was made longer

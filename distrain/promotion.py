@@ -19,10 +19,12 @@ from distrain.locations import cache_of, data_of
 from distrain.results import EXIT_GOALS_UNMET
 from distrain.stored_run import read_stored_run
 from distrain.track.aliases import (
+    AliasBusyError,
     Move,
     holder_of,
     move_alias,
     move_to_undo,
+    note_verdict,
     telling,
 )
 from distrain.track.model_versions import RegisteredVersion, find_version
@@ -115,6 +117,9 @@ def promote(
     with data_session(address, display):
         display.stage("comparing on the test rows")
         verdict = judge_promotion(promotion, server, storage)
+    version = promotion.version
+    with telling(server):
+        note_verdict(connect(server), version.name, version.version, verdict.tags())
     if not verdict.may_move:
         return PromoteResult("refused", promotion.version, promotion.holder, verdict.reasons)
     return move(promotion, verdict.text, server, evidence)
@@ -221,7 +226,7 @@ def move(promotion: Promotion, why: str, server: TrackingServer, evidence: str) 
     version, holder = promotion.version, promotion.holder
     wanted = Move(promotion.alias, holder, version.version, why=why, evidence=evidence or None)
     with telling(server):
-        refusal = move_alias(connect(server), version.name, wanted)
+        refusal = _moved(connect(server), version.name, wanted)
     if refusal is not None:
         return PromoteResult("refused", version, holder, (refusal,))
     return PromoteResult("moved", replace(version, alias=promotion.alias), holder, (why,))
@@ -252,10 +257,18 @@ def undo(name: str, alias: str, server: TrackingServer) -> PromoteResult:
         number, before = last
         to = before.from_version
         back = Move(alias, before.to_version, to, why=f"undo of move {number}", undoes=number)
-        refusal = move_alias(client, name, back)
+        refusal = _moved(client, name, back)
     version = RegisteredVersion(name, to or "", None if refusal or to is None else alias)
     reasons = (refusal or (f"back to {f'version {to}' if to else 'nobody'}: {back.why}"),)
     return PromoteResult("refused" if refusal else "moved", version, before.to_version, reasons)
+
+
+def _moved(client: Any, name: str, wanted: Move) -> str | None:
+    """Return why an alias did not move; None: it did."""
+    try:
+        return move_alias(client, name, wanted)
+    except AliasBusyError as busy:
+        return str(busy)
 
 
 def _unjudged(promotion: Promotion, storage: Path, why: str) -> ConfigError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distrain import lease
 from distrain.config.digest import dump_yaml
-from distrain.contest import Candidate, hold_contest, test_digest
+from distrain.contest import Candidate, digest_of_test_rows, hold_contest
 from distrain.data.example import example_rows
 from distrain.display import Display
 from distrain.durable import write_atomically
@@ -37,7 +37,7 @@ from distrain.run_facts import (
     training_text,
 )
 from distrain.run_folder import CONFIG, JOURNAL, write_result
-from distrain.track.journal import last_step
+from distrain.track.journal_reading import last_step
 from distrain.track.record import RunRecord
 from distrain.track.sync import shipping_others
 from distrain.track.tracking_server import (
@@ -150,7 +150,7 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
         metrics["samples_per_second"] = outcome.samples_per_second
     goals = tuple(check_goals(run.settings.evaluate.goals, metrics))
     dataset = run.prepared.dataset
-    trained = Trained(run.job, outcome, dataset, metrics, goals, test_digest(dataset))
+    trained = Trained(run.job, outcome, dataset, metrics, goals, digest_of_test_rows(dataset))
     display.stage("packaging and registering the model")
     pyfunc = package(trained, example_rows(data_of(run.settings), dataset.transform))
     verdict = _verdict(run, trained, pyfunc.with_name(PACKAGED), record, display)

@@ -1,7 +1,9 @@
 """What happened, kept: records enter the journal; a run and a registered model leave in MLflow.
 
-`journal.py` is where everything recorded goes first; `shipper.py` brings it to MLflow by the calls
-in `sending.py`, `covered.py` says what has to wait, `record.py` holds them together.
+`journal.py` is where everything recorded goes first, and `journal_reading.py` takes it out again;
+`shipper.py` brings it to MLflow in portions (`delivery.py`), by the calls in `sending.py`;
+`covered.py` says what has to wait. `record.py` holds them together, and `sync.py` ships what an
+earlier command could not.
 `tracking_server.py` says where MLflow is and `reachable.py` whether it answers, or `database.py`
 whether its file can be used. `packaged.py` is a trained model as a folder, `pyfunc_model.py` the
 same as an MLflow model, `registry.py` makes a version of it and `model_versions.py` finds one.

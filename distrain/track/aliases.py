@@ -34,12 +34,18 @@ if TYPE_CHECKING:
 PROMOTION = "distrain.promotion."
 CLAIM = "distrain.claim."
 TEST_TAG = "distrain.test.sha256"
-HOLDER_TAG = "distrain.gate.holder"
+GATE_TAG = "distrain.gate"
+HOLDER_TAG = f"{GATE_TAG}.holder"
 NOBODY = "none"
 CLAIM_S = 60.0
 _PAUSE_S = 0.1
 _MAX_VERSIONS = 10_000
 _alone_in_process = threading.Lock()
+
+
+@final
+class AliasBusyError(Exception):
+    """Another move of the model's aliases is under way, and goes first."""
 
 
 @final
@@ -119,6 +125,17 @@ def num_uses(client: "MlflowClient", name: str, test_sha256: str, key: str) -> i
     return 1 + sum(version.tags.get("distrain.key") != key for version in found)
 
 
+def note_verdict(client: "MlflowClient", name: str, version: str, tags: Mapping[str, str]) -> None:
+    """Write what the gate decided on a version that is there; of earlier verdicts nothing stays."""
+    held: Mapping[str, str] = client.get_model_version(name, version).tags
+    for tag in held:
+        if tag.startswith(GATE_TAG) and tag not in tags:
+            client.delete_model_version_tag(name, version, tag)
+    for tag, text in tags.items():
+        if tag.startswith(GATE_TAG) and held.get(tag) != text:
+            client.set_model_version_tag(name, version, tag, text)
+
+
 def moves_of(client: "MlflowClient", name: str) -> dict[int, Move]:
     """Return all moves of a model's aliases by number, the oldest first."""
     tags: Mapping[str, str] = client.get_registered_model(name).tags
@@ -150,12 +167,13 @@ def move_alias(client: "MlflowClient", name: str, move: Move) -> str | None:
         Why it did not move, in words; None: it did.
 
     Raises:
+        AliasBusyError: another move is under way.
         TrackingError: this process was held up in the midst of it.
     """
     began = time.monotonic()
     with _alone(client, name) as is_alone:
         if not is_alone:
-            return f"another promotion of {name} is under way"
+            raise AliasBusyError(f"another promotion of {name} is under way")
         holder = holder_of(client, name, move.alias)
         if holder == move.to_version:
             return None
@@ -207,6 +225,13 @@ def _alone(client: "MlflowClient", name: str) -> Iterator[bool]:
 @functools.cache
 def _token_of_process() -> str:
     """Return what names this process's claims, so that one whose answer was lost is its own."""
+    return secrets.token_hex(8)
+
+
+@functools.cache
+def _token(pid: int, thread: int) -> str:
+    """Return what a thread's claims are called: one that it left behind does not stop it."""
+    del pid, thread
     return secrets.token_hex(8)
 
 

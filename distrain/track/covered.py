@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from distrain.track.journal import JournalRecord
+from distrain.track.journal_reading import JournalRecord
 
 FINISHED = "FINISHED"
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from distrain.track.covered import Waiting, pass_on
-from distrain.track.journal import JournalRecord, list_segments, read_journal
+from distrain.track.journal_reading import JournalRecord, list_segments, read_journal
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.registry import ModelFacts, register_version
 from distrain.track.sending import (
@@ -83,6 +83,13 @@ class Delivery:
         self._waiting = Waiting()
         self._portion: _Portion | None = None
         self._has_begun_anew = False
+        self._is_behind = False
+        self._num_told = -1
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more was there than one portion takes."""
+        return self._is_behind
 
     @property
     def versions(self) -> dict[str, RegisteredVersion]:
@@ -126,6 +133,8 @@ class Delivery:
 
     def _next_portion(self, client: "MlflowClient") -> _Portion | None:
         read, reached = read_journal(self._folder, self._reached, max_bytes=READ_BYTES)
+        num_bytes = sum(reached.values()) - sum(self._reached.values())
+        self._is_behind = num_bytes >= READ_BYTES
         records, waiting = pass_on(read, self._waiting)
         if not read and not records:
             return None
@@ -237,8 +246,9 @@ class Delivery:
         return self._folder.parent / path
 
     def _tell_rejected(self, sender: RunSender) -> None:
-        if self.mark.num_rejected:
+        if self.mark.num_rejected and self.mark.num_rejected != self._num_told:
             sender.tags([(REJECTED_TAG, self.mark.num_rejected)])
+            self._num_told = self.mark.num_rejected
 
     def _sender(self, client: "MlflowClient") -> RunSender:
         assert self.mark.run_id is not None

@@ -18,20 +18,25 @@ package is needed.
 
 import errno
 import json
-import logging
 import os
-import re
 import threading
 import time
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
 from distrain.durable import sync_folder
+from distrain.track.journal_reading import (
+    CRC_HEAD,
+    SEGMENT,
+    JournalRecord,
+    last_written,
+    segments_of,
+    written_since,
+)
 
 Kind = Literal[
     "run",
@@ -51,37 +56,8 @@ Kind = Literal[
     "damaged",
 ]
 
-_SEGMENT = re.compile(r"^(?P<writer>[A-Za-z0-9_]+)-(?P<number>\d{5})\.jsonl$")
-_CRC_HEAD = b'{"crc32":"'
-_CRC_WIDTH = len(_CRC_HEAD) + 8 + len(b'",')
-_PASSED_OVER = re.compile(rb'"kind":"(?:progress"|metrics","payload":\{"step":(\d+),)')
-_SCAN_BYTES = 1 << 20
 _NOT_FINITE = {"nan", "inf", "-inf"}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-
-logger = logging.getLogger(__name__)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class JournalRecord:
-    """One line of a journal.
-
-    Attributes:
-        writer: who wrote it, such as `driver` or `rank0`.
-        seq: its number among the writer's records, from 1.
-        time_ms: when it was recorded, in milliseconds since 1970 (UTC).
-        kind: what it is; `damaged` stands for a line whose checksum does not match.
-        payload: its content, by kind.
-        segment: name of the file that it stands in.
-    """
-
-    writer: str
-    seq: int
-    time_ms: int
-    kind: str
-    payload: dict[str, Any]
-    segment: str
 
 
 @final
@@ -99,12 +75,12 @@ class JournalWriter:
 
     def __init__(self, folder: Path, writer: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        segments = [path for path in list_segments(folder) if _writer_of(path) == writer]
-        last = _last_of(segments)
+        segments = segments_of(writer, folder)
+        last = last_written(writer, folder)
         self._seq = 0 if last is None else last.seq
         number = int(segments[-1].stem.rpartition("-")[2]) + 1 if segments else 1
         name = f"{writer}-{number:05d}.jsonl"
-        if not _SEGMENT.match(name):
+        if not SEGMENT.match(name):
             raise ValueError(f"journal writer {writer!r}: letters, digits and underscores only")
         self.path = folder / name
         self._writer = writer
@@ -129,7 +105,7 @@ class JournalWriter:
         with self._lock:
             seq = self._seq + 1
             body = f'"seq":{seq},"time_ms":{time_ms},"kind":"{kind}","payload":{text}}}'.encode()
-            line = b'%b%08x",%b\n' % (_CRC_HEAD, zlib.crc32(body), body)
+            line = b'%b%08x",%b\n' % (CRC_HEAD, zlib.crc32(body), body)
             self._seq = seq
             self._waiting.append(line)
             try:
@@ -244,11 +220,7 @@ class JournalWriter:
         Left out are what was for a display, and metrics of steps before `step`: a long run has
         millions, and to parse a thousand of them takes a hundredth of a second.
         """
-        for path in list_segments(self.path.parent):
-            if _writer_of(path) == self._writer:
-                lines = path.read_bytes().split(b"\n")[:-1]
-                found = (_parse(path, line) for line in lines if not _is_before(line, step))
-                yield from filter(None, found)
+        return written_since(step, self._writer, self.path.parent)
 
     def sync(self) -> None:
         """Force what was recorded on to the disk; returns when it is there.
@@ -300,150 +272,6 @@ class JournalWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def list_segments(folder: Path) -> list[Path]:
-    """Return a journal's segment files by writer and number."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if _SEGMENT.match(path.name))
-
-
-def read_journal(
-    folder: Path, positions: Mapping[str, int], *, max_bytes: int | None = None
-) -> tuple[list[JournalRecord], dict[str, int]]:
-    """Return what is complete after the given positions, and the positions behind it.
-
-    A last line without its end is left for the next read. A whole line whose checksum does not
-    match becomes a record of kind `damaged`, and what follows it is read on.
-
-    Args:
-        folder: the journal's folder; a missing one is an empty journal.
-        positions: segment file name to the byte to read from; absent: from its beginning.
-        max_bytes: about how much to read of each segment; None: all of it. A writer's next segment
-            waits until the one before it is read to its end, so that no step comes before an
-            earlier one.
-
-    Returns:
-        Records, writer by writer and in the order in which each wrote them, and the new positions.
-    """
-    records: list[JournalRecord] = []
-    reached = dict(positions)
-    unfinished: set[str] = set()
-    for path in list_segments(folder):
-        if _writer_of(path) in unfinished:
-            continue
-        start = reached.get(path.name, 0)
-        with path.open("rb") as file:
-            file.seek(start)
-            data = file.read(-1 if max_bytes is None else max_bytes)
-            is_cut = len(data) == max_bytes
-            data += file.readline()
-        end = data.rfind(b"\n") + 1
-        if is_cut and end:  # without a whole line, it is a torn end that nobody will complete
-            unfinished.add(_writer_of(path))
-        records.extend(_records(path, data[:end], start))
-        reached[path.name] = start + end
-    return records, reached
-
-
-def metric_values(record: JournalRecord) -> dict[str, float]:
-    """Return the values of a `metrics` record as floats, nan and infinities included."""
-    return {key: float(value) for key, value in record.payload["values"].items()}
-
-
-def _records(path: Path, data: bytes, start: int) -> Iterator[JournalRecord]:
-    offset = start
-    for line in data.split(b"\n")[:-1]:
-        yield _parse(path, line) or _damaged(path, offset)
-        offset += len(line) + 1
-
-
-def _parse(path: Path, line: bytes) -> JournalRecord | None:
-    body = line[_CRC_WIDTH:]
-    if line[:_CRC_WIDTH] != b'%b%08x",' % (_CRC_HEAD, zlib.crc32(body)):
-        return None
-    fields = json.loads(b"{" + body)
-    return JournalRecord(
-        _writer_of(path),
-        fields["seq"],
-        fields["time_ms"],
-        fields["kind"],
-        fields["payload"],
-        path.name,
-    )
-
-
-def _is_before(line: bytes, step: int) -> bool:
-    found = _PASSED_OVER.search(line, _CRC_WIDTH)
-    return found is not None and (found[1] is None or int(found[1]) < step)
-
-
-def last_step(folder: Path) -> int:
-    """Return the last optimizer step that a journal tells of; 0 where it tells of none.
-
-    Args:
-        folder: the journal's folder.
-    """
-    step = 0
-    positions: dict[str, int] = {}
-    while True:
-        records, positions = read_journal(folder, positions, max_bytes=_SCAN_BYTES)
-        if not records:
-            return step
-        told = (r.payload["step"] for r in records if r.kind in ("metrics", "progress"))
-        step = max(step, *told, 0)
-
-
-def recorded_kinds(folder: Path, writer: str) -> set[str]:
-    """Return the kinds of the records that a writer has left in a journal.
-
-    Args:
-        folder: the journal's folder; a missing one is an empty journal.
-        writer: its name.
-    """
-    return {record.kind for record in written_by(writer, folder)}
-
-
-def written_by(writer: str, folder: Path) -> Iterator[JournalRecord]:
-    """Give the records that a writer has left in a journal, the oldest first.
-
-    Args:
-        writer: its name.
-        folder: the journal's folder; a missing one is an empty journal.
-    """
-    for path in list_segments(folder):
-        if _writer_of(path) == writer:
-            yield from _records(path, path.read_bytes(), 0)
-
-
-def last_written(writer: str, folder: Path) -> JournalRecord | None:
-    """Return the last record that a writer has left in a journal; None: it has left none.
-
-    Args:
-        writer: its name.
-        folder: the journal's folder; a missing one is an empty journal.
-    """
-    return _last_of([path for path in list_segments(folder) if _writer_of(path) == writer])
-
-
-def _damaged(path: Path, offset: int) -> JournalRecord:
-    logger.warning("%s: the record at byte %d is damaged and left out", path, offset)
-    payload = {"file": path.name, "offset": offset}
-    return JournalRecord(_writer_of(path), 0, 0, "damaged", payload, path.name)
-
-
-def _writer_of(path: Path) -> str:
-    return path.name.rpartition("-")[0]
-
-
-def _last_of(segments: list[Path]) -> JournalRecord | None:
-    for path in reversed(segments):
-        for line in reversed(path.read_bytes().split(b"\n")[:-1]):
-            record = _parse(path, line)
-            if record is not None:
-                return record
-    return None
 
 
 def _finite_or_word(value: float) -> float | str:

@@ -4,6 +4,7 @@
 model.safetensors    the weights
 model.json           format, model section, threads, fitted transform
 source.json          how the files of the training data were read, where that is known
+training_rows.npy    keys of the rows it was trained on, where they are known
 user_code/           modules of a model of the user's own, where there is one
 ```
 

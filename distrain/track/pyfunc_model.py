@@ -16,11 +16,8 @@ which a copy there would hide.
 import importlib
 import importlib.metadata
 import io
-import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +26,7 @@ import pyarrow as pa
 
 import distrain
 from distrain.data.features import Transform
-from distrain.errors import ModelError
+from distrain.track.clean_process import check_in_clean_process, warm_up
 from distrain.track.describe import column_type
 from distrain.track.packaged import Predictor, read_description
 from distrain.track.pyfunc_loader import SOURCES
@@ -47,7 +44,7 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def build_pyfunc(folder: Path, packaged: Path, example: pa.Table) -> None:
-    """Write an MLflow model, load it back, and compare its predictions with the packaged model's.
+    """Write an MLflow model, load it in a clean process, and compare what it predicts there.
 
     Args:
         folder: where to write; it must not exist, or be empty.
@@ -55,8 +52,9 @@ def build_pyfunc(folder: Path, packaged: Path, example: pa.Table) -> None:
         example: some raw rows, as they are in the source.
 
     Raises:
-        ModelError: what was loaded back predicts something else.
+        ModelError: it does not load there, or predicts something else than the packaged one.
     """
+    warm_up()
     load_mlflow()
     import mlflow.pyfunc
 
@@ -75,7 +73,7 @@ def build_pyfunc(folder: Path, packaged: Path, example: pa.Table) -> None:
             pip_requirements=requirements(read_description(packaged)["model"].get("target")),
             metadata=_metadata(packaged),
         )
-    _compare(folder, predictor, rows)
+    check_in_clean_process(folder, predictor, rows)
 
 
 def signature_of(transform: Transform) -> "ModelSignature":
@@ -145,32 +143,3 @@ def _write_code(folder: Path) -> list[Path]:
             archive.writestr(entry, path.read_bytes())
     sources.write_bytes(packed.getvalue())
     return [loader, sources]
-
-
-def _compare(folder: Path, predictor: Predictor, rows: pa.Table) -> None:
-    import mlflow.pyfunc
-
-    with _imports_restored():
-        loaded = mlflow.pyfunc.load_model(str(folder))
-        found = loaded.predict(rows.to_pandas())
-    expected = predictor.predict(rows).to_pandas()
-    if not found.equals(expected):
-        raise ModelError(
-            "the model that was written predicts something else than the trained one",
-            where=str(folder),
-            expected=f"{expected.to_dict('records')}, came {found.to_dict('records')}",
-            mend="Does the model's code keep state outside of its state dict?",
-        )
-
-
-@contextmanager
-def _imports_restored() -> Iterator[None]:
-    # Loading leaves the model's code folder on the path and its loader in memory.
-    before = list(sys.path)
-    sys.modules.pop(LOADER, None)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-        sys.modules.pop(LOADER, None)

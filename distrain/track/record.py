@@ -11,7 +11,8 @@ from typing import Any, Self, final
 
 from distrain.run_folder import JOURNAL
 from distrain.track import describe
-from distrain.track.journal import JournalWriter, recorded_kinds, written_by
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import recorded_kinds, written_by
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from distrain.track.aliases import HOLDER_TAG, NOBODY, Move, holder_of, move_alias
+from distrain.track.aliases import (
+    HOLDER_TAG,
+    NOBODY,
+    Move,
+    holder_of,
+    move_alias,
+    note_verdict,
+)
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.sending import KEY_TAG
 from distrain.track.tracking_server import TrackingServer, as_default
@@ -190,7 +197,10 @@ def _find_or_create_version(client: "MlflowClient", model_id: str, facts: ModelF
         f"name = '{facts.name}' AND tags.`{KEY_TAG}` = '{facts.key}'", max_results=1
     )
     if found:
-        return str(found[0].version)
+        version = str(found[0].version)
+        if HOLDER_TAG in facts.tags:
+            note_verdict(client, facts.name, version, facts.tags)
+        return version
     created = client.create_model_version(
         facts.name,
         f"models:/{model_id}",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from distrain.track.journal import JournalRecord, metric_values
+from distrain.track.journal_reading import JournalRecord, metric_values
 from distrain.track.tracking_server import TrackingServer
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from distrain.config.load import load_settings
 from distrain.errors import ConfigError, DistrainError, TrackingError
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, write_result
 from distrain.track.delivery import has_unsent
-from distrain.track.journal import JournalWriter, last_step, recorded_kinds, written_by
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import last_step, recorded_kinds, written_by
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.reachable import check_reachable
 from distrain.track.record import DRIVER, OUTCOME, STOP_STEP

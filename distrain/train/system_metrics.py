@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from distrain.run_folder import JOURNAL
-from distrain.track.journal import JournalWriter, last_written
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import last_written
 from distrain.train.beat import read_beats
 
 if TYPE_CHECKING:

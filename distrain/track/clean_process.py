@@ -1,0 +1,198 @@
+"""A packaged model loaded where nothing of this process helps it, as its users will load it.
+
+A process of its own imports what it needs while the model is still being written (3 s of CPU on the
+machine that this was written on), then forks for each model that it is told of, so that of many
+models only the first pays for the imports. The fork loads the model by plain `mlflow.pyfunc` and
+predicts the same raw rows in several forms. What comes back is compared with what the run's own
+model predicts: so a module that is not packaged, a model that is left in training mode, that takes
+a fixed number of rows, or that does not take whole numbers as float64, is found before a version is
+made of it. The process ends with this one, whose pipe it reads.
+"""
+
+import atexit
+import functools
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, final
+
+import numpy as np
+import pyarrow as pa
+
+from distrain.errors import ModelError
+from distrain.track.packaged import Predictor
+
+TIMEOUT_S: Final = 300.0
+# A kernel may round a row otherwise in a batch of another size.
+_CLOSE: Final = {"rtol": 1e-4, "atol": 1e-6}
+_FAULT_OF_FORM: Final[Mapping[str, str]] = {
+    "as they are": "predicts something else than the trained one",
+    "once more": "predicts something else when it is asked again",
+    "one alone": "predicts a single row otherwise than among others",
+    "as float64": "takes whole numbers as float64 for something else",
+}
+_SCRIPT: Final = """
+import json, os, sys, traceback
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+import mlflow.pyfunc, pandas, pyarrow, torch
+
+def predict(task):
+    rows = pyarrow.ipc.open_file(task["rows"]).read_all().to_pandas()
+    whole = rows.select_dtypes("integer").columns
+    model = mlflow.pyfunc.load_model(task["model"])
+    forms = [rows, rows, rows.iloc[:1], rows.astype({name: "float64" for name in whole})]
+    for form, out in zip(forms, task["out"]):
+        found = pyarrow.Table.from_pandas(model.predict(form), preserve_index=False)
+        with pyarrow.ipc.new_file(out, found.schema) as writer:
+            writer.write_table(found)
+
+for line in sys.stdin:
+    task = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(task["errors"], os.O_WRONLY | os.O_CREAT, 0o600), 2)
+        try:
+            predict(task)
+        except BaseException:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("done", file=answers, flush=True)
+"""
+
+
+@final
+class _Process:
+    """The process that loads models, started when it is made."""
+
+    def __init__(self) -> None:
+        # Isolated: neither the working folder nor PYTHONPATH is where it looks for modules; and it
+        # leaves no bytecode beside those of the model.
+        self._process = subprocess.Popen(
+            [sys.executable, "-IB", "-c", _SCRIPT],
+            cwd=tempfile.gettempdir(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        atexit.register(self.end)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, task: Mapping[str, object]) -> bool:
+        """Return whether a model was loaded, or failed to, in time."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(task).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return False
+        ready, _, _ = select.select([self._process.stdout], [], [], TIMEOUT_S)
+        if not ready:
+            self.end()
+            return False
+        return self._process.stdout.readline() == b"done\n"
+
+    def end(self) -> None:
+        """End it, and whatever it loads."""
+        atexit.unregister(self.end)
+        self._process.kill()
+        self._process.communicate()
+
+
+@functools.cache
+def _started(parent: int) -> list[_Process]:
+    """Return the process of this one, in a list that takes the next if it dies."""
+    del parent
+    return [_Process()]
+
+
+def warm_up() -> None:
+    """Start the process, so that it imports what it needs meanwhile."""
+    _living()
+
+
+def check_in_clean_process(model: Path, predictor: Predictor, rows: pa.Table) -> None:
+    """Load a model in a process of its own, and compare what it predicts there.
+
+    Args:
+        model: the MLflow model's folder.
+        predictor: what it should predict like.
+        rows: some raw rows, at least one.
+
+    Raises:
+        ModelError: it does not load there, or predicts something else.
+    """
+    whole = predictor.predict(rows)
+    with tempfile.TemporaryDirectory(prefix="distrain-clean-") as temporary:
+        folder = Path(temporary)
+        with pa.ipc.new_file(folder / "rows.arrow", rows.schema) as writer:
+            writer.write_table(rows)
+        out = [folder / f"{number}.arrow" for number in range(len(_FAULT_OF_FORM))]
+        task = {
+            "model": str(model.absolute()),
+            "rows": str(folder / "rows.arrow"),
+            "out": [str(path) for path in out],
+            "errors": str(folder / "errors.txt"),
+        }
+        has_ended = _living().ask(task)
+        for path, form in zip(out, _FAULT_OF_FORM, strict=True):
+            if not path.exists():
+                raise _refused(model, _why_silent(form, folder / "errors.txt", has_ended))
+            _compare(model, form, pa.ipc.open_file(path.read_bytes()).read_all(), whole)
+
+
+def _living() -> _Process:
+    kept = _started(os.getpid())
+    if not kept[0].is_alive:
+        kept[0] = _Process()
+    return kept[0]
+
+
+def _compare(model: Path, form: str, found: pa.Table, whole: pa.Table) -> None:
+    is_alone = form == "one alone"
+    expected = whole.slice(0, 1) if is_alone else whole
+    is_same: Callable[[pa.Table, pa.Table], bool] = _is_close if is_alone else _is_equal
+    if not is_same(found, expected):
+        told = f"{expected.to_pylist()[:3]}, came {found.to_pylist()[:3]}"
+        raise _refused(model, _FAULT_OF_FORM[form], told)
+
+
+def _is_equal(found: pa.Table, expected: pa.Table) -> bool:
+    return bool(found.to_pandas().equals(expected.to_pandas()))
+
+
+def _is_close(found: pa.Table, expected: pa.Table) -> bool:
+    numbers = [field.name for field in expected.schema if pa.types.is_floating(field.type)]
+    return found.column_names == expected.column_names and all(
+        np.allclose(found[name].to_numpy(), expected[name].to_numpy(), equal_nan=True, **_CLOSE)
+        for name in numbers
+    )
+
+
+def _why_silent(form: str, errors: Path, has_ended: bool) -> str:
+    """Return what became of a model that did not predict rows of some form."""
+    told = errors.read_text(errors="replace").strip().splitlines() if errors.exists() else []
+    late = f"no answer within {TIMEOUT_S:g} s" if not has_ended else "its process died"
+    what = "does not load" if form == "as they are" else f"does not predict rows given {form}"
+    return f"{what} in a process of its own ({told[-1] if told else late})"
+
+
+def _refused(model: Path, what: str, expected: str = "the predictions of the run") -> ModelError:
+    return ModelError(
+        f"the model that was written {what}",
+        where=str(model),
+        expected=expected,
+        mend="Does its code keep state outside of its state dict, import modules that are not "
+        "packaged with it, or depend on its mode or on the number of rows?",
+    )
