@@ -134,7 +134,9 @@ def worker_bytes(job: TrainJob, preflight: Preflight, num_workers: int) -> int:
     """Return the bytes of float32 vectors of the parameters' length that a worker keeps.
 
     Of a sharded model it keeps a share of each, and for a while all of a block: its parameters,
-    once as they arrive, and its gradients, once as they leave.
+    once as they arrive, and its gradients, once as they leave. But it begins with the whole model,
+    which it builds to cut it up, and rank zero ends with the whole model beside its share; both on
+    the CPU, also where training is on a GPU.
 
     Args:
         job: the run.
@@ -145,7 +147,9 @@ def worker_bytes(job: TrainJob, preflight: Preflight, num_workers: int) -> int:
     copies = sum((job.restore_best, job.ema is not None))
     if job.strategy == "fsdp":
         share = -(-preflight.num_parameters // num_workers)
-        return 4 * (share * (2 + states + copies) + 4 * preflight.largest_block)
+        training = share * (2 + states + copies) + 4 * preflight.largest_block
+        ending = share * (1 + states + copies) + preflight.num_parameters
+        return 4 * max(training, ending)
     partial_sums = num_vectors(job.logical_shards, num_workers, job.reduction)
     return 4 * preflight.num_parameters * (2 + states + partial_sums + copies)
 

@@ -15,7 +15,7 @@ from distrain.errors import DistrainError
 from distrain.evaluate.gate import Verdict
 from distrain.evaluate.goals import GoalOutcome
 from distrain.evaluate.seen_rows import BATCH_ROWS as SEEN_BATCH
-from distrain.evaluate.seen_rows import seen_rows
+from distrain.evaluate.seen_rows import SeenRows, rows_of_streamed, seen_rows
 from distrain.results import RunStatus
 from distrain.track import describe
 from distrain.track.aliases import TEST_TAG
@@ -114,14 +114,17 @@ def package(trained: Trained, example: pa.Table) -> Path:
     )
     recipe = trained.dataset.manifest["recipe"]
     save_source(folder / PACKAGED, recipe["format"], recipe["read"])
-    if not trained.dataset.is_streamed:
-        train = trained.dataset.split("train")
-        batches = (
-            train.slice(*bounds) for bounds in evaluation_batches(train.num_rows, SEEN_BATCH)
-        )
-        seen_rows(batches, train.num_rows).save(folder / PACKAGED)
+    _seen_rows(trained.dataset).save(folder / PACKAGED)
     build_pyfunc(folder / PYFUNC, folder / PACKAGED, example)
     return folder / PYFUNC
+
+
+def _seen_rows(dataset: PreparedDataset) -> SeenRows:
+    if dataset.is_streamed:
+        return rows_of_streamed(dataset)
+    train = dataset.split("train")
+    batches = (train.slice(*bounds) for bounds in evaluation_batches(train.num_rows, SEEN_BATCH))
+    return seen_rows(batches, train.num_rows)
 
 
 def version_key(run_key: str, weights_sha256: str) -> str:

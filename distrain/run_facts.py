@@ -119,7 +119,9 @@ def training_text(run: StartedRun) -> str:
     count, cores = run.placement.num_workers, num_cores()
     workers = run.placement.workers_text
     given_up_by = run.job.bits_given_up_by
-    promise = f"; {given_up_by}, so their number is part of the bits" if given_up_by else ""
+    promise = f"; {given_up_by}, so the same bits are not promised" if given_up_by else ""
+    if run.job.strategy == "fsdp" and count == 1:
+        promise += "; one worker alone shards nothing"
     if run.placement.gpu:
         return f"training on {workers} with a GPU each{promise}"
     shares = f", who share {cores} cores" if count > cores else ""

@@ -22,7 +22,7 @@ from distrain.errors import ConfigError, ModelError
 from distrain.locations import storage_of
 from distrain.results import TrainResult
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, why_unwritable
-from distrain.track.journal import recorded_kinds
+from distrain.track.journal_reading import recorded_kinds
 from distrain.track.record import DRIVER
 from distrain.track.runs import find_run_dir, list_runs
 

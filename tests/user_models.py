@@ -52,6 +52,54 @@ class TwoInputs(TwoLayers):
         return super().forward(x) * mask
 
 
+class TwoBlocks(nn.Module):
+    """Two blocks of one size, which are run one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 64)
+        self.blocks = nn.ModuleList([nn.Linear(64, 64), nn.Linear(64, 64)])
+        self.last = nn.Linear(64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))
+        for block in self.run_blocks():
+            x = torch.tanh(block(x))
+        outputs: torch.Tensor = self.last(x)
+        return outputs
+
+    def run_blocks(self) -> list[nn.Module]:
+        return list(self.blocks)
+
+
+class BlocksInAnyOrder(TwoBlocks):
+    def run_blocks(self) -> list[nn.Module]:
+        is_turned = self.training and torch.rand(()) < 0.5
+        return list(reversed(self.blocks)) if is_turned else list(self.blocks)
+
+
+class BlocksLeftOut(TwoBlocks):
+    def run_blocks(self) -> list[nn.Module]:
+        return [block for block in self.blocks if not self.training or torch.rand(()) < 0.5]
+
+
+class UsesWeightsOfABlock(TwoBlocks):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.last(torch.relu(self.first(x)) @ self.blocks[0].weight)
+        return outputs
+
+
+class InfiniteAt(TwoBlocks):
+    """Makes an infinity of rows that begin with a certain number."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.where(x[:, :1] == self.number, torch.inf, x))
+
+
 class Tied(nn.Module):
     """Uses the weights of a layer twice, and leaves others unused or frozen."""
 

@@ -234,8 +234,12 @@ class TrainSettings(Section):
     strategy: Literal["ddp", "fsdp"] = Field(
         "ddp",
         description="ddp: every worker holds the model whole; fsdp: each holds a share of its "
-        "parameters, gradients and optimizer state; the same rows in the same order, but bits that "
-        "depend on the number of workers.",
+        "parameters, gradients and optimizer state, once it has built the model whole on its CPU, "
+        "where rank zero gathers it again at the end; the same rows in the same order, but other "
+        "bits on another number of workers. For models that run their blocks (members of an "
+        "nn.Sequential or nn.ModuleList) in one order in every pass, and use a block's parameters "
+        "by calling it; others are refused, or where the rows decide which blocks run, may hang "
+        "until the collectives' timeout.",
     )
     loss: LossSettings | None = Field(None, description="[by task: cross_entropy or mse]")
     optimizer: OptimizerSettings = Field(

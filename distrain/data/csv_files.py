@@ -35,7 +35,7 @@ _BOM: Final = codecs.BOM_UTF8
 
 def read_csv_unit(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa.Table]:
     """Yield the tables of a unit, in order; what was read is noted in `log`."""
-    if unit.is_streamed:
+    if unit.is_read_in_passes:
         yield from _read_stream(unit.pieces[0], reading, log)
         return
     texts = [_load_piece(piece, reading, log) for piece in unit.pieces]

@@ -187,13 +187,15 @@ def check_room(train: Split, evaluated: Sequence[Split], plan: Plan, own_parts: 
     Raises:
         DataError: the bound is too small; a sufficient one is named.
     """
-    max_bytes = train.max_bytes
-    if max_bytes is None:
+    fetched = [split for split in evaluated if split.max_bytes is not None]
+    bounds = [split.max_bytes for split in (train, *fetched) if split.max_bytes is not None]
+    if not bounds:
         return
-    steps_ahead = (READS_AHEAD + 2) * _steps_per_read(train, plan, own_parts)
-    rows_ahead = min(steps_ahead * plan.global_batch_size, plan.num_rows)
-    needed = train.most_bytes(LEAST_WINDOWS + rows_ahead // plans.WINDOW_ROWS)
-    needed += sum(split.most_bytes(1) for split in evaluated)
+    max_bytes, needed = min(bounds), sum(split.most_bytes(1) for split in fetched)
+    if train.max_bytes is not None:  # else its rows are streamed
+        steps_ahead = (READS_AHEAD + 2) * _steps_per_read(train, plan, own_parts)
+        rows_ahead = min(steps_ahead * plan.global_batch_size, plan.num_rows)
+        needed += train.most_bytes(LEAST_WINDOWS + rows_ahead // plans.WINDOW_ROWS)
     if max_bytes < needed:
         raise DataError(
             f"{max_bytes:,} bytes are too few for this prepared dataset",

@@ -1,9 +1,11 @@
 """The making of a prepared dataset: the passes that fit and write, and what is told of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, final
+
+import numpy as np
 
 from distrain.data.clean import Bounds, outlier_bounds, repeated_rows
 from distrain.data.dividing import row_plan
@@ -26,10 +28,21 @@ from distrain.data.recipe import Recipe, check_units, window_rows
 from distrain.data.rowkeys import RunKeys
 from distrain.data.rows import RowPlan
 from distrain.data.runs import RUN_ROWS, RunKey
-from distrain.data.shards import SHARD_FOLDER, SPLITS, training_columns
+from distrain.data.shards import (
+    KEYS_FILE,
+    PROBE_FILE,
+    PROBE_ROWS,
+    SHARD_FOLDER,
+    SPLITS,
+    SmallFile,
+    shard_in_memory,
+    training_columns,
+    write_small,
+)
 from distrain.data.split import TRAIN
 from distrain.data.survey import Survey
-from distrain.data.write import RunWritten, WriteTask
+from distrain.data.tensor_keys import kept_keys, one_key_in
+from distrain.data.write import RunWritten, WriteTask, written
 from distrain.errors import DataError
 
 # So many row keys at most are brought to the driver; of a larger source, those of one row in so
@@ -81,27 +94,48 @@ class Making:
             source.places,
             bounds,
             data.ingest == "stream",
+            one_key_in(sum(fit.split_rows[TRAIN] for fit in fits)),
         )
         by_run = dict(each_run(source.runs, write, RunWritten))
-        written = list(by_run.values())
-        findings += outliers(written, data.clean.outliers)
+        runs = list(by_run.values())
+        findings += outliers(runs, data.clean.outliers)
         stream: dict[str, Any] = {}
         if write.streams:
             stream["stream"] = self._recipe(task.rows, by_run).to_json()
+            small = [run.assigned for run in runs if run.assigned is not None]
+            small += [self._write_probe(runs), self._write_keys(runs, write.one_in)]
+            stream["small_files"] = [asdict(file) for file in small]
             findings.append(streamed(by_run.values(), len(source.opened.listing.files)))
         if test is not None:
             rows = replace(task.rows, split=None)
             write_test = replace(write, rows=rows, places=test.places, bounds={})
-            written += [result for _, result in each_run(test.runs, write_test, RunWritten)]
+            runs += [result for _, result in each_run(test.runs, write_test, RunWritten)]
         return {
             **head,
-            **describe_shards(written),
+            **describe_shards(runs),
             "transform": write.transform.to_json(),
             "sources": [*source.files(), *(test.files() if test else [])],
             "profile": describe_columns(columns, source.columns, fit),
             "findings": [finding.to_json() for finding in findings],
             **stream,
         }
+
+    def _write_probe(self, runs: Sequence[RunWritten]) -> SmallFile:
+        """Write the first training rows, which a run is tried with before it begins."""
+        parts = [run.probe for run in runs if run.probe][:PROBE_ROWS]
+        rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        first = {name: values[:PROBE_ROWS] for name, values in rows.items()}
+        content = shard_in_memory(PROBE_FILE, first)[1].to_pybytes()
+        return written(str(self._folder), write_small, PROBE_FILE, content)
+
+    def _write_keys(self, runs: Sequence[RunWritten], one_in: int) -> SmallFile:
+        """Write the keys of the training rows, by which it is told later what a model has seen.
+
+        Before them stands of one row in how many they are.
+        """
+        keys = kept_keys(np.concatenate([run.keys for run in runs]), one_in)
+        content = np.r_[np.uint64(one_in), keys].astype("<u8").tobytes()
+        return written(str(self._folder), write_small, KEYS_FILE, content)
 
     def _recipe(self, rows: RowPlan, written: Mapping[RunKey, RunWritten]) -> Recipe:
         """Return what makes the training shards again."""

@@ -25,7 +25,7 @@ from distrain.data.checking import open_checked
 from distrain.data.files import Listing
 from distrain.data.plan import WINDOW_ROWS
 from distrain.data.prepared import PreparedDataset
-from distrain.data.recipe import WINDOW_BYTES, Recipe
+from distrain.data.recipe import WINDOW_BYTES, located
 from distrain.data.remote_cache import RemoteCache
 from distrain.data.runs import RUN_ROWS
 from distrain.data.same import KnownData
@@ -115,9 +115,9 @@ def prepare(data: DataSettings, *, cache: Path | str, known: KnownData | None = 
         _check_unchanged(data, listed.listings)
         if found is not None:
             listed.cache.note(digest)
-            return Prepared(_located(found, listed.listings[0]), reused=True)
+            return Prepared(listed.located(found), reused=True)
         write_manifest(place, manifest)
-        return Prepared(listed.cache.keep(place, digest), reused=False)
+        return Prepared(listed.located(listed.cache.keep(place, digest)), reused=False)
 
 
 def _reused(dataset: PreparedDataset, known: KnownData | None) -> Prepared:
@@ -138,24 +138,11 @@ class _Listed:
     def find(self) -> PreparedDataset | None:
         """Return the prepared dataset of these very files, None where there is none."""
         found = self.cache.find()
-        return found if found is not None and _is_located(found, self.listings[0]) else None
+        return None if found is None else self.located(found)
 
-
-def _is_located(dataset: PreparedDataset, listing: Listing) -> bool:
-    """Return whether what is streamed lies in these files, untouched since."""
-    if not dataset.is_streamed:
-        return True
-    return Recipe.from_json(dataset.manifest["stream"]).listing == listing.files
-
-
-def _located(dataset: PreparedDataset, listing: Listing) -> PreparedDataset:
-    """Return a dataset of the same content, to be streamed from these files from now on."""
-    if _is_located(dataset, listing):
-        return dataset
-    recipe = Recipe.from_json(dataset.manifest["stream"]).at(listing)
-    manifest = {**dataset.manifest, "stream": recipe.to_json()}
-    write_manifest(dataset.path, manifest)
-    return dataset.with_manifest(manifest)
+    def located(self, dataset: PreparedDataset) -> PreparedDataset:
+        """Return a dataset of this content, streamed from these files where it is streamed."""
+        return located(dataset, self.listings[0].files)
 
 
 def _listed(data: DataSettings, cache: Path | str) -> _Listed:
@@ -186,7 +173,7 @@ def _recipe(data: DataSettings, listing: Listing) -> dict[str, Any]:
     recipe["run_rows"] = RUN_ROWS
     recipe["unit_bytes"] = UNIT_BYTES
     if data.ingest == "stream":
-        recipe["streamed"] = {"window_rows": WINDOW_ROWS, "window_bytes": WINDOW_BYTES}
+        recipe["streamed"] = {"window_rows": WINDOW_ROWS, "window_bytes": WINDOW_BYTES, "form": 2}
     return recipe
 
 

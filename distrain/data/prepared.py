@@ -3,6 +3,9 @@
 ```
 <digest>/manifest.json            what is here, with hashes; written last, so its presence says done
 <digest>/shards/train-00000.arrow one record batch of fixed-size columns, mapped, never copied whole
+<digest>/shards/train-00000.rows  instead of it, where training rows are streamed (see `recipe.py`)
+<digest>/shards/train-probe.arrow beside those: the first training rows
+<digest>/shards/train-keys.bin    a key of each training row (see `making.py`)
 ```
 
 A split's rows are numbered from 0 through its shards in the order of the manifest, which is the
@@ -10,6 +13,7 @@ order of the source. Where the dataset lies on remote storage, each node keeps b
 shards that are read from, fetched ahead of need.
 """
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +33,8 @@ from distrain.data.shards import (
     Array,
     Column,
     Shard,
+    SmallFile,
+    read_small,
     training_columns,
 )
 from distrain.errors import DataError, first_line
@@ -57,7 +63,8 @@ class PreparedDataset:
     def open(cls, path: str | Path, cache: ShardCache | None = None) -> "PreparedDataset":
         """Return the prepared dataset in a folder, or at a URI.
 
-        The size of local shards is checked now, the content of remote ones when it is fetched.
+        The size of local files is checked now, the content of remote shards when it is fetched,
+        and that of small files when it is read.
 
         Args:
             path: its folder, or the URI of that.
@@ -71,8 +78,9 @@ class PreparedDataset:
             return cls(path, _read_manifest(path), cache or shard_cache(None, None))
         folder = Path(path)
         dataset = cls(folder, _read_manifest(folder))
-        for shard in dataset.shards():
-            _check_size(folder, shard)
+        entries: list[Shard | SmallFile] = [*dataset.shards(), *dataset._small_files.values()]
+        for entry in entries:
+            _check_size(folder, entry)
         return dataset
 
     def with_manifest(self, manifest: dict[str, Any]) -> "PreparedDataset":
@@ -120,20 +128,44 @@ class PreparedDataset:
             Shard(**entry) for name in names for entry in self.manifest["splits"][name]["shards"]
         ]
 
+    def read_small(self, file: str) -> bytes:
+        """Return the content of a small file beside the shards.
+
+        Raises:
+            DataError: it cannot be read, or is not what was written.
+        """
+        place = f"{self.path}, {file}"
+        try:
+            content = read_small(self.path, file)
+        except OSError as fault:
+            raise damaged(
+                place, f"the file cannot be read ({first_line(fault)})", "a file of the dataset"
+            ) from fault
+        expected = self._small_files[file].sha256
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise damaged(place, "the file is damaged", f"the SHA-256 {expected[:12]}...")
+        return content
+
+    @cached_property
+    def _small_files(self) -> dict[str, SmallFile]:
+        entries = (SmallFile(**entry) for entry in self.manifest.get("small_files", ()))
+        return {entry.file: entry for entry in entries}
+
     def _files(self) -> ShardFiles:
         if self._cache is None:
             return LocalShards(Path(self.path))
         return FetchedShards(str(self.path), self._cache)
 
 
-def _check_size(folder: Path, shard: Shard) -> None:
-    path = folder / SHARD_FOLDER / shard.file
+def _check_size(folder: Path, entry: Shard | SmallFile) -> None:
+    path = folder / SHARD_FOLDER / entry.file
+    what = "shard" if isinstance(entry, Shard) else "file"
     if not path.is_file():
-        raise damaged(path, "the shard is missing", f"a file of {shard.num_bytes:,} bytes")
+        raise damaged(path, f"the {what} is missing", f"a file of {entry.num_bytes:,} bytes")
     size = path.stat().st_size
-    if size != shard.num_bytes:
+    if size != entry.num_bytes:
         raise damaged(
-            path, f"the shard has {size:,} bytes", f"{shard.num_bytes:,}, as the manifest says"
+            path, f"the {what} has {size:,} bytes", f"{entry.num_bytes:,}, as the manifest says"
         )
 
 

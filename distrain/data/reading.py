@@ -65,13 +65,13 @@ class Unit:
     Args:
         number: its place in the source.
         pieces: consecutive files, or one piece of a file.
-        is_streamed: whether the file is too large for memory and cannot be cut.
+        is_read_in_passes: whether the file is too large for memory and cannot be cut.
         memory_bytes: about how much it takes as a table.
     """
 
     number: int
     pieces: tuple[Piece, ...]
-    is_streamed: bool = False
+    is_read_in_passes: bool = False
     memory_bytes: int = 0
 
 

@@ -6,6 +6,9 @@ of its run are for what, in two bits each (16 KiB a run); with the units of the 
 read, and the fitted transform, that is all it takes. What is made is compared with the SHA-256, so
 that a row is what it was when the dataset was prepared, or the run ends with the file's name.
 
+Runs on copies of the same source share a dataset. Where its files lie is therefore each run's own
+(`located`): the manifest names those that the dataset was prepared from.
+
 Blocks of the plan (see `blocks.py`) are the units that have training rows: a task reads one whole.
 Windows are as long as the plan's, or have as many rows as take 128 MiB where that is less: a node
 holds two or three at a time, and as much again waits in Ray's object store.
@@ -22,17 +25,24 @@ import pyarrow as pa
 
 from distrain.data.blocks import Blocks
 from distrain.data.clean import Bounds, clipped
-from distrain.data.files import Listing, SourceFile, current_file
-from distrain.data.mapped import damaged
+from distrain.data.files import SourceFile, current_file
+from distrain.data.mapped import columns_of
 from distrain.data.plain_values import PlainValue, from_plain, to_plain
 from distrain.data.plan import WINDOW_ROWS
 from distrain.data.prepared import PreparedDataset
 from distrain.data.reading import CannotCut, Reading, Unit
 from distrain.data.run_tensors import RunTensors, of_split, unpacked_assignment
 from distrain.data.runs import Run, RunKey, read_runs
-from distrain.data.shards import Column, Shard, assignment_file, read_small, shard_in_memory
+from distrain.data.shards import (
+    PROBE_FILE,
+    Array,
+    Column,
+    Shard,
+    assignment_file,
+    shard_in_memory,
+)
 from distrain.data.split import TRAIN
-from distrain.errors import DataError, first_line
+from distrain.errors import DataError
 
 WINDOW_BYTES: Final = 128 * 2**20
 # A unit is in memory whole. Files that cannot be cut, and large row groups, make large units.
@@ -81,18 +91,40 @@ class Recipe:
         pieces = (piece for unit in self.units for piece in unit.pieces)
         return tuple({piece.file_number: piece.file for piece in pieces}.values())
 
-    def at(self, listing: Listing) -> "Recipe":
+    def at(self, files: Sequence[SourceFile]) -> "Recipe":
         """Return the recipe for files of the same content that lie elsewhere, or were touched."""
         units = tuple(
             replace(
                 unit,
                 pieces=tuple(
-                    replace(piece, file=listing.files[piece.file_number]) for piece in unit.pieces
+                    replace(piece, file=files[piece.file_number]) for piece in unit.pieces
                 ),
             )
             for unit in self.units
         )
         return replace(self, units=units)
+
+
+def located(dataset: PreparedDataset, files: Sequence[SourceFile]) -> PreparedDataset:
+    """Return a dataset that is streamed from these files; nothing is written.
+
+    Args:
+        dataset: any dataset; one that is not streamed is returned as it is.
+        files: the source's, of the content that it was prepared from, in order.
+    """
+    if not dataset.is_streamed:
+        return dataset
+    recipe = Recipe.from_json(dataset.manifest["stream"])
+    if recipe.listing == tuple(files):
+        return dataset
+    return dataset.with_manifest({**dataset.manifest, "stream": recipe.at(files).to_json()})
+
+
+def streamed_files(dataset: PreparedDataset) -> tuple[SourceFile, ...]:
+    """Return the files that a dataset is streamed from; none where it is not streamed."""
+    if not dataset.is_streamed:
+        return ()
+    return Recipe.from_json(dataset.manifest["stream"]).listing
 
 
 @final
@@ -123,16 +155,34 @@ class Streamed:
         """Return the shards that a block is made of."""
         return list(self._shards[self._units[block]].values())
 
-    def make(self, block: int) -> Iterator[tuple[Shard, pa.Buffer]]:
-        """Read a block's unit, and yield each training shard of it with its content.
+    def unit_of(self, block: int) -> Unit:
+        """Return the unit that a block is read from."""
+        return self.recipe.units[self._units[block]]
 
-        Args:
-            block: its number.
+    def first_rows(self) -> dict[str, Array]:
+        """Return the first rows of the training split, two where there are as many.
+
+        Returns:
+            Column name to array of shape `(n, *shape)`.
 
         Raises:
-            DataError: a file has changed since the dataset was prepared, or cannot be read.
+            DataError: their file cannot be read, or is damaged.
         """
-        unit = self.recipe.units[self._units[block]]
+        columns = self.dataset.split("train").columns
+        content = pa.py_buffer(self.dataset.read_small(PROBE_FILE))
+        flat = columns_of(content, columns, f"{self.dataset.path}, {PROBE_FILE}")
+        return {name: flat[name].reshape(-1, *form.shape) for name, form in columns.items()}
+
+    def make(self, unit: Unit) -> Iterator[tuple[Shard, pa.Buffer]]:
+        """Read a unit, and yield each training shard of it with its content.
+
+        Args:
+            unit: from `unit_of`.
+
+        Raises:
+            DataError: a file has changed since the dataset was prepared, or cannot be read; or the
+                dataset is damaged.
+        """
         if self.recipe.reading.format != "built-in":
             _check_unchanged(unit)
         missing = dict(self._shards[unit.number])
@@ -149,15 +199,7 @@ class Streamed:
     def _content(self, unit: Unit, run: Run, shard: Shard) -> pa.Buffer:
         recipe = self.recipe
         table, rules = run.table, recipe.reading.text
-        file = assignment_file(shard.file)
-        try:
-            packed = read_small(self.dataset.path, file)
-        except OSError as fault:
-            raise damaged(
-                f"{self.dataset.path}, {file}",
-                f"the file cannot be read ({first_line(fault)})",
-                "which rows are for training",
-            ) from fault
+        packed = self.dataset.read_small(assignment_file(shard.file))
         if len(packed) != -(-2 * table.num_rows // 8):
             raise _changed(unit, f"there are {table.num_rows:,} rows where there were others")
         split = unpacked_assignment(packed, table.num_rows)

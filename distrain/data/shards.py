@@ -19,6 +19,9 @@ FORMAT_VERSION: Final = 1
 SPLITS: Final = ("train", "validation", "test")
 MANIFEST: Final = "manifest.json"
 SHARD_FOLDER: Final = "shards"
+PROBE_FILE: Final = "train-probe.arrow"
+PROBE_ROWS: Final = 2
+KEYS_FILE: Final = "train-keys.bin"
 
 Array = npt.NDArray[Any]
 
@@ -53,6 +56,16 @@ class Shard:
 
     file: str
     num_rows: int
+    sha256: str
+    num_bytes: int
+
+
+@final
+@dataclass(frozen=True)
+class SmallFile:
+    """One file beside the shards that is read whole, as the manifest lists it."""
+
+    file: str
     sha256: str
     num_bytes: int
 
@@ -94,10 +107,15 @@ def assignment_file(shard: str) -> str:
     return shard.replace(".arrow", ".rows")
 
 
-def write_small(folder: Path | str, file: str, content: bytes) -> None:
-    """Write a small file beside the shards, so that it is there whole or not at all."""
+def write_small(folder: Path | str, file: str, content: bytes) -> SmallFile:
+    """Write a small file beside the shards, so that it is there whole or not at all.
+
+    Returns:
+        Its entry for the manifest.
+    """
     with _new_file(folder, f"{SHARD_FOLDER}/{file}") as opened:
         opened.write(content)
+    return SmallFile(file, hashlib.sha256(content).hexdigest(), len(content))
 
 
 def read_small(folder: Path | str, file: str) -> bytes:

@@ -16,6 +16,7 @@ one of the group before is still read from. Through a hub on a busy machine of 2
 """
 
 import itertools
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,12 +28,13 @@ import ray
 from ray.data import DataContext, ExecutionResources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from distrain.data.files import SourceFile
 from distrain.data.on_ray import data_context
 from distrain.data.plan import WindowId, windows_between
-from distrain.data.recipe import WINDOW_BYTES
-from distrain.data.stream_tasks import opened, shards_of_blocks, unpacked
+from distrain.data.recipe import WINDOW_BYTES, Streamed, located
+from distrain.data.stream_faults import StreamFault
+from distrain.data.stream_tasks import opened, shards_of_units, unpacked
 from distrain.data.streamed import Delivery, Feed
-from distrain.errors import first_line
 
 # A group of windows, which is one execution, has so many of them, or so many blocks.
 GROUP_WINDOWS: Final = 32
@@ -40,15 +42,20 @@ GROUP_BLOCKS: Final = 512
 ANSWER_S: Final = 1.0
 POLL_S: Final = 0.5
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
-def streaming(path: str, seed: int, num_workers: int) -> Iterator[str]:
+def streaming(
+    path: str, seed: int, num_workers: int, files: Sequence[SourceFile] = ()
+) -> Iterator[str]:
     """Keep a hub for the length of a `with` block; gives its name. Starts and ends an actor.
 
     Args:
         path: the dataset's folder, or its URI.
         seed: the run's seed.
         num_workers: workers that ask it for windows.
+        files: the source's; none: those that the dataset was prepared from.
     """
     name = f"distrain-stream-{uuid4().hex}"
     # The hub is of no use without the driver, so it lives where that does.
@@ -59,7 +66,7 @@ def streaming(path: str, seed: int, num_workers: int) -> Iterator[str]:
         num_cpus=0,
         max_concurrency=num_workers + 1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
-    ).remote(name, path, seed, num_workers)
+    ).remote(name, path, seed, num_workers, tuple(files))
     try:
         yield name
     finally:
@@ -91,8 +98,8 @@ class HubFeed(Feed):
                 if not self._wait([asked]):
                     return
                 answer = _got(asked)
-            if answer.fault:
-                raise ConnectionError(f"the stream of training rows broke off: {answer.fault}")
+            if answer.fault is not None:
+                answer.fault.throw()
             if answer.window is None or not self._wait(answer.blocks):
                 return
             tables = map(unpacked, _got(answer.blocks))
@@ -123,7 +130,7 @@ class _Answer:
 
     window: WindowId | None = None
     blocks: list[Any] = field(default_factory=list)
-    fault: str = ""
+    fault: StreamFault | None = None
 
 
 @final
@@ -135,10 +142,14 @@ class _Hub:
         path: the dataset's folder, or its URI.
         seed: the run's seed.
         num_workers: workers that ask.
+        files: the source's; none: those that the dataset was prepared from.
     """
 
-    def __init__(self, name: str, path: str, seed: int, num_workers: int) -> None:
+    def __init__(
+        self, name: str, path: str, seed: int, num_workers: int, files: Sequence[SourceFile]
+    ) -> None:
         self._name = name
+        self._files = files
         self._path = path
         self._seed = seed
         self._asked = [0] * num_workers
@@ -179,7 +190,8 @@ class _Hub:
                     number += 1
                     self._wait_until_asked(number)
         except Exception as fault:  # of whatever kind, the workers must not wait for ever
-            self._tell(number, _Answer(fault=first_line(fault)))
+            logger.warning("the stream of training rows broke off", exc_info=fault)
+            self._tell(number, _Answer(fault=StreamFault.of(fault)))
         else:
             self._tell(number, _Answer())
 
@@ -193,11 +205,12 @@ class _Hub:
             self._changed.wait_for(lambda: max(self._asked) >= number)
 
     def _answers(self, first: WindowId, last: WindowId) -> Iterator[_Answer]:
-        streamed = opened(self._path, self._name)
+        dataset = opened(self._path, self._name).dataset
+        streamed = Streamed(located(dataset, self._files) if self._files else dataset)
         ahead = windows_between(streamed.blocks, self._seed, first, last)
         while group := list(_next_group(ahead)):
-            blocks_ahead = [block for _, blocks in group for block in blocks]
-            made = shards_of_blocks(self._path, self._name, blocks_ahead)
+            units = [streamed.unit_of(block) for _, blocks in group for block in blocks]
+            made = shards_of_units(self._path, self._name, units)
             for window, blocks in group:
                 missing = sum(len(streamed.shards_of(block)) for block in blocks)
                 refs = []
@@ -221,17 +234,12 @@ def _next_group(windows: Iterator[tuple[WindowId, list[int]]]) -> Iterator[Any]:
 def _found(hub: str) -> Any:
     try:
         return ray.get_actor(hub)
-    except ValueError as fault:  # there is no actor of that name
-        raise _lost(fault) from fault
+    except ValueError:  # there is no actor of that name
+        StreamFault("lost", "what makes it has ended").throw()
 
 
 def _got(refs: Any) -> Any:
     try:
         return ray.get(refs)
     except ray.exceptions.RayError as fault:
-        raise _lost(fault) from fault
-
-
-def _lost(fault: Exception) -> ConnectionError:
-    """Return the error for what Ray has lost: no fault of the user's, but the cluster's."""
-    return ConnectionError(f"the stream of training rows was lost ({first_line(fault)})")
+        StreamFault.of(fault).throw()

@@ -15,16 +15,16 @@ from ray.data import DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from distrain.config.names import is_remote
-from distrain.data.files import is_of_storage
 from distrain.data.prepared import PreparedDataset
+from distrain.data.reading import Unit
 from distrain.data.recipe import Streamed
-from distrain.data.runs import fault_to_json, one_value, raise_fault
-from distrain.errors import DataError
+from distrain.data.runs import one_value
+from distrain.data.stream_faults import StreamFault
 
 LEAST_TASKS: Final = 2
 
 
-def shards_of_blocks(path: str, hub: str, blocks: Sequence[int]) -> Iterator[tuple[Any, int]]:
+def shards_of_units(path: str, hub: str, units: Sequence[Unit]) -> Iterator[tuple[Any, int]]:
     """Yield references of Ray Data's blocks, in order, each with the number of shards in it.
 
     Call in `on_ray.data_context`.
@@ -32,13 +32,13 @@ def shards_of_blocks(path: str, hub: str, blocks: Sequence[int]) -> Iterator[tup
     Args:
         path: the dataset's folder, or its URI.
         hub: who asks.
-        blocks: numbers of blocks of the plan, in the order that is wanted.
+        units: of blocks of the plan, in the order that is wanted, with the files that are read.
     """
     resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
     limit = max(LEAST_TASKS, int(resources.get("CPU", 0)))
     dataset = ray.data.read_datasource(
-        _BlockDatasource(path, hub, blocks),
-        override_num_blocks=len(blocks),
+        _BlockDatasource(path, hub, units),
+        override_num_blocks=len(units),
         num_cpus=0,
         concurrency=limit,
     )
@@ -52,11 +52,11 @@ def shards_of_blocks(path: str, hub: str, blocks: Sequence[int]) -> Iterator[tup
 class _BlockDatasource(Datasource):
     """Makes the shards of each of some blocks of the plan in a task of its own, one a row."""
 
-    def __init__(self, path: str, hub: str, blocks: Sequence[int]) -> None:
+    def __init__(self, path: str, hub: str, units: Sequence[Unit]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's constructor has no annotations
         self._path = path
         self._hub = hub
-        self._blocks = blocks
+        self._units = units
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Return None: an estimate would make Ray Data cut the blocks further."""
@@ -71,7 +71,7 @@ class _BlockDatasource(Datasource):
         """Return a task for each block, whatever parallelism is asked for."""
         del parallelism, per_task_row_limit, data_context
         unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-        return [ReadTask(_BlockMaker(self._path, self._hub, b), unknown) for b in self._blocks]
+        return [ReadTask(_BlockMaker(self._path, self._hub, u), unknown) for u in self._units]
 
 
 @final
@@ -80,19 +80,17 @@ class _BlockMaker:
 
     __name__ = "make_shards"
 
-    def __init__(self, path: str, hub: str, block: int) -> None:
+    def __init__(self, path: str, hub: str, unit: Unit) -> None:
         self._path = path
         self._hub = hub
-        self._block = block
+        self._unit = unit
 
     def __call__(self) -> Iterator[pa.Table]:
         try:
-            for shard, content in opened(self._path, self._hub).make(self._block):
+            for shard, content in opened(self._path, self._hub).make(self._unit):
                 yield _packed(shard.file, content)
-        except DataError as fault:
-            if is_of_storage(fault.__cause__):
-                raise  # no fault of the data: it ends the attempt, not the run
-            yield _packed("", b"", fault)
+        except Exception as fault:  # of whatever kind: see `stream_faults.py`
+            yield _packed("", b"", StreamFault.of(fault))
 
 
 @lru_cache(maxsize=1)
@@ -102,12 +100,12 @@ def opened(path: str, hub: str) -> Streamed:
     return Streamed(PreparedDataset.open(path if is_remote(path) else Path(path)))
 
 
-def _packed(file: str, content: pa.Buffer | bytes, fault: DataError | None = None) -> pa.Table:
+def _packed(file: str, content: pa.Buffer | bytes, fault: StreamFault | None = None) -> pa.Table:
     return pa.table(
         {
             "file": pa.array([file], pa.string()),
             "content": one_value(content),
-            "fault": pa.array([fault and fault_to_json(fault)], pa.string()),
+            "fault": pa.array([fault and fault.to_json()], pa.string()),
         }
     )
 
@@ -116,9 +114,11 @@ def unpacked(packed: pa.Table) -> Iterator[tuple[str, pa.Buffer]]:
     """Yield the shards in one of Ray Data's blocks, on the same memory.
 
     Raises:
-        DataError: as it was raised in the task.
+        DataError, OSError, RuntimeError: as `StreamFault` raises them.
     """
     for number in range(packed.num_rows):
         row = packed.slice(number, 1)
-        raise_fault(row)
+        fault = row.column("fault")[0].as_py()
+        if fault is not None:
+            StreamFault.from_json(fault).throw()
         yield row.column("file")[0].as_py(), row.column("content")[0].as_buffer()

@@ -10,7 +10,6 @@ each row. Workers of one node share the memory that a shard is in; every node fe
 split once an epoch, as it does where prepared shards lie on remote storage.
 """
 
-import itertools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,14 +17,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, final
 
-import numpy as np
 import pyarrow as pa
 
-from distrain.data.mapped import Split, columns_of
+from distrain.data.mapped import Split
 from distrain.data.plan import WindowId, windows_between
 from distrain.data.recipe import Streamed
 from distrain.data.shard_files import ShardFiles
-from distrain.data.shards import Array, Shard
+from distrain.data.shards import Shard
 
 _BEFORE_ALL: Final[WindowId] = (-1, 0)
 
@@ -54,6 +52,7 @@ class Feed(ABC):
         Raises:
             DataError: the source is not what it was, or cannot be read.
             OSError: what makes the windows was lost.
+            RuntimeError: it raised what nobody foresaw.
         """
 
     @abstractmethod
@@ -82,8 +81,11 @@ class OwnFeed(Feed):
             for block in blocks:
                 if self._ended.is_set():
                     return
-                shards |= {shard.file: made for shard, made in self._streamed.make(block)}
+                shards |= {shard.file: made for shard, made in self._made(block)}
             yield Delivery(window, shards)
+
+    def _made(self, block: int) -> Iterator[tuple[Shard, pa.Buffer]]:
+        return self._streamed.make(self._streamed.unit_of(block))
 
     def end(self) -> None:
         """Make no more than the unit that is being read."""
@@ -163,32 +165,3 @@ def streamed_split(streamed: Streamed, feed: Feed) -> Split:
     """
     split = streamed.dataset.split("train")
     return Split(StreamedShards(feed), split.shards, split.columns)
-
-
-def first_rows(streamed: Streamed, num_rows: int) -> dict[str, Array]:
-    """Read some rows from the beginning of the training split.
-
-    Args:
-        streamed: the dataset.
-        num_rows: how many, at most.
-
-    Returns:
-        Column name to array of shape `(n, *shape)`, at least one row.
-
-    Raises:
-        DataError: the source is not what it was, or cannot be read.
-    """
-    columns = streamed.dataset.split("train").columns
-    parts, missing = [], num_rows
-    for shard, content in itertools.chain.from_iterable(
-        map(streamed.make, range(len(streamed.blocks.num_rows)))
-    ):
-        flat = columns_of(content, columns, shard.file)
-        parts.append({name: values[:missing] for name, values in flat.items()})
-        missing -= min(missing, shard.num_rows)
-        if not missing:
-            break
-    return {
-        name: np.concatenate([part[name] for part in parts]).reshape(-1, *form.shape)
-        for name, form in columns.items()
-    }

@@ -33,8 +33,8 @@ def cut_into_units(listing: Listing, reading: Reading, *, may_split: bool = True
     """
     groups = list(_groups(listing, reading, may_split=may_split))
     return [
-        Unit(number, pieces, is_streamed, int(_memory(pieces, listing.format)))
-        for number, (pieces, is_streamed) in enumerate(groups)
+        Unit(number, pieces, is_read_in_passes, int(_memory(pieces, listing.format)))
+        for number, (pieces, is_read_in_passes) in enumerate(groups)
     ]
 
 

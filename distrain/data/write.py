@@ -5,7 +5,7 @@ in its place says which rows of the run are for what; `recipe.py` makes the same
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, final
 
@@ -20,17 +20,20 @@ from distrain.data.rows import RowPlan
 from distrain.data.run_tensors import RunTensors, of_split, packed_assignment
 from distrain.data.runs import Run, RunKey
 from distrain.data.shards import (
+    PROBE_ROWS,
     SHARD_FOLDER,
     SPLITS,
     Array,
     Column,
     Shard,
+    SmallFile,
     assignment_file,
     shard_in_memory,
     write_shard,
     write_small,
 )
 from distrain.data.split import TRAIN, UNUSED, Assignment
+from distrain.data.tensor_keys import Keys, kept_keys, keys_of
 from distrain.errors import DataError, first_line
 
 T = TypeVar("T")
@@ -47,12 +50,18 @@ class RunWritten:
         columns: the shards' columns.
         outliers: rows outside the bounds, by column.
         num_by_class: training rows of each class, where they are streamed and have classes.
+        assigned: the file that says which rows are for what, where training rows are streamed.
+        probe: the first training rows, where they are streamed, two at most.
+        keys: of the training rows, where they are streamed, uint64, `(n,)`.
     """
 
     shards: dict[str, Shard]
     columns: dict[str, Column]
     outliers: dict[str, int]
     num_by_class: tuple[int, ...] = ()
+    assigned: SmallFile | None = None
+    probe: dict[str, Array] = field(default_factory=dict)
+    keys: Keys = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
 
 @final
@@ -68,6 +77,7 @@ class WriteTask:
         places: each run's place in the source.
         bounds: of numbers that are no outliers, to count the others.
         streams: whether the training rows are left where they are.
+        one_in: of one training row in so many the key is kept, where they are.
     """
 
     rows: RowPlan
@@ -77,31 +87,36 @@ class WriteTask:
     places: Mapping[RunKey, int]
     bounds: Bounds
     streams: bool = False
+    one_in: int = 1
 
     def __call__(self, run: Run) -> RunWritten:
         """Write a run's shards and return what was written."""
         table, split = self.rows.divide(run)
         if not (split != UNUSED).any():
             return RunWritten({}, {}, {})
+        assigned = None
         if self.streams and (split == TRAIN).any():
             file = assignment_file(self._file(SPLITS[TRAIN], run.key))
-            self._written(write_small, file, packed_assignment(split))
+            assigned = written(self.folder, write_small, file, packed_assignment(split))
         tensors = RunTensors(self.transform, self.weight, self.rows.types, self.rows.rules)
         arrays, split = tensors.of_used(table, split)
         columns = {
             name: Column(str(values.dtype), values.shape[1:]) for name, values in arrays.items()
         }
-        shards = {}
+        shards, probe, keys = {}, dict[str, Array](), np.empty(0, dtype=np.uint64)
         for number, name in enumerate(SPLITS):
             if not (split == number).any():
                 continue
             file, content = self._file(name, run.key), of_split(arrays, split, number)
             if self.streams and number == TRAIN:
                 shards[name] = shard_in_memory(file, content)[0]
+                probe = {column: values[:PROBE_ROWS] for column, values in content.items()}
+                keys = kept_keys(keys_of(content["x"], content["y"]), self.one_in)
             else:
-                shards[name] = self._written(write_shard, file, content)
+                shards[name] = written(self.folder, write_shard, file, content)
         outliers = self._count_outliers(run.table)
-        return RunWritten(shards, columns, outliers, self._num_by_class(arrays, split))
+        num_by_class = self._num_by_class(arrays, split)
+        return RunWritten(shards, columns, outliers, num_by_class, assigned, probe, keys)
 
     def _file(self, split: str, key: RunKey) -> str:
         return f"{split}-{self.places[key]:05d}.arrow"
@@ -113,22 +128,6 @@ class WriteTask:
         counts = np.bincount(arrays["y"][split == TRAIN], minlength=len(classes))
         return tuple(int(count) for count in counts)
 
-    def _written(self, write: Callable[[Path | str, str, T], U], file: str, content: T) -> U:
-        try:
-            if is_remote(self.folder):
-                return write(self.folder, file, content)
-            folder = Path(self.folder)
-            # Gone if the driver gave up meanwhile: nothing must be left behind it.
-            (folder / SHARD_FOLDER).stat()
-            return write(folder, file, content)
-        except OSError as fault:
-            raise DataError(
-                f"a shard cannot be written ({fault.strerror or first_line(fault)})",
-                where=self.folder,
-                expected="a folder that every node sees, with room for the prepared data",
-                mend="Make room, or choose another folder by data.cache.path or storage.",
-            ) from fault
-
     def _count_outliers(self, table: pa.Table) -> dict[str, int]:
         counts = {}
         for name, (low, high) in self.bounds.items():
@@ -137,3 +136,30 @@ class WriteTask:
             finite = numbers[np.isfinite(numbers)]
             counts[name] = int(((finite < low) | (finite > high)).sum())
         return counts
+
+
+def written(folder: str, write: Callable[[Path | str, str, T], U], file: str, content: T) -> U:
+    """Write a file of a prepared dataset that is being made, and return what `write` gives.
+
+    Args:
+        folder: the dataset's folder, or its URI.
+        write: `write_shard` or `write_small`.
+        file: its name.
+        content: what is written.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        if is_remote(folder):
+            return write(folder, file, content)
+        # Gone if the driver gave up meanwhile: nothing must be left behind it.
+        (Path(folder) / SHARD_FOLDER).stat()
+        return write(Path(folder), file, content)
+    except OSError as fault:
+        raise DataError(
+            f"a shard cannot be written ({fault.strerror or first_line(fault)})",
+            where=folder,
+            expected="a folder that every node sees, with room for the prepared data",
+            mend="Make room, or choose another folder by data.cache.path or storage.",
+        ) from fault

@@ -6,7 +6,8 @@ raw rows that it never stored whether it was trained on them. Of a large split, 
 in so many are kept, the same ones for equal rows; of the others it cannot be told.
 
 Not seen this way: a training row whose numbers were clipped (`data.clean.outliers: clip`) and whose
-copy for testing was not. Of a training split that is streamed no keys are kept.
+copy for testing was not. Of a training split that is streamed the keys were taken when it was
+prepared.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,14 +18,15 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
-from distrain.data.rowkeys import mixed
+from distrain.data.prepared import PreparedDataset
+from distrain.data.shards import KEYS_FILE
+from distrain.data.tensor_keys import MAX_KEYS, Keys, kept_keys, keys_of, one_key_in
 
-Keys = npt.NDArray[np.uint64]
+__all__ = ["MAX_KEYS", "SEEN_ROWS", "SeenRows", "keys_of", "rows_of_streamed", "seen_rows"]
+
 Mask = npt.NDArray[np.bool_]
 
 SEEN_ROWS: Final = "training_rows.npy"
-# 1 MiB of keys at most.
-MAX_KEYS: Final = 2**17
 BATCH_ROWS: Final = 65_536
 
 
@@ -66,32 +68,17 @@ def seen_rows(batches: Iterable[Mapping[str, npt.NDArray[Any]]], num_rows: int) 
         batches: its columns `x` and `y`, some rows at a time.
         num_rows: of the split.
     """
-    one_in = max(1, -(-num_rows // MAX_KEYS))
+    share = one_key_in(num_rows)
     parts = [keys_of(batch["x"], batch["y"]) for batch in batches]
-    keys = np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *parts]))
-    return SeenRows(keys[keys % np.uint64(one_in) == 0], one_in)
+    keys = np.concatenate([np.empty(0, dtype=np.uint64), *parts])
+    return SeenRows(kept_keys(keys, share), share)
 
 
-def keys_of(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Keys:
-    """Return each row's key, `(n,)`.
+def rows_of_streamed(dataset: PreparedDataset) -> SeenRows:
+    """Return the rows of a training split that is streamed.
 
-    Args:
-        x: inputs as the model takes them, `(n, ...)`.
-        y: targets as the loss takes them, `(n,)` or `(n, targets)`.
+    Raises:
+        DataError: the file with their keys cannot be read, or is damaged.
     """
-    keys = np.zeros(len(x), dtype=np.uint64)
-    for values in (x, y):
-        flat = np.ascontiguousarray(values).reshape(len(x), -1)
-        for words in _words(flat).T:
-            keys = mixed(keys + words)
-    return keys
-
-
-def _words(rows: npt.NDArray[Any]) -> Keys:
-    """Return the rows' bytes as whole numbers, `(n, words)`; the last is filled up with zeros."""
-    # Minus zero and zero are the same to a model.
-    content = (rows + 0.0 if rows.dtype.kind == "f" else rows).astype(rows.dtype).view(np.uint8)
-    width = -(-content.shape[1] // 8) * 8
-    padded = np.zeros((len(rows), width), dtype=np.uint8)
-    padded[:, : content.shape[1]] = content
-    return padded.view(np.uint64)
+    stored = np.frombuffer(dataset.read_small(KEYS_FILE), dtype="<u8").astype(np.uint64)
+    return SeenRows(stored[1:], int(stored[0]))

@@ -1,6 +1,7 @@
 """One small batch through a model before anything is launched, so that a misfit is told at once."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -33,11 +34,18 @@ def try_batch(
             shape than `(rows, num_outputs)`, or nothing can be trained. The message names the
             shapes.
     """
+    with in_training_mode(model), torch.random.fork_rng(devices=[]):
+        _try(model, x, num_outputs, loss, forward or model)
+
+
+@contextlib.contextmanager
+def in_training_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in training mode for a while; afterwards its mode and buffers are as before."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     was_training = model.training
     try:
-        with torch.random.fork_rng(devices=[]):
-            _try(model.train(), x, num_outputs, loss, forward or model)
+        model.train()
+        yield
     finally:
         model.train(was_training)
         for name, buffer in model.named_buffers():

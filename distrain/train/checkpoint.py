@@ -134,8 +134,10 @@ def commit(
             # It was torn, or it would have been taken up and this step not reached again.
             shutil.rmtree(folder)
         folder.mkdir()
-        _write(folder, saved, check_still_ours, others)
-        sync_folder(folder.parent)
+        own = {TENSORS: write_tensors(folder / TENSORS, saved.tensors)}
+        with others(folder) as files:
+            _write_manifest(folder, saved, {**own, **files}, check_still_ours)
+            sync_folder(folder.parent)
     except OSError:
         check_still_ours()
         shutil.rmtree(folder, ignore_errors=True)
@@ -194,7 +196,7 @@ def clear_after(
     """
     folder = run_dir / FOLDER
     for path in folder.glob(".*.tmp"):
-        path.unlink()
+        path.unlink(missing_ok=True)  # a worker of an attempt that was given up may do so too
     for path in folder.glob("step-*"):
         if not (path / MANIFEST).exists():
             text = f"{path}: the checkpoint has no manifest, so it was not finished; it is removed"
@@ -288,23 +290,24 @@ def committed_steps(run_dir: Path) -> list[int]:
     return sorted((int(name[1]) for name in map(_NAME.fullmatch, names) if name), reverse=True)
 
 
-def _write(
-    folder: Path, saved: SavedState, check_still_ours: Callable[[], None], others: Others
+def _write_manifest(
+    folder: Path,
+    saved: SavedState,
+    files: Mapping[str, Any],
+    check_still_ours: Callable[[], None],
 ) -> None:
-    own = {TENSORS: write_tensors(folder / TENSORS, saved.tensors)}
-    with others(folder) as files:
-        manifest = {
-            "format": FORMAT_VERSION,
-            "step": saved.step,
-            "digests": dict(saved.digests),
-            "state": dict(saved.state),
-            "architecture": dict(saved.architecture),
-            "files": {**own, **files},
-        }
-        manifest["sha256"] = _sha256_of(manifest)
-        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-        check_still_ours()
-        write_atomically(folder / MANIFEST, text.encode())
+    manifest = {
+        "format": FORMAT_VERSION,
+        "step": saved.step,
+        "digests": dict(saved.digests),
+        "state": dict(saved.state),
+        "architecture": dict(saved.architecture),
+        "files": dict(files),
+    }
+    manifest["sha256"] = _sha256_of(manifest)
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    check_still_ours()
+    write_atomically(folder / MANIFEST, text.encode())
 
 
 def _remove(folder: Path) -> None:

@@ -137,6 +137,9 @@ class FlatGradients:
         """Return whether the gradient of one part is finite."""
         return all(bool(torch.isfinite(one).all()) for one in self._gradients(loss_sum))
 
+    def look_on(self) -> None:
+        """Do nothing: a worker looks at its own parts alone."""
+
     def update(self, total: torch.Tensor, divisor: float, lr: float) -> None:
         """Divide the sum of gradients, clip it and update the model once."""
         gradient = torch.div(total[: self.length], divisor, out=self._gradient)

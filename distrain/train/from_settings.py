@@ -1,6 +1,7 @@
 """From the settings and a prepared dataset to the job that workers are given."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from distrain.config.digest import resolved_dict, steps_digest
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
+from distrain.data.recipe import streamed_files
 from distrain.models.build import construct_target
 from distrain.models.target import load_target
 from distrain.train.job import TrainJob
@@ -98,6 +100,7 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         ledger=train["ledger"],
         record_every_steps=settings.track.every_steps,
         system_metrics_every_s=settings.track.system_metrics_every_s,
+        source_files=[asdict(file) for file in streamed_files(dataset)],
         fetch_into=fetch_into and expand_env(fetch_into),
         fetch_max_bytes=settings.data.cache.max_bytes,
         data_digest=dataset.digest,

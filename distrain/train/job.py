@@ -1,6 +1,6 @@
 """What a training run is asked to do and what comes of it, as plain values that JSON can carry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, final
 
@@ -19,6 +19,8 @@ class TrainJob:
     Args:
         run_dir: the run's folder; with several nodes, on storage that all of them see.
         prepared_dir: the prepared dataset's folder, or its URI.
+        source_files: URI, size and version of each file that training rows are streamed from; none:
+            those that the dataset was prepared from, or nothing is streamed.
         fetch_into: folder on each node for shards that are fetched from a URI; None: the usual one.
         fetch_max_bytes: what that folder may hold; None: any number.
         model: the `model` section.
@@ -101,6 +103,7 @@ class TrainJob:
     system_metrics_every_s: float | None = 10.0
     data_digest: str = ""
     config_digest: str = ""
+    source_files: Sequence[Mapping[str, Any]] = field(default_factory=list)
     fetch_into: str | None = None
     fetch_max_bytes: int | None = None
     fence: int | None = None

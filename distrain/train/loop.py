@@ -84,15 +84,13 @@ def train(
         beat("start", next(iter(committed_steps(Path(job.run_dir))), 0))
         journal = journal if journal and world.is_rank_zero else NoJournal()
         run = open_attempt(job, world, journal, feed)
-        if run.state.status is None:
-            _train_steps(run, stop_requested, beat)
-        if run.state.status == "interrupted":
-            outcome = _outcome(run, dict(run.state.validation), "", "")
-        else:
+        with run.replay.told_at_the_end(run.journal):
+            if run.state.status is None:
+                _train_steps(run, stop_requested, beat)
+            if run.state.status == "interrupted":
+                return _outcome(run, dict(run.state.validation), "", "")
             beat("evaluate", run.state.step)
-            outcome = _finish(run)
-        run.replay.tell(run.journal)
-        return outcome
+            return _finish(run)
 
 
 def _train_steps(

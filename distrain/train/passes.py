@@ -7,9 +7,10 @@ that drew which of them to run hung in its first backward pass (torch 2.13.0). S
 
 before the launch   a few training passes with other random numbers: what chance decides is refused
 in each step        the order of all passes since the last one, as words in an exchange that there
-                    is anyway, before the update; what the rows decide is refused here, if the
-                    blocks are of one size (with others, the workers would hang before they come
-                    here)
+                    is anyway, before the update: what the rows decide is refused here
+
+The second comes too late where the rows choose which blocks run, or the order of blocks of
+different sizes: the workers wait for each other in the pass, until the collectives' timeout.
 
 A pass that counts nothing must add nothing to the sums of gradients. A loss of zero does not see to
 that: where the rows or the network make an infinity, a gradient of zero times it is not a number.
@@ -33,7 +34,7 @@ NUM_TRIALS: Final = 16
 WORD_BITS: Final = 20
 NUM_WORDS: Final = 2
 _EXPECTED: Final = (
-    "the same blocks in the same order in every pass: under train.strategy = fsdp all workers put "
+    "the same blocks in the same order in every pass: with train.strategy = fsdp all workers put "
     "a block together at once"
 )
 _MEND: Final = (

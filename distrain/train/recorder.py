@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar, final
 
-from distrain.track.journal import JournalRecord
+from distrain.track.journal_reading import JournalRecord
 
 WARM_UP_STEPS: Final = 20
 LEAST_STEPS_FOR_SPEED: Final = 40

@@ -10,11 +10,12 @@ checkpoint keeps the sum that its own attempt had begun.)
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from distrain.track.journal import JournalRecord, metric_values
+from distrain.track.journal_reading import JournalRecord, metric_values
 from distrain.train.recorder import Journal
 
 TAG: Final = "distrain.broken_bits"
@@ -86,6 +87,17 @@ class Replay:
             self.num_different += 1
             if not self.example:
                 self.example = f"{name} of step {step} was {known!r} and is now {value!r}"
+
+    @contextmanager
+    def told_at_the_end(self, journal: Journal) -> Iterator[None]:
+        """Tell of differences when a `with` block ends, by an error too, which comes first."""
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # a disk that takes nothing hides nothing
+                self.tell(journal)
+            raise
+        self.tell(journal)
 
     def tell(self, journal: Journal) -> None:
         """Record, once in a run, that there were differences; nothing where there were none."""

@@ -30,12 +30,13 @@ from typing import Any, Final, final
 
 from distrain import lease
 from distrain.config.settings import ClusterSettings
+from distrain.data.files import SourceFile
 from distrain.display import Display
 from distrain.errors import TrainError
 from distrain.run_folder import JOURNAL
-from distrain.track.journal import JournalWriter, list_segments, read_journal
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import list_segments, read_journal
 from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
-from distrain.train.autoscaling import asking_for_room
 from distrain.train.beat import LOG_FOLDER, last_step, read_beats, remove_beats
 from distrain.train.faults import (
     NODE_LEFT,
@@ -149,21 +150,18 @@ class _Driver:
 
     def interrupt(self) -> None:
         """Ask the workers to save their state and stop, those of a later attempt too."""
+        self.note("interrupted: the workers save their state at the next step")
         self._is_interrupted.set()
         (self._run_dir / STOP_FILE).touch()
 
     def run(self, max_failures: int) -> TrainOutcome:
         """Make attempts until one comes to an end; see `train_in_attempts`."""
-        most = self._placement.num_workers
-        with asking_for_room(self._placement, self._run_dir.name) as ask:
-
-            def num_workers() -> int:
-                ask(most)
-                count = wait_for_room(self._placement, live_nodes, self.note, self._check)
-                ask(most - count)  # Ray Train asks for those that it gets
-                return count
-
-            return train_in_attempts(self._attempt, num_workers, max_failures, self)
+        return train_in_attempts(
+            self._attempt,
+            lambda: wait_for_room(self._placement, live_nodes, self.note, self._check),
+            max_failures,
+            self,
+        )
 
     def result_of(self, running: "Future[TrainOutcome]") -> TrainOutcome:
         """Wait for the outcome for as long as nobody else drives the run.
@@ -262,7 +260,8 @@ def _stream(job: TrainJob, num_workers: int) -> Iterator[str | None]:
     # Ray Data takes seconds to import.
     from distrain.data.stream_on_ray import streaming
 
-    with streaming(job.prepared_dir, job.seed, num_workers) as hub:
+    files = [SourceFile(**file) for file in job.source_files]
+    with streaming(job.prepared_dir, job.seed, num_workers, files) as hub:
         yield hub
 
 

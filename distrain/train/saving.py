@@ -226,7 +226,9 @@ class Saver:
         self._copies.wait()
         if not run.world.is_rank_zero:
             rank = run.world.world_rank
-            write_share(run.run_dir, step, rank, saved.tensors, self._check_still_ours)
+            write_share(
+                run.run_dir, step, rank, saved.tensors, self._check_still_ours, self._attempt
+            )
             return
         if run.ledger is not None:
             ledger.await_parts(
@@ -238,7 +240,13 @@ class Saver:
             )
         others = checkpoint.no_others
         if run.setup.model.is_sharded:
-            others = partial(taken_in, step=step, world=run.world, is_leaving=self._is_leaving)
+            others = partial(
+                taken_in,
+                step=step,
+                world=run.world,
+                is_leaving=self._is_leaving,
+                attempt=self._attempt,
+            )
         checkpoint.commit(run.run_dir, saved, self._check_still_ours, others)
         self._check_still_ours()
         run.journal.checkpoint(step)
@@ -252,6 +260,11 @@ class Saver:
             if not self._is_cluttered:
                 self._tell(f"an older checkpoint could not be removed: {fault}; training goes on")
             self._is_cluttered = True
+
+    @property
+    def _attempt(self) -> str:
+        job = self._run.job
+        return f"{job.fence or 0}-{job.attempt or 0}"
 
     def _check_still_ours(self) -> None:
         job = self._run.job

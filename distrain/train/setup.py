@@ -8,9 +8,11 @@ from typing import final
 import torch
 
 from distrain.data.features import Transform
+from distrain.data.files import SourceFile
 from distrain.data.loader import Loader, check_room
 from distrain.data.plan import Plan
 from distrain.data.prepared import PreparedDataset, Split
+from distrain.data.recipe import located
 from distrain.data.shard_cache import shard_cache
 from distrain.data.streamed import Feed
 from distrain.errors import ConfigError, DataError, ModelError, did_you_mean
@@ -21,9 +23,10 @@ from distrain.train.evaluation import Evaluator
 from distrain.train.job import TrainJob
 from distrain.train.losses import Loss, build_loss, default_loss
 from distrain.train.metrics import Metric, resolve_metrics
+from distrain.train.passes import check_order
 from distrain.train.precision import Precision, arithmetic
 from distrain.train.selection import Selection
-from distrain.train.sharded import check_can_be_cut, largest_block
+from distrain.train.sharded import check_can_be_cut, largest_block, named_blocks
 from distrain.train.spread import spread
 from distrain.train.step import Stepper, vector_length
 from distrain.train.strategy import TrainedModel
@@ -113,16 +116,19 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
     loss = _loss(job, transform, training, torch.device("cpu"))
     _check_selection(job, resolve_metrics(job.metrics, transform.task), split_names(dataset))
     rows = training.probe()
+    x = InputNormalizer(transform.image)(rows.x)
     try_rows = partial(
         try_batch,
         model,
-        InputNormalizer(transform.image)(rows.x),
+        x,
         num_outputs=transform.num_outputs,
         loss=lambda outputs: loss(outputs, rows)[0],
     )
     try_rows()
     if job.precision != "fp32" and not is_for_gpu:
         _try_precision(job.precision, model, try_rows)
+    if job.strategy == "fsdp":
+        check_order(model, dict(named_blocks(model)), x)
     return Preflight(
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         largest_block=largest_block(model),
@@ -239,7 +245,8 @@ def open_dataset(job: TrainJob) -> PreparedDataset:
             expected=f"{job.data_digest[:12]}..., which the run was started with",
             mend="Prepare the data again",
         )
-    return dataset
+    files = [SourceFile(**file) for file in job.source_files]
+    return located(dataset, files) if files else dataset
 
 
 def split_names(dataset: PreparedDataset) -> list[str]:

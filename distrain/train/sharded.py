@@ -10,7 +10,8 @@ its gradients are summed over the workers, and each keeps its share of the sum.
 
 A pass is a chain of exchanges between all workers, so all must run equally many, through the same
 modules in the same order: who owns fewer parts first runs some on a few rows that count nothing.
-A model whose forward chooses modules by what is in the rows does not fit that, and would hang.
+A model whose forward chooses blocks by chance or by what is in the rows does not fit that; how it
+is found, and where it would hang, is told in `passes.py`.
 
 Parts, their random numbers, buffers, losses and wishes are as with `ddp`; what differs is the order
 in which gradients are added. Gradients are summed after every part. Torch can leave that to the
@@ -46,6 +47,7 @@ from distrain.models.recompute import blocks
 from distrain.models.weights import weights_sha256
 from distrain.train.buffers import MovingBuffers
 from distrain.train.collective import bytes_from_rank_zero
+from distrain.train.passes import Passes, Translated
 from distrain.train.shares import SHARE
 from distrain.train.strategy import Nothing
 from distrain.train.world import World
@@ -71,7 +73,11 @@ class ShardedModel:
         self.num_parameters = _num_elements(module)
         self.module = module
         self._world = world
-        self._take_apart = _cut_up(module, world)
+        own_blocks = [block for _, block in named_blocks(module)]
+        name = type(module).__name__
+        module.forward = Translated(module)
+        self._take_apart = _cut_up(module, own_blocks, world)
+        self.passes = Passes(module, own_blocks, name)
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.trained = list(named.values())
         self.parameters = [nn.Parameter(_own(parameter).detach()) for parameter in self.trained]
@@ -154,27 +160,35 @@ class ShardedGradients:
         self._most_parts = most_parts
         self._world = world
         self._norm = 0.0
+        self._nothing: Nothing | None = None
 
     def start(self, batch: StepBatch, nothing: Nothing) -> None:
         """Begin a sum, with the passes that this worker runs for the others' sake."""
         self._set_aside()
+        self._nothing = nothing
         num_passes = min(self._most_parts, self._num_parts(batch.num_rows))
         # Before its own, after which it waits for the others' losses.
         for _ in range(num_passes - len(batch.parts)):
-            torch.autograd.backward(nothing())
+            self._run_nothing()
 
     def put(self, loss_sum: torch.Tensor, out: torch.Tensor, add: bool) -> None:  # noqa: ARG002 - gradients do not travel in the vector
         """Add a part's gradients to the sum over all workers; all must call."""
         torch.autograd.backward(loss_sum)
 
     def checksum(self, total: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - see `put`
-        """Return the L2 norm of the gradient's sum; all workers must call."""
+        """Return the L2 norm of the gradient's sum; all workers must call.
+
+        Raises:
+            ModelError: their passes went through the model's blocks in different orders.
+        """
         norms = torch._foreach_norm(self._own_gradients(), dtype=torch.float64)
         squares = torch.stack(list(norms)).square().sum().view(1)
-        _sum_over(squares, self._world)
-        norm = squares.sqrt()
-        self._norm = float(norm)
-        return norm.float()
+        sums = torch.cat([squares, self._model.passes.words(squares.device)])
+        _sum_over(sums, self._world)
+        square, *words = sums.tolist()
+        self._model.passes.check_alike(words, self._world.world_size)
+        self._norm = math.sqrt(square)
+        return sums[:1].sqrt().float()
 
     def is_finite(self, total: torch.Tensor) -> bool:  # noqa: ARG002 - see `put`
         """Return whether every element of the gradient is finite; all workers must call."""
@@ -189,9 +203,15 @@ class ShardedGradients:
         kept = self._set_aside()
         torch.autograd.backward(loss_sum)
         is_finite = _is_finite_everywhere(self._own_gradients(), self._world)
-        for parameter, gradient in zip(self._model.trained, kept, strict=True):
-            parameter.grad = gradient
+        self._put_back(kept)
         return is_finite
+
+    def look_on(self) -> None:
+        """Run a pass that counts nothing, while another worker looks at a part of its own."""
+        kept = self._set_aside()
+        self._run_nothing()
+        _is_finite_everywhere(self._own_gradients(), self._world)
+        self._put_back(kept)
 
     def update(self, total: torch.Tensor, divisor: float, lr: float) -> None:  # noqa: ARG002 - see `put`
         """Divide the sum of gradients, clip it by its whole norm and update this worker's share."""
@@ -207,6 +227,11 @@ class ShardedGradients:
         self._optimizer.zero_grad()
         self._set_aside()
 
+    def _run_nothing(self) -> None:
+        assert self._nothing is not None
+        with self._model.passes.uncounted():
+            torch.autograd.backward(self._nothing())
+
     def _own_gradients(self) -> list[torch.Tensor]:
         """Return this worker's share of the sum; a parameter that nobody used has one of zeros."""
         return [
@@ -221,6 +246,10 @@ class ShardedGradients:
         for parameter in self._model.trained:
             parameter.grad = None
         return kept
+
+    def _put_back(self, kept: Sequence[torch.Tensor | None]) -> None:
+        for parameter, gradient in zip(self._model.trained, kept, strict=True):
+            parameter.grad = gradient
 
 
 def check_can_be_cut(module: nn.Module) -> None:
@@ -243,11 +272,11 @@ def check_can_be_cut(module: nn.Module) -> None:
 
 def largest_block(module: nn.Module) -> int:
     """Return the elements of the largest part of a model that is put together at a time."""
-    sizes = [_num_elements(block) for block in _own_blocks(module)]
+    sizes = [_num_elements(block) for _, block in named_blocks(module)]
     return max([*sizes, _num_elements(module) - sum(sizes)])
 
 
-def _cut_up(module: nn.Module, world: World) -> Callable[[], None]:
+def _cut_up(module: nn.Module, own_blocks: Sequence[nn.Module], world: World) -> Callable[[], None]:
     """Let each worker keep its share of each parameter, on its device.
 
     Returns:
@@ -263,7 +292,7 @@ def _cut_up(module: nn.Module, world: World) -> Callable[[], None]:
     group = dist.group.WORLD
     assert group is not None
     mesh = DeviceMesh.from_group(group, device.type)
-    for part in [*_own_blocks(module), module]:
+    for part in [*own_blocks, module]:
         sharded: Any = fully_shard(part, mesh=mesh)
         # A sum, which is divided once by the weight of all rows. gloo has no other reduction.
         sharded.set_force_sum_reduction_for_comms(True)
@@ -274,14 +303,15 @@ def _cut_up(module: nn.Module, world: World) -> Callable[[], None]:
     return take_apart
 
 
-def _own_blocks(module: nn.Module) -> Iterator[nn.Module]:
+def named_blocks(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Give the blocks that are worth an exchange, and share no parameter with anything else."""
+    names = {block: name for name, block in module.named_modules()}
     uses = Counter(p for _, p in module.named_parameters(remove_duplicate=False))
     for block in blocks(module):
         inside = Counter(p for _, p in block.named_parameters(remove_duplicate=False))
         is_apart = all(uses[parameter] == count for parameter, count in inside.items())
         if block is not module and is_apart and _num_elements(block) >= LEAST_BLOCK_ELEMENTS:
-            yield block
+            yield names[block], block
 
 
 def _num_elements(module: nn.Module) -> int:

@@ -12,7 +12,8 @@ commit that is whole or not at all (torch 2.13.0).
 
 Who is not rank zero leaves its file beside the checkpoint's folder, and then a note with its
 checksum. Rank zero, once it has written its own, waits for the notes, moves the files into the
-folder, and names them in the manifest.
+folder, and names them in the manifest. Both are named after the attempt: a worker of an earlier one
+that does not know yet that it was given up touches nothing of the newer one's.
 """
 
 import contextlib
@@ -48,6 +49,7 @@ def write_share(
     rank: int,
     tensors: Mapping[str, torch.Tensor],
     check_still_ours: Callable[[], None] = lambda: None,
+    attempt: str = "0",
 ) -> None:
     """Write a worker's file of a checkpoint that rank zero will commit, and make it durable.
 
@@ -56,13 +58,16 @@ def write_share(
         step: committed steps.
         rank: this worker's, not zero.
         tensors: its shares.
-        check_still_ours: asked before the file is offered; raises where others have taken over.
+        check_still_ours: asked before anything is written and before the file is offered; raises
+            where others have taken over.
+        attempt: which one at the run, unlike any other.
 
     Raises:
         OSError: it cannot be written; rank zero is told, if that can be.
     """
-    file = _file(run_dir, step, rank)
-    remove_shares(run_dir, rank)
+    check_still_ours()
+    file = _file(run_dir, step, rank, attempt)
+    remove_shares(run_dir, f"{rank}-{attempt}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         note: dict[str, Any] = write_tensors(file, tensors)
@@ -77,41 +82,48 @@ def write_share(
 
 @contextlib.contextmanager
 def taken_in(
-    folder: Path, step: int, world: World, is_leaving: threading.Event
+    folder: Path, step: int, world: World, is_leaving: threading.Event, attempt: str = "0"
 ) -> Iterator[dict[str, Any]]:
     """Move the files of all other workers into a checkpoint's folder, once they are there.
 
-    Gives their `sha256` and `num_bytes` by name. Where the block fails for want of room, they are
-    put back, for another try.
+    Gives their `sha256` and `num_bytes` by name. Where they cannot all be moved, or the block fails
+    for want of room, they are put back, for another try.
 
     Args:
         folder: the checkpoint's.
         step: committed steps.
         world: sizes and ranks.
         is_leaving: ends the wait when set.
+        attempt: which one at the run, as the others have named it.
 
     Raises:
         OSError: a worker could not write its file, or it did not come.
     """
     run_dir = folder.parent.parent
     deadline = time.monotonic() + world.collective_timeout_s
-    files = {name: _file(run_dir, step, rank) for rank, name in _names(world.world_size)}
+    files = {name: _file(run_dir, step, rank, attempt) for rank, name in _names(world.world_size)}
     notes = {name: _awaited(file, deadline, is_leaving) for name, file in files.items()}
-    for name, file in files.items():
-        file.replace(folder / name)
     try:
+        for name, file in files.items():
+            file.replace(folder / name)
         yield notes
     except OSError:
         for name, file in files.items():
-            (folder / name).replace(file)
+            with contextlib.suppress(OSError):  # it may not have been moved
+                (folder / name).replace(file)
         raise
     for file in files.values():
         _note(file).unlink(missing_ok=True)
 
 
-def remove_shares(run_dir: Path, rank: int | None = None) -> None:
-    """Remove what a worker, or any, has written for checkpoints that were not committed."""
-    for path in (run_dir / FOLDER).glob(f".step-*-rank-{'*' if rank is None else rank}.*tmp"):
+def remove_shares(run_dir: Path, which: str = "*") -> None:
+    """Remove what workers have written for checkpoints that were not committed.
+
+    Args:
+        run_dir: the run's folder.
+        which: `<rank>-<attempt>`, or all.
+    """
+    for path in (run_dir / FOLDER).glob(f".step-*-rank-{which}.*tmp"):
         path.unlink(missing_ok=True)
 
 
@@ -162,9 +174,9 @@ def _names(num_files: int) -> list[tuple[int, str]]:
     return [(rank, f"{stem}-rank-{rank}.{extension}") for rank in range(1, num_files)]
 
 
-def _file(run_dir: Path, step: int, rank: int) -> Path:
+def _file(run_dir: Path, step: int, rank: int, attempt: str) -> Path:
     # An attempt begins with removing what is named like this: see `checkpoint.clear_after`.
-    return run_dir / FOLDER / f".step-{step}-rank-{rank}.tmp"
+    return run_dir / FOLDER / f".step-{step}-rank-{rank}-{attempt}.tmp"
 
 
 def _note(file: Path) -> Path:

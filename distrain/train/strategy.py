@@ -58,7 +58,7 @@ class Gradients(Protocol):
     """How the gradients of a step's parts become one sum, and the sum an update.
 
     Call order: `start`; `put` for each part; `checksum`; perhaps `is_finite`; perhaps, for a step
-    out of the ordinary, `is_finite_alone` at each of its `turns`; perhaps `update`.
+    out of the ordinary, `is_finite_alone` or `look_on` at each of its `turns`; perhaps `update`.
 
     Attributes:
         length: elements they take at the beginning of the step's vector.
@@ -101,6 +101,9 @@ class Gradients(Protocol):
     def is_finite_alone(self, loss_sum: torch.Tensor) -> bool:
         """Return whether the gradient of one part is finite; the step's sum stays as it is."""
 
+    def look_on(self) -> None:
+        """Do what others need while they look at a part that is not this worker's."""
+
     def update(self, total: torch.Tensor, divisor: float, lr: float) -> None:
         """Divide the sum of gradients, clip it and update the model once."""
 
@@ -109,4 +112,4 @@ class Nothing(Protocol):
     """A forward pass that counts nothing."""
 
     def __call__(self) -> torch.Tensor:
-        """Return its loss, which is zero and has a gradient of zeros."""
+        """Return its loss, which is zero, or not a number; its gradient is for nobody."""

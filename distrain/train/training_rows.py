@@ -7,10 +7,10 @@ import numpy as np
 from distrain.data.blocks import Blocks
 from distrain.data.prepared import PreparedDataset, Split
 from distrain.data.recipe import Streamed
-from distrain.data.streamed import Feed, OwnFeed, first_rows, streamed_split
+from distrain.data.shards import PROBE_ROWS
+from distrain.data.streamed import Feed, OwnFeed, streamed_split
 from distrain.data.tensors import Rows, to_rows
 
-PROBE_ROWS: Final = 2
 COUNTING_ROWS: Final = 1 << 16
 
 
@@ -51,10 +51,10 @@ class TrainingRows:
         """Return the first rows, two where there are as many.
 
         Raises:
-            DataError: the source of a streamed split is not what it was, or cannot be read.
+            DataError: the dataset is damaged.
         """
         if self._streamed is not None:
-            return to_rows(first_rows(self._streamed, PROBE_ROWS))
+            return to_rows(self._streamed.first_rows())
         return to_rows(self._split.slice(0, min(PROBE_ROWS, self.num_rows)))
 
     def class_counts(self, num_classes: int) -> list[int]:

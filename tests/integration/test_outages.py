@@ -149,7 +149,9 @@ def test_lost_answers_make_no_second_run_point_model_or_version(
             model = tmp_path / run / "model"
             model.mkdir()
             (model / "MLmodel").write_text(MLMODEL)
-            journal.model(model, {"name": "lossy", "key": f"drill/{run}"}, "newest")
+            # An alias moves in many requests, all of which have to be answered: minutes for 40.
+            alias = "newest" if run == runs[0] else None
+            journal.model(model, {"name": "lossy", "key": f"drill/{run}"}, alias)
             journal.status("FINISHED")
 
     with LossyProxy(server.tracking.uri, 0.3, seed=2) as proxy:
@@ -169,7 +171,7 @@ def test_lost_answers_make_no_second_run_point_model_or_version(
     versions = rows(folder, "SELECT count(*), count(DISTINCT run_id) FROM model_versions")
     assert versions == [(NUM_JOURNALS, NUM_JOURNALS)]
     assert rows(folder, "SELECT count(*) FROM logged_models") == [(NUM_JOURNALS,)]
-    assert len(rows(folder, "SELECT alias FROM registered_model_aliases")) == 1
+    assert rows(folder, "SELECT alias, version FROM registered_model_aliases") == [("newest", 1)]
 
 
 def test_a_shipper_that_is_killed_in_the_middle_leaves_no_gap_and_no_double(

@@ -26,7 +26,7 @@ def test_a_run_that_failed_on_three_workers_goes_on_on_two_to_the_numbers_of_a_w
     (storage.folder / "run.yaml").write_text(SHARDED)
     ended = storage.fail()
     result = storage.result("resume", "--last", "train.num_workers=2")
-    assert ended.stderr.count("strategy: fsdp, so their number is part of the bits") == 1
+    assert ended.stderr.count("strategy: fsdp, so the same bits are not promised") == 1
     assert result["resumed_from_step"] >= 4
     assert result["step"] == EPOCHS * STEPS_PER_EPOCH
     assert result["num_workers"] == 2

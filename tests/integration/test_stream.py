@@ -2,9 +2,10 @@
 
 import json
 import os
+import shutil
 import threading
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from ray.util import list_named_actors
 
 from distrain.config.data import DataSettings
 from distrain.data import recipe, units
-from distrain.data.loader import Loader
+from distrain.data.loader import Loader, check_room
 from distrain.data.plan import Plan
 from distrain.data.prepare import Prepared, prepare
-from distrain.data.recipe import Streamed
+from distrain.data.prepared import PreparedDataset
+from distrain.data.recipe import Streamed, streamed_files
+from distrain.data.shard_cache import ShardCache
+from distrain.data.shards import PROBE_FILE
 from distrain.data.stream_on_ray import HubFeed, streaming
 from distrain.data.streamed import Feed, OwnFeed, streamed_split
 from distrain.errors import DataError
+from distrain.evaluate.seen_rows import SEEN_ROWS, rows_of_streamed, seen_rows
 from distrain.train.job import TrainJob
 from distrain.train.loop import train
 from distrain.train.world import World
@@ -133,7 +138,8 @@ def test_what_is_streamed_is_what_would_have_been_written(
 def test_no_training_row_is_below_the_storage(folder: Path, small_units: None) -> None:
     left = streamed(folder)
     names = [path.name for path in Path(left.dataset.path, "shards").iterdir()]
-    assert not [name for name in names if name.startswith("train") and name.endswith(".arrow")]
+    # But for the two that a run is tried with.
+    assert [name for name in names if "train" in name and name.endswith(".arrow")] == [PROBE_FILE]
     found = next(found for found in left.findings if found["kind"] == "streamed")
     assert f"{left.rows['train']:,} training rows stay in the 6 files" in found["message"]
 
@@ -205,6 +211,29 @@ def test_a_dataset_that_lacks_a_file_says_so(folder: Path, small_units: None) ->
     with pytest.raises(DataError, match="the file cannot be read") as fault:
         rows_of(left, OwnFeed(Streamed(left.dataset), SEED), (0, 1))
     assert "will be made anew" in fault.value.mend
+    assert not streamed(folder).reused
+
+
+@pytest.mark.slow
+def test_damage_in_a_dataset_is_not_laid_to_the_source(folder: Path, small_units: None) -> None:
+    left = streamed(folder)
+    damaged = next(Path(left.dataset.path, "shards").glob("*.rows"))
+    content = bytearray(damaged.read_bytes())
+    content[3] ^= 0x40
+    damaged.write_bytes(content)
+    with (
+        streaming(str(left.dataset.path), SEED, 1) as hub,
+        pytest.raises(DataError, match="the file is damaged") as fault,
+    ):
+        rows_of(left, HubFeed(hub, 0), (0, 1))
+    assert damaged.name in fault.value.where
+    damaged.write_bytes(content[:10])
+    with (
+        streaming(str(left.dataset.path), SEED, 1) as hub,
+        pytest.raises(DataError, match="the file has 10 bytes"),
+    ):
+        rows_of(left, HubFeed(hub, 0), (0, 1))
+    assert not streamed(folder).reused
 
 
 @pytest.mark.slow
@@ -244,6 +273,65 @@ def test_files_that_were_touched_or_moved_are_streamed_from_where_they_are(
 
 
 @pytest.mark.slow
+def test_runs_on_copies_of_a_source_do_not_move_one_another(
+    folder: Path, small_windows: None, job: TrainJob
+) -> None:
+    first = streamed(folder)
+    shutil.copytree(folder / "csv", folder / "copy")
+    second = streamed(folder, "copy")
+    assert second.reused
+    assert second.dataset.path == first.dataset.path
+    shutil.rmtree(folder / "csv")
+    expected = weights(job, second, "in this process")
+    files = streamed_files(second.dataset)
+    with streaming(str(second.dataset.path), SEED, 1, files) as hub:
+        rows = rows_of(second, HubFeed(hub, 0), (0, steps_per_epoch(second)))
+    assert sorted(rows) == list(range(second.rows["train"]))
+    (folder / "copy").rename(folder / "csv")
+    for path, file in zip(sorted((folder / "csv").iterdir()), files, strict=True):
+        os.utime(path, ns=(int(file.version), int(file.version)))
+    again = streamed(folder)
+    assert weights(job, again, "back") == expected
+
+
+@pytest.mark.slow
+def test_what_a_model_has_seen_is_known_of_streamed_rows_too(
+    folder: Path, small_units: None
+) -> None:
+    train = prepared(folder).dataset.split("train")
+    expected = seen_rows([train.slice(0, train.num_rows)], train.num_rows)
+    found = rows_of_streamed(streamed(folder).dataset)
+    assert found.one_in == expected.one_in
+    assert np.array_equal(found.keys, expected.keys)
+
+
+@pytest.mark.slow
+def test_a_run_is_tried_before_it_begins_without_reading_the_source(
+    folder: Path, small_units: None
+) -> None:
+    left = streamed(folder).dataset
+    expected = prepared(folder).dataset.split("train").slice(0, 2)
+    shutil.rmtree(folder / "csv")
+    found = Streamed(left).first_rows()
+    assert list(found) == list(expected)
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.slow
+def test_too_small_a_bound_on_what_is_fetched_is_refused(folder: Path, small_units: None) -> None:
+    data = {"source": str(folder / "csv"), "target": "label", "ingest": "stream"}
+    uri = f"fsspec+local://{folder}/remote"
+    left = prepare(DataSettings.model_validate(data), cache=uri)
+    dataset = PreparedDataset.open(left.dataset.path, ShardCache(folder / "local", 10))
+    splits = {name: dataset.split(name) for name in ("train", "validation", "test")}
+    evaluated = [splits["validation"], splits["test"]]
+    plan = Plan(splits["train"].num_rows, 100, 4, 1, SEED)
+    needed = sum(split.most_bytes(1) for split in evaluated)
+    with pytest.raises(DataError, match=f"at least {needed:,}"):
+        check_room(splits["train"], evaluated, plan, range(1))
+
+
+@pytest.mark.slow
 def test_a_source_with_other_content_is_another_dataset(folder: Path, small_units: None) -> None:
     first = streamed(folder)
     changed = folder / "csv" / "3.csv"
@@ -277,7 +365,12 @@ def job(folder: Path) -> TrainJob:
 
 def weights(job: TrainJob, data: Prepared, name: str, stop_at: int | None = None) -> str:
     """Train in this process, once, or twice where the first time is to stop after a step."""
-    job = replace(job, run_dir=str(Path(job.run_dir) / name), prepared_dir=str(data.dataset.path))
+    job = replace(
+        job,
+        run_dir=str(Path(job.run_dir) / name),
+        prepared_dir=str(data.dataset.path),
+        source_files=[asdict(file) for file in streamed_files(data.dataset)],
+    )
     if stop_at is not None:
         calls = iter(range(10**6))
         stopped = train(job, World.single("cpu"), stop_requested=lambda: next(calls) == stop_at)
@@ -330,7 +423,7 @@ import contextlib, os, pathlib, signal, torch
 
 def number(name):
     path = pathlib.Path(__file__).with_name(name)
-    return int(path.read_text()) if path.exists() else 0
+    return int(path.read_text()) if path.exists() else -1
 
 class Net(torch.nn.Module):
     def __init__(self, width):
@@ -406,7 +499,8 @@ def test_a_run_through_many_windows_goes_on_after_the_loss_of_a_worker(
     assert len(rows) == 2 * straight["step"] * 50
     names = [path.name for path in (project / "runs").rglob("*.arrow")]
     assert names
-    assert not [name for name in names if name.startswith("train")]
+    assert {name for name in names if name.startswith("train")} == {PROBE_FILE}
+    assert next(Path(killed["run_dir"]).rglob(SEEN_ROWS), None)
 
 
 @pytest.mark.slow

@@ -22,7 +22,10 @@ from distrain.track.pyfunc_model import build_pyfunc
 from distrain.track.sync import is_unshipped, ship_waiting, shipping_others, store_of, sync
 from distrain.track.tracking_server import TrackingServer, connect, storage_server
 from distrain.track.watermark import Watermark
+from tests.bad_cases import QUICK, fill, word
+from tests.command_line import run_in_process
 from tests.example_models import people, people_transform, save_example
+from tests.mlflow_server import MlflowServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -208,6 +211,48 @@ def test_a_store_whose_password_is_not_kept_has_to_be_named(
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
     assert store_of(run_dir).uri == "http://ann:secret@127.0.0.1:9"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_local")
+def test_a_run_whose_server_went_away_is_registered_by_resume_without_training(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "server").mkdir()
+    server = MlflowServer(tmp_path / "server")
+    server.start()
+    fill(tmp_path, word("track.drain_s=1"))
+    words = ["run.yaml", *QUICK, f"track.uri={server.tracking.uri}", "track.drain_s=1", "--json"]
+    has_ended = threading.Event()
+
+    def stop_when_training_begins() -> None:
+        while not has_ended.wait(0.02):
+            if list(tmp_path.glob("runs/run/*/journal/rank0-*.jsonl")):
+                server.stop()
+                return
+
+    watching = threading.Thread(target=stop_when_training_begins)
+    watching.start()
+    try:
+        trained = run_in_process(["train", *words], tmp_path)
+        has_ended.set()
+        watching.join()
+        fields = json.loads(trained.stdout)
+        assert (trained.code, fields["tracking"], fields["model"]) == (0, "pending", None)
+
+        assert run_in_process(["resume", "--last"], tmp_path).code == 4
+        assert run_in_process(["sync"], tmp_path).code == 4
+        server.start()
+        resumed = run_in_process(["resume", "--last", "--json"], tmp_path)
+    finally:
+        server.stop()
+
+    after = json.loads(resumed.stdout)
+    assert (resumed.code, after["tracking"]) == (0, "complete")
+    assert after["model"]["version"] == "1"
+    assert after["weights_sha256"] == fields["weights_sha256"]
+    assert "preparing the data" not in resumed.stderr
+    assert json.loads((Path(fields["run_dir"]) / "result.json").read_text()) == after
 
 
 def test_a_driver_waits_for_who_ships_and_is_not_refused(

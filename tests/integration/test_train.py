@@ -90,8 +90,31 @@ def test_result_json_is_the_result(results: dict[int, TrainResult]) -> None:
     assert stored["status"] == "finished"
     assert stored["step"] == 2 * 25
     assert stored["tracking"] == "complete"
-    assert stored["model"] == {"name": "digits", "version": "2", "alias": "champion"}
+    # The same bits as version 1 have nothing to move the alias for.
+    assert stored["model"] == {"name": "digits", "version": "2", "alias": None}
     assert stored["goals"]["test/accuracy"]["met"] is True
+
+
+def test_the_gate_tells_why_a_version_has_the_alias_or_not(
+    results: dict[int, TrainResult], storage: Path
+) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    first, second = (client.get_model_version("digits", version) for version in ("1", "2"))
+
+    assert first.tags["distrain.gate"] == "passed"
+    assert first.tags["distrain.gate.why"].startswith("no version has the alias yet")
+    assert second.tags["distrain.gate"] == "refused"
+    assert "not better than version 1 by more than chance" in second.tags["distrain.gate.why"]
+    assert "This version has not earned the alias champion" in second.description
+    assert float(second.tags["distrain.gate.level"]) == 0.025
+    assert second.tags["distrain.gate.gain"] == "0"
+    assert first.tags["distrain.test.sha256"] == second.tags["distrain.test.sha256"]
+    assert (results[1].run_dir / "model" / "packaged" / "training_rows.npy").is_file()
+    promotion = json.loads(client.get_registered_model("digits").tags["distrain.promotion.1"])
+    assert (promotion["from"], promotion["to"]) == (None, "1")
+    assert promotion["evidence"] == f"digits/{results[1].run_dir.name}"
 
 
 def test_the_curve_in_mlflow_is_the_journal_s(

@@ -1,5 +1,7 @@
 """What `--dry-run` foretells."""
 
+from dataclasses import replace
+
 import pytest
 
 from distrain.estimate import worker_bytes
@@ -18,11 +20,20 @@ MODEL = Preflight(
 
 
 @pytest.mark.parametrize("num_workers", [2, 4, 8])
+def test_a_sharded_run_ends_with_its_share_and_the_whole_model(num_workers: int) -> None:
+    job = TrainJob("run", "data", {}, strategy="fsdp", logical_shards=8, restore_best=True)
+    # Parameters, two states of AdamW and the best model; all parameters gathered.
+    expected = 4 * (4 * 1_000_000 // num_workers + 1_000_000)
+    assert worker_bytes(job, MODEL, num_workers) == expected
+
+
+@pytest.mark.parametrize("num_workers", [2, 4])
 def test_a_worker_of_a_sharded_run_keeps_its_share_and_a_block(num_workers: int) -> None:
     job = TrainJob("run", "data", {}, strategy="fsdp", logical_shards=8, restore_best=True)
     # Parameters, gradients, two states of AdamW and the best model; a block comes and goes.
-    expected = 4 * (5 * 1_000_000 // num_workers + 4 * 10_000)
-    assert worker_bytes(job, MODEL, num_workers) == expected
+    expected = 4 * (5 * 1_000_000 // num_workers + 4 * 250_000)
+    model = replace(MODEL, largest_block=250_000)
+    assert worker_bytes(job, model, num_workers) == expected
 
 
 def test_a_worker_of_a_whole_model_keeps_all_of_it_and_partial_sums() -> None:

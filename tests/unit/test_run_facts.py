@@ -39,6 +39,17 @@ def test_a_run_says_that_its_bits_are_not_promised(
     assert told == ("not promised (reduction: fast)" if is_told else None)
 
 
+@pytest.mark.parametrize(("num_workers", "is_told"), [(1, True), (2, False)])
+def test_a_worker_alone_is_told_to_shard_nothing(num_workers: int, is_told: bool) -> None:
+    run = started()
+    run = replace(
+        run,
+        job=replace(run.job, strategy="fsdp"),
+        placement=replace(run.placement, num_workers=num_workers),
+    )
+    assert ("one worker alone shards nothing" in training_text(run)) is is_told
+
+
 @pytest.mark.parametrize(
     "sections",
     [

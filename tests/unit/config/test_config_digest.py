@@ -78,7 +78,8 @@ def test_plain_values_have_the_keys_of_a_file(settings):
     values = resolved_dict(settings)
 
     assert json.loads(json.dumps(values)) == values
-    assert set(values["track"]) == {"every_steps", "uri", "drain_s", "register"}
+    keys = {"every_steps", "system_metrics_every_s", "uri", "drain_s", "register"}
+    assert set(values["track"]) == keys
 
 
 @pytest.mark.parametrize(

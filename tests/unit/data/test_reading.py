@@ -220,7 +220,7 @@ def test_line_of_a_fault_is_counted_in_a_stream(tmp_path: Path, small_streams: N
     path.write_text(csv_of(0, NUM_ROWS).replace('900,112.5,"', '900,112.5,7,"'))
     columns = ("id", "half", "word")
     file = SourceFile(str(path), path.stat().st_size, "")
-    unit = Unit(0, (Piece(file, 0),), is_streamed=True)
+    unit = Unit(0, (Piece(file, 0),), is_read_in_passes=True)
     with pytest.raises(DataError, match=r"a\.csv:902: the record has 4 fields"):
         list(read_runs(unit, Reading("csv", columns, columns)))
 

@@ -4,11 +4,19 @@ import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from distrain.track import aliases
-from distrain.track.aliases import Move, move_alias, move_to_undo, moves_of
+from distrain.track.aliases import (
+    AliasBusyError,
+    Move,
+    move_alias,
+    move_to_undo,
+    moves_of,
+    note_verdict,
+)
 
 
 class Registry:
@@ -17,24 +25,24 @@ class Registry:
     def __init__(self) -> None:
         self.tags: dict[str, str] = {}
         self.aliases: dict[str, str] = {}
-        self.after: Callable[[str], None] = lambda request: None
+        self.after: Callable[[str], object] = str
 
-    def get_registered_model(self, name: str) -> Any:
+    def get_registered_model(self, _: str) -> Any:
         found = SimpleNamespace(tags=dict(self.tags), aliases=dict(self.aliases))
         self.after("get")
         return found
 
-    def set_registered_model_tag(self, name: str, key: str, value: str) -> None:
+    def set_registered_model_tag(self, _: str, key: str, value: str) -> None:
         self.tags[key] = value
         self.after("tag")
 
-    def delete_registered_model_tag(self, name: str, key: str) -> None:
+    def delete_registered_model_tag(self, _: str, key: str) -> None:
         del self.tags[key]
 
-    def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+    def set_registered_model_alias(self, _: str, alias: str, version: str) -> None:
         self.aliases[alias] = version
 
-    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+    def delete_registered_model_alias(self, _: str, alias: str) -> None:
         del self.aliases[alias]
 
 
@@ -105,22 +113,37 @@ def test_another_alias_has_moves_of_its_own(registry: Any) -> None:
     assert move_to_undo(registry, "m", "candidate") is None
 
 
-@pytest.mark.parametrize(("rival", "loses"), [("zz", False), ("", True)])
-def test_whose_claim_is_greater_gives_up(
-    registry: Any, rival: str, loses: bool, monkeypatch: pytest.MonkeyPatch
+def test_whose_claim_is_greater_gives_up(registry: Any) -> None:
+    registry.tags["distrain.claim."] = f"{aliases.time.time()}"
+    with pytest.raises(AliasBusyError, match="another promotion of m is under way"):
+        move_alias(registry, "m", to("1", None))
+    assert list(registry.tags) == ["distrain.claim."]
+    assert registry.aliases == {}
+
+
+def test_whose_claim_is_smaller_goes_on_when_the_other_has_given_up(
+    registry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim = f"distrain.claim.{rival}"
     monkeypatch.setattr(aliases, "_PAUSE_S", 0)
-    registry.tags[claim] = f"{aliases.time.time()}"
+    registry.tags["distrain.claim.zz"] = f"{aliases.time.time()}"
+    registry.after = lambda _: registry.tags.pop("distrain.claim.zz", None)
+    assert move_alias(registry, "m", to("1", None)) is None
+    assert list(registry.tags) == ["distrain.promotion.1"]
 
-    def give_up(request: str) -> None:
-        if request == "get" and not loses:
-            registry.tags.pop(claim, None)
 
-    registry.after = give_up
-    refusal = move_alias(registry, "m", to("1", None))
-    assert refusal == ("another promotion of m is under way" if loses else None)
-    assert not [tag for tag in registry.tags if tag.startswith("distrain.claim.") and tag != claim]
+def test_a_claim_that_an_attempt_left_behind_does_not_stop_the_next(registry: Any) -> None:
+    def lose_answer(request: str) -> None:
+        if request == "get":
+            raise ConnectionError(request)
+
+    registry.after = lose_answer
+    delete, registry.delete_registered_model_tag = registry.delete_registered_model_tag, Mock()
+    with pytest.raises(ConnectionError):
+        move_alias(registry, "m", to("1", None))
+    assert [tag for tag in registry.tags if "claim" in tag]
+    registry.after, registry.delete_registered_model_tag = str, delete
+    assert move_alias(registry, "m", to("1", None)) is None
+    assert list(registry.tags) == ["distrain.promotion.1"]
 
 
 def test_a_claim_of_a_dead_process_lapses(registry: Any) -> None:
@@ -142,3 +165,15 @@ def test_one_that_waits_for_another_finds_that_the_holder_has_changed(
     registry.after = finish
     refusal = move_alias(registry, "m", to("3", "1"))
     assert refusal == "version 2 has champion now, not version 1"
+
+
+def test_a_later_verdict_takes_the_place_of_an_earlier_one() -> None:
+    tags = {"distrain.gate": "refused", "distrain.gate.p": "0.4", "distrain.seed": "0"}
+    client = SimpleNamespace(
+        get_model_version=lambda *_: SimpleNamespace(tags=dict(tags)),
+        set_model_version_tag=lambda _, __, tag, text: tags.update({tag: text}),
+        delete_model_version_tag=lambda _, __, tag: tags.pop(tag),
+    )
+    later = {"distrain.gate": "passed", "distrain.gate.why": "better", "mlflow.user": "ann"}
+    note_verdict(client, "m", "1", later)  # type: ignore[arg-type]
+    assert tags == {"distrain.gate": "passed", "distrain.gate.why": "better", "distrain.seed": "0"}

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from distrain.track.covered import Waiting, pass_on
-from distrain.track.journal import JournalRecord, JournalWriter, read_journal
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import JournalRecord, read_journal
 
 
 @pytest.fixture

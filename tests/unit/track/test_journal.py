@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distrain.track.journal import (
-    JournalWriter,
-    last_step,
-    list_segments,
-    metric_values,
-    read_journal,
-)
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import last_step, list_segments, metric_values, read_journal
 
 STEPS = [{"train/loss": 1.0 / step, "note ü": float(step)} for step in range(1, 9)]
 

@@ -12,7 +12,8 @@ from distrain import finish
 from distrain.errors import CheckpointError, TrainError
 from distrain.evaluate.gate import Verdict, judge_alone
 from distrain.track import record as record_module
-from distrain.track.journal import JournalWriter, read_journal
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import read_journal
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.record import RunFacts, RunRecord
 from distrain.track.tracking_server import TrackingServer

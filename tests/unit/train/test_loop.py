@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from distrain import lease
 from distrain.errors import CheckpointError, ConfigError, DataError, ModelError, TrainError
 from distrain.models.weights import weights_sha256
-from distrain.track.journal import JournalWriter, read_journal
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import read_journal
 from distrain.train.loop import TrainJob, TrainOutcome, train
 from distrain.train.precision import Precision
 from distrain.train.setup import try_first_batch

@@ -41,46 +41,40 @@ class FakePsutil(ModuleType):
         )
 
 
-@final
-class FakeNvml(ModuleType):
-    """Two GPUs, of which the second says nothing of its power; or no driver at all."""
+def fake_nvml(*, has_driver: bool = True) -> ModuleType:
+    """Return two GPUs, of which the second says nothing of its power; or no driver at all."""
 
-    NVMLError = NVMLError
-
-    def __init__(self, *, has_driver: bool = True) -> None:
-        super().__init__("pynvml")
-        self._has_driver = has_driver
-
-    def nvmlInit(self) -> None:
-        if not self._has_driver:
+    def init() -> None:
+        if not has_driver:
             raise NVMLError("no driver")
 
-    def nvmlDeviceGetCount(self) -> int:
-        return 2
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        return index
-
-    def nvmlDeviceGetMemoryInfo(self, gpu: int) -> Any:
-        return SimpleNamespace(used=(gpu + 1) * 12_345_678_901, total=80_000_000_000)
-
-    def nvmlDeviceGetUtilizationRates(self, gpu: int) -> Any:
-        return SimpleNamespace(gpu=90 + gpu)
-
-    def nvmlDeviceGetPowerUsage(self, gpu: int) -> int:
+    def power(gpu: int) -> int:
         if gpu == 1:
             raise NVMLError("not supported")
         return 345_678
 
-    def nvmlDeviceGetEnforcedPowerLimit(self, gpu: int) -> int:
-        return 700_000
+    nvml = ModuleType("pynvml")
+    nvml.__dict__.update(
+        NVMLError=NVMLError,
+        nvmlInit=init,
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetMemoryInfo=lambda gpu: SimpleNamespace(
+            used=(gpu + 1) * 12_345_678_901, total=80_000_000_000
+        ),
+        nvmlDeviceGetUtilizationRates=lambda gpu: SimpleNamespace(gpu=90 + gpu),
+        nvmlDeviceGetPowerUsage=power,
+        nvmlDeviceGetEnforcedPowerLimit=lambda _gpu: 700_000,
+    )
+    return nvml
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A made-up machine in the place of this one."""
-    for name in ("psutil", "pynvml", RAYS_NVML):
-        monkeypatch.setitem(sys.modules, name, FakePsutil() if name == "psutil" else FakeNvml())
+    fakes = {"psutil": FakePsutil(), "pynvml": fake_nvml(), RAYS_NVML: fake_nvml()}
+    for name, fake in fakes.items():
+        monkeypatch.setitem(sys.modules, name, fake)
 
 
 def mlflows_look(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
@@ -112,7 +106,7 @@ def test_a_machine_is_measured_as_mlflow_measures_it(monkeypatch: pytest.MonkeyP
 def test_a_machine_without_gpus_or_a_network_tells_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, RAYS_NVML, FakeNvml(has_driver=False))
+    monkeypatch.setitem(sys.modules, RAYS_NVML, fake_nvml(has_driver=False))
     monkeypatch.setattr(sys.modules["psutil"], "net_io_counters", lambda: None)
 
     look = NodeUsage().look()

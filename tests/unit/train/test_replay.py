@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from distrain.errors import TrainError
 from distrain.run_folder import JOURNAL
-from distrain.track.journal import JournalRecord, JournalWriter, read_journal
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import JournalRecord, read_journal
 from distrain.train import loop
 from distrain.train.loop import TrainJob, train
 from distrain.train.replay import TAG, Replay
@@ -126,6 +128,19 @@ def test_what_may_differ_is_not_compared(
     records, _ = read_journal(Path(job.run_dir) / JOURNAL, {})
     starts = [record.payload for record in records if record.kind == "start"]
     assert [(start["step"], start["is_exact"]) for start in starts] == [(0, False), (5, False)]
+
+
+def test_broken_bits_are_told_though_the_attempt_ends_in_an_error(
+    job_of: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of()
+    attempt(job, lost_after=8)
+    change_rates(monkeypatch, 1e30)
+    with pytest.raises(TrainError, match="the loss is nan"):
+        attempt(job)
+    tags, notes = told(job)
+    assert len(tags) == 1
+    assert any("bits are broken" in note for note in notes)
 
 
 def metrics(step: int, values: Mapping[str, float | str]) -> JournalRecord:

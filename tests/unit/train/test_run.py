@@ -12,7 +12,7 @@ from distrain import lease
 from distrain.config.settings import ClusterSettings
 from distrain.display import NoDisplay
 from distrain.errors import CheckpointError
-from distrain.train import autoscaling, run
+from distrain.train import run
 from distrain.train.faults import NODE_LEFT
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.placement import Placement
@@ -75,29 +75,10 @@ def test_a_driver_that_was_taken_over_leaves_the_stop_file_to_the_other(
     assert (tmp_path / run.STOP_FILE).exists()
 
 
-def test_an_elastic_run_asks_for_the_workers_that_it_lacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    outcome = TrainOutcome(
-        *("finished", 1, 8, 8, 8, {}, "", "", 1, 2, None, None, None, {}, "")
-    ).to_json()
-    monkeypatch.setattr(autoscaling, "_send", lambda _name, bundles: asked.append(len(bundles)))
-    monkeypatch.setattr(run, "_fit", lambda _trainer: (outcome, None))
-    monkeypatch.setattr(run, "wait_for_room", lambda *_: 3)
-
-    drive(TrainJob(str(tmp_path), "", {"name": "mlp"}), Placement(4, 1.0, 0.0, least=1))
-
-    assert asked == [4, 1, 0]
-
-
-ONE_WORKER = Placement(1, 1.0, 0.0)
-
-
-def drive(job: TrainJob, placement: Placement = ONE_WORKER) -> TrainOutcome:
+def drive(job: TrainJob) -> TrainOutcome:
     return run_training(
         job,
-        placement,
+        Placement(1, 1.0, 0.0),
         ClusterSettings(),
         max_failures=3,
         import_paths=[],

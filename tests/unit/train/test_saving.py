@@ -13,7 +13,8 @@ import torch
 
 from distrain import lease
 from distrain.errors import CheckpointError
-from distrain.track.journal import JournalWriter, read_journal
+from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import read_journal
 from distrain.train import checkpoint, ledger, saving
 from distrain.train.checkpoint import committed_steps
 from distrain.train.loop import TrainJob, TrainOutcome, train

@@ -14,10 +14,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from distrain.data.prepared import PreparedDataset
 from distrain.errors import ModelError, TrainError
 from distrain.models.build import build_model
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.loop import train
+from distrain.train.setup import try_first_batch
 from distrain.train.sharded import LEAST_BLOCK_ELEMENTS, check_can_be_cut, largest_block
 from distrain.train.world import World
 from tests.prepared_examples import write_classified, write_images
@@ -182,7 +184,7 @@ def test_a_worker_alone_takes_up_what_three_have_written(
 
 
 def troublesome(folder: Path) -> list[TrainJob]:
-    """Jobs with losses that are not finite, and one that stops early."""
+    """Jobs with losses that are not finite, one that stops early, and models that do not fit."""
     (job,) = jobs(folder, ["mlp"], restore_best=False)
     diverging = replace(
         job,
@@ -200,7 +202,25 @@ def troublesome(folder: Path) -> list[TrainJob]:
             "metric": "validation/log_loss", "mode": "min", "patience": 1, "min_delta": 0.0
         },
     )  # fmt: skip
-    return [diverging, skipping, early]
+    # With three parts, each step has a pass that counts nothing, on rows 0 and 1.
+    row = PreparedDataset.open(job.prepared_dir).split("train").slice(0, 1)
+    bad_row = replace(
+        job,
+        run_dir="bad row",
+        model={
+            "target": "tests.user_models:InfiniteAt", "args": {"number": float(row["x"][0, 0])}
+        },
+        optimizer={"name": "sgd", "lr": 0.001, "momentum": 0.0},
+        gradient_clip_norm=None,
+        global_batch_size=15,
+        logical_shards=3,
+        seed=7,
+    )  # fmt: skip
+    misfits = [
+        replace(job, run_dir=name, model={"target": f"tests.user_models:{name}"})
+        for name in ("BlocksInAnyOrder", "UsesWeightsOfABlock")
+    ]
+    return [diverging, skipping, early, bad_row, *misfits]
 
 
 @pytest.fixture(scope="module")
@@ -211,13 +231,25 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "step"), [(0, "step 2"), (3, "step 3")])
 def test_a_loss_that_is_not_finite_is_traced_to_the_rows_that_a_whole_model_names(
-    troubled: list[Any], tmp_path: Path
+    troubled: list[Any], tmp_path: Path, number: int, step: str
 ) -> None:
-    with pytest.raises(TrainError) as told:
-        whole(troublesome(tmp_path)[0], tmp_path)
-    assert {one["error"] for one in troubled[0]} == {"TrainError"}
-    assert {one["message"] for one in troubled[0]} == {str(told.value)}
+    with pytest.raises(TrainError, match=step) as told:
+        whole(troublesome(tmp_path)[number], tmp_path)
+    assert {one["error"] for one in troubled[number]} == {"TrainError"}
+    assert {one["message"] for one in troubled[number]} == {str(told.value)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "told"), [(4, "in another order"), (5, "outside of the block's own forward")]
+)
+def test_a_model_that_cannot_be_put_together_block_by_block_is_refused_on_all_workers(
+    troubled: list[Any], number: int, told: str
+) -> None:
+    assert [one["error"] for one in troubled[number]] == ["ModelError"] * 2
+    assert all(told in one["message"] for one in troubled[number])
 
 
 @pytest.mark.slow
@@ -238,6 +270,16 @@ def test_a_parameter_that_is_a_single_number_cannot_be_cut() -> None:
     )
     with pytest.raises(ModelError, match=r"parameter scale is a single number"):
         check_can_be_cut(model)
+
+
+def test_a_model_of_which_chance_decides_the_blocks_is_refused_before_the_launch(
+    tmp_path: Path,
+) -> None:
+    (job,) = jobs(tmp_path, ["mlp"])
+    job = replace(job, model={"target": "tests.user_models:BlocksLeftOut"})
+    with pytest.raises(ModelError, match=r"chance decides which blocks"):
+        try_first_batch(job)
+    try_first_batch(replace(job, strategy="ddp"))
 
 
 def test_the_largest_block_is_a_block_or_what_is_outside_of_blocks() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from distrain.errors import CheckpointError
 from distrain.train import checkpoint, shares
 from distrain.train.checkpoint import SavedState, newest_good
 from distrain.train.shares import only_shares, own_rows, read_shares, taken_in, write_share
@@ -139,3 +140,62 @@ def test_an_attempt_begins_without_shares_that_were_not_committed(tmp_path: Path
     write_others(tmp_path, 3)
     checkpoint.clear_after(tmp_path, None)
     assert not list((tmp_path / checkpoint.FOLDER).iterdir())
+
+
+def test_a_folder_that_cannot_be_synced_leaves_the_shares_for_another_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+
+    def fails_once(path: Path) -> None:
+        synced.append(path)
+        if len(synced) == 2:  # the first is the run's folder
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "sync_folder", fails_once)
+    write_others(tmp_path, 3)
+    with pytest.raises(OSError, match="No space"):
+        commit(tmp_path, 3)
+    assert newest_good(tmp_path) is None
+    folder = commit(tmp_path, 3)
+    assert newest_good(tmp_path) == STEP
+    assert [path.name for path in folder.parent.iterdir()] == [f"step-{STEP}"]
+
+
+def test_a_share_that_cannot_be_moved_leaves_the_others_for_another_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = Path.replace
+
+    def fails_for_the_second(path: Path, target: Path) -> Path:
+        if target.name == "state-rank-2.safetensors":
+            raise OSError(5, "Input/output error")
+        return move(path, target)
+
+    write_others(tmp_path, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fails_for_the_second)
+        with pytest.raises(OSError, match="Input/output error"):
+            commit(tmp_path, 4)
+    commit(tmp_path, 4)
+    assert newest_good(tmp_path) == STEP
+
+
+def test_a_worker_that_was_given_up_leaves_a_newer_attempt_s_share_alone(tmp_path: Path) -> None:
+    def given_up() -> None:
+        raise CheckpointError("another attempt drives the run")
+
+    write_others(tmp_path, 2)
+    with pytest.raises(CheckpointError, match="another attempt"):
+        write_share(tmp_path, STEP, 1, {}, given_up)
+    commit(tmp_path, 2)
+    assert newest_good(tmp_path) == STEP
+
+
+def test_the_shares_of_two_attempts_are_two_files(tmp_path: Path) -> None:
+    """A worker may be given up after it has looked, and before it writes."""
+    write_others(tmp_path, 2)
+    write_share(tmp_path, STEP, 1, {}, attempt="an earlier one")
+    folder = commit(tmp_path, 2)
+    found = read_shares(folder, 2, World(1))
+    assert all(torch.equal(found[name], whole) for name, whole in WHOLE.items())

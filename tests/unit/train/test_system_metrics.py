@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from distrain.run_folder import JOURNAL
-from distrain.track.journal import JournalRecord, last_step, written_by
+from distrain.track.journal_reading import JournalRecord, last_step, written_by
 from distrain.train import samplers, system_metrics
 from distrain.train.beat import Beat, beating
 from distrain.train.samplers import sampling
@@ -152,7 +152,7 @@ def test_a_node_that_is_gone_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(samplers, "ANSWER_S", 0.3)
     own = ray.get_runtime_context().get_node_id()
 
-    with sampling(["f" * len(own), own], threading.Event()) as nodes:
+    with sampling(["ab" * (len(own) // 2), own], threading.Event()) as nodes:
         looks = [nodes.look(), nodes.look()]
 
     assert [list(look) for look in looks] == [[1], [1]]
