@@ -38,18 +38,16 @@ T = TypeVar("T")
 
 
 @final
-class UnitDatasource(Datasource):
-    """Reads each unit in a task of its own and gives its runs, packed, one a row.
+class TaskForEach(Datasource):
+    """Runs each of some functions in a task of its own.
 
     Args:
-        units: what is read, in order.
-        reading: how.
+        functions: each yields blocks, and has a `__name__` that Ray Data shows.
     """
 
-    def __init__(self, units: Sequence[Unit], reading: Reading) -> None:
+    def __init__(self, functions: Sequence[Callable[[], Iterator[pa.Table]]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray's constructor has no annotations
-        self._units = units
-        self._reading = reading
+        self._functions = functions
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Return None: an estimate would make Ray Data cut the blocks further."""
@@ -61,10 +59,10 @@ class UnitDatasource(Datasource):
         per_task_row_limit: int | None = None,
         data_context: DataContext | None = None,
     ) -> list[ReadTask]:
-        """Return a task for each unit, whatever parallelism is asked for."""
+        """Return a task for each function, whatever parallelism is asked for."""
         del parallelism, per_task_row_limit, data_context
         unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-        return [ReadTask(_UnitReader(unit, self._reading), unknown) for unit in self._units]
+        return [ReadTask(function, unknown) for function in self._functions]
 
 
 @final
@@ -147,7 +145,8 @@ def _quiet_console() -> Iterator[None]:
 def read_units(units: Sequence[Unit], reading: Reading) -> Dataset:
     """Return a data set whose rows are packed runs; nothing is read yet. Call in `data_context`."""
     dataset: Dataset = ray.data.read_datasource(
-        UnitDatasource(units, reading), override_num_blocks=max(len(units), 1)
+        TaskForEach([_UnitReader(unit, reading) for unit in units]),
+        override_num_blocks=max(len(units), 1),
     )
     return dataset
 

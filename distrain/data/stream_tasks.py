@@ -11,10 +11,9 @@ from typing import Any, Final, final
 
 import pyarrow as pa
 import ray
-from ray.data import DataContext, Datasource, ReadTask
-from ray.data.block import BlockMetadata
 
 from distrain.config.names import is_remote
+from distrain.data.on_ray import TaskForEach
 from distrain.data.prepared import PreparedDataset
 from distrain.data.reading import Unit
 from distrain.data.recipe import Streamed
@@ -37,7 +36,7 @@ def shards_of_units(path: str, hub: str, units: Sequence[Unit]) -> Iterator[tupl
     resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
     limit = max(LEAST_TASKS, int(resources.get("CPU", 0)))
     dataset = ray.data.read_datasource(
-        _BlockDatasource(path, hub, units),
+        TaskForEach([_BlockMaker(path, hub, unit) for unit in units]),
         override_num_blocks=len(units),
         num_cpus=0,
         concurrency=limit,
@@ -46,32 +45,6 @@ def shards_of_units(path: str, hub: str, units: Sequence[Unit]) -> Iterator[tupl
         for entry in bundle.blocks:
             if entry.metadata.num_rows:
                 yield entry.ref, entry.metadata.num_rows
-
-
-@final
-class _BlockDatasource(Datasource):
-    """Makes the shards of each of some blocks of the plan in a task of its own, one a row."""
-
-    def __init__(self, path: str, hub: str, units: Sequence[Unit]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Ray's constructor has no annotations
-        self._path = path
-        self._hub = hub
-        self._units = units
-
-    def estimate_inmemory_data_size(self) -> int | None:
-        """Return None: an estimate would make Ray Data cut the blocks further."""
-        return None
-
-    def get_read_tasks(
-        self,
-        parallelism: int,
-        per_task_row_limit: int | None = None,
-        data_context: DataContext | None = None,
-    ) -> list[ReadTask]:
-        """Return a task for each block, whatever parallelism is asked for."""
-        del parallelism, per_task_row_limit, data_context
-        unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None, input_files=None)
-        return [ReadTask(_BlockMaker(self._path, self._hub, u), unknown) for u in self._units]
 
 
 @final

@@ -3,11 +3,12 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, final
 
+from distrain.background import in_background
 from distrain.train.attempts import Reason
 from distrain.train.beat import read_beats
 from distrain.train.nodes import live_nodes
@@ -52,19 +53,9 @@ class Oversight:
         self._stalls = StallWatch(run_dir)
         self._training_since: float | None = None
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Watch from a thread for the length of a `with` block."""
-        has_ended = threading.Event()
-        thread = threading.Thread(
-            target=self._watch, args=(has_ended,), name="oversight", daemon=True
-        )
-        thread.start()
-        try:
-            yield
-        finally:
-            has_ended.set()
-            thread.join()
+        return in_background(self._watch, "oversight")
 
     def _watch(self, has_ended: threading.Event) -> None:
         looks = 0

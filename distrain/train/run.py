@@ -23,12 +23,13 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
 from distrain import lease
+from distrain.background import in_background
 from distrain.config.settings import ClusterSettings
 from distrain.data.files import SourceFile
 from distrain.display import Display
@@ -319,13 +320,11 @@ def _last_line(error: Exception | None) -> str:
     return lines[-1].strip()[:300] if lines else "no worker came to an end"
 
 
-@contextmanager
-def _watching(journal: Path, display: Display) -> Iterator[None]:
+def _watching(journal: Path, display: Display) -> AbstractContextManager[None]:
     """Show the journal's new progress records and notes from a thread, until the block ends."""
-    has_ended = threading.Event()
     positions = {path.name: path.stat().st_size for path in list_segments(journal)}
 
-    def watch() -> None:
+    def watch(has_ended: threading.Event) -> None:
         nonlocal positions
         is_last = False
         while not is_last:
@@ -337,10 +336,4 @@ def _watching(journal: Path, display: Display) -> Iterator[None]:
                 elif record.kind == "note":
                     display.note(record.payload["text"])
 
-    thread = threading.Thread(target=watch, name="journal-watch", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        has_ended.set()
-        thread.join()
+    return in_background(watch, "journal-watch")

@@ -16,9 +16,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from distrain.background import in_background
 from distrain.run_folder import JOURNAL
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import last_written
@@ -50,19 +52,10 @@ def recording_system_metrics(
     if every_s is None:
         yield
         return
-    has_ended = threading.Event()
-    thread = threading.Thread(
-        target=_record_training,
-        args=(run_dir, attempt, num_workers, every_s, has_ended),
-        name="system-metrics",
-        daemon=True,
-    )
-    thread.start()
-    try:
+    with in_background(
+        partial(_record_training, run_dir, attempt, num_workers, every_s), "system-metrics"
+    ):
         yield
-    finally:
-        has_ended.set()
-        thread.join()
 
 
 def _record_training(

@@ -171,6 +171,7 @@ def test_a_hub_gives_each_row_once_to_workers_that_begin_anywhere(
     assert [name for name in list_named_actors() if name.startswith("distrain")] == []
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_streamed_is_named(
     folder: Path, small_windows: None
 ) -> None:

@@ -451,6 +451,7 @@ assert len(model.input_example) == 3
 """
 
 
+@pytest.mark.slow
 def test_plain_mlflow_predicts_the_raw_file_to_the_last_bit(
     registered: Registered, server: TrackingServer, tmp_path: Path
 ) -> None:
