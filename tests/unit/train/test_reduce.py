@@ -23,7 +23,7 @@ from distrain.train.shared_memory import NeighboursInMemory, size_bytes
 from distrain.train.world import World, parts_by_worker
 
 LENGTH = 37
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
 shared_memory = pytest.mark.skipif(not Bells.are_offered(), reason="Linux on x86-64 only")
 
 
