@@ -70,7 +70,7 @@ def resume(
         DistrainError: the input is at fault, or what was named cannot be reached; or the run is
             driven by another process, or would become another run.
     """
-    run_dir = find_resumed([str(run)], is_last=False, storage=Path(storage))
+    run_dir = find_resumed([str(run)], is_last=False, storage=Path(storage), overrides=overrides)
     return run_resume(run_dir, overrides, NoDisplay(), [str(Path.cwd())])
 
 

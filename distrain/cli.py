@@ -145,7 +145,7 @@ def resume(
     from distrain.stored_run import find_resumed
 
     named, overrides = _words(run or [], address)
-    run_dir = find_resumed(named, is_last=last, storage=storage)
+    run_dir = find_resumed(named, is_last=last, storage=storage, overrides=overrides)
     from distrain import pipeline  # seconds, that a mistyped name need not wait for
     from distrain.report import display
 

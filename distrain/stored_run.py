@@ -36,6 +36,7 @@ _TOLD_TAGS: Final[Mapping[str, str]] = {
     "distrain.cpu": "the machine",
 }
 _DIGEST_LENGTH: Final = 64
+_STORAGE: Final = "storage="
 
 
 @final
@@ -126,7 +127,9 @@ class StoredRun:
         return any(key in LENGTHS or key.startswith(_RECORDED_AT) for key in self.changed)
 
 
-def find_resumed(named: Sequence[str], *, is_last: bool, storage: Path) -> Path:
+def find_resumed(
+    named: Sequence[str], *, is_last: bool, storage: Path, overrides: Sequence[str] = ()
+) -> Path:
     """Return the folder of the run that is meant.
 
     Args:
@@ -134,10 +137,12 @@ def find_resumed(named: Sequence[str], *, is_last: bool, storage: Path) -> Path:
             experiment, or nothing.
         is_last: whether the newest run is meant.
         storage: the folder that runs are kept in.
+        overrides: `section.key=value`; a `storage` among them says where to look instead.
 
     Raises:
         ConfigError: there is no such run, or not one was named.
     """
+    storage = [storage, *_storages(overrides)][-1]
     if len(named) > 1 or not (named or is_last):
         raise ConfigError(
             f"{len(named)} runs were named: {', '.join(named)}" if named else "no run was named",
@@ -158,6 +163,10 @@ def find_resumed(named: Sequence[str], *, is_last: bool, storage: Path) -> Path:
     return Path(runs[0].run_dir)
 
 
+def _storages(overrides: Sequence[str]) -> list[Path]:
+    return [Path(word[len(_STORAGE) :]) for word in overrides if word.startswith(_STORAGE)]
+
+
 def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
     """Return a run as its folder tells it, with overrides.
 
@@ -172,6 +181,8 @@ def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
     stored = load_settings([run_dir / CONFIG])
     moved = []
     storage = run_dir.parent.parent
+    if all(folder.resolve() == storage.resolve() for folder in _storages(overrides)):
+        overrides = [word for word in overrides if not word.startswith(_STORAGE)]
     if storage_of(stored) != storage:
         moved = [f"storage={json.dumps(str(storage))}"]
         stored = load_settings([run_dir / CONFIG], moved)

@@ -213,3 +213,15 @@ def test_the_command_to_go_on_names_the_folder_as_one_stands(
 
     assert how_to_go_on(tmp_path / "runs/a b/r") == "go on with: distrain resume 'runs/a b/r'"
     assert how_to_go_on(Path("/else/r")) == "go on with: distrain resume /else/r"
+
+
+def test_a_storage_among_the_overrides_says_where_to_look(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path)
+    words = [f"storage={tmp_path}", "train.num_workers=3"]
+
+    for named, is_last in (([], True), (["r"], False)):
+        found = find_resumed(named, is_last=is_last, storage=Path("runs"), overrides=words)
+        assert found == run_dir
+    assert list(read_stored_run(run_dir, words).changed) == ["train.num_workers"]
+    with pytest.raises(ConfigError, match="storage"):
+        read_stored_run(run_dir, [f"storage={tmp_path / 'elsewhere'}"])
