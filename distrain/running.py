@@ -97,7 +97,7 @@ def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
         return _finish(run, display, record, outcome)
     except DistrainError as error:
         return Ending(error=error)
-    except Exception as error:
+    except Exception as error:  # told in the result and recorded as failed; traceback in a log
         return Ending(error=_unforeseen(error, run.run_dir))
 
 

@@ -29,7 +29,7 @@ def open_display(*, to_stderr: bool) -> "Iterator[PlainDisplay | LiveDisplay]":
     display = LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
     try:
         yield display
-    except BaseException:
+    except BaseException:  # raised again; Ctrl-C and exits too must leave the terminal whole
         display.close(has_failed=True)
         raise
     display.close()

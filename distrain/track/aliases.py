@@ -92,8 +92,8 @@ def telling(server: TrackingServer) -> Iterator[None]:
         yield
     except DistrainError:
         raise
-    except Exception as error:
-        # MLflow lets the errors of requests, SQLAlchemy and the drivers through.
+    except Exception as error:  # raised in our words: MLflow lets those of requests, SQLAlchemy
+        # and the database drivers through.
         raise unanswered(server, error) from error
 
 

@@ -59,7 +59,7 @@ for line in sys.stdin:
         os.dup2(os.open(task["errors"], os.O_WRONLY | os.O_CREAT, 0o600), 2)
         try:
             predict(task)
-        except BaseException:
+        except BaseException:  # told by what this file holds; the child must not go on in the loop
             traceback.print_exc()
         sys.stderr.flush()
         os._exit(0)

@@ -206,7 +206,7 @@ class Delivery:
             model = self.mark.models[0]
             try:
                 version = self._register(client, model)
-            except Exception as error:
+            except Exception as error:  # kept in the rejected file and counted, or raised again
                 # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
                 if not (is_refusal(error) or isinstance(error, FileNotFoundError)):
                     raise

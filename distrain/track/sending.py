@@ -85,7 +85,7 @@ class RunSender:
         send = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         try:
             send(self._run_id, str(path), artifact_path or None)
-        except Exception as error:
+        except Exception as error:  # kept in the rejected file and counted, or raised again
             # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
             if not (is_refusal(error) or isinstance(error, PermissionError)):
                 raise
