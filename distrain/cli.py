@@ -8,20 +8,26 @@ import os
 import re
 import signal
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from distrain.errors import EXIT_INTERRUPTED, ConfigError, DistrainError
+from distrain.answer import (
+    own_fault,
+    print_line,
+    print_result,
+    reserve_stdout,
+    tell_error,
+    tell_interrupted,
+    usage_error,
+)
+from distrain.errors import ConfigError, DistrainError
 
 if TYPE_CHECKING:
     from distrain.results import TrainResult
     from distrain.track.sync import SyncedRun
 
-PIPE_WIDTH = 200
-_reserved: list[int] = []
 _OVERRIDE = re.compile(r"[A-Za-z_]\w*(\.[\w-]+)*=")
 
 app = typer.Typer(
@@ -55,7 +61,7 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     wants_json = "--json" in arguments
     if wants_json:
-        _reserve_stdout()
+        reserve_stdout()
     # A SIGTERM ends a command as Ctrl-C does: state saved, servers and a local Ray taken down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -66,12 +72,12 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 1
     except DistrainError as error:
-        code = _tell_error(error, wants_json=wants_json)
+        code = tell_error(error, wants_json=wants_json)
     except KeyboardInterrupt:
-        code = _tell_interrupted(wants_json=wants_json)
+        code = tell_interrupted(wants_json=wants_json)
     except Exception as error:  # told with its traceback, so that scripts get code and JSON
-        told = _usage_error(error) if hasattr(error, "format_message") else _own_fault(error)
-        code = _tell_error(told, wants_json=wants_json)
+        told = usage_error(error) if hasattr(error, "format_message") else own_fault(error)
+        code = tell_error(told, wants_json=wants_json)
     sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -117,7 +123,7 @@ def train(
 
     if dry_run:
         estimate = pipeline.estimate(settings, _import_paths(config))
-        _print(tables.estimate_table(estimate), estimate.to_json(), as_json=as_json)
+        print_result(tables.estimate_table(estimate), estimate.to_json(), as_json=as_json)
         return 0
     with display.open_display(to_stderr=as_json) as shown:
         result = pipeline.train(settings, shown, _import_paths(config))
@@ -163,7 +169,7 @@ def prepare(config: ConfigArguments, address: Address = None, as_json: Json = Fa
 
     with display.open_display(to_stderr=as_json) as shown:
         result = pipeline.prepare(settings, shown)
-    _print(tables.prepare_table(result), result.to_json(), as_json=as_json)
+    print_result(tables.prepare_table(result), result.to_json(), as_json=as_json)
 
 
 @app.command(
@@ -185,7 +191,9 @@ def predict(
         result = pipeline.predict(
             model, data=data, out=out, storage=storage, address=address, display=shown
         )
-    _print(f"{result.num_rows:,} rows predicted: {result.out}", result.to_json(), as_json=as_json)
+    print_result(
+        f"{result.num_rows:,} rows predicted: {result.out}", result.to_json(), as_json=as_json
+    )
 
 
 @app.command(epilog="Example: distrain evaluate models:/digits@champion --data labelled.csv")
@@ -202,7 +210,7 @@ def evaluate(
 
     with display.open_display(to_stderr=as_json) as shown:
         result = assess.evaluate(model, data=data, storage=storage, address=address, display=shown)
-    _print(tables.evaluate_table(result), result.to_json(), as_json=as_json)
+    print_result(tables.evaluate_table(result), result.to_json(), as_json=as_json)
 
 
 @app.command(epilog="Example: distrain promote models:/digits/3 --alias champion")
@@ -236,7 +244,7 @@ def promote(  # noqa: PLR0913  (an argument for each option)
                 model, alias, storage=storage, force=force, address=address, display=shown
             )
         )
-    _print(tables.promote_table(result, alias), result.to_json(), as_json=as_json)
+    print_result(tables.promote_table(result, alias), result.to_json(), as_json=as_json)
     return result.exit_code
 
 
@@ -250,7 +258,7 @@ def runs(storage: Storage = Path("runs"), as_json: Json = False) -> None:
     ship_waiting(storage)
     found = list_runs(storage)
     listed = {"runs": [run.to_json() for run in found]}
-    _print(tables.runs_table(found, storage), listed, as_json=as_json)
+    print_result(tables.runs_table(found, storage), listed, as_json=as_json)
 
 
 @app.command(epilog="Example: distrain sync --storage ./runs")
@@ -277,7 +285,7 @@ def sync(
     with display.open_display(to_stderr=True) as shown:
         result = sync_runs(run or [], storage, on_wait=shown.note, on_done=tell)
     if as_json:
-        _print("", result.to_json(), as_json=True)
+        print_result("", result.to_json(), as_json=True)
     return result.exit_code
 
 
@@ -292,7 +300,7 @@ def list_(
 
     entries = list_entries(kind)
     listed = {kind: [entry.to_json() for entry in entries]}
-    _print(tables.entries_table(entries), listed, as_json=as_json)
+    print_result(tables.entries_table(entries), listed, as_json=as_json)
 
 
 @app.command(epilog="Example: distrain schema > distrain.schema.json")
@@ -300,7 +308,7 @@ def schema(as_json: Json = False) -> None:
     """Print every key of a configuration, as JSON Schema."""
     from distrain.config.schema import json_schema
 
-    _print_line(json.dumps(json_schema(), indent=None if as_json else 2))
+    print_line(json.dumps(json_schema(), indent=None if as_json else 2))
 
 
 @app.command(epilog="Example: distrain ui --port 5001")
@@ -314,7 +322,7 @@ def ui(
     from distrain.track.ui import serve_ui
 
     def announce(url: str) -> None:
-        _print(f"MLflow UI: {url}  (Ctrl-C ends it)", {"url": url}, as_json=as_json)
+        print_result(f"MLflow UI: {url}  (Ctrl-C ends it)", {"url": url}, as_json=as_json)
 
     serve_ui(tracking_uri_of(storage), port=port, announce=announce)
 
@@ -358,69 +366,5 @@ def _tell_result(result: "TrainResult", *, as_json: bool) -> int:
 
     if result.error is not None:
         print(f"error: {result.error}", file=sys.stderr)
-    _print(tables.train_table(result), result.to_json(), as_json=as_json)
+    print_result(tables.train_table(result), result.to_json(), as_json=as_json)
     return result.exit_code
-
-
-def _print(shown: object, fields: dict[str, Any], *, as_json: bool) -> None:
-    """Print a result for a person, or as the one JSON line of the contract."""
-    if as_json:
-        from distrain.plain_json import to_json_line
-
-        _print_line(to_json_line(fields))
-        return
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    Console(soft_wrap=True, highlight=False, width=width).print(shown)
-
-
-def _reserve_stdout() -> None:
-    """Keep stdout for the one JSON line: whatever else is printed goes to stderr.
-
-    The descriptor itself is moved, because native libraries and child processes write to it too.
-    """
-    _reserved.append(os.dup(1))
-    os.dup2(2, 1)
-
-
-def _print_line(line: str) -> None:
-    if not _reserved:
-        print(line, flush=True)
-        return
-    with os.fdopen(os.dup(_reserved[0]), "w", encoding="utf-8") as stdout:
-        stdout.write(line + "\n")
-
-
-def _tell_error(error: DistrainError, *, wants_json: bool) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    if wants_json:
-        from distrain.plain_json import error_fields, to_json_line
-
-        _print_line(to_json_line(error_fields(error)))
-    return error.exit_code
-
-
-def _tell_interrupted(*, wants_json: bool) -> int:
-    print("interrupted", file=sys.stderr)
-    if wants_json:
-        from distrain.plain_json import to_json_line
-
-        _print_line(to_json_line({"status": "interrupted", "exit_code": EXIT_INTERRUPTED}))
-    return EXIT_INTERRUPTED
-
-
-def _usage_error(error: Exception) -> ConfigError:
-    """Return what is wrong with the words of the command line, from the parser's own error."""
-    text = getattr(error, "format_message")()  # noqa: B009  (duck-typed: click or its copy)
-    return ConfigError(text, where="command line", mend="See `distrain --help`")
-
-
-def _own_fault(error: Exception) -> DistrainError:
-    """Print the traceback of what nobody foresaw, and return it as an error that can be told."""
-    traceback.print_exception(error)
-    return DistrainError(
-        f"{type(error).__name__}: {error}",
-        where="distrain itself",
-        mend="This should have been told in plain words: please report it with the traceback",
-    )

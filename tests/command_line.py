@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, final
 
-from distrain import cli
+from distrain import answer, cli
 from distrain.errors import DistrainError
 
 
@@ -106,8 +106,8 @@ def _descriptors_are(out: IO[str], err: IO[str]) -> Iterator[None]:
         for saved, descriptor in zip(kept, (1, 2), strict=True):
             os.dup2(saved, descriptor)
             os.close(saved)
-        while cli._reserved:
-            os.close(cli._reserved.pop())
+        while answer.reserved:
+            os.close(answer.reserved.pop())
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

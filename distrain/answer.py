@@ -1,0 +1,79 @@
+"""What a command says: its result for a person or as one line of JSON, and its errors."""
+
+import os
+import sys
+import traceback
+from typing import Any
+
+from distrain.errors import EXIT_INTERRUPTED, ConfigError, DistrainError
+
+PIPE_WIDTH = 200
+# The descriptor of stdout while it is kept for the one line of JSON.
+reserved: list[int] = []
+
+
+def print_result(shown: object, fields: dict[str, Any], *, as_json: bool) -> None:
+    """Print a result for a person, or as the one JSON line of the contract."""
+    if as_json:
+        from distrain.plain_json import to_json_line
+
+        print_line(to_json_line(fields))
+        return
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    Console(soft_wrap=True, highlight=False, width=width).print(shown)
+
+
+def reserve_stdout() -> None:
+    """Keep stdout for the one JSON line: whatever else is printed goes to stderr.
+
+    The descriptor itself is moved, because native libraries and child processes write to it too.
+    """
+    reserved.append(os.dup(1))
+    os.dup2(2, 1)
+
+
+def print_line(line: str) -> None:
+    """Print a line on stdout, kept for it or not."""
+    if not reserved:
+        print(line, flush=True)
+        return
+    with os.fdopen(os.dup(reserved[0]), "w", encoding="utf-8") as stdout:
+        stdout.write(line + "\n")
+
+
+def tell_error(error: DistrainError, *, wants_json: bool) -> int:
+    """Print an error and return the command's exit code."""
+    print(f"error: {error}", file=sys.stderr)
+    if wants_json:
+        from distrain.plain_json import error_fields, to_json_line
+
+        print_line(to_json_line(error_fields(error)))
+    return error.exit_code
+
+
+def tell_interrupted(*, wants_json: bool) -> int:
+    """Print that the command was interrupted and return its exit code."""
+    print("interrupted", file=sys.stderr)
+    if wants_json:
+        from distrain.plain_json import to_json_line
+
+        print_line(to_json_line({"status": "interrupted", "exit_code": EXIT_INTERRUPTED}))
+    return EXIT_INTERRUPTED
+
+
+def usage_error(error: Exception) -> ConfigError:
+    """Return what is wrong with the words of the command line, from the parser's own error."""
+    text = getattr(error, "format_message")()  # noqa: B009  (duck-typed: click or its copy)
+    return ConfigError(text, where="command line", mend="See `distrain --help`")
+
+
+def own_fault(error: Exception) -> DistrainError:
+    """Print the traceback of what nobody foresaw, and return it as an error that can be told."""
+    traceback.print_exception(error)
+    return DistrainError(
+        f"{type(error).__name__}: {error}",
+        where="distrain itself",
+        mend="This should have been told in plain words: please report it with the traceback",
+    )
