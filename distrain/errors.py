@@ -1,12 +1,15 @@
 """Every error that distrain raises on purpose: its exit code and the four parts of its message.
 
 A message says where the fault is, what came, what was expected, and how to mend it. `cli.py` prints
-it and leaves with `exit_code`; nothing else in distrain ends the process.
+it and leaves with `exit_code`; nothing else in distrain ends the process. Secrets are masked in all
+of it, because messages go to logs, to results and to the record.
 """
 
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Final, final
+
+from distrain.redaction import redacted
 
 EXIT_INTERRUPTED: Final = 130
 
@@ -27,10 +30,10 @@ class DistrainError(Exception):
     def __init__(
         self, message: str, *, where: str = "", expected: str = "", mend: str = ""
     ) -> None:
-        self.message = message
-        self.where = where
-        self.expected = expected
-        self.mend = mend
+        self.message = redacted(message)
+        self.where = redacted(where)
+        self.expected = redacted(expected)
+        self.mend = redacted(mend)
         super().__init__(str(self))
 
     def __str__(self) -> str:
@@ -53,7 +56,8 @@ class DistrainError(Exception):
         }
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.message, self.where, self.expected, self.mend)
+        parts = (type(self), self.message, self.where, self.expected, self.mend)
+        return _rebuild, parts, self.__dict__
 
 
 def _rebuild(
@@ -92,10 +96,34 @@ class ModelError(DistrainError):
 
 @final
 class TrainError(DistrainError):
-    """Training began and failed: a loss that is not finite, an exception in the user's code."""
+    """Training began and failed: a loss that is not finite, an exception in the user's code.
+
+    Args:
+        message: what came, in one sentence.
+        where: what finds the place.
+        expected: what would have been right.
+        mend: what the user can do about it.
+        cause: whose fault it is, `user` or `cluster`; empty: nobody can tell.
+        error_class: what it is for who counts failures: the exception that was raised, such as
+            `ValueError`, or `not_finite`, `node_lost`; empty: nothing more exact than this class.
+    """
 
     exit_code = 1
     kind = "train"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str = "",
+        expected: str = "",
+        mend: str = "",
+        cause: str = "",
+        error_class: str = "",
+    ) -> None:
+        super().__init__(message, where=where, expected=expected, mend=mend)
+        self.cause = cause
+        self.error_class = error_class
 
 
 @final
@@ -165,6 +193,6 @@ def did_you_mean(name: str, valid: Iterable[str], *, listed: str = "Valid names"
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, at most 300 characters; its type where it has none.
 
-    What libraries raise often goes on with pages that say nothing to a person.
+    What libraries raise often goes on with pages that say nothing to a person. Secrets are masked.
     """
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return redacted((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]

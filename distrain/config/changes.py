@@ -14,10 +14,8 @@ from distrain.config.digest import (
     LENGTH,
     NOT_IN_DIGEST,
     has_schedule_of_any_length,
-    masked_dict,
     resolved_dict,
 )
-from distrain.config.environment import holds_mask
 from distrain.config.faults import Fault, KeyPath, Place, dotted, raise_faults
 from distrain.config.settings import Settings
 from distrain.config.tree import tree_of_override
@@ -48,9 +46,8 @@ def changed_keys(stored: Settings, wanted: Settings) -> dict[str, str]:
         ConfigError: some of it cannot change; its text has one line for each key.
     """
     old, new = _leaves(resolved_dict(stored)), _leaves(resolved_dict(wanted))
-    shown_old, shown_new = _leaves(masked_dict(stored)), _leaves(masked_dict(wanted))
     changed = [path for path in {**old, **new} if old.get(path) != new.get(path)]
-    texts = {path: (_text(shown_old.get(path)), _text(shown_new.get(path))) for path in changed}
+    texts = {path: (_text(old.get(path)), _text(new.get(path))) for path in changed}
     faults = [
         _refused(path, texts[path], why)
         for path in changed
@@ -78,16 +75,8 @@ def with_counterparts(overrides: Sequence[str]) -> list[str]:
     return [*taken_back, *overrides]
 
 
-def masked_keys(settings: Settings) -> list[str]:
-    """Return the dotted keys of the secrets that a stored configuration does not hold."""
-    leaves = _leaves(resolved_dict(settings))
-    return [dotted(path) for path, value in leaves.items() if holds_mask(value)]
-
-
 def _why_kept(path: KeyPath, old: Any, new: Any, wanted: Settings) -> str:
     """Return why a key cannot change so, nothing where it can."""
-    if holds_mask(old):
-        return ""  # a secret is given again; the digest tells whether it is the same
     if path in LENGTH:
         return _why_no_length(old, new, wanted)
     kept = [why for key, why in _KEPT.items() if path[: len(key)] == key]

@@ -16,6 +16,7 @@ from distrain.config.names import METRICS, RUN_METRICS, Task, metric_mode, metri
 from distrain.config.settings import Settings
 from distrain.errors import did_you_mean
 
+MAX_NAME_LENGTH = 200  # of the 250 that MLflow takes, with the split's name
 _METRIC: KeyPath = ("train", "early_stopping", "metric")
 
 
@@ -34,7 +35,15 @@ def check_asked_metrics(settings: Settings) -> Iterator[Fault]:
         elif task is not None and task not in METRICS[name].tasks:
             told = f"evaluate.metrics: {name} is not for {task}, which {why} says"
             yield Fault(told, here, mend=f"Valid names: {', '.join(sorted(metric_names(task)))}.")
-    for name, count in Counter(metric_name(metric) for metric in asked).items():
+    names = [metric_name(metric) for metric in asked]
+    for name in dict.fromkeys(name for name in names if len(name) > MAX_NAME_LENGTH):
+        yield Fault(
+            f"evaluate.metrics: the name {name[:20]}... is {len(name)} characters long",
+            (("evaluate", "metrics"),),
+            expected=f"at most {MAX_NAME_LENGTH}, which MLflow takes behind `validation/`",
+            mend="Give the function a shorter name",
+        )
+    for name, count in Counter(names).items():
         if count > 1:
             told = f"evaluate.metrics names {name!r} {count} times"
             yield Fault(told, (("evaluate", "metrics"),), mend="Give each metric a name of its own")

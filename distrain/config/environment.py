@@ -6,33 +6,16 @@ the tracking server never see its value.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.errors import ConfigError
-
-MASK = "***"
+from distrain.redaction import hide, holds_secret, is_secret_value, names_secret
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_URL_PASSWORD = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@")
-_TOKENS = {
-    "an AWS access key": re.compile(r"(?<![A-Za-z0-9])(AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    "a GitHub token": re.compile(
-        r"(?<![A-Za-z0-9])(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})"
-    ),
-    "a GitLab token": re.compile(r"(?<![A-Za-z0-9])glpat-[\w-]{20,}"),
-    "a Hugging Face token": re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}"),
-    "an API key": re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}"),
-    "a Slack token": re.compile(r"(?<![A-Za-z0-9])xox[abprs]-[A-Za-z0-9-]{10,}"),
-    "a Databricks token": re.compile(r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}"),
-    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-}
-_SECRET_NAME = re.compile(
-    r"(^|[_-])(password|passwd|passphrase|pwd|secret|token|credentials?|api_?key|access_?key|"
-    r"private_?key)($|[_-])",
-    re.IGNORECASE,
-)
+FREE_TABLES: tuple[KeyPath, ...] = (("cluster", "env"), ("model", "args"))
+"""Tables whose keys are the user's own, and may name a secret."""
 
 
 def expand_env(text: str) -> str:
@@ -61,76 +44,97 @@ def _set_it(name: str) -> str:
     return f"Set it, or give a default: ${{{name}:-VALUE}}"
 
 
+def expanded(values: Any, *, is_secret: bool = False) -> Any:
+    """Return a copy of a table or a list in which variables are filled in.
+
+    What stands under a name that speaks of a secret is masked in messages and logs from now on.
+
+    Args:
+        values: a free table of the configuration, or what is in one.
+        is_secret: whether the name above speaks of a secret.
+
+    Raises:
+        ConfigError: a variable without default is not set.
+    """
+    if isinstance(values, Mapping):
+        return {
+            key: expanded(value, is_secret=is_secret or names_secret(str(key)))
+            for key, value in values.items()
+        }
+    if isinstance(values, list | tuple):
+        return [expanded(value, is_secret=is_secret) for value in values]
+    if not isinstance(values, str):
+        return values
+    filled = expand_env(values)
+    if is_secret and filled != values:
+        hide(filled)
+    return filled
+
+
+def variables_in(values: Any) -> set[str]:
+    """Return the names of the variables that a table or a list uses."""
+    return {match[1] for _, text in _texts(values, ()) for match in _VARIABLE.finditer(text)}
+
+
 def text_faults(values: dict[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with any text: unset variables, and secrets written out."""
+    named = [path for table in FREE_TABLES for path in _named_secrets(_at(values, table), table)]
+    for path in named:
+        yield _secret_fault(path, "a secret", re.sub(r"\W", "_", str(path[-1])).upper())
     for path, text in _texts(values, ()):
-        yield from _secret_faults(path, text)
+        told = holds_secret(_without_variables(text))
+        if told and not any(path[: len(other)] == other for other in named):
+            yield _secret_fault(path, told)
         yield from _variable_faults(path, text)
 
 
-def masked(values: Any, *, is_secret: bool = False) -> Any:
-    """Return a copy in which the values of keys that name a secret are masked.
-
-    `${VAR}` is left, as it holds no secret, and so is a switch.
-
-    Args:
-        values: a free table, such as `cluster.env` or `model.args`.
-        is_secret: whether the key above names a secret.
-    """
-    if isinstance(values, dict):
-        return {
-            key: masked(value, is_secret=is_secret or _names_secret(str(key), value))
-            for key, value in values.items()
-        }
-    if isinstance(values, list):
-        return [masked(value, is_secret=is_secret) for value in values]
-    if not is_secret or values is None or isinstance(values, bool):
-        return values
-    return values if _VARIABLE.fullmatch(str(values)) else MASK
+def _at(values: Any, path: KeyPath) -> Any:
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
 
 
-def holds_mask(value: Any) -> bool:
-    """Return whether a value, or one in a list or mapping, is a secret that `masked` took out."""
+def _texts(values: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    return ((where, value) for where, value in _scalars(values, path) if isinstance(value, str))
+
+
+def _scalars(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     if isinstance(value, dict):
-        return any(holds_mask(inner) for inner in value.values())
-    return any(map(holds_mask, value)) if isinstance(value, list) else value == MASK
-
-
-def holds_secret(text: str) -> str | None:
-    """Return what secret the text seems to hold, in words, or None."""
-    plain = _VARIABLE.sub("", text)
-    if _URL_PASSWORD.search(plain):
-        return "a URL with a password"
-    return next((told for told, pattern in _TOKENS.items() if pattern.search(text)), None)
-
-
-def _names_secret(key: str, value: Any) -> bool:
-    found = _SECRET_NAME.search(key)
-    # The number of a model's pad_token_id is a place in a vocabulary.
-    is_place = isinstance(value, int) and found is not None and found[2].lower() == "token"
-    return found is not None and not is_place
-
-
-def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
         for key, inner in value.items():
-            yield from _texts(inner, (*path, key))
-    elif isinstance(value, list):
+            yield from _scalars(inner, (*path, key))
+    elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _texts(inner, (*path, index))
+            yield from _scalars(inner, (*path, index))
+    else:
+        yield path, value
 
 
-def _secret_faults(path: KeyPath, text: str) -> Iterator[Fault]:
-    told = holds_secret(text)
-    if told:
-        yield Fault(
-            f"{dotted(path)} holds what looks like {told}",
-            (path,),
-            expected="no secrets in a configuration: it is kept with the run",
-            mend="Put the secret into an environment variable and write ${VAR} in its place",
-        )
+def _named_secrets(table: Any, path: KeyPath) -> Iterator[KeyPath]:
+    """Yield the keys of a free table that name a secret and hold one that is written out."""
+    if isinstance(table, list):
+        for index, inner in enumerate(table):
+            yield from _named_secrets(inner, (*path, index))
+    for key, value in table.items() if isinstance(table, dict) else ():
+        if names_secret(str(key)):
+            written = (_without_variables(text) for _, text in _scalars(value))
+            if any(is_secret_value(str(key), text) for text in written):
+                yield (*path, key)
+        else:
+            yield from _named_secrets(value, (*path, key))
+
+
+def _secret_fault(path: KeyPath, told: str, variable: str = "VAR") -> Fault:
+    return Fault(
+        f"{dotted(path)} holds what looks like {told}",
+        (path,),
+        expected="no secrets in a configuration: it is kept with the run",
+        mend=f"Put the secret into an environment variable and write ${{{variable}}} in its place",
+    )
+
+
+def _without_variables(value: Any) -> Any:
+    """Return a value as it is written but for its variables, of which the defaults are left."""
+    return _VARIABLE.sub(lambda match: match[2] or "", value) if isinstance(value, str) else value
 
 
 def _variable_faults(path: KeyPath, text: str) -> Iterator[Fault]:

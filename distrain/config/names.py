@@ -7,6 +7,9 @@ from typing import Literal
 Task = Literal["classification", "regression"]
 Mode = Literal["min", "max"]
 
+ALIAS_PATTERN = r"^[A-Za-z0-9_-]+$"
+"""What MLflow takes for an alias, less what is no ASCII."""
+
 RESERVED_ALIAS = re.compile(r"latest|v[0-9]+", re.IGNORECASE)
 """Aliases that MLflow keeps to itself."""
 

@@ -19,7 +19,7 @@ from distrain.config.base import (
 )
 from distrain.config.data import DataSettings
 from distrain.config.model import ModelSettings
-from distrain.config.names import GOAL_PATTERN
+from distrain.config.names import ALIAS_PATTERN, GOAL_PATTERN
 from distrain.config.train import TrainSettings
 
 Name = Annotated[
@@ -29,8 +29,8 @@ Name = Annotated[
 ]
 Alias = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=255),
-    Field(json_schema_extra={"x-expected": "letters, digits, '.', '_' and '-'"}),
+    StringConstraints(pattern=ALIAS_PATTERN, max_length=255),
+    Field(json_schema_extra={"x-expected": "letters, digits, '_' and '-'"}),
 ]
 Level = Annotated[
     float, Field(gt=0, le=0.5, json_schema_extra={"x-expected": "a number above 0, at most 0.5"})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from distrain.config.environment import MASK, holds_secret
+from distrain.redaction import redacted
 
 Schema = dict[str, Any]
 
@@ -19,7 +19,7 @@ def given(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)[:_LONGEST]
     if isinstance(value, str):
-        shown = MASK if holds_secret(value) else value
+        shown = redacted(value)
         return f"text {shown if len(shown) <= _LONGEST else shown[:_LONGEST] + '...'!r}"
     return "a list" if isinstance(value, list) else "a mapping"
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from distrain.config.environment import expanded
 from distrain.errors import ModelError, did_you_mean
 from distrain.models.cnn import build_cnn
 from distrain.models.linear import build_linear
@@ -114,14 +115,16 @@ def construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
 
     Args:
         target: `package.module:Class`, or a function that builds a module.
-        args: what it is called with.
+        args: what it is called with, once `${VAR}` in it is filled in.
 
     Raises:
+        ConfigError: a variable in them is not set.
         ModelError: it cannot be found or constructed, or is no `torch.nn.Module`.
     """
     maker = load_target(target, where="model.target")
+    filled = expanded(args)
     try:
-        model = maker(**args)
+        model = maker(**filled)
     except Exception as fault:  # the user's code may raise anything; told with its cause
         raise ModelError(
             f"{target}({_shown(args)}) failed: {type(fault).__name__}: {fault}",

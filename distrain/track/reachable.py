@@ -16,6 +16,11 @@ from distrain.track.tracking_server import DATABASE_PORTS, TrackingServer
 
 CHECK_TIMEOUT_S = 3.0
 
+_REFUSALS = {
+    0: "asks for credentials, and none are set",
+    401: "refuses these credentials",
+    403: "refuses these credentials what is asked: their user may not do it",
+}
 _PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
@@ -136,11 +141,12 @@ def _answered(server: TrackingServer, code: int, body: str) -> TrackingError:
             mend=f'Start the server with --allowed-hosts "{host}:*", or use its IP address',
         )
     if code in (401, 403):
+        is_given = _credentials(server.uri)[1] is not None
         return TrackingError(
-            f"the tracking server refuses these credentials (HTTP {code})",
+            f"the tracking server {_REFUSALS[code if is_given else 0]} (HTTP {code})",
             where=where,
             expected="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-            "MLFLOW_TRACKING_TOKEN, of a user who may read and write experiments",
+            "MLFLOW_TRACKING_TOKEN, of a user who may read and write this experiment and model",
             mend="Set them in this command's environment",
         )
     if code in (404, 405, 501):

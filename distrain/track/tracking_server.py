@@ -7,6 +7,7 @@ call it from a thread that runs while other things start.
 import logging
 import os
 import re
+import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, final
 
 from distrain.errors import ConfigError, TrackingError, first_line
+from distrain.redaction import RedactingFormatter, without_password
 from distrain.run_folder import ARTIFACTS, DATABASE
 from distrain.track.database import check_database, initialisation_lock
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 REQUEST_TIMEOUT_S = 20
+TIMEOUT_VARIABLE = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 STORAGE = "storage"
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -33,7 +36,7 @@ _FORMS = (
 # run: whoever calls here repeats what is safe to repeat, and searches by key before creating.
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_TIMEOUT_S),
+    TIMEOUT_VARIABLE: str(REQUEST_TIMEOUT_S),
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
 }
 _QUIET_ENVIRONMENT = {
@@ -43,6 +46,7 @@ _QUIET_ENVIRONMENT = {
     "MLFLOW_UV_AUTO_DETECT": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+_DEFAULT_STORE = threading.Lock()
 _NOISY_LOGGERS = ("mlflow", "alembic", "sqlalchemy.engine", "huey", "urllib3.connectionpool")
 
 
@@ -86,7 +90,7 @@ class TrackingServer:
     @property
     def shown(self) -> str:
         """The address without a password, for messages."""
-        return _without_password(self.uri)
+        return without_password(self.uri)
 
 
 def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
@@ -199,15 +203,17 @@ def as_default(server: TrackingServer) -> Iterator[None]:
     """Make a store MLflow's default within the `with` block.
 
     MLflow's SQL registry looks for a logged model in the default store, whatever store its client
-    was made for, and makes an empty `mlflow.db` in the working directory where none was set.
+    was made for, and makes an empty `mlflow.db` in the working directory where none was set. The
+    default is the process's: two threads that ship take turns.
     """
     mlflow = load_mlflow()
-    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
-    mlflow.set_tracking_uri(server.uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)
+    with _DEFAULT_STORE:
+        before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+        mlflow.set_tracking_uri(server.uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(before)
 
 
 def _client(server: TrackingServer) -> "MlflowClient":
@@ -220,7 +226,7 @@ def _silence(log_file: Path | None) -> None:
     new: logging.Handler | None = None
     if log_file is not None:
         new = _LogFile(log_file, encoding="utf-8", delay=True)
-        new.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        new.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for name in _NOISY_LOGGERS:
         logger = logging.getLogger(name)
         logger.propagate = False
@@ -231,11 +237,6 @@ def _silence(log_file: Path | None) -> None:
         elif not any(isinstance(handler, logging.FileHandler) for handler in logger.handlers):
             logger.handlers = [logging.NullHandler()]
         logger.setLevel(logging.WARNING)
-
-
-def _without_password(uri: str) -> str:
-    # A password may hold an unescaped @, or a slash; `host:5000/a@b` holds none.
-    return re.sub(r"://([^:/@]*):(?:[^/]*|(?!\d+/)[^@]*)@", r"://\1:***@", uri)
 
 
 def _is_sqlite(uri: str) -> bool:
@@ -263,7 +264,7 @@ def _absolute_sqlite(uri: str, origin: str) -> str:
 
 def _unusable(given: str, origin: str, storage: Path) -> ConfigError:
     default = f"sqlite:///{storage / DATABASE}"
-    shown = _without_password(given)
+    shown = without_password(given)
     if given.startswith("file:") or ("://" not in given and re.search(r"[/\\]|^mlruns$", given)):
         return ConfigError(
             "MLflow keeps no records in a folder of files any more",
@@ -294,4 +295,10 @@ def _database_mend(text: str, server: TrackingServer) -> str:
         return f"Make a copy of it, then run `mlflow db upgrade {server.shown}`"
     if "Can't locate revision" in text:
         return "It is of a newer MLflow: install that version here"
+    if "No module named" in text:
+        # SQLAlchemy 2.1 takes psycopg for postgresql://, and no longer psycopg2.
+        return (
+            "Install the database's driver here; for postgresql:// that is psycopg[binary], or "
+            "write postgresql+psycopg2:// where that is the one you have"
+        )
     return "Check the file and its folder, or name another one by track.uri"

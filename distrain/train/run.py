@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -53,6 +54,7 @@ from distrain.train.oversight import Oversight
 from distrain.train.placement import Placement
 from distrain.train.system_metrics import recording_system_metrics
 from distrain.train.worker import STOP_FILE, train_fn_per_worker
+from distrain.train.worker_environment import part_environment
 
 WATCH_INTERVAL_S: Final = 0.25
 LEASE_LOOK_S: Final = 1.0
@@ -192,7 +194,7 @@ class _Driver:
         with (
             _stream(self._job, num_workers) as hub,
             oversight.watching(),
-            recording_system_metrics(self._run_dir, number, num_workers, every_s),
+            recording_system_metrics(self._run_dir, number, num_workers, every_s, self._job.fence),
         ):
             result, lost = _fit(self._trainer(number, num_workers, hub))
         reason = None if self._is_interrupted.is_set() else oversight.reason
@@ -220,17 +222,20 @@ class _Driver:
         ray_train: Any = importlib.import_module("ray.train")
         ray_torch: Any = importlib.import_module("ray.train.torch")
         placement, cluster = self._placement, self._cluster
+        told, own = part_environment(cluster.env, self._job.model.get("args") or {})
+        config = {
+            "job": replace(self._job, attempt=attempt).to_json(),
+            "attempt": attempt,
+            "import_paths": self._import_paths,
+            "environment": own,
+            "has_gpu": placement.gpu > 0,
+            "collective_timeout_s": cluster.collective_timeout_s,
+            "stream": hub,
+        }
         resources = {"CPU": placement.cpu} | ({"GPU": placement.gpu} if placement.gpu else {})
         return ray_torch.TorchTrainer(
-            train_fn_per_worker,
-            train_loop_config={
-                "job": replace(self._job, attempt=attempt).to_json(),
-                "attempt": attempt,
-                "import_paths": self._import_paths,
-                "has_gpu": placement.gpu > 0,
-                "collective_timeout_s": cluster.collective_timeout_s,
-                "stream": hub,
-            },
+            # Ray's dashboard shows a train_loop_config, and URIs in the job may hold credentials.
+            partial(train_fn_per_worker, config),
             scaling_config=ray_train.ScalingConfig(
                 num_workers=num_workers,
                 use_gpu=placement.gpu > 0,
@@ -242,7 +247,7 @@ class _Driver:
                 failure_config=ray_train.FailureConfig(
                     max_failures=0, controller_failure_limit=0, max_preemption_failures=0
                 ),
-                worker_runtime_env={"env_vars": cluster.env} if cluster.env else None,
+                worker_runtime_env={"env_vars": told} if told else None,
                 logging_config=ray_train.LoggingConfig(log_level="ERROR"),
             ),
             torch_config=ray_torch.TorchConfig(

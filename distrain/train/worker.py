@@ -14,11 +14,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from distrain import lease
 from distrain.errors import DistrainError, TrainError
+from distrain.redaction import RedactingFormatter, traceback_text
 from distrain.run_folder import JOURNAL
 from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
@@ -38,9 +40,10 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
 
     Args:
         config: `job` (a `TrainJob` as JSON), `attempt` (its number, from 1), `import_paths`
-            (folders of the user's code), `has_gpu` (whether Ray reserved a GPU, several, or a part
-            of one for each worker), `collective_timeout_s` (as `World` takes it) and `stream`
-            (name of the hub that training rows are streamed through; None: they are not).
+            (folders of the user's code), `environment` (variables to set here), `has_gpu` (whether
+            Ray reserved a GPU, several, or a part of one for each worker), `collective_timeout_s`
+            (as `World` takes it) and `stream` (name of the hub that training rows are streamed
+            through; None: they are not).
 
     Returns:
         Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure
@@ -49,6 +52,7 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     import ray
     import ray.train
 
+    os.environ.update(config["environment"])
     context = ray.train.get_context()
     run_dir = Path(config["job"]["run_dir"])
     rank = context.get_world_rank()
@@ -78,19 +82,27 @@ def _train(
         collective_timeout_s=config["collective_timeout_s"],
     )
     job = loop.TrainJob.from_json(config["job"])
+    is_ours = partial(lease.is_held, run_dir, job.fence, job.attempt)  # else it is another's by now
     try:
         with contextlib.ExitStack() as stack:
-            writer = stack.enter_context(_journal(run_dir)) if rank == 0 else None
+            writer = stack.enter_context(_journal(run_dir, is_ours)) if rank == 0 else None
             stop_requested = _StopFile(run_dir / STOP_FILE)
             feed = _feed(config["stream"], rank)
             outcome = loop.train(job, world, writer, stop_requested, beat, feed)
     except (Exception, SystemExit) as error:
-        is_ours = lease.is_held(run_dir, job.fence, job.attempt)  # else it is another's by now
-        is_told = is_ours and _write_failure(run_dir, rank, error)
+        is_told = is_ours() and _write_failure(run_dir, rank, error)
         if not (is_told and isinstance(error, TrainError)):
-            raise  # Ray then tells the driver something, at least
+            _raise_without_secrets(error)  # Ray then tells the driver something, at least
         return None
     return outcome.to_json() if rank == 0 else None
+
+
+def _raise_without_secrets(error: BaseException) -> NoReturn:
+    """Raise an error for Ray, which writes its text to logs of its own and to the driver's."""
+    told = traceback_text(error)
+    if told == "".join(traceback.format_exception(error)):
+        raise error
+    raise RuntimeError(told) from None
 
 
 def _feed(hub: str | None, rank: int) -> "Feed | None":
@@ -133,11 +145,11 @@ class _StopFile:
 
 
 @contextlib.contextmanager
-def _journal(run_dir: Path) -> "Iterator[JournalWriter]":
+def _journal(run_dir: Path, is_ours: Callable[[], bool]) -> "Iterator[JournalWriter]":
     """Open rank zero's journal; a full disk at its end hides nothing that ended the training."""
     from distrain.track.journal import JournalWriter
 
-    writer = JournalWriter(run_dir / JOURNAL, "rank0")
+    writer = JournalWriter(run_dir / JOURNAL, "rank0", is_of_loop=True, is_ours=is_ours)
     try:
         yield writer
     except BaseException:
@@ -163,10 +175,11 @@ def _write_failure(run_dir: Path, rank: int, error: BaseException) -> bool:
         **told.to_json(),
         "mend": mend,
         "cause": cause_of(error),
+        "raised": getattr(error, "error_class", "") or type(error).__name__,
         "step": int(steps[0].removeprefix("step ")) if steps else None,
         "time_s": time.time(),
     }
-    traceback.print_exception(error)
+    sys.stderr.write(traceback_text(error))
     partial = path.with_suffix(".partial")
     try:
         partial.write_text(json.dumps(record), encoding="utf-8")
@@ -187,7 +200,7 @@ def _log_file(path: Path) -> Iterator[None]:
         os.dup2(target, descriptor)
     os.close(target)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logger = logging.getLogger("distrain")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)

@@ -80,7 +80,34 @@ CONFIGURATION = {
     ),
     "unset variable in storage": word("storage=${NO_SUCH}/a", "storage uses ${NO_SUCH}"),
     "secret": word("track.uri=http://me:pw@host", "a URL with a password", "write ${VAR}"),
+    "secret under a name that says so": word(
+        "model={target: 'net:Net', args: {api_key: abc}}",
+        "model.args.api_key holds what looks like a secret",
+        "write ${API_KEY} in its place",
+        files={"net.py": NET},
+    ),
+    "secret for the workers": word("cluster.env={HF_TOKEN: tok-0123456789abcdef}", "${HF_TOKEN}"),
+    "secret in a query": word("data.source='s3://b/a.csv?secret_key=abc'", "a URL with a token in"),
+    "secret in a default": word("track.uri='http://me:${NO_SUCH:-pw}@host'", "with a password"),
+    "registered name with a slash": word(
+        "track.register.model=a/b", "track.register.model is text 'a/b'", "letters, digits, '.'"
+    ),
+    "registered name with a colon": word("track.register.model=a:b", "letters, digits, '.'"),
+    "registered name that is too long": word(
+        f"track.register.model={'a' * 101}", "at most 100 letters"
+    ),
+    "experiment name that is too long": word(f"name={'a' * 101}", "at most 100 letters"),
+    "experiment name in another script": word(
+        "name=опыт", "name is text 'опыт'", "letters, digits"
+    ),
+    "metric name that is too long": word(
+        f"evaluate.metrics=[{{target: 'net:{'m' * 230}'}}]",
+        "is 230 characters long",
+        "at most 200",
+        "Give the function a shorter name",
+    ),
     "alias latest": word("track.register.alias=latest", "reserved by MLflow", "champion"),
+    "alias with a dot": word("track.register.alias=prod.eu", "track.register.alias", "'_' and '-'"),
     "name with slashes": word("name=a/b", "name is text 'a/b'", "letters, digits"),
     "name that leads out": word("name=..", "name is text '..'", "letters, digits"),
     "reserved name": word("name=prepared", "name = 'prepared' is reserved"),
@@ -223,6 +250,7 @@ PLACES = {
         f"track.uri=http://{CLOSED}",
         f"track.uri = http://{CLOSED}: no tracking server answers",
         "Start it or mend the address",
+        "With --offline the record stays here until `distrain sync`",
         kind="tracking",
         code=4,
     ),
@@ -256,6 +284,16 @@ CODE = {
     ),
     "loss that is not there": net(
         NET, "train.loss.target", "net has no 'los'", words=("train.loss={target: 'net:los'}",)
+    ),
+    "key in the code": net(
+        f"KEY = '{'AKIA' + 'IOSFODNN7EXAMPLE'}'\n{NET}",
+        "the code holds what looks like an AWS access key (",
+        "net.py:1)",
+        "Read it from the environment",
+        "pragma: allowlist secret",
+    ),
+    "password in the code": net(
+        f"{NET}\nPASSWORD = 'pass4word'\n", "a secret given to PASSWORD", "net.py:12)"
     ),
     "metric that cannot be called": net(
         "A = 3\n", "evaluate.metrics", "a int", words=("evaluate.metrics=[{target: 'net:A'}]",)

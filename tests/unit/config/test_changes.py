@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distrain.config.changes import changed_keys, masked_keys, with_counterparts
+from distrain.config.changes import changed_keys, with_counterparts
 from distrain.config.digest import config_digest, steps_digest
 from distrain.config.load import settings_from_dict
 from distrain.errors import ConfigError
@@ -114,21 +114,3 @@ def test_the_other_way_to_say_how_often_replaces_the_stored_one(override: str) -
         "train.checkpoint.every_s": "30.0 -> null",
         "train.checkpoint.every_steps": "null -> 5",
     }
-
-
-def test_a_masked_secret_is_missed_until_it_is_given_again() -> None:
-    stored = {**LEAST, "cluster": {"env": {"API_KEY": "***", "PLAIN": "a"}}}
-
-    assert masked_keys(settings_from_dict(stored)) == ["cluster.env.API_KEY"]
-    assert masked_keys(settings_from_dict(stored, ["cluster.env.API_KEY=x"])) == []
-    assert changed("cluster.env.API_KEY=x", stored=stored) == {
-        "cluster.env.API_KEY": '"***" -> "***"'
-    }
-
-
-@pytest.mark.parametrize("kept", ["***", ["***", "***"], [{"password": "***"}]])
-def test_the_secret_of_a_model_s_argument_can_be_given_again(kept: Any) -> None:
-    stored = {**LEAST, "model": {"target": "a:B", "args": {"token": kept, "width": 3}}}
-
-    assert masked_keys(settings_from_dict(stored)) == ["model.args.token"]
-    assert list(changed("model.args.token=[x, y]", stored=stored)) == ["model.args.token"]

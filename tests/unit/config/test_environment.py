@@ -1,10 +1,13 @@
+import re
+
 import pytest
 
-from distrain.config.environment import expand_env, holds_secret, masked
+from distrain.config.environment import expand_env, expanded
 from distrain.config.load import settings_from_dict
 from distrain.errors import ConfigError
 
 GITHUB = "ghp_" + "a1B2" * 9
+LEAST = {"data": {"source": "a", "target": "y"}}
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +18,7 @@ def environment(monkeypatch):
 
 
 def load(uri):
-    return settings_from_dict({"data": {"source": "a", "target": "y"}, "track": {"uri": uri}})
+    return settings_from_dict({**LEAST, "track": {"uri": uri}})
 
 
 @pytest.mark.parametrize(
@@ -87,29 +90,6 @@ def test_a_password_from_a_variable_is_welcome():
     assert load("https://me:${SET}@host/").track.uri == "https://me:${SET}@host/"
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("AKIA" + "IOSFODNN7EXAMPLE", "an AWS access key"),
-        (f"x {GITHUB}", "a GitHub token"),
-        ("hf_" + "abcDEF1234" * 3, "a Hugging Face token"),
-        ("sk-" + "proj-abc123" * 3, "an API key"),
-        ("glpat-" + "a" * 20, "a GitLab token"),
-        ("xoxb-" + "1" * 12, "a Slack token"),
-        ("-----BEGIN RSA PRIVATE KEY-----", "a private key"),
-        ("postgresql+psycopg://u:p@host/db", "a URL with a password"),
-        ("https://:token@host", "a URL with a password"),
-        ("${UNSET:-" + GITHUB + "}", "a GitHub token"),
-        ("http://host:5000/path@x", None),
-        ("s3://bucket/key", None),
-        ("risk-" + "a" * 30, None),
-        ("half_" + "a" * 30, None),
-    ],
-)
-def test_well_known_secrets_are_recognised(text, told):
-    assert holds_secret(text) == told
-
-
 def test_a_message_never_repeats_a_secret():
     with pytest.raises(ConfigError) as caught:
         settings_from_dict({"data": {"source": "a", "target": "y"}, "train": {"epochs": GITHUB}})
@@ -118,25 +98,81 @@ def test_a_message_never_repeats_a_secret():
     assert GITHUB not in str(caught.value)
 
 
-def test_values_of_keys_that_name_a_secret_are_masked():
-    values = {
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "api_key": "x",
-        "password": ["x", {"inner": "x"}, 12345678],
-        "use_token": True,
-        "pad_token_id": 50256,
-        "HF_TOKEN": "${HF_TOKEN}",
-        "num_tokens": 5,
-        "tokenizer": "bpe",
-    }
+SECRETS = [
+    ("cluster.env.AWS_SECRET_ACCESS_KEY", "x"),
+    ("cluster.env.DB_PASSWORD", "12345"),
+    ("cluster.env.DB_PASSWORD", "${SET:-hunter2}"),
+    ("cluster.env.PGPASSWORD", "pre${SET}"),
+    ("model.args.apiKey", "x"),
+    ("model.args.password", ["x", {"inner": "x"}]),
+    ("model.args.layers", [{"secret": "x"}]),
+    ("model.args.auth_token", "a" * 20),
+]
+NO_SECRETS = {
+    "use_token": True,
+    "pad_token": "<pad>",
+    "pad_token_id": 50256,
+    "hf_token": "${SET}",
+    "password": None,
+    "api_key": "${UNSET:-}",
+    "num_tokens": 5,
+    "tokenizer": "a-name-of-some-length",
+}
 
-    assert masked(values) == {
-        "AWS_SECRET_ACCESS_KEY": "***",
-        "api_key": "***",
-        "password": ["***", {"inner": "***"}, "***"],
-        "use_token": True,
-        "pad_token_id": 50256,
-        "HF_TOKEN": "${HF_TOKEN}",
-        "num_tokens": 5,
-        "tokenizer": "bpe",
-    }
+
+def with_value(path, value):
+    section, table, key = path.split(".")
+    values = {**LEAST, "model": {"target": "a:B"}}
+    values[section] = {**values.get(section, {}), table: {key: value}}
+    return values
+
+
+@pytest.mark.parametrize(("path", "value"), SECRETS)
+def test_a_secret_is_refused_under_a_name_that_speaks_of_one(path, value):
+    with pytest.raises(ConfigError, match=re.escape(path)) as caught:
+        settings_from_dict(with_value(path, value))
+
+    assert "holds what looks like a secret" in str(caught.value)
+    assert "in its place" in caught.value.mend
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), NO_SECRETS.items())
+def test_what_only_sounds_like_a_secret_is_taken(name, value):
+    settings = settings_from_dict(with_value(f"model.args.{name}", value))
+
+    assert settings.model.args == {name: value}
+
+
+def test_the_mend_names_a_variable():
+    with pytest.raises(ConfigError, match=r"write \$\{API_KEY\} in its place"):
+        settings_from_dict(with_value("model.args.api_key", "abc"))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://me:${UNSET:-hunter2}@host/",
+        "https://host/?token=hunter2",
+        "https://bucket/x.csv?X-Amz-Expires=9&X-Amz-Signature=hunter2",
+    ],
+)
+def test_a_secret_in_a_default_or_a_query_is_refused(uri):
+    with pytest.raises(ConfigError, match="holds what looks like a URL with a"):
+        load(uri)
+
+
+def test_a_table_is_filled_in_where_it_is_used(monkeypatch):
+    monkeypatch.setenv("WIDTH", "8")
+
+    assert expanded({"a": ["${WIDTH}", 3], "b": None}) == {"a": ["8", 3], "b": None}
+
+
+def test_what_fills_in_a_secret_is_masked_from_then_on(monkeypatch):
+    monkeypatch.setattr("distrain.redaction._hidden", set())
+    monkeypatch.setenv("PLANTED", "planted-1")
+    monkeypatch.setenv("CITY", "Reykjavik")
+
+    expanded({"auth": {"api_key": "${PLANTED}"}, "city": "${CITY}"})
+
+    assert str(ConfigError("planted-1 in Reykjavik")) == "*** in Reykjavik."

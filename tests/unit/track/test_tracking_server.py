@@ -1,16 +1,21 @@
 import http.server
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from distrain.errors import ConfigError, DistrainError, TrackingError
+from distrain.track import tracking_server
 from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import (
     TrackingServer,
+    as_default,
+    connect,
     load_mlflow,
     resolve_tracking_uri,
     tracking_uri_of,
@@ -132,7 +137,7 @@ def answering(status: int, body: bytes) -> Iterator[tuple[str, list[str | None]]
     ("status", "body", "message"),
     [
         (401, b"", "refuses these credentials.*MLFLOW_TRACKING_USERNAME"),
-        (403, b"Permission denied", "refuses these credentials"),
+        (403, b"Permission denied", "their user may not do it.*of a user who may read and write"),
         (403, b"Invalid Host header - possible DNS rebinding", 'host name.*--allowed-hosts "127'),
         (404, b"", "no MLflow server"),
         (200, b"<html>hello</html>", "no MLflow server"),
@@ -144,8 +149,17 @@ def test_a_server_that_refuses_is_told_apart(status: int, body: bytes, message: 
         answering(status, body) as (url, _),
         pytest.raises(TrackingError, match=message) as caught,
     ):
-        check_reachable(TrackingServer(url, None, "track.uri"))
+        check_reachable(TrackingServer(url.replace("://", "://ann:pass4word@"), None, "track.uri"))
     assert caught.value.exit_code == 4
+    assert "pass4word" not in str(caught.value)
+
+
+def test_credentials_that_are_missing_are_asked_for() -> None:
+    with (
+        answering(401, b"") as (url, _),
+        pytest.raises(TrackingError, match="asks for credentials, and none are set"),
+    ):
+        check_reachable(TrackingServer(url, None, "track.uri"))
 
 
 def test_a_server_that_answers_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,3 +196,44 @@ def test_every_error_says_what_to_do(tmp_path: Path) -> None:
         resolve_tracking_uri("nonsense://x", tmp_path)
     assert caught.value.mend
     assert caught.value.expected
+
+
+def test_a_database_whose_driver_is_missing_is_told_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def client(_server: TrackingServer) -> None:
+        raise ModuleNotFoundError("No module named 'psycopg'")
+
+    monkeypatch.setattr("distrain.track.tracking_server._client", client)
+    with pytest.raises(TrackingError, match=r"for postgresql:// that is psycopg\[binary\]"):
+        connect(TrackingServer("postgresql://ann:secret@db/mlflow", None, "track.uri"))
+
+
+def test_two_threads_that_need_a_default_store_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    default: list[str | None] = [None]
+    mlflow = SimpleNamespace(
+        is_tracking_uri_set=lambda: default[0] is not None,
+        get_tracking_uri=lambda: default[0],
+        set_tracking_uri=lambda uri: default.__setitem__(0, uri),
+    )
+    monkeypatch.setattr(tracking_server, "load_mlflow", lambda: mlflow)
+    is_inside, may_leave = threading.Event(), threading.Event()
+
+    def ship(uri: str) -> None:
+        with as_default(TrackingServer(uri, None, "track.uri")):
+            is_inside.set()
+            may_leave.wait(5)
+            seen.append(default[0] == uri)
+
+    seen: list[bool] = []
+    first, second = (threading.Thread(target=ship, args=[uri]) for uri in ("http://a", "http://b"))
+    first.start()
+    assert is_inside.wait(5)
+    second.start()
+    time.sleep(0.05)
+    may_leave.set()
+    for thread in (first, second):
+        thread.join(5)
+
+    assert seen == [True, True]
+    assert default == [None]

@@ -44,7 +44,7 @@ def test_only_the_workers_of_the_last_attempt_may_commit(
     ).to_json()
 
     def fit(trainer: Any) -> tuple[dict[str, Any] | None, Exception | None]:
-        jobs.append(TrainJob.from_json(trainer.train_loop_config["job"]))
+        jobs.append(TrainJob.from_json(trainer.train_loop_per_worker.args[0]["job"]))
         for job in jobs:
             assert lease.is_held(tmp_path, job.fence, job.attempt) is (job is jobs[-1])
         return (None, RuntimeError("lost")) if len(jobs) == 1 else (outcome, None)

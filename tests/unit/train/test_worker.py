@@ -9,6 +9,7 @@ import torch
 
 from distrain.errors import TrainError
 from distrain.track.journal import JournalWriter
+from distrain.track.journal_reading import read_journal
 from distrain.train.faults import read_failures
 from distrain.train.job import TrainJob
 from distrain.train.worker import _train, own_device
@@ -44,7 +45,13 @@ def diverge(tmp_path: Path) -> None:
         get_local_rank=lambda: 0,
         get_node_rank=lambda: 0,
     )
-    config = {"job": job.to_json(), "has_gpu": False, "collective_timeout_s": 9.0, "stream": None}
+    config = {
+        "job": job.to_json(),
+        "environment": {},
+        "has_gpu": False,
+        "collective_timeout_s": 9.0,
+        "stream": None,
+    }
     assert _train(config, context, run_dir, lambda _phase, _step: None) is None
 
 
@@ -59,7 +66,8 @@ def test_a_disk_that_is_full_at_the_end_does_not_hide_the_fault(
 
     diverge(tmp_path)
 
-    assert [record["cause"] for record in read_failures(tmp_path / "run")] == ["user"]
+    (left,) = read_failures(tmp_path / "run")
+    assert (left["cause"], left["raised"]) == ("user", "not_finite")
 
 
 def test_a_fault_that_cannot_be_recorded_is_raised(
@@ -80,3 +88,4 @@ def test_a_worker_that_was_taken_for_lost_blames_nobody(
         diverge(tmp_path)
 
     assert read_failures(tmp_path / "run") == []
+    assert read_journal(tmp_path / "run" / "journal", {})[0] == []
