@@ -7,19 +7,19 @@
         the attempt the last
     at the end: release it
 
-A lease lapses 10 s after it was last renewed, or at once where its driver was on this host and is
-dead. A number is claimed by making the file `<run>/.lease/<fence>`, which exactly one process can;
-claims stay, so that no number is ever given twice. Who holds the newest number is the driver: one
-that was frozen and thaws again may overwrite `lease.json`, but not the claims. Both are read,
-because a listing of a folder on NFS may be a minute old, and a file that is opened is not. For the
-same reason the workers of an attempt open a file that the next attempt removes: a node that was
-taken for lost, and thaws, is fenced out like a driver.
+A lease lapses when it was not renewed for 10 s by the clock of who waits for it, or at once where
+its driver was on this host and is dead. What `lease.json` says of the time is no proof: clocks of
+two hosts differ, and a host's is put forward, or was asleep with it, while the driver lives.
+
+A number is claimed by making the file `<run>/.lease/<fence>`, which exactly one process can; claims
+stay, so that no number is ever given twice. Who holds the newest number is the driver: one that was
+frozen and thaws again may overwrite `lease.json`, but not the claims. Both are read, because a
+listing of a folder on NFS may be a minute old, and a file that is opened is not. For the same
+reason the workers of an attempt open a file that the next attempt removes: a node that was taken
+for lost, and thaws, is fenced out like a driver.
 
 What a number takes is written before it is claimed: on a full disk a claim still works, and would
 leave a run that its driver may not drive any more, and nobody else does.
-
-Clocks of two hosts are not compared: where the holder is elsewhere, its lease has lapsed when it
-did not change for 10 s by the clock of who waits.
 """
 
 import json
@@ -227,9 +227,17 @@ def newest_fence(run_dir: Path) -> int:
 
 
 def is_free(run_dir: Path) -> bool:
-    """Return whether nobody drives a run, where that can be told at once; False where not."""
+    """Return whether nobody seems to drive a run, at once; `take` makes sure of it.
+
+    Who can be seen to live drives it, however old the lease looks.
+    """
     holder, newest = _look(run_dir)
-    return _is_free(holder, newest) or _left_s(holder, newest) == 0
+    if _is_free(holder, newest):
+        return True
+    if holder is None or holder.fence != newest or holder.renewed_at is None:
+        return False
+    is_out_of_sight = holder.is_on_this_host and not holder.is_in_sight
+    return is_out_of_sight and holder.renewed_at + LAPSE_S < time.time()
 
 
 def read_holder(run_dir: Path) -> Holder | None:
@@ -243,7 +251,7 @@ def read_holder(run_dir: Path) -> Holder | None:
 def _wait_until_free(run_dir: Path, on_wait: Callable[[str], None]) -> int:
     """Return the newest fencing number when nobody holds it any more."""
     first = holder, newest = _look(run_dir)
-    deadline = time.monotonic() + _left_s(holder, newest)
+    deadline = time.monotonic() + LAPSE_S
     is_told = False
     while not _is_free(holder, newest) and time.monotonic() < deadline:
         if not is_told:
@@ -254,7 +262,7 @@ def _wait_until_free(run_dir: Path, on_wait: Callable[[str], None]) -> int:
         if seen != first and not _is_free(holder, newest):
             if holder is None or not holder.is_shipping:
                 raise _refusal(run_dir, holder)
-            first, deadline = seen, time.monotonic() + _left_s(holder, newest)
+            first, deadline = seen, time.monotonic() + LAPSE_S
     return newest
 
 
@@ -267,15 +275,6 @@ def _is_free(holder: Holder | None, newest: int) -> bool:
         # A number without a lease: somebody is taking it at this moment, or died over it.
         return newest == 0
     return holder.renewed_at is None or holder.is_dead
-
-
-def _left_s(holder: Holder | None, newest: int) -> float:
-    """Return the seconds until a lease lapses if it is not renewed."""
-    if holder is None or holder.fence != newest or not holder.is_on_this_host:
-        return LAPSE_S
-    if holder.renewed_at is None:
-        return 0.0
-    return min(max(0.0, holder.renewed_at + LAPSE_S - time.time()), LAPSE_S)
 
 
 def _refusal(run_dir: Path, holder: Holder | None) -> ConfigError:

@@ -1,4 +1,4 @@
-"""Which process it is, on which host, and whether it still lives.
+"""Which process it is, on which host, for which user, and whether it still lives.
 
 A process number alone is not enough: it is given again to another process, after a restart of the
 machine at the latest. It means nothing in another container either, though the boot id is the same
@@ -6,6 +6,7 @@ there, hence the namespace. A dead process that nobody has waited for still stan
 zombie, and counts as dead.
 """
 
+import getpass
 import os
 import re
 import socket
@@ -51,12 +52,24 @@ class Process:
     @property
     def is_dead(self) -> bool:
         """Return whether it is known to be gone; False where that cannot be told."""
+        return self.is_in_sight and _start_time(self.pid) != self.start_time
+
+    @property
+    def is_in_sight(self) -> bool:
+        """Return whether this process can tell if it lives."""
         if self.start_time is None or not self.is_on_this_host:
             return False
         is_same_system = (self.boot_id, self.pid_namespace) == (_boot_id(), _pid_namespace())
-        if not is_same_system or _is_hidden(self.pid):
-            return False
-        return _start_time(self.pid) != self.start_time
+        return is_same_system and not _is_hidden(self.pid)
+
+
+def user_name() -> str:
+    """Return the name of the user whose process this is, or the number of one without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        # A container may run under a user id that has no name.
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
 def _start_time(pid: int) -> int | None:

@@ -1,8 +1,7 @@
 """A run that is ready: trained, packaged, registered and recorded, whatever happens to it."""
 
-import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from distrain.data.example import example_rows
 from distrain.display import Display
 from distrain.durable import write_atomically
 from distrain.errors import CheckpointError, DistrainError, TrainError
-from distrain.evaluate.gate import Verdict
+from distrain.evaluate.gate import Verdict, judge_unseen
 from distrain.evaluate.goals import check_goals
 from distrain.finish import (
     PACKAGED,
@@ -25,6 +24,7 @@ from distrain.finish import (
     version_key,
 )
 from distrain.locations import data_of, storage_of
+from distrain.redaction import traceback_text
 from distrain.results import TrainResult
 from distrain.run_facts import (
     MLFLOW_STATUS,
@@ -32,19 +32,23 @@ from distrain.run_facts import (
     ending_tags,
     how_to_go_on,
     nothing_trained,
+    own_code,
     recorded_facts,
     train_result,
     training_text,
 )
 from distrain.run_folder import CONFIG, JOURNAL, write_result
+from distrain.track import lineage, lineage_folder
 from distrain.track.journal_reading import last_step
-from distrain.track.record import RunRecord
+from distrain.track.origin import LINEAGE_TAG
+from distrain.track.record import RunFacts, RunRecord
 from distrain.track.sync import shipping_others
 from distrain.track.tracking_server import (
     load_mlflow,
 )
 from distrain.train.beat import LOG_FOLDER
 from distrain.train.job import TrainOutcome
+from distrain.train.node_usage import gpu_names
 from distrain.train.profiling import FOLDER as PROFILE_FOLDER
 from distrain.train.run import run_training
 
@@ -59,9 +63,11 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
     run_dir = run.run_dir
     load_mlflow(run_dir / LOG_FOLDER / "mlflow.txt")
     write_atomically(run_dir / CONFIG, dump_yaml(run.settings).encode())
-    drain_s = run.settings.track.drain_s
-    with RunRecord(run_dir, run.server, recorded_facts(run), drain_s=drain_s) as record:
+    facts = _with_lineage(run)
+    drain_s = None if run.is_offline else run.settings.track.drain_s
+    with RunRecord(run_dir, run.server, facts, drain_s=drain_s) as record:
         record.journal.artifact(run_dir / CONFIG)
+        record.journal.artifact(run_dir / lineage_folder.FOLDER, lineage_folder.FOLDER)
         display.stage(training_text(run))
         try:
             ending = _ending(run, display, record)
@@ -75,14 +81,28 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
             raise
         with (
             _telling_disk_faults(run_dir, ending, display),
-            shipping_others(storage_of(run.settings), run.server, but=run_dir),
+            nullcontext()
+            if run.is_offline
+            else shipping_others(storage_of(run.settings), run.server, but=run_dir),
         ):
             result = _record_end(run, display, record, ending)
-    with _telling_disk_faults(run_dir, ending, display):
-        write_result(run_dir, result.to_json())
-    if not result.is_done:
+    if not result.is_done and run.reproduces is None:
         display.note(how_to_go_on(run_dir))
     return result
+
+
+def _with_lineage(run: StartedRun) -> RunFacts:
+    """Write down where the run comes from; return what is recorded of it, with that one's hash."""
+    facts = recorded_facts(run)
+    has_gpu = run.placement.gpu > 0
+    sha256 = lineage_folder.write_lineage(
+        run.run_dir / lineage_folder.FOLDER,
+        config=dump_yaml(run.settings),
+        manifest=facts.manifest,
+        user_code=own_code(run.settings),
+        machine=lineage.machine("cuda" if has_gpu else "cpu", gpu_names() if has_gpu else []),
+    )
+    return replace(facts, tags={**facts.tags, LINEAGE_TAG: sha256})
 
 
 def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
@@ -106,10 +126,12 @@ def _unforeseen(error: Exception, run_dir: Path) -> TrainError:
     log = run_dir / LOG_FOLDER / "driver.txt"
     mend = f"The traceback is in {log}"
     try:
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        log.write_text(traceback_text(error), encoding="utf-8")
     except OSError as fault:
         mend = f"The traceback cannot be kept in {log} ({fault.strerror})"
-    return TrainError(f"{type(error).__name__}: {error}", where="the driver of the run", mend=mend)
+    name = type(error).__name__
+    where = "the driver of the run"
+    return TrainError(f"{name}: {error}", where=where, mend=mend, error_class=name)
 
 
 @contextmanager
@@ -149,6 +171,8 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     if outcome.samples_per_second is not None:
         metrics["samples_per_second"] = outcome.samples_per_second
     goals = tuple(check_goals(run.settings.evaluate.goals, metrics))
+    if run.reproduces is not None:  # what it makes again is registered already
+        return Ending(outcome, metrics, goals)
     dataset = run.prepared.dataset
     trained = Trained(run.job, outcome, dataset, metrics, goals, digest_of_test_rows(dataset))
     display.stage("packaging and registering the model")
@@ -158,6 +182,8 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     version = register(trained, pyfunc, run.settings, record, verdict)
     if version is None:
         display.note(f"the model is not registered; it is kept in {pyfunc}")
+    elif verdict is not None and verdict.may_move and version.alias is None:
+        display.note(f"the alias stays where it is: {version.uri} was overtaken, see its tags")
     return Ending(outcome, metrics, goals, version)
 
 
@@ -177,7 +203,11 @@ def _verdict(
         dataset=trained.dataset,
         goals=trained.goals,
     )
-    verdict = hold_contest(candidate, asked.alias, run.server)
+    verdict = (
+        judge_unseen(trained.goals)
+        if run.is_offline
+        else hold_contest(candidate, asked.alias, run.server)
+    )
     if verdict.contest is not None:
         display.note(verdict_text(verdict, asked.alias))
     return verdict
@@ -186,21 +216,24 @@ def _verdict(
 def _record_end(
     run: StartedRun, display: Display, record: RunRecord, ending: Ending
 ) -> TrainResult:
-    """Record how the run ended, wait for what is not shipped yet, and return the result."""
+    """Record how the run ended, wait for what is not shipped yet, and return the result.
+
+    It is written before the wait, too: whoever ends that leaves a run that is known to have ended.
+    """
     display.stage("recording the end")
     if ending.outcome is not None and ending.outcome.weights_sha256:
         record.journal.metrics(ending.outcome.step, ending.own_metrics)
-    is_shipped = record.end(MLFLOW_STATUS[ending.status], ending_tags(run, ending))
+    step = ending.outcome.step if ending.outcome else last_step(run.run_dir / JOURNAL)
+    record.end(MLFLOW_STATUS[ending.status], ending_tags(run, ending))
+    result = train_result(run, ending, step=step, run_id=record.shipper.run_id, is_shipped=False)
+    write_result(run.run_dir, result.to_json())
+    is_shipped = record.drain()
     if not is_shipped:
-        problem = record.shipper.problem or "it took longer than track.drain_s"
-        display.note(f"not all is recorded at {run.server.shown}: {problem}")
+        display.note(f"not all is recorded at {run.server.shown}: {record.why_unsent}")
         display.note("what is left is sent by `distrain sync`, or by the next command that trains")
     if ending.version is None:  # the server came back during this last wait
         ending = replace(ending, version=record.version)
-    return train_result(
-        run,
-        ending,
-        run_id=record.shipper.run_id,
-        is_shipped=is_shipped,
-        last_step=last_step(run.run_dir / JOURNAL),
-    )
+    run_id = record.shipper.run_id
+    result = train_result(run, ending, step=step, run_id=run_id, is_shipped=is_shipped)
+    write_result(run.run_dir, result.to_json())
+    return result

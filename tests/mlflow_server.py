@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -20,10 +21,16 @@ class MlflowServer:
 
     Args:
         folder: where it keeps its database and artifacts.
+        database: URI of the database; None: a SQLite file in the folder.
+        password: of the user `admin`, for basic authentication; None: it lets everybody in.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, database: str | None = None, password: str | None = None
+    ) -> None:
         self._folder = folder
+        self._database = database or f"sqlite:///{folder}/mlflow.db"
+        self._password = password
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -33,24 +40,49 @@ class MlflowServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db"]
+        command += ["--backend-store-uri", self._database]
         command += ["--artifacts-destination", str(self._folder / "artifacts")]
         command += ["--host", "127.0.0.1", "--port", str(self._port)]
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        if self._password is not None:
+            command += ["--app-name", "basic-auth"]
+            environment |= self._authentication(self._password)
         self._process = subprocess.Popen(
             command,
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
+        uri = self.tracking.uri
+        if self._password is not None:
+            uri = uri.replace("://", f"://admin:{self._password}@")
         while True:
             try:
-                return check_reachable(self.tracking)
+                return check_reachable(replace(self.tracking, uri=uri))
             except TrackingError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+
+    def _authentication(self, password: str) -> dict[str, str]:
+        """Return the environment of a server that asks who comes."""
+        # Without a cache, each request pays 0.2 s for the password's hash.
+        lines = [
+            "[mlflow]",
+            "default_permission = NO_PERMISSIONS",
+            f"database_uri = sqlite:///{self._folder}/auth.db",
+            "admin_username = admin",
+            f"admin_password = {password}",
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth",
+            "auth_cache_ttl_seconds = 60",
+        ]
+        (self._folder / "auth.ini").write_text("\n".join(lines), encoding="utf-8")
+        return {
+            "MLFLOW_AUTH_CONFIG_PATH": str(self._folder / "auth.ini"),
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a test",
+        }
 
     def stop(self) -> None:
         """End it with SIGKILL."""

@@ -6,6 +6,7 @@ checkpoint covers their steps, and what came after the one that a resume went on
 
     start of step k          (an attempt begins)   what waits is passed up to k, the rest left out
     checkpoint of step k     (it is committed)     what waits is passed up to k
+    metrics of a step that is covered already      passed at once: those of the test split
     all is read, and the run has finished          what waits is passed
 
 A run that failed, or was killed, may be resumed: the steps that it would then compute again wait
@@ -29,11 +30,13 @@ class Waiting:
     Attributes:
         segment: the segment whose metrics have to wait; None: none has to.
         metrics: those that do, in order.
+        covered_step: the last step of that segment that a checkpoint covers.
         has_finished: whether the run has come to its end.
     """
 
     segment: str | None = None
     metrics: tuple[JournalRecord, ...] = ()
+    covered_step: int = 0
     has_finished: bool = False
 
     def to_reread(self, positions: Mapping[str, int]) -> dict[str, int]:
@@ -53,12 +56,13 @@ def pass_on(
     if not records and waiting.has_finished:
         return list(waiting.metrics), replace(waiting, metrics=())
     segment, metrics = waiting.segment, list(waiting.metrics)
-    has_finished = waiting.has_finished
+    covered_step, has_finished = waiting.covered_step, waiting.has_finished
     passed: list[JournalRecord] = []
     for record in records:
         if record.kind in ("start", "checkpoint"):
-            passed += (m for m in metrics if _step(m) <= _step(record))
-            metrics = [m for m in metrics if _step(m) > _step(record)]
+            covered_step = _step(record)
+            passed += (m for m in metrics if _step(m) <= covered_step)
+            metrics = [m for m in metrics if _step(m) > covered_step]
         if record.kind == "start":
             segment, metrics = None if record.payload["is_exact"] else record.segment, []
         elif record.kind == "status":
@@ -66,8 +70,8 @@ def pass_on(
         if not _has_to_wait(record, segment):
             passed.append(record)
         elif record.segment == segment:  # else by a worker that was taken for lost
-            metrics.append(record)
-    return passed, Waiting(segment, tuple(metrics), has_finished)
+            (passed if _step(record) <= covered_step else metrics).append(record)
+    return passed, Waiting(segment, tuple(metrics), covered_step, has_finished)
 
 
 def _has_to_wait(record: JournalRecord, segment: str | None) -> bool:

@@ -4,41 +4,41 @@
     make the run, if it is not there yet                       (by key)
     send parameters, datasets, metrics, tags                   (each request safe to repeat)
     move the watermark
-    nothing left to read: send artifacts, register models, then send the final status
-
-Artifacts and models come last and hold nothing up: they often go to another store, which may be
-full or closed while the tracking server works.
+    all that was there is read: send artifacts, register models, send the status  (`closing.py`)
 
 So each record is sent at least once, and MLflow stores it once: timestamps come from the journal.
 Where steps were computed again after a failure, the first value of a metric at a step stands; where
 it may be another than the second, nothing is sent before a checkpoint covers it (see `covered.py`).
+
+What a journal has lost, because a line of it was altered or a segment cut, is told and counted, and
+the rest is sent. A run or an experiment that was deleted meanwhile is restored: who records in it
+wants it. A store that was put back to an older state lacks what it was sent since; without its
+`shipped.json`, all of a journal is sent again.
 """
 
-import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from distrain.track.closing import Closing, models_to_register
 from distrain.track.covered import Waiting, pass_on
-from distrain.track.journal_reading import JournalRecord, list_segments, read_journal
+from distrain.track.journal_reading import JournalRecord, list_segments, lost_ends, read_journal
 from distrain.track.model_versions import RegisteredVersion
-from distrain.track.registry import ModelFacts, register_version
+from distrain.track.new_points import Sent, new_points
+from distrain.track.rejected import Rejected
 from distrain.track.sending import (
-    GOES_ON,
     MAX_METRICS_PER_CALL,
     MAX_OTHERS_PER_CALL,
     RunSender,
     batches,
-    delete_doubles,
     find_or_create_run,
-    is_refusal,
-    new_metrics,
     of_kind,
+    restore_run,
 )
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.watermark import Watermark
@@ -46,8 +46,6 @@ from distrain.track.watermark import Watermark
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-REJECTED = "rejected.jsonl"
-REJECTED_TAG = "distrain.tracking.rejected"
 READ_BYTES = 1 << 20
 
 logger = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ class _Portion:
     requests: deque[Callable[[], None]]
     reached: dict[str, int]
     waiting: Waiting
-    last_steps: dict[str, int]
+    sent: Sent
     artifacts: list[tuple[str, str]]
     models: list[dict[str, Any]]
     final: tuple[str, int] | None
@@ -77,6 +75,7 @@ class Delivery:
 
     def __init__(self, folder: Path, server: TrackingServer) -> None:
         self.mark = Watermark.load_for(folder, server.identity)
+        self.damages: list[str] = []
         self._folder = folder
         self._server = server
         self._reached = dict(self.mark.positions)
@@ -84,7 +83,6 @@ class Delivery:
         self._portion: _Portion | None = None
         self._has_begun_anew = False
         self._is_behind = False
-        self._num_told = -1
 
     @property
     def is_behind(self) -> bool:
@@ -101,6 +99,12 @@ class Delivery:
         if self.mark.run_id is None:
             self.mark.save(self._folder)
 
+    def note_lost_ends(self) -> None:
+        """Tell where segments were cut; for a journal that nobody writes to any more."""
+        for segment, offset in lost_ends(self._folder, self.mark.reached).items():
+            self.damages.append(f"{self._folder / segment} is cut off at byte {offset}")
+            logger.warning("%s; what came behind it is lost", self.damages[-1])
+
     def send_next(self, client: "MlflowClient") -> bool:
         """Send one portion and return whether there may be more; after a failure, call it again.
 
@@ -109,27 +113,35 @@ class Delivery:
         """
         if self._portion is None:
             self._portion = self._next_portion(client)
+        has_sent = self._portion is not None
         if self._portion is not None:
             self._send_portion(self._portion)
-            self._portion = None
-            return True
-        if self.mark.run_id is not None:
-            try:
-                self._send_artifacts(self._sender(client))
-                self._register_models(client)
-            finally:
-                self._send_end(client)
-        return False
+        # Not only where nothing was there: while a run trains, there always is something.
+        if self.mark.run_id is not None and not self._is_behind:
+            self._close(client)
+        return has_sent
 
-    def recover(self, error: Exception) -> None:
-        """Send the whole journal again, once, where the store was replaced by an empty one."""
-        is_absence = getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+    def recover(self, client: "MlflowClient | None", error: Exception) -> None:
+        """Put right what a request failed for, where that can be done.
+
+        Send the whole journal again, once, where the store was replaced by an empty one; restore
+        the run, and its experiment, where they were deleted.
+
+        Args:
+            client: one whose own retries are off; None: there was none yet.
+            error: what the request failed with.
+        """
         run_id = self.mark.run_id
-        if self._has_begun_anew or not is_absence or run_id is None or run_id not in str(error):
+        if client is None or run_id is None:
             return
-        self._has_begun_anew = True
-        self.mark = Watermark(server=self._server.identity)
-        self._reached, self._waiting, self._portion = {}, Waiting(), None
+        code = getattr(error, "error_code", None)
+        if code == "RESOURCE_DOES_NOT_EXIST" and not self._has_begun_anew:
+            if run_id in str(error) or f"id={self.mark.experiment_id} " in str(error):
+                self._has_begun_anew = True
+                self.mark = Watermark(server=self._server.identity)
+                self._reached, self._waiting, self._portion = {}, Waiting(), None
+        elif code in ("INVALID_PARAMETER_VALUE", "INVALID_STATE"):
+            restore_run(client, run_id)
 
     def _next_portion(self, client: "MlflowClient") -> _Portion | None:
         read, reached = read_journal(self._folder, self._reached, max_bytes=READ_BYTES)
@@ -138,9 +150,9 @@ class Delivery:
         records, waiting = pass_on(read, self._waiting)
         if not read and not records:
             return None
-        if self.mark.run_id is None and not self._make_run(client, records):
-            raise LookupError("the journal does not begin with a record of its run")
-        requests, last_steps = self._requests(self._sender(client), records)
+        if self.mark.run_id is None:
+            self._make_run(client, records)
+        requests, sent = self._requests(client, records)
         ends = [
             (r.payload["status"], r.payload.get("ended_ms", r.time_ms))
             for r in of_kind(records, "status")
@@ -150,135 +162,65 @@ class Delivery:
         ]
         models = models_to_register(records, self.mark.models)
         final = ends[-1] if ends else None
-        return _Portion(requests, reached, waiting, last_steps, artifacts, models, final)
+        return _Portion(requests, reached, waiting, sent, artifacts, models, final)
 
     def _send_portion(self, portion: _Portion) -> None:
         while portion.requests:
             portion.requests[0]()
             portion.requests.popleft()
+        self._portion = None  # though the watermark may not be saved, for lack of room
         self._reached, self._waiting = portion.reached, portion.waiting
         self.mark.reached = portion.reached
         self.mark.positions = portion.waiting.to_reread(portion.reached)
-        self.mark.last_steps = portion.last_steps
+        self.mark.sent = portion.sent
         self.mark.artifacts += portion.artifacts
         self.mark.models = portion.models
         self.mark.final = portion.final or self.mark.final
         self.mark.save(self._folder)
 
     def _requests(
-        self, sender: RunSender, records: Sequence[JournalRecord]
-    ) -> "tuple[deque[Callable[[], None]], dict[str, int]]":
+        self, client: "MlflowClient", records: Sequence[JournalRecord]
+    ) -> "tuple[deque[Callable[[], None]], Sent]":
         """Return the requests that a portion of records takes, in order."""
+        sender, rejected = self._sender(client), self._rejected(client)
         todo: deque[Callable[[], None]] = deque()
         params = [item for r in of_kind(records, "params") for item in r.payload.items()]
         todo += [partial(sender.params, part) for part in batches(params, MAX_OTHERS_PER_CALL)]
         todo += [partial(sender.dataset, r.payload) for r in of_kind(records, "dataset")]
-        rows, last_steps = new_metrics(records, self.mark.last_steps)
-        todo += [partial(sender.metrics, part) for part in batches(rows, MAX_METRICS_PER_CALL)]
-        for record in of_kind(records, "damaged"):
-            self._reject(f"record at byte {record.payload['offset']}", record.payload["file"])
+        points, sent = new_points(records, self.mark.sent, self._folder)
+        todo += [partial(sender.metrics, part) for part in batches(points, MAX_METRICS_PER_CALL)]
+        damaged = of_kind(records, "damaged")
+        todo += [partial(self._reject_damaged, rejected, r.payload) for r in damaged]
         tags = {key: value for r in of_kind(records, "tags") for key, value in r.payload.items()}
         parts = batches(list(tags.items()), MAX_OTHERS_PER_CALL)
         todo += [partial(sender.tags, part) for part in parts]
-        todo.append(partial(self._tell_rejected, sender))
-        return todo, last_steps
+        return todo, sent
 
-    def _make_run(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> bool:
-        for record in of_kind(records, "run"):
-            ids = find_or_create_run(client, self._server, record.payload, record.time_ms)
-            self.mark.experiment_id, self.mark.run_id = ids
-            self.mark.save(self._folder)
-            return True
-        return False
-
-    def _send_artifacts(self, sender: RunSender) -> None:
-        num_rejected = self.mark.num_rejected
-        while self.mark.artifacts:
-            path, place = self.mark.artifacts[0]
-            sender.artifact(self._place(path), place)
-            if self.mark.num_rejected > num_rejected:
-                self._tell_rejected(sender)
-            del self.mark.artifacts[0]
-            self.mark.save(self._folder)
-
-    def _register_models(self, client: "MlflowClient") -> None:
-        while self.mark.models:
-            model = self.mark.models[0]
-            try:
-                version = self._register(client, model)
-            except Exception as error:  # kept in the rejected file and counted, or raised again
-                # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
-                if not (is_refusal(error) or isinstance(error, FileNotFoundError)):
-                    raise
-                self._reject(f"model {model['facts']['name']}", str(error))
-                self._tell_rejected(self._sender(client))
-            else:
-                made = (version.name, version.version, version.alias)
-                self.mark.versions[model["facts"]["key"]] = made
-            del self.mark.models[0]
-            self.mark.save(self._folder)
-
-    def _register(self, client: "MlflowClient", model: dict[str, Any]) -> RegisteredVersion:
-        assert self.mark.run_id is not None
-        assert self.mark.experiment_id is not None
-        facts = ModelFacts(
-            **model["facts"], run_id=self.mark.run_id, experiment_id=self.mark.experiment_id
-        )
-        folder = self._place(model["path"])
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder} is gone")
-        return register_version(
-            client, self._server, folder, facts, alias=model["alias"], asked_ms=model["time_ms"]
-        )
-
-    def _send_end(self, client: "MlflowClient") -> None:
-        if self.mark.final is None:
-            return
-        status, end_ms = self.mark.final
-        self._sender(client).end(status, end_ms)
-        if status != GOES_ON and self.mark.run_id and self.mark.experiment_id:
-            delete_doubles(client, self.mark.experiment_id, self.mark.run_id)
-        self.mark.final, self.mark.status = None, status
+    def _make_run(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> None:
+        """Make or find the run; where its record is lost, from the names of its folders."""
+        found = of_kind(records, "run")
+        facts = found[0].payload if found else _facts_of_folder(self._folder)
+        began_ms = min((r.time_ms for r in records if r.time_ms), default=time.time_ns() // 10**6)
+        ids = find_or_create_run(client, self._server, facts, began_ms)
+        self.mark.experiment_id, self.mark.run_id = ids
         self.mark.save(self._folder)
 
-    def _place(self, path: str) -> Path:
-        """Return where a recorded path is now: what was relative is below the run's folder."""
-        return self._folder.parent / path
-
-    def _tell_rejected(self, sender: RunSender) -> None:
-        if self.mark.num_rejected and self.mark.num_rejected != self._num_told:
-            sender.tags([(REJECTED_TAG, self.mark.num_rejected)])
-            self._num_told = self.mark.num_rejected
+    def _close(self, client: "MlflowClient") -> None:
+        sender, rejected = self._sender(client), self._rejected(client)
+        Closing(self._folder, self._server, client, sender, self.mark, rejected).send()
 
     def _sender(self, client: "MlflowClient") -> RunSender:
         assert self.mark.run_id is not None
-        return RunSender(client, self.mark.run_id, self._reject)
+        return RunSender(client, self.mark.run_id, self._rejected(client))
 
-    def _reject(self, what: str, why: str) -> None:
-        self.mark.num_rejected += 1
-        logger.warning("the tracking server refuses %s: %s", what, why.strip().splitlines()[0])
-        line = json.dumps({"what": what, "why": why, "time_ms": time.time_ns() // 1_000_000})
-        with (self._folder / REJECTED).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+    def _rejected(self, client: "MlflowClient") -> Rejected:
+        return Rejected(self._folder, self.mark, client)
 
-
-def models_to_register(
-    records: Sequence[JournalRecord], before: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the models that are to be registered after some records, in order.
-
-    Args:
-        records: the next ones of the journal; where the run goes on, what was packaged before is
-            void, and may be overwritten at any time.
-        before: those that were to be registered before them.
-    """
-    models = list(before)
-    for record in records:
-        if record.kind == "status" and record.payload["status"] == GOES_ON:
-            models = []
-        elif record.kind == "model":
-            models.append({**record.payload, "time_ms": record.time_ms})
-    return models
+    def _reject_damaged(self, rejected: Rejected, place: Mapping[str, Any]) -> None:
+        segment, offset = place["file"], place["offset"]
+        if offset >= self.mark.reached.get(segment, 0):  # else it was counted before
+            rejected.add(f"record at byte {offset} of {segment}", "it is damaged")
+            self.damages.append(f"{self._folder / segment} is damaged at byte {offset}")
 
 
 def has_unsent(folder: Path, mark: Watermark) -> bool:
@@ -300,3 +242,11 @@ def _has_line(segment: Path, start: int) -> bool:
     with segment.open("rb") as file:
         file.seek(start)
         return file.readline().endswith(b"\n")
+
+
+def _facts_of_folder(folder: Path) -> dict[str, Any]:
+    """Return what a journal's first record says, from `<name>/<run>/journal`."""
+    run_dir = folder.absolute().parent
+    logger.warning("%s: the record of what the run is, is lost; its folder tells", folder)
+    name, run = run_dir.parent.name, run_dir.name
+    return {"experiment": name, "key": f"{name}/{run}", "name": run, "tags": {}}

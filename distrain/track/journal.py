@@ -10,20 +10,20 @@ writes behind a torn line. A line is one JSON object:
 once, when the thing happened: whatever is sent to the tracking server later, and however often,
 carries the same timestamp.
 
-A record is handed to the operating system before `append` returns, so it outlives the process; it
-outlives the machine after `sync`. While the disk is full, records wait in memory and are written,
-in order, when there is room again; `sync` and `close` fail as long as there is none. No third-party
-package is needed.
+A driver's record is handed to the operating system before `append` returns, so it outlives the
+process; a training loop waits for no disk, and what it recorded outlives its process a tenth of a
+second later. Either outlives the machine after `sync`, which every checkpoint calls before it
+commits: what is lost of a loop that was killed is of steps that are computed again. While the disk
+is full, records wait in memory (see `segment.py`); `sync` and `close` fail as long as it is. No
+third-party package is needed.
 """
 
-import errno
 import json
-import os
 import threading
 import time
 import zlib
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
@@ -37,8 +37,10 @@ from distrain.track.journal_reading import (
     segments_of,
     written_since,
 )
+from distrain.track.segment import SegmentFile
 
 Kind = Literal[
+    "store",
     "run",
     "params",
     "dataset",
@@ -46,6 +48,7 @@ Kind = Literal[
     "checkpoint",
     "metrics",
     "system",
+    "machines",
     "tags",
     "artifact",
     "model",
@@ -57,7 +60,9 @@ Kind = Literal[
 ]
 
 _NOT_FINITE = {"nan", "inf", "-inf"}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LOOP_WRITES_EVERY_S = 0.1
+# What may say why the process is gone, a moment later.
+_LAST_WORDS = ("tags", "note", "trouble")
 
 
 @final
@@ -71,34 +76,45 @@ class JournalWriter:
     Args:
         folder: the journal's folder; made where it is missing.
         writer: a name of letters, digits and underscores; one open writer per name.
+        is_of_loop: whether a training loop records, which must not wait for the disk.
+        is_ours: asked now and then whether this writer's records still count.
     """
 
-    def __init__(self, folder: Path, writer: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        writer: str,
+        *,
+        is_of_loop: bool = False,
+        is_ours: Callable[[], bool] = lambda: True,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         segments = segments_of(writer, folder)
         last = last_written(writer, folder)
         self._seq = 0 if last is None else last.seq
-        number = int(segments[-1].stem.rpartition("-")[2]) + 1 if segments else 1
-        name = f"{writer}-{number:05d}.jsonl"
-        if not SEGMENT.match(name):
+        if not SEGMENT.match(f"{writer}-00001.jsonl"):
             raise ValueError(f"journal writer {writer!r}: letters, digits and underscores only")
-        self.path = folder / name
+        number = int(segments[-1].stem.rpartition("-")[2]) + 1 if segments else 1
+        every_s = _LOOP_WRITES_EVERY_S if is_of_loop else None
+        while True:
+            self.path = folder / f"{writer}-{number:05d}.jsonl"
+            with suppress(FileExistsError):  # on NFS, a listing may be a minute old
+                self._file = SegmentFile(self.path, every_s=every_s, is_ours=is_ours)
+                break
+            number += 1
         self._writer = writer
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, 0o644)
         self._lock = threading.Lock()
-        self._waiting: deque[bytes] = deque()
         sync_folder(folder)
 
     def append(self, kind: Kind, payload: Mapping[str, Any]) -> int:
-        """Write one record, or keep it while the disk is full; return its sequence number.
+        """Take in one record and return its sequence number; where the disk takes none, it waits.
 
         Args:
             kind: what the record is.
             payload: JSON values; numbers that are not finite only where `metrics` puts them.
 
         Raises:
-            OSError: it cannot be written for another reason than a full disk.
+            OSError: the writer was closed.
         """
         time_ms = time.time_ns() // 1_000_000
         text = json.dumps(payload, separators=(",", ":"), allow_nan=False)
@@ -106,18 +122,17 @@ class JournalWriter:
             seq = self._seq + 1
             body = f'"seq":{seq},"time_ms":{time_ms},"kind":"{kind}","payload":{text}}}'.encode()
             line = b'%b%08x",%b\n' % (CRC_HEAD, zlib.crc32(body), body)
+            self._file.add(line, is_urgent=kind in _LAST_WORDS)
             self._seq = seq
-            self._waiting.append(line)
-            try:
-                self._write_waiting()
-            except OSError as fault:
-                if fault.errno not in _FULL:
-                    raise
         return seq
 
     def run(self, facts: Mapping[str, Any]) -> None:
         """Record which run this journal is of; see `sending.find_or_create_run`."""
         self.append("run", facts)
+
+    def store(self, identity: str) -> None:
+        """Record which tracking store the run is recorded at; see `stores.store_of`."""
+        self.append("store", {"identity": identity})
 
     def params(self, values: Mapping[str, str | int | float | bool | None]) -> None:
         """Record parameters of the run; each is set once and for all."""
@@ -167,6 +182,10 @@ class JournalWriter:
         """
         self.append("system", {"step": look, "values": values})
 
+    def machines(self, facts: Sequence[Mapping[str, str]]) -> None:
+        """Record which machines the metrics of the system are about, by number; not shipped."""
+        self.append("machines", {"machines": list(facts)})
+
     def tags(self, values: Mapping[str, str]) -> None:
         """Record tags of the run; the last value of a tag stands."""
         self.append("tags", values)
@@ -203,8 +222,9 @@ class JournalWriter:
         self.append("status", {"status": status, **ended})
 
     def progress(self, values: Mapping[str, Any]) -> None:
-        """Record something for a display to show; it is never shipped."""
-        self.append("progress", values)
+        """Record something for a display to show; it is never shipped, and may be left out."""
+        if not self._file.is_stuck:  # by the time the disk takes it, it would be of no use
+            self.append("progress", values)
 
     def note(self, text: str) -> None:
         """Record something that the user should know; it is shown, and never shipped."""
@@ -228,9 +248,7 @@ class JournalWriter:
         Raises:
             OSError: the disk is full, or gone.
         """
-        with self._lock:
-            self._write_waiting()
-        os.fsync(self._fd)
+        self._file.sync()
 
     def close(self) -> None:
         """Sync and close; a second call does nothing.
@@ -238,29 +256,12 @@ class JournalWriter:
         Raises:
             OSError: the disk is full, or gone; closed all the same.
         """
-        with self._lock:
-            if self._fd < 0:
-                return
-            try:
-                self._write_waiting()
-                os.fsync(self._fd)
-            finally:
-                os.close(self._fd)
-                self._fd = -1
+        self._file.close()
 
     def _kept_path(self, path: Path) -> str:
         absolute, run_dir = path.absolute(), self.path.absolute().parent.parent
         is_inside = absolute.is_relative_to(run_dir)
         return str(absolute.relative_to(run_dir) if is_inside else absolute)
-
-    def _write_waiting(self) -> None:
-        while self._waiting:
-            line = self._waiting[0]
-            if os.write(self._fd, line) != len(line):
-                # A full disk takes part of a line: take it off again, so that lines stay whole.
-                os.ftruncate(self._fd, self.path.read_bytes().rfind(b"\n") + 1)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            self._waiting.popleft()
 
     def __enter__(self) -> Self:
         return self

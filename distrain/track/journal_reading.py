@@ -1,8 +1,13 @@
-"""What a journal holds, read back; see `journal.py` for how its lines are made."""
+"""What a journal holds, read back; see `journal.py` for how its lines are made.
+
+A segment may be larger than the memory: each is read line by line, or from its end in blocks.
+"""
 
 import json
 import logging
+import os
 import re
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +18,8 @@ SEGMENT = re.compile(r"^(?P<writer>[A-Za-z0-9_]+)-(?P<number>\d{5})\.jsonl$")
 CRC_HEAD = b'{"crc32":"'
 _CRC_WIDTH = len(CRC_HEAD) + 8 + len(b'",')
 _PASSED_OVER = re.compile(rb'"kind":"(?:progress"|metrics","payload":\{"step":(\d+),)')
-_SCAN_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
+_SHOWN_AFTER_S = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +63,9 @@ def read_journal(
 ) -> tuple[list[JournalRecord], dict[str, int]]:
     """Return what is complete after the given positions, and the positions behind it.
 
-    A last line without its end is left for the next read. A whole line whose checksum does not
-    match becomes a record of kind `damaged`, and what follows it is read on.
+    A last line without its end is left for the next read, and so is what another host has written
+    and NFS does not show yet: zeros. A whole line whose checksum does not match becomes a record of
+    kind `damaged`, and what follows it is read on.
 
     Args:
         folder: the journal's folder; a missing one is an empty journal.
@@ -82,12 +89,31 @@ def read_journal(
             data = file.read(-1 if max_bytes is None else max_bytes)
             is_cut = len(data) == max_bytes
             data += file.readline()
-        end = data.rfind(b"\n") + 1
-        if is_cut and end:  # without a whole line, it is a torn end that nobody will complete
+        hole = data.find(b"\0") if _may_have_holes(path) else -1
+        end = data.rfind(b"\n", 0, None if hole < 0 else hole) + 1
+        # Cut without a whole line, it is a torn end that nobody will complete.
+        if hole >= 0 or (is_cut and end):
             unfinished.add(_writer_of(path))
         records.extend(_records(path, data[:end], start))
         reached[path.name] = start + end
     return records, reached
+
+
+def lost_ends(folder: Path, reached: Mapping[str, int]) -> dict[str, int]:
+    """Return where segments were cut, by name: of a journal that nobody writes to any more.
+
+    A process that is killed in the midst of a line leaves such an end too.
+
+    Args:
+        folder: the journal's folder; a missing one is an empty journal.
+        reached: segment file name to the byte behind what was read of it before.
+    """
+    lost = {}
+    for path in list_segments(folder):
+        end = _whole_bytes(path)
+        if end < max(path.stat().st_size, reached.get(path.name, 0)):
+            lost[path.name] = end
+    return lost
 
 
 def metric_values(record: JournalRecord) -> dict[str, float]:
@@ -117,6 +143,49 @@ def _parse(path: Path, line: bytes) -> JournalRecord | None:
     )
 
 
+def _may_have_holes(path: Path) -> bool:
+    """Return whether some of a segment may not be shown yet, as JSON's lines have no zeros."""
+    return time.time() - path.stat().st_mtime < _SHOWN_AFTER_S
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Give the whole lines of a segment, without their ends."""
+    with path.open("rb", buffering=_BLOCK_BYTES) as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    """Give the whole lines of a segment, the last first, without their ends."""
+    end = _whole_bytes(path)
+    if end == 0:
+        return
+    at, later = end - 1, b""
+    with path.open("rb") as file:
+        while at > 0:
+            start = max(0, at - _BLOCK_BYTES)
+            file.seek(start)
+            later, *lines = (file.read(at - start) + later).split(b"\n")
+            yield from reversed(lines)
+            at = start
+    yield later
+
+
+def _whole_bytes(path: Path) -> int:
+    """Return the byte behind a segment's last whole line."""
+    with path.open("rb") as file:
+        at = file.seek(0, os.SEEK_END)
+        while at > 0:
+            start = max(0, at - _BLOCK_BYTES)
+            file.seek(start)
+            found = file.read(at - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            at = start
+    return 0
+
+
 def _is_before(line: bytes, step: int) -> bool:
     found = _PASSED_OVER.search(line, _CRC_WIDTH)
     return found is not None and (found[1] is None or int(found[1]) < step)
@@ -125,17 +194,13 @@ def _is_before(line: bytes, step: int) -> bool:
 def last_step(folder: Path) -> int:
     """Return the last optimizer step that a journal tells of; 0 where it tells of none.
 
+    Within a segment steps do not fall, so only the end of each is looked at.
+
     Args:
         folder: the journal's folder.
     """
-    step = 0
-    positions: dict[str, int] = {}
-    while True:
-        records, positions = read_journal(folder, positions, max_bytes=_SCAN_BYTES)
-        if not records:
-            return step
-        told = (r.payload["step"] for r in records if r.kind in ("metrics", "progress"))
-        step = max(step, *told, 0)
+    ends = (_last(path, "metrics|progress") for path in list_segments(folder))
+    return max((int(record.payload["step"]) for record in ends if record is not None), default=0)
 
 
 def recorded_kinds(folder: Path, writer: str) -> set[str]:
@@ -156,7 +221,10 @@ def written_by(writer: str, folder: Path) -> Iterator[JournalRecord]:
         folder: the journal's folder; a missing one is an empty journal.
     """
     for path in segments_of(writer, folder):
-        yield from _records(path, path.read_bytes(), 0)
+        offset = 0
+        for line in _lines(path):
+            yield _parse(path, line) or _damaged(path, offset)
+            offset += len(line) + 1
 
 
 def written_since(step: int, writer: str, folder: Path) -> Iterator[JournalRecord]:
@@ -168,23 +236,31 @@ def written_since(step: int, writer: str, folder: Path) -> Iterator[JournalRecor
         folder: the journal's folder; a missing one is an empty journal.
     """
     for path in segments_of(writer, folder):
-        lines = path.read_bytes().split(b"\n")[:-1]
-        found = (_parse(path, line) for line in lines if not _is_before(line, step))
+        found = (_parse(path, line) for line in _lines(path) if not _is_before(line, step))
         yield from filter(None, found)
 
 
-def last_written(writer: str, folder: Path) -> JournalRecord | None:
+def last_written(writer: str, folder: Path, kind: str | None = None) -> JournalRecord | None:
     """Return the last record that a writer has left in a journal; None: it has left none.
 
     Args:
         writer: its name.
         folder: the journal's folder; a missing one is an empty journal.
+        kind: of which kind; None: of any.
     """
-    for path in reversed(segments_of(writer, folder)):
-        for line in reversed(path.read_bytes().split(b"\n")[:-1]):
-            record = _parse(path, line)
-            if record is not None:
-                return record
+    found = (_last(path, kind or r"\w+") for path in reversed(segments_of(writer, folder)))
+    return next(filter(None, found), None)
+
+
+def _last(path: Path, kinds: str) -> JournalRecord | None:
+    """Return the last record of a segment whose kind matches a pattern; None: there is none."""
+    head = re.compile(
+        rb'.{%d}"seq":\d+,"time_ms":\d+,"kind":"(?:%b)"' % (_CRC_WIDTH, kinds.encode())
+    )
+    for line in _lines_backwards(path):
+        record = _parse(path, line) if head.match(line) else None
+        if record is not None:
+            return record
     return None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
+from distrain.redaction import redacted
 from distrain.run_folder import JOURNAL
 from distrain.track import describe
 from distrain.track.journal import JournalWriter
@@ -22,6 +23,8 @@ DRIVER = "driver"
 OUTCOME = "distrain.outcome"
 ERROR = "distrain.error"
 ERROR_KIND = "distrain.error.kind"
+ERROR_CAUSE = "distrain.error.cause"
+ERROR_CLASS = "distrain.error.class"
 STOP_STEP = "distrain.stop_step"
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
@@ -37,7 +40,7 @@ class RunFacts:
     Attributes:
         experiment: the MLflow experiment.
         run: the run's name.
-        config: the resolved configuration as plain values, secrets masked.
+        config: the resolved configuration as plain values.
         manifest: the prepared dataset's manifest.
         tags: where the run comes from.
     """
@@ -55,42 +58,54 @@ class RunFacts:
 
 
 def failure_tags(error: Exception) -> dict[str, str]:
-    """Return the tags that say why a run failed: the class of the error, and its cause."""
-    return {ERROR_KIND: getattr(error, "kind", type(error).__name__), ERROR: str(error)}
+    """Return the tags that say why a run failed, in words and for searches.
+
+    The kind is of what stage, as in `--json`; the class is of the exception, or what became of a
+    worker; the cause is whose fault it is, `user` or `cluster`, where that can be told.
+    """
+    tags = {
+        ERROR: redacted(str(error)),
+        ERROR_KIND: getattr(error, "kind", type(error).__name__),
+        ERROR_CLASS: getattr(error, "error_class", "") or type(error).__name__,
+    }
+    cause = getattr(error, "cause", "")
+    return {**tags, ERROR_CAUSE: cause} if cause else tags
 
 
 @final
 class RunRecord:
-    """Records a run and ships the record beside it. Call order: `with`, records, `end`.
+    """Records a run and ships the record beside it. Call order: `with`, records, `end`, `drain`.
+
+    Whatever leaves the `with` block before `end` is the run's end; what comes after is not.
 
     Args:
         run_dir: the run's folder.
         server: the tracking store.
         facts: what is known when it begins.
         drain_s: seconds to wait, over all of the run, for a tracking server that is away; at
-            least a second, or one that answers could not be told from one that is away.
+            least a second, or one that answers could not be told from one that is away. None:
+            nothing is sent; a later command does, to the same store.
     """
 
     def __init__(
-        self, run_dir: Path, server: TrackingServer, facts: RunFacts, *, drain_s: float
+        self, run_dir: Path, server: TrackingServer, facts: RunFacts, *, drain_s: float | None
     ) -> None:
         folder = run_dir / JOURNAL
         self._recorded = recorded_kinds(folder, DRIVER)
         self.journal = JournalWriter(folder, DRIVER)
         self.shipper = Shipper(folder, server)
         self.facts = facts
-        self._patience_s = max(drain_s, LEAST_DRAIN_S)
-        self._is_abandoned = False
+        self._is_offline = drain_s is None
+        self._patience_s = max(drain_s or 0.0, LEAST_DRAIN_S)
+        self._has_end = False
+        self._is_hurried = False
         self._model_key = ""
-        self._begin()
+        self._begin(server)
 
-    def _begin(self) -> None:
+    def _begin(self, server: TrackingServer) -> None:
         """Record what the run is; of one that goes on, what an earlier attempt did not come to."""
         facts = self.facts
-        if "run" in self._recorded:
-            self.journal.tags({**self._void_tags(), **facts.tags})
-            self.journal.status(GOES_ON)
-        else:
+        if "run" not in self._recorded:
             self.journal.run(
                 {
                     "experiment": facts.experiment,
@@ -99,6 +114,10 @@ class RunRecord:
                     "tags": dict(facts.tags),
                 }
             )
+        self.journal.store(server.identity)
+        if self._recorded:
+            self.journal.tags({**self._void_tags(), **facts.tags})
+            self.journal.status(GOES_ON)
         if "params" not in self._recorded:
             self.journal.params(describe.run_params(facts.config))
         if "dataset" not in self._recorded:
@@ -113,11 +132,15 @@ class RunRecord:
             if record.kind == "tags"
             for name in record.payload
         }
-        void = {OUTCOME: "running", ERROR: "none", ERROR_KIND: "none", STOP_STEP: "none"}
+        of_end = (ERROR, ERROR_KIND, ERROR_CLASS, ERROR_CAUSE, STOP_STEP)
+        void = {OUTCOME: "running", **dict.fromkeys(of_end, "none")}
         return {name: word for name, word in void.items() if name in earlier}
 
     def __enter__(self) -> Self:
-        self.shipper.start()
+        if self._is_offline:
+            self.shipper.note_store()
+        else:
+            self.shipper.start()
         return self
 
     def __exit__(
@@ -127,13 +150,14 @@ class RunRecord:
         trace: TracebackType | None,
     ) -> None:
         try:
-            if kind is not None and not self._is_abandoned:
+            if kind is not None and not self._has_end:
                 # Cut short: without this the run would be shown as running for ever.
                 self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
                 if isinstance(error, Exception):
                     self.end("FAILED", {OUTCOME: "failed", **failure_tags(error)})
                 else:
                     self.end("KILLED", {OUTCOME: "interrupted"})
+                self.drain()
         except OSError as fault:
             # What cut the run short is what the user has to know, not that the disk is full too.
             logger.warning("the end of the run is not recorded in %s: %s", self.journal.path, fault)
@@ -145,10 +169,17 @@ class RunRecord:
     def drain(self) -> bool:
         """Return whether all that was recorded before this call is shipped.
 
-        Waits at most `drain_s`, less what earlier calls waited in vain.
+        Waits at most `drain_s`, less what earlier calls waited in vain. An interruption ends the
+        waiting, and nothing else: what is recorded outlives this process.
         """
+        if self._is_offline or self._is_hurried:
+            return False
         started = time.monotonic()
-        is_shipped = self.shipper.drain(self._patience_s)
+        try:
+            is_shipped = self.shipper.drain(self._patience_s)
+        except KeyboardInterrupt:
+            self._is_hurried = True
+            return False
         if not is_shipped:
             waited_s = time.monotonic() - started
             self._patience_s = max(self._patience_s - waited_s, LEAST_DRAIN_S)
@@ -168,22 +199,34 @@ class RunRecord:
         return self.drain()
 
     @property
+    def why_unsent(self) -> str:
+        """Return why something is not shipped, after a `drain` that said so."""
+        if self._is_offline:
+            return "nothing is sent in this command, as --offline says"
+        if self._is_hurried:
+            return "the wait was interrupted"
+        return self.shipper.problem or "it took longer than track.drain_s"
+
+    @property
     def version(self) -> RegisteredVersion | None:
         """The version of the model; None: there is none yet, or it was refused."""
         return self.shipper.versions.get(self._model_key)
 
-    def end(self, status: str, tags: Mapping[str, str]) -> bool:
-        """Record how the run ended and return whether all of it was shipped.
+    def end(self, status: str, tags: Mapping[str, str]) -> None:
+        """Record how the run ended, once and for all, durably.
 
         Args:
             status: FINISHED, FAILED or KILLED, MLflow's words.
             tags: what is known at the end.
+
+        Raises:
+            OSError: the disk is full, or gone.
         """
         self.journal.tags(tags)
         self.journal.status(status)
+        self._has_end = True
         self.journal.sync()
-        return self.drain()
 
     def abandon(self) -> None:
         """Record no end: another has taken the run over, and goes on with its record."""
-        self._is_abandoned = True
+        self._has_end = True

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, final
 from distrain.track.aliases import (
     HOLDER_TAG,
     NOBODY,
+    WHY_TAG,
     Move,
     holder_of,
     move_alias,
     note_verdict,
+    overtaken,
 )
 from distrain.track.model_versions import RegisteredVersion
-from distrain.track.sending import KEY_TAG
+from distrain.track.sending import KEY_TAG, files_below
 from distrain.track.tracking_server import TrackingServer, as_default
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def _move_alias(
         made_ms: int = client.get_model_version(facts.name, holder).creation_timestamp
         # What a journal asks for after an outage, or once more, may be old news.
         expected = holder if made_ms <= asked_ms else None
-    why = facts.tags.get("distrain.gate.why", "")
+    why = facts.tags.get(WHY_TAG, "")
     user = facts.tags.get("mlflow.user", "")
     move = Move(
         alias, expected, version, who=user, why=why, evidence=facts.tags.get("distrain.run")
@@ -119,6 +121,8 @@ def _move_alias(
     refusal = move_alias(client, facts.name, move)
     if refusal is not None:
         logger.warning("%s version %s: %s stays: %s", facts.name, version, alias, refusal)
+        if HOLDER_TAG in facts.tags:
+            note_verdict(client, facts.name, version, overtaken(facts.own_tags, refusal))
     return refusal is None
 
 
@@ -126,7 +130,7 @@ def _store_model(client: "MlflowClient", model: Path, facts: ModelFacts) -> str:
     """Make the logged model with its files, or find it, and return its id."""
     from mlflow.entities import LoggedModelOutput
 
-    logged = _find_logged_model(client, facts)
+    logged, doubles = _find_logged_models(client, facts)
     if logged is None:
         logged = client.create_logged_model(
             facts.experiment_id,
@@ -139,8 +143,11 @@ def _store_model(client: "MlflowClient", model: Path, facts: ModelFacts) -> str:
     model_id: str = logged.model_id
     if str(logged.status) != "READY":
         _stamp(model, model_id, facts.run_id)
-        client.log_model_artifacts(model_id, str(model))
+        for file, place in files_below(model):
+            client.log_model_artifact(model_id, str(file), place or None)
         client.finalize_logged_model(model_id, "READY")
+    for double in doubles:
+        client.delete_logged_model(double.model_id)
     outputs = client.get_run(facts.run_id).outputs
     if model_id not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
         client.log_outputs(facts.run_id, [LoggedModelOutput(model_id, step=0)])
@@ -148,11 +155,17 @@ def _store_model(client: "MlflowClient", model: Path, facts: ModelFacts) -> str:
     return model_id
 
 
-def _find_logged_model(client: "MlflowClient", facts: ModelFacts) -> "LoggedModel | None":
+def _find_logged_models(
+    client: "MlflowClient", facts: ModelFacts
+) -> "tuple[LoggedModel | None, list[LoggedModel]]":
+    """Return the model that is there, and those that a server made when nobody waited any more."""
     found = client.search_logged_models(
-        [facts.experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{facts.key}'", max_results=1
+        [facts.experiment_id],
+        filter_string=f"tags.`{KEY_TAG}` = '{facts.key}'",
+        order_by=[{"field_name": "creation_timestamp", "ascending": True}],
     )
-    return found[0] if found else None
+    best_first = sorted(found, key=lambda logged: str(logged.status) != "READY")
+    return (best_first[0], best_first[1:]) if best_first else (None, [])
 
 
 def _stamp(model: Path, model_id: str, run_id: str) -> None:

@@ -108,6 +108,15 @@ def run_dirs(storage: Path) -> Iterator[Path]:
             yield path
 
 
+def result_of(run_dir: Path) -> dict[str, Any]:
+    """Return the fields of a run's result; none of one that goes on, or was killed."""
+    try:
+        result = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
 def _is_run(path: Path) -> bool:
     try:
         return (path / CONFIG).is_file()
@@ -118,7 +127,7 @@ def _is_run(path: Path) -> bool:
 
 
 def _summary(run_dir: Path) -> RunSummary:
-    result = _result(run_dir)
+    result = result_of(run_dir)
     return RunSummary(
         name=run_dir.parent.name,
         run=run_dir.name,
@@ -131,15 +140,6 @@ def _summary(run_dir: Path) -> RunSummary:
         model=result.get("model"),
         weights_sha256=result.get("weights_sha256"),
     )
-
-
-def _result(run_dir: Path) -> dict[str, Any]:
-    try:
-        result = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        # A run that goes on, or was killed, has none: it counts as unfinished.
-        return {}
-    return result if isinstance(result, dict) else {}
 
 
 def _started(run_dir: Path) -> str:

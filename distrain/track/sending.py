@@ -3,31 +3,33 @@
 MLflow stores an identical metric row, parameter, tag or dataset input once, however often it is
 sent, and overwrites an artifact. A run it would create twice, so a run is searched by its key
 first. What the store refuses for good is kept apart and counted, the rest goes on.
+
+Text passes `sendable`: PostgreSQL takes no NUL, and nothing takes the half characters by which
+Python stands for bytes of a file's name that are no UTF-8. MLflow answers 500 to the one and fails
+on the other before it sends anything, so that either would be tried for ever.
 """
 
-import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
-from distrain.track.journal_reading import JournalRecord, metric_values
+from distrain.track.journal_reading import JournalRecord
+from distrain.track.new_points import Point
+from distrain.track.rejected import Rejected
 from distrain.track.tracking_server import TrackingServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Metric
 
 MAX_METRICS_PER_CALL = 1000
 MAX_OTHERS_PER_CALL = 100
 MAX_TAG_LENGTH = 8000
-MAX_SHOWN_FILES = 20
 KEY_TAG = "distrain.key"
 GOES_ON = "RUNNING"
 
 _OLDEST = ["attributes.start_time ASC"]
-_CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -40,56 +42,53 @@ class RunSender:
     Args:
         client: a client whose own retries are off.
         run_id: the run.
-        reject: called with each thing that the store refuses for good, and why.
+        rejected: takes what the store refuses for good.
     """
 
-    def __init__(
-        self, client: "MlflowClient", run_id: str, reject: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, client: "MlflowClient", run_id: str, rejected: Rejected) -> None:
         self._client = client
         self._run_id = run_id
-        self._reject = reject
+        self._rejected = rejected
 
     def params(self, values: Sequence[tuple[str, Any]]) -> None:
         """Send up to 100 parameters, apart from all else: one that conflicts rejects its call."""
         from mlflow.entities import Param
 
-        self._send([Param(key, str(value)) for key, value in values], "params")
+        self._send([Param(key, sendable(value)) for key, value in values], "params")
 
-    def metrics(self, metrics: "Sequence[Metric]") -> None:
-        """Send up to 1,000 metric rows with the timestamps that they were recorded with."""
-        self._send(metrics, "metrics")
+    def metrics(self, points: Sequence[Point]) -> None:
+        """Send up to 1,000 points of metrics with the timestamps that they were recorded with."""
+        from mlflow.entities import Metric
+
+        self._send([Metric(*point) for point in points], "metrics")
 
     def tags(self, values: Sequence[tuple[str, Any]]) -> None:
         """Send up to 100 tags; the last value of a tag stands."""
         from mlflow.entities import RunTag
 
-        self._send([RunTag(key, str(value)[:MAX_TAG_LENGTH]) for key, value in values], "tags")
+        tags = [RunTag(key, sendable(value)[:MAX_TAG_LENGTH]) for key, value in values]
+        self._send(tags, "tags")
 
     def dataset(self, facts: Mapping[str, Any]) -> None:
         """Send one dataset input for each split; see `describe.dataset_facts`."""
-        from mlflow.exceptions import MlflowException
+        from distrain.track.datasets import dataset_inputs
 
-        try:
-            self._client.log_inputs(self._run_id, datasets=dataset_inputs(facts))
-        except MlflowException as error:
-            if not is_refusal(error) or self._is_run_gone():
-                raise
-            self._reject(f"dataset {facts['name']}", str(error))
+        inputs = dataset_inputs(facts)
+        request = partial(self._client.log_inputs, self._run_id, datasets=inputs)
+        self._make(request, f"dataset {facts['name']}")
 
     def artifact(self, path: Path, artifact_path: str) -> None:
-        """Send a file, or what is in a folder."""
+        """Send a file."""
         if not path.exists():
-            self._reject(f"artifact {path}", "the file is gone")
+            self._rejected.add(f"artifact {path}", "the file is gone")
             return
-        send = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         try:
-            send(self._run_id, str(path), artifact_path or None)
+            self._client.log_artifact(self._run_id, str(path), artifact_path or None)
         except Exception as error:  # kept in the rejected file and counted, or raised again
             # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
             if not (is_refusal(error) or isinstance(error, PermissionError)):
                 raise
-            self._reject(f"artifact {path}", str(error))
+            self._rejected.add(f"artifact {path}", str(error))
 
     def end(self, status: str, end_ms: int) -> None:
         """Set the run's status, and where it ended when that was (milliseconds since 1970)."""
@@ -102,21 +101,43 @@ class RunSender:
         """Send in one request; where it is refused, find what is refused by halves."""
         from mlflow.exceptions import MlflowException
 
+        request = partial(self._client.log_batch, self._run_id, **{kind: items}, synchronous=True)
+        if len(items) == 1:
+            self._make(request, f"{kind} {items[0].key}")
+            return
         try:
-            self._client.log_batch(self._run_id, **{kind: items}, synchronous=True)
+            request()
         except MlflowException as error:
-            if not is_refusal(error) or self._is_run_gone():
+            if not is_refusal(error):
                 raise
-            if len(items) == 1:
-                self._reject(f"{kind} {items[0].key}", str(error))
-                return
             middle = len(items) // 2
             self._send(items[:middle], kind)
             self._send(items[middle:], kind)
 
-    def _is_run_gone(self) -> bool:
-        stage: str = self._client.get_run(self._run_id).info.lifecycle_stage
-        return stage != "active"
+    def _make(self, request: Callable[[], object], what: str) -> None:
+        """Make a request; what the store refuses, though it takes other things, is set aside."""
+        if _refusal_of(request) is None:
+            return
+        self._rejected.tell(one_more=True)
+        # That was taken; if this is too by now, the store was in trouble, and is no more.
+        why = _refusal_of(request)
+        if why is None:
+            self._rejected.tell()
+        else:
+            self._rejected.add(what, why)
+
+
+def _refusal_of(request: Callable[[], object]) -> str | None:
+    """Make a request and return why the store refuses it, None where it does not."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        request()
+    except MlflowException as error:
+        if not is_refusal(error):
+            raise
+        return str(error)
+    return None
 
 
 def find_or_create_run(
@@ -136,7 +157,7 @@ def find_or_create_run(
     )
     if found:
         return experiment_id, found[0].info.run_id
-    tags = {name: str(value)[:MAX_TAG_LENGTH] for name, value in facts["tags"].items()}
+    tags = {name: sendable(value)[:MAX_TAG_LENGTH] for name, value in facts["tags"].items()}
     tags[KEY_TAG] = facts["key"]
     run = client.create_run(experiment_id, start_ms, tags, facts["name"])
     return experiment_id, run.info.run_id
@@ -153,10 +174,36 @@ def delete_doubles(client: "MlflowClient", experiment_id: str, run_id: str) -> N
         experiment_id: MLflow's.
         run_id: of the run that stays.
     """
-    key = client.get_run(run_id).data.tags[KEY_TAG]
+    key = client.get_run(run_id).data.tags.get(KEY_TAG)
+    if key is None:  # somebody removed it
+        return
     for found in client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{key}'"):
         if found.info.run_id != run_id:
             client.delete_run(found.info.run_id)
+
+
+def restore_run(client: "MlflowClient", run_id: str) -> None:
+    """Restore a run that was deleted while it was recorded, with its experiment; else do nothing.
+
+    Args:
+        client: a client whose own retries are off.
+        run_id: MLflow's.
+    """
+    run = client.get_run(run_id).info
+    if run.lifecycle_stage == "active":
+        return
+    experiment = client.get_experiment(run.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        logger.warning(
+            "MLflow experiment %r was deleted while a run of it is recorded; it is restored",
+            experiment.name,
+        )
+        client.restore_experiment(run.experiment_id)  # with its runs
+    else:
+        logger.warning(
+            "MLflow run %r was deleted while it is recorded; it is restored", run.run_name
+        )
+        client.restore_run(run_id)
 
 
 def find_or_create_experiment(client: "MlflowClient", server: TrackingServer, name: str) -> str:
@@ -183,66 +230,27 @@ def find_or_create_experiment(client: "MlflowClient", server: TrackingServer, na
     return found
 
 
-def dataset_inputs(facts: Mapping[str, Any]) -> "list[DatasetInput]":
-    """Return a dataset input for each split.
+def files_below(folder: Path, artifact_path: str = "") -> list[tuple[Path, str]]:
+    """Return the files of a folder, and for each its own folder among the artifacts.
 
-    MLflow keeps one input for a name and digest, so each split has a name of its own.
+    A request for each of them is one that can be repeated by itself.
 
     Args:
-        facts: as `describe.dataset_facts` gives them.
+        folder: what is sent.
+        artifact_path: folder among the artifacts that all of it goes to; empty: their root.
     """
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    columns = [
-        {"type": type_, "name": name, "required": False} for name, type_ in facts["schema"].items()
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    places = [Path(artifact_path) / path.parent.relative_to(folder) for path in files]
+    return [
+        (path, "" if place == Path() else place.as_posix())
+        for path, place in zip(files, places, strict=True)
     ]
-    source_type, source = _source(facts["sources"])
-    inputs = []
-    for split, num_rows in facts["splits"].items():
-        profile = {
-            "num_rows": num_rows,
-            "splits": facts["splits"],
-            "tensors": facts["tensors"],
-            "prepared_sha256": facts["digest"],
-        }
-        dataset = Dataset(
-            name=f"{facts['name']}/{split}",
-            digest=facts["digest"][:32],
-            source_type=source_type,
-            source=json.dumps(source),
-            schema=json.dumps({"mlflow_colspec": columns}),
-            profile=json.dumps(profile),
-        )
-        tag = InputTag("mlflow.data.context", _CONTEXTS.get(split, split))
-        inputs.append(DatasetInput(dataset, [tag]))
-    return inputs
 
 
-def new_metrics(
-    records: Sequence[JournalRecord], last_steps: dict[str, int]
-) -> "tuple[list[Metric], dict[str, int]]":
-    """Return the metric rows to send, and the greatest step of each metric after them.
-
-    A row at or below a metric's greatest step is of a step that was computed again; the first value
-    stands.
-
-    Args:
-        records: records of all kinds.
-        last_steps: metric to the greatest step that was sent; left as it is.
-    """
-    from mlflow.entities import Metric
-
-    reached = dict(last_steps)
-    rows = []
-    for record in records:
-        if record.kind not in ("metrics", "system"):
-            continue
-        step = record.payload["step"]
-        for key, value in metric_values(record).items():
-            if step > reached.get(key, -1):
-                reached[key] = step
-                rows.append(Metric(key, value, record.time_ms, step))
-    return rows, reached
+def sendable(value: object) -> str:
+    """Return a text in which what no store takes is replaced."""
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def of_kind(records: Sequence[JournalRecord], kind: str) -> list[JournalRecord]:
@@ -262,10 +270,3 @@ def is_refusal(error: Exception) -> bool:
     else:  # an artifact's, sent by requests
         code = getattr(getattr(error, "response", None), "status_code", 0)
     return code in (400, 409, 413, 422)
-
-
-def _source(uris: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Return the type and the description of a dataset's source, as MLflow's page shows them."""
-    if uris and all(uri.startswith("/") for uri in uris):
-        return "local", {"uri": os.path.commonpath(uris), "files": list(uris[:MAX_SHOWN_FILES])}
-    return "distrain", {"uri": ", ".join(uris[:MAX_SHOWN_FILES])}

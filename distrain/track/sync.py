@@ -5,11 +5,9 @@
         the record has no end, so its driver is dead: record it, as KILLED
         ship, and write into its result what is known by now
 
-Which store a run belongs to stands in its journal's watermark, because the environment of the later
-command may name another. Out: for each run what became of it.
+Out: for each run what became of it.
 """
 
-import json
 import logging
 import threading
 import time
@@ -17,39 +15,32 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Any, Literal, final
 
 from distrain import lease
-from distrain.config.environment import expand_env
-from distrain.config.load import load_settings
 from distrain.errors import ConfigError, DistrainError, TrackingError
-from distrain.run_folder import CONFIG, JOURNAL, RESULT, write_result
+from distrain.run_folder import JOURNAL, write_result
 from distrain.track.delivery import has_unsent
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import last_step, recorded_kinds, written_by
 from distrain.track.model_versions import RegisteredVersion
-from distrain.track.reachable import check_reachable
 from distrain.track.record import DRIVER, OUTCOME, STOP_STEP
-from distrain.track.runs import find_run_dir, list_runs, run_dirs
+from distrain.track.runs import find_run_dir, list_runs, result_of, run_dirs
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
-from distrain.track.tracking_server import (
-    REQUEST_TIMEOUT_S,
-    STORAGE,
-    TrackingServer,
-    connect,
-    has_hidden_password,
-    resolve_tracking_uri,
-    storage_server,
-)
+from distrain.track.stores import Stores, store_of
+from distrain.track.tracking_server import REQUEST_TIMEOUT_S, TrackingServer
 from distrain.track.watermark import Watermark
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 PATIENCE_S = 30.0
 OTHERS_S = 5.0
 ROUND_S = 1.0
+_STATUS = {
+    "finished": "FINISHED",
+    "stopped_early": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +56,7 @@ class SyncedRun:
         was_closed: whether its record had no end, and was given one.
         run_id: MLflow's; None: the run does not exist there yet.
         model: the version that was made of its newest model.
+        damages: what of the journal is damaged or cut off, each with its file and byte.
         error: why something still waits.
     """
 
@@ -73,6 +65,7 @@ class SyncedRun:
     was_closed: bool = False
     run_id: str | None = None
     model: RegisteredVersion | None = None
+    damages: tuple[str, ...] = ()
     error: DistrainError | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -85,6 +78,7 @@ class SyncedRun:
             "was_closed": self.was_closed,
             "run_id": self.run_id,
             "model": asdict(self.model) if self.model else None,
+            "damages": list(self.damages),
             "error": self.error.to_json() if self.error else None,
         }
 
@@ -115,31 +109,6 @@ class SyncResult:
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""
         return {"runs": [run.to_json() for run in self.runs], "tracking": self.tracking}
-
-
-@final
-class Stores:
-    """Clients of tracking stores, each made once; one that did not answer is not asked again."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, MlflowClient | TrackingError] = {}
-
-    def client(self, server: TrackingServer) -> "MlflowClient":
-        """Return the client of a store.
-
-        Raises:
-            TrackingError: it cannot be reached, or refuses.
-        """
-        if server.uri not in self._made:
-            try:
-                check_reachable(server)
-                self._made[server.uri] = connect(server)
-            except TrackingError as error:
-                self._made[server.uri] = error
-        made = self._made[server.uri]
-        if isinstance(made, TrackingError):
-            raise made
-        return made
 
 
 def sync(
@@ -208,7 +177,10 @@ def shipping_others(storage: Path, server: TrackingServer, but: Path) -> Iterato
 
 
 def ship_waiting(storage: Path) -> None:
-    """Ship what free runs' journals hold, for at most a few seconds; raises nothing.
+    """Ship what free runs' journals hold; raises nothing.
+
+    After a few seconds nothing more is begun. What is under way then is waited for: a request, or
+    the lease of a driver that died where it cannot be seen.
 
     Args:
         storage: the folder below which the runs lie.
@@ -217,70 +189,44 @@ def ship_waiting(storage: Path) -> None:
     _ship_free(storage, lambda _: True, lambda: time.monotonic() > deadline)
 
 
-def store_of(run_dir: Path) -> TrackingServer:
-    """Return the tracking store that a run is recorded at.
-
-    Raises:
-        ConfigError: its configuration cannot be read.
-        TrackingError: it cannot be told without the password, which is not kept.
-    """
-    storage = run_dir.parent.parent
-    kept = Watermark.load(run_dir / JOURNAL).server
-    if kept == STORAGE:
-        return storage_server(storage)
-    if kept and not has_hidden_password(kept):
-        return resolve_tracking_uri(kept, storage)
-    uri = load_settings([run_dir / CONFIG]).track.uri
-    server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
-    if kept in ("", server.identity):
-        return server
-    raise TrackingError(
-        f"the run is recorded at {kept}, and the password is not kept with it",
-        where=str(run_dir),
-        expected="the tracking store that the run began with",
-        mend="Set MLFLOW_TRACKING_URI to it in this command's environment",
-    )
-
-
 def is_unshipped(run_dir: Path) -> bool:
     """Return whether a run's journal holds something unsent, or has no end."""
     folder = run_dir / JOURNAL
     mark = Watermark.load(folder)
     if not has_unsent(folder, mark) and mark.status not in ("", GOES_ON):
         return False
-    return "run" in recorded_kinds(folder, DRIVER)
+    return bool(recorded_kinds(folder, DRIVER))
 
 
 def _ship_free(
     storage: Path, is_meant: Callable[[Path], bool], is_over: Callable[[], bool]
 ) -> None:
-    """Ship the journals of runs that nobody drives, until one's store cannot be reached."""
+    """Ship the journals of runs that nobody drives."""
     stores = Stores()
-    try:
-        for run_dir in run_dirs(storage.absolute()):
-            if is_over():
-                return
-            if not (is_unshipped(run_dir) and lease.is_free(run_dir) and is_meant(run_dir)):
-                continue
-            done = _sync(run_dir, stores, lambda _: None, is_over)
-            logger.info("%s: %s", run_dir, done.outcome)
-            if isinstance(done.error, TrackingError):
-                return
-    except Exception as error:
-        # The command has its own work, which what is left of other runs must not touch.
-        logger.warning("what other runs recorded is not shipped now: %s", error)
+    for run_dir in run_dirs(storage.absolute()):
+        if is_over():
+            return
+        try:
+            if is_unshipped(run_dir) and lease.is_free(run_dir) and is_meant(run_dir):
+                done = _sync(run_dir, stores, lambda _: None, is_over)
+                logger.info("%s: %s", run_dir, done.outcome)
+        except Exception as error:
+            # The command has its own work, which what is left of other runs must not touch.
+            logger.warning("what %s recorded is not shipped now: %s", run_dir, error)
 
 
 def _sync(
     run_dir: Path, stores: Stores, on_wait: Callable[[str], None], is_over: Callable[[], bool]
 ) -> SyncedRun:
-    if not is_unshipped(run_dir):
-        return SyncedRun(run_dir, "nothing", run_id=Watermark.load(run_dir / JOURNAL).run_id)
     try:
+        if not is_unshipped(run_dir):
+            return SyncedRun(run_dir, "nothing", run_id=Watermark.load(run_dir / JOURNAL).run_id)
         with lease.holding(run_dir, on_wait, is_shipping=True):
             return _ship(run_dir, stores, is_over)
     except DistrainError as error:
         return SyncedRun(run_dir, "pending", error=error)
+    except OSError as error:
+        return SyncedRun(run_dir, "pending", error=_unreadable(run_dir, error))
 
 
 def _ship(run_dir: Path, stores: Stores, is_over: Callable[[], bool]) -> SyncedRun:
@@ -288,6 +234,7 @@ def _ship(run_dir: Path, stores: Stores, is_over: Callable[[], bool]) -> SyncedR
     client = stores.client(server)
     was_closed = _close_if_open(run_dir)
     shipper = Shipper(run_dir / JOURNAL, server, connect_to=lambda _: client)
+    shipper.note_lost_ends()
     shipper.start()
     trouble_s, is_shipped = 0.0, False
     while trouble_s < PATIENCE_S and not (is_shipped := shipper.drain(ROUND_S)):
@@ -301,6 +248,7 @@ def _ship(run_dir: Path, stores: Stores, is_over: Callable[[], bool]) -> SyncedR
         was_closed,
         shipper.run_id,
         _version_of(run_dir, shipper.versions),
+        tuple(shipper.damages),
         None if is_shipped else _unshipped(server, shipper.problem),
     )
     _update_result(done)
@@ -314,32 +262,26 @@ def _close_if_open(run_dir: Path) -> bool:
     ends = [record.payload["status"] for record in records if record.kind == "status"]
     if ends and ends[-1] != GOES_ON:
         return False
-    tags = {OUTCOME: "killed", STOP_STEP: str(last_step(folder))}
     newest_ms = max(int(path.stat().st_mtime * 1000) for path in folder.glob("*.jsonl"))
+    told = [r.payload[OUTCOME] for r in records if r.kind == "tags" and OUTCOME in r.payload]
+    # Where it told how it ended, and the status behind that is missing, the status was damaged.
+    status = _STATUS.get(told[-1]) if told else None
     with JournalWriter(folder, DRIVER) as journal:
-        journal.tags(tags)
-        journal.status("KILLED", ended_ms=newest_ms)
-    return True
+        if status is None:
+            journal.tags({OUTCOME: "killed", STOP_STEP: str(last_step(folder))})
+        journal.status(status or "KILLED", ended_ms=newest_ms)
+    return status is None
 
 
 def _version_of(run_dir: Path, made: Mapping[str, RegisteredVersion]) -> RegisteredVersion | None:
     """Return the version that was made of the weights that a run's result names."""
-    sha256 = _result(run_dir).get("weights_sha256") or "nothing"
+    sha256 = result_of(run_dir).get("weights_sha256") or "nothing"
     return next((made[key] for key in made if key.endswith(f"@{sha256[:16]}")), None)
-
-
-def _result(run_dir: Path) -> dict[str, Any]:
-    """Return the fields of a run's result; of one that was killed, none."""
-    try:
-        fields: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return fields
 
 
 def _update_result(done: SyncedRun) -> None:
     """Write into a run's result what its record has come to."""
-    fields = _result(done.run_dir)
+    fields = result_of(done.run_dir)
     if not fields:
         return
     fields["run_id"] = done.run_id
@@ -347,6 +289,15 @@ def _update_result(done: SyncedRun) -> None:
     if done.model is not None:
         fields["model"] = asdict(done.model)
     write_result(done.run_dir, fields)
+
+
+def _unreadable(run_dir: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the run's folder cannot be read or written ({error.strerror or error})",
+        where=str(run_dir),
+        expected="a folder that this user may read and write",
+        mend="Ask whose it is to run `distrain sync`, or mend its rights",
+    )
 
 
 def _unshipped(server: TrackingServer, problem: str | None) -> DistrainError:

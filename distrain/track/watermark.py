@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from distrain.track.new_points import Sent
+
 WATERMARK = "shipped.json"
 
 
@@ -19,7 +21,7 @@ class Watermark:
         experiment_id: MLflow's.
         positions: segment file name to the byte behind what was sent; a segment that is to be read
             again, for what of it waits, is left out.
-        last_steps: metric to the greatest step that was sent.
+        sent: which points of metrics were.
         final: the status to end with and its time, until it is sent.
         num_rejected: records that the store refused for good.
         server: the tracking store that all of this is about; `TrackingServer.identity`.
@@ -34,7 +36,7 @@ class Watermark:
     run_id: str | None = None
     experiment_id: str | None = None
     positions: dict[str, int] = field(default_factory=dict)
-    last_steps: dict[str, int] = field(default_factory=dict)
+    sent: Sent = field(default_factory=Sent)
     final: tuple[str, int] | None = None
     num_rejected: int = 0
     server: str = ""
@@ -48,8 +50,9 @@ class Watermark:
     def load(folder: Path) -> "Watermark":
         """Return the watermark of a journal's folder; a fresh one where there is none."""
         try:
-            return Watermark(**json.loads((folder / WATERMARK).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
+            fields = json.loads((folder / WATERMARK).read_text(encoding="utf-8"))
+            return Watermark(**{**fields, "sent": Sent(**fields.get("sent", {}))})
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return Watermark()
 
     @staticmethod

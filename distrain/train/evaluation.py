@@ -115,6 +115,17 @@ class Evaluator:
             values |= self._from_predictions(sums, rows, decoded)
         return {name: values[name] for name in ("loss", *(metric.name for metric in metrics))}
 
+    def outputs(self, split: Split, num_rows: int) -> torch.Tensor:
+        """Return the model's outputs for the first rows of a split, `(rows, outputs)` on the CPU.
+
+        Args:
+            split: which rows; not empty.
+            num_rows: how many, at most.
+        """
+        rows = to_rows(split.slice(0, min(num_rows, split.num_rows))).to(self._world.torch_device)
+        with self._evaluating():
+            return forward(self._module, self._normalizer, rows.x).to(torch.float32).cpu()
+
     def _pass(self, split: Split, batches: list[tuple[int, int]], own: range, keep: bool) -> _Sums:
         num_classes = len(self._transform.classes) if self._is_classification else 0
         sums = _Sums([], np.zeros((num_classes, num_classes), dtype=np.int64), [], [])

@@ -63,11 +63,13 @@ class Fault:
         kind: what it is.
         error: what ends the run, if this does.
         step: committed steps at that time; None: unknown.
+        raised: class of a worker's error, as `TrainError` has it; empty: the kind tells more.
     """
 
     kind: Kind
     error: TrainError
     step: int | None
+    raised: str = ""
 
     @property
     def text(self) -> str:
@@ -129,7 +131,7 @@ def find_fault(
         if found:
             first = found[0]
             said_step = first["step"] - 1 if first["step"] is not None else step
-            return Fault(first["cause"], failure_error(first), said_step)
+            return Fault(first["cause"], failure_error(first), said_step, first["raised"])
     return Fault("cluster", TrainError(other), step)
 
 
@@ -142,16 +144,16 @@ def verdict(faults: Sequence[Fault], max_failures: int) -> TrainError | None:
     """
     last = faults[-1]
     if last.kind == "user":
-        return last.error
+        return _ending(last, last.error.message)
     if last.kind in _NOBODY_S:
         return None
     if len(faults) > 1 and last.is_again(faults[-2]):
-        return _with(last.error, f"{last.error.message}, twice {_when(last.step)}")
+        return _ending(last, f"{last.error.message}, twice {_when(last.step)}")
     count = sum(fault.kind not in _NOBODY_S for fault in faults)
     if count > max_failures:
-        return TrainError(
+        return _ending(
+            last,
             f"workers were lost more than {max_failures} times, at last: {last.error.message}",
-            where=last.error.where,
             mend=f"Raise train.max_failures. {last.error.mend}",
         )
     return None
@@ -213,8 +215,17 @@ def _when(step: int | None) -> str:
     return f"after step {step}" if step else "before the first step"
 
 
-def _with(error: TrainError, message: str) -> TrainError:
-    return TrainError(message, where=error.where, expected=error.expected, mend=error.mend)
+def _ending(fault: Fault, message: str, *, mend: str | None = None) -> TrainError:
+    """Return the error of a run that a fault ends, with whose fault it is and what was raised."""
+    error = fault.error
+    return TrainError(
+        message,
+        where=error.where,
+        expected=error.expected,
+        mend=error.mend if mend is None else mend,
+        cause="user" if fault.kind == "user" else "cluster",
+        error_class=fault.raised or fault.kind,
+    )
 
 
 def _says(error: BaseException, words: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@
         after an epoch: record where its time went
         every so many seconds or steps: copy the state; a thread makes it a checkpoint
     commit the last state, go back to the best model, measure the test split once
-    write the final weights
+    write the final weights, and what the model makes of some rows
 
 All workers run this alike. What only one of them knows (rank zero's clock, a request to stop)
 becomes one decision at one step by travelling with the gradients.
@@ -46,6 +46,8 @@ from distrain.train.world import World
 __all__ = ["TrainJob", "TrainOutcome", "train"]
 
 WEIGHTS_FILE: Final = "final.safetensors"
+OUTPUTS_FILE: Final = "final-outputs.safetensors"
+_NUM_SHOWN: Final = 64
 
 
 def train(
@@ -205,10 +207,18 @@ def _finish(run: Attempt) -> TrainOutcome:
         run.record(measured)
         metrics |= measured
         state.stopwatch.end_apart("evaluate", started)
+    # What is packaged later has to give the same.
+    splits = {"validation": setup.validation, "test": setup.test}
+    shown = {
+        name: setup.evaluator.outputs(split, _NUM_SHOWN)
+        for name, split in splits.items()
+        if split.num_rows
+    }
     weights, sha256 = setup.model.final_weights()
     path = run.run_dir / FOLDER / WEIGHTS_FILE
     if run.world.is_rank_zero:
         lease.check(run.run_dir, run.job.fence, run.job.attempt)
+        save_weights(path.with_name(OUTPUTS_FILE), shown)
         save_weights(path, weights)
         run.journal.sync()
     barrier(run.world)

@@ -67,11 +67,8 @@ class Replay:
             elif record.kind == "metrics":
                 for name, value in metric_values(record).items():
                     found.setdefault((int(record.payload["step"]), name), value)
-        odd_steps = [step for step, name in found if name == _MEAN and step % every_steps]
-        for (step, name), value in found.items():
-            is_other = has_other_means or _is_cut(step, odd_steps, every_steps)
-            if step >= start and not (name.startswith(_TIMES) or (name == _MEAN and is_other)):
-                replay.recorded[step, name] = value
+        compared = comparable(found, every_steps, has_other_means=has_other_means)
+        replay.recorded = {key: value for key, value in compared.items() if key[0] >= start}
         replay.last_step = max((step for step, _ in replay.recorded), default=0)
         return replay
 
@@ -82,7 +79,7 @@ class Replay:
             if known is None:
                 continue
             self.num_compared += 1
-            if _is_same(value, known):
+            if is_same(value, known):
                 continue
             self.num_different += 1
             if not self.example:
@@ -113,6 +110,30 @@ class Replay:
         )
 
 
+def comparable(
+    found: Mapping[tuple[int, str], float], every_steps: int, *, has_other_means: bool
+) -> dict[tuple[int, str], float]:
+    """Return the values that have to be the same when their steps are computed again.
+
+    Args:
+        found: what was recorded, by step and metric.
+        every_steps: steps between two records of the loss.
+        has_other_means: whether that was another number for a part of the run.
+    """
+    odd_steps = [step for step, name in found if name == _MEAN and step % every_steps]
+    return {
+        (step, name): value
+        for (step, name), value in found.items()
+        if not name.startswith(_TIMES)
+        and not (name == _MEAN and (has_other_means or _is_cut(step, odd_steps, every_steps)))
+    }
+
+
+def is_same(one: float, other: float) -> bool:
+    """Return whether two values are the same to the last bit, or neither is a number."""
+    return one == other or (math.isnan(one) and math.isnan(other))
+
+
 def _is_cut(step: int, odd_steps: Sequence[int], every_steps: int) -> bool:
     """Return whether a record at the end of a run lies between a step and the regular one before.
 
@@ -123,7 +144,3 @@ def _is_cut(step: int, odd_steps: Sequence[int], every_steps: int) -> bool:
     """
     regular = (step - 1) // every_steps * every_steps
     return any(regular < odd < step for odd in odd_steps)
-
-
-def _is_same(one: float, other: float) -> bool:
-    return one == other or (math.isnan(one) and math.isnan(other))

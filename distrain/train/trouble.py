@@ -182,6 +182,7 @@ def _error(
         expected="a finite number" if finding == "not finite" else "a loss like those before it",
         mend="Lower train.optimizer.lr, set train.gradient_clip_norm, look at these rows, or leave "
         "such steps out with train.on_spike: skip",
+        error_class=finding.replace(" ", "_"),
     )
 
 

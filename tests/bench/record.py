@@ -3,25 +3,32 @@
     python -m tests.bench.record [--seconds 20] [--reports-per-s 20] [--out FILE]
 
 One worker on the table of `works.py`, its journal shipped by another process, as a driver does. The
-server refuses connections, or takes them and never answers. Told are the loop's largest single wait
-on recording, and the share of its time that it spent so, by the clock and by its CPU time, which
-neighbours on a busy machine do not lengthen; the first 20 steps are left out. Then the HTTP
-requests that a report of 17 numbers costs, counted on the way to a server that works.
+server refuses connections, or takes them and never answers; the journal's disk works, or takes
+0.2 s for each write and each fsync, or is full. Checkpoints, which wait for an fsync of the
+journal, fall due every 2 s. Told are the longest call of the journal in the loop's own thread, and
+the share of its time that all of them took, by the clock and by CPU time, which neighbours on a
+busy machine do not lengthen; the first 20 steps are left out. Then the HTTP requests that a report
+of 17 numbers costs, counted on the way to a server that works.
 """
 
 import argparse
+import contextlib
+import errno
 import json
 import multiprocessing
 import os
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from distrain.track import segment
 from distrain.track.journal import JournalWriter
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
@@ -32,10 +39,13 @@ from tests.mlflow_server import MlflowServer
 
 WARM_UP_STEPS = 20
 NUM_NUMBERS = 17
-RECORDING = ("append", "sync")
+RECORDING = ("metrics", "progress", "checkpoint", "note", "tags", "trouble", "sync")
+SLOW_S = 0.2
+CHECKPOINT_EVERY_S = 2.0
+CASES = (("refusing", "good"), ("silent", "good"), ("refusing", "slow"), ("refusing", "full"))
 
 
-def train_with_dead_server(prepared: Path, kind: str, seconds: float) -> dict[str, Any]:
+def train_with_dead_server(prepared: Path, kind: str, disk: str, seconds: float) -> dict[str, Any]:
     """Train for a while and return the figures of `_worker`."""
     with tempfile.TemporaryDirectory(dir=prepared.parent) as name, _dead_server(kind) as uri:
         run_dir = Path(name) / "run"
@@ -53,8 +63,10 @@ def train_with_dead_server(prepared: Path, kind: str, seconds: float) -> dict[st
             metrics=[],
             evaluate_every_epochs=None,
             record_every_steps=1,
+            checkpoint_every_s=CHECKPOINT_EVERY_S,
         )
-        worker = multiprocessing.get_context("spawn").Process(target=_worker, args=(job, seconds))
+        arguments = (job, disk, seconds)
+        worker = multiprocessing.get_context("spawn").Process(target=_worker, args=arguments)
         worker.start()
         worker.join()
         shipper.close(0)
@@ -71,7 +83,7 @@ def _dead_server(kind: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def _worker(job: TrainJob, seconds: float) -> None:
+def _worker(job: TrainJob, disk: str, seconds: float) -> None:
     from distrain.train.loop import train
     from distrain.train.world import World
 
@@ -85,7 +97,9 @@ def _worker(job: TrainJob, seconds: float) -> None:
 
     for method in RECORDING:
         _time_calls(JournalWriter, method, waits)
-    with JournalWriter(Path(job.run_dir) / "journal", "rank0") as journal:
+    journal = JournalWriter(Path(job.run_dir) / "journal", "rank0", is_of_loop=True)
+    _give_disk(disk)
+    with contextlib.suppress(OSError):  # a full disk is told at the end
         train(job, World(1, 0, 0, device="cpu"), journal, stamp)
     begun, ended = stamps[WARM_UP_STEPS], stamps[-1]
     timed = [(took, cpu) for at, took, cpu in waits if begun <= at <= ended]
@@ -102,11 +116,31 @@ def _worker(job: TrainJob, seconds: float) -> None:
     os._exit(0)
 
 
+def _give_disk(kind: str) -> None:
+    """Let the journal's writes and fsyncs go to a disk of this kind."""
+
+    def write(descriptor: int, data: bytes) -> int:
+        if kind == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        time.sleep(SLOW_S)
+        return os.write(descriptor, data)
+
+    def fsync(descriptor: int) -> None:
+        time.sleep(SLOW_S)
+        os.fsync(descriptor)
+
+    if kind != "good":
+        own = {**vars(os), "write": write, "fsync": fsync}
+        vars(segment)["os"] = SimpleNamespace(**own)
+
+
 def _time_calls(owner: type, name: str, times: list[tuple[float, float, float]]) -> None:
-    """Note when each call of a method began, and what it took, by clock and CPU, in seconds."""
+    """Note when each call from the loop's thread began, and its seconds by clock and by CPU."""
     method: Callable[..., Any] = getattr(owner, name)
 
     def timed(*args: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return method(*args)
         started, cpu_before = time.perf_counter(), time.thread_time()
         try:
             return method(*args)
@@ -157,12 +191,13 @@ def main() -> None:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         prepared = write_work(Path(name) / "data", MLP) / "prepared"
-        for kind in ("refusing", "silent"):
-            found = figures[kind] = train_with_dead_server(prepared, kind, options.seconds)
+        for kind, disk in CASES:
+            found = train_with_dead_server(prepared, kind, disk, options.seconds)
+            figures[f"{kind} server, {disk} disk"] = found
             print(
-                f"{kind} server: longest wait on recording {found['longest_ms']:.2f} ms "
-                f"({found['longest_cpu_ms']:.2f} ms of CPU), share of step time "
-                f"{found['share']:.3%} ({found['cpu_share']:.3%} of CPU), "
+                f"{kind} server, {disk} disk: longest wait on recording "
+                f"{found['longest_ms']:.2f} ms ({found['longest_cpu_ms']:.2f} ms of CPU), "
+                f"share of step time {found['share']:.3%} ({found['cpu_share']:.3%} of CPU), "
                 f"{found['steps_per_s']:.0f} steps/s",
                 flush=True,
             )

@@ -16,10 +16,12 @@ import pytest
 from distrain import lease
 from distrain.errors import TrackingError
 from distrain.run_folder import JOURNAL
+from distrain.track import stores as stores_module
 from distrain.track import sync as sync_module
 from distrain.track.journal import JournalWriter
 from distrain.track.pyfunc_model import build_pyfunc
-from distrain.track.sync import is_unshipped, ship_waiting, shipping_others, store_of, sync
+from distrain.track.stores import store_of
+from distrain.track.sync import is_unshipped, ship_waiting, shipping_others, sync
 from distrain.track.tracking_server import TrackingServer, connect, storage_server
 from distrain.track.watermark import Watermark
 from tests.bad_cases import QUICK, fill, word
@@ -136,9 +138,9 @@ def test_a_server_that_is_away_is_exit_4_and_asked_once(
     for run in ("r1", "r2"):
         Watermark(server="http://127.0.0.1:9").save(record_run(storage, run) / JOURNAL)
     asked: list[TrackingServer] = []
-    really = sync_module.check_reachable
+    really = stores_module.check_reachable
     monkeypatch.setattr(
-        sync_module, "check_reachable", lambda server: (asked.append(server), really(server))
+        stores_module, "check_reachable", lambda server: (asked.append(server), really(server))
     )
 
     done = sync([], storage)
@@ -184,6 +186,81 @@ def test_another_command_ships_what_it_finds_beside_its_own_work(storage: Path) 
         pass
 
     assert [is_unshipped(run_dir) for run_dir in (*others, own, away)] == [False, False, True, True]
+
+
+def test_an_unreadable_run_and_a_dead_store_keep_no_other_from_being_shipped(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Watermark(server="http://127.0.0.1:9").save(record_run(storage, "r1") / JOURNAL)
+    (record_run(storage, "r2") / "config.yaml").write_text("track: {uri: ${NOT_SET}}\n")
+    Watermark(server="http://ann:***@127.0.0.1:9").save(storage / "people" / "r2" / JOURNAL)
+    good = record_run(storage, "r3")
+    run_dirs = [storage / "people" / run for run in ("r1", "r2", "r3")]
+    monkeypatch.setattr(sync_module, "run_dirs", lambda _: run_dirs)
+
+    ship_waiting(storage)
+
+    assert not is_unshipped(good)
+
+
+@pytest.mark.parametrize("line", ["run", "status"])
+def test_of_a_damaged_journal_all_else_is_shipped_and_it_is_told(storage: Path, line: str) -> None:
+    run_dir = record_run(storage, status=None)
+    with JournalWriter(run_dir / JOURNAL, "driver") as journal:
+        journal.tags({"distrain.outcome": "finished"})
+        journal.status("FINISHED")
+    segment = run_dir / JOURNAL / f"driver-0000{1 if line == 'run' else 2}.jsonl"
+    content = bytearray(segment.read_bytes())
+    offset = 0 if line == "run" else content.index(b"\n") + 1
+    content[offset + 50] ^= 1
+    segment.write_bytes(content)
+
+    (run,) = sync([], storage).runs
+
+    assert (run.outcome, run.was_closed) == ("shipped", False)
+    assert run.damages == (f"{segment} is damaged at byte {offset}",)
+    recorded = client_of(storage).get_run(str(run.run_id))
+    assert (recorded.info.run_name, recorded.info.status) == ("r1", "FINISHED")
+    assert recorded.data.tags["distrain.tracking.rejected"] == "1"
+    assert len(client_of(storage).get_metric_history(run.run_id, "train/loss")) == 20
+
+
+@pytest.mark.parametrize("deleted", ["run", "experiment"])
+def test_what_was_deleted_at_mlflow_while_records_wait_is_restored(
+    storage: Path, deleted: str
+) -> None:
+    run_dir = record_run(storage)
+    run_id = str(sync([], storage).runs[0].run_id)
+    client = client_of(storage)
+    if deleted == "run":
+        client.delete_run(run_id)
+    else:
+        client.delete_experiment(client.get_run(run_id).info.experiment_id)
+    with JournalWriter(run_dir / JOURNAL, "driver") as journal:
+        for step in range(21, 31):
+            journal.metrics(step, {"train/loss": 1 / step})
+        journal.status("FINISHED")
+
+    (run,) = sync([], storage).runs
+
+    assert (run.outcome, run.run_id) == ("shipped", run_id)
+    assert client.get_run(run_id).info.lifecycle_stage == "active"
+    assert len(client.get_metric_history(run_id, "train/loss")) == 30
+    assert "distrain.tracking.rejected" not in client.get_run(run_id).data.tags
+
+
+def test_a_segment_that_was_cut_is_told_with_its_byte(storage: Path) -> None:
+    run_dir = record_run(storage)
+    segment = run_dir / JOURNAL / "driver-00001.jsonl"
+    content = segment.read_bytes()
+    segment.write_bytes(content[: len(content) // 2])
+
+    (run,) = sync([], storage).runs
+
+    end = content.rfind(b"\n", 0, len(content) // 2) + 1
+    assert run.damages == (f"{segment} is cut off at byte {end}",)
+    assert (run.outcome, run.was_closed) == ("shipped", True)
+    assert len(client_of(storage).get_metric_history(str(run.run_id), "train/loss")) > 5
 
 
 @pytest.mark.slow

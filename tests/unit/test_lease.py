@@ -132,6 +132,36 @@ def test_another_host_s_clock_is_not_believed(tmp_path: Path) -> None:
     assert time.monotonic() - started >= 0.9 * lease.LAPSE_S
 
 
+def test_a_driver_that_lives_keeps_its_run_though_the_clock_was_put_forward(
+    tmp_path: Path,
+) -> None:
+    with lease.holding(tmp_path, print) as held:
+        change(tmp_path, renewed_at=time.time() - 3600)
+        assert not lease.is_free(tmp_path)
+        change(tmp_path, renewed_at=time.time() - 3600)  # it may have been renewed in between
+        with pytest.raises(ConfigError, match="which lives"):
+            lease.take(tmp_path)
+        lease.check(tmp_path, held.fence)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_free"),
+    [
+        ({"renewed_at": None}, True),
+        ({"boot_id": "before"}, True),  # the machine was started anew
+        ({"boot_id": "before", "renewed_at": 1e12}, False),
+        ({"host": "elsewhere"}, False),
+        ({}, False),
+    ],
+)
+def test_whether_a_run_looks_free_is_told_at_once(
+    tmp_path: Path, fields: dict[str, Any], is_free: bool
+) -> None:
+    lease.take(tmp_path)
+    change(tmp_path, **{"renewed_at": time.time() - 3600, **fields})
+    assert lease.is_free(tmp_path) is is_free
+
+
 def test_who_dies_while_taking_it_is_waited_for(tmp_path: Path) -> None:
     lease.take(tmp_path)
     change(tmp_path, renewed_at=None)

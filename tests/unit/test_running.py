@@ -1,7 +1,10 @@
-"""What becomes of a run whose disk is full at its end."""
+"""What becomes of a run whose disk is full at its end, or whose user does not wait for it."""
 
 import errno
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -9,6 +12,11 @@ from distrain import running
 from distrain.display import Display
 from distrain.errors import ModelError, TrainError
 from distrain.finish import Ending
+from distrain.track import record as record_module
+from distrain.track.journal_reading import written_by
+from distrain.track.model_versions import RegisteredVersion
+from distrain.track.record import DRIVER, RunFacts, RunRecord
+from distrain.train.job import TrainOutcome
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -48,3 +56,105 @@ def test_an_unforeseen_error_is_told_where_its_traceback_cannot_be_kept(tmp_path
     error = running._unforeseen(ValueError("why"), missing)
     assert error.message == "ValueError: why"
     assert "cannot be kept" in error.mend
+
+
+OUTCOME = TrainOutcome(
+    status="finished",
+    epoch=1,
+    step=12,
+    total_steps=12,
+    steps_per_epoch=12,
+    metrics={"train/loss": 0.5},
+    weights_sha256="f" * 64,
+    weights_file="model.safetensors",
+    num_parameters=10,
+    num_workers=1,
+    samples_per_second=None,
+    best_step=None,
+    resumed_from_step=None,
+    waits={},
+    plan_digest="0" * 64,
+)
+
+
+class Interrupting:
+    """A shipper whose server is away, so that the user loses patience."""
+
+    run_id = None
+
+    def __init__(self, *_: object) -> None:
+        self.num_drains = 0
+        self.versions: dict[str, RegisteredVersion] = {}
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def drain(self, _timeout_s: float) -> bool:
+        self.num_drains += 1
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def ended_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What `_record_end` asks of a run that came to its end."""
+    monkeypatch.setattr(record_module, "Shipper", Interrupting)
+    return SimpleNamespace(
+        run_dir=tmp_path,
+        settings=SimpleNamespace(name="digits"),
+        server=SimpleNamespace(shown="http://away", origin="track.uri"),
+        prepared=SimpleNamespace(rows={"train": 10}, dataset=SimpleNamespace(digest="d")),
+        preflight=SimpleNamespace(num_parameters=10),
+        job=SimpleNamespace(model={"name": "linear"}),
+    )
+
+
+def the_record(run_dir: Path) -> RunRecord:
+    facts = RunFacts("e", "r", {}, {"digest": "d", "splits": {}}, {})
+    server: Any = SimpleNamespace(identity="http://away")
+    return RunRecord(run_dir, server, facts, drain_s=5)
+
+
+def recorded_ends(run_dir: Path) -> list[str]:
+    found = written_by(DRIVER, run_dir / "journal")
+    return [record.payload["status"] for record in found if record.kind == "status"]
+
+
+def test_who_does_not_wait_for_the_server_has_a_finished_run(ended_run: Any) -> None:
+    notes = Notes()
+    with the_record(ended_run.run_dir) as record:
+        assert not record.drain()  # while the model was registered
+        result = running._record_end(ended_run, notes, record, Ending(OUTCOME))
+
+    assert record.shipper.num_drains == 1  # type: ignore[attr-defined]
+    assert (result.status, result.tracking) == ("finished", "pending")
+    assert recorded_ends(ended_run.run_dir) == ["FINISHED"]
+    assert "not all is recorded at http://away: the wait was interrupted" in notes.texts
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError("gone"), ValueError("a slip")])
+def test_what_comes_after_the_end_of_a_run_does_not_change_it(
+    ended_run: Any, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    def fail(_: RunRecord) -> None:
+        raise fault
+
+    monkeypatch.setattr(RunRecord, "drain", fail)
+    with pytest.raises(type(fault)), the_record(ended_run.run_dir) as record:
+        running._record_end(ended_run, Notes(), record, Ending(OUTCOME))
+
+    assert recorded_ends(ended_run.run_dir) == ["FINISHED"]
+    result = json.loads((ended_run.run_dir / "result.json").read_text())
+    assert (result["status"], result["tracking"]) == ("finished", "pending")
+
+
+def test_a_run_that_failed_tells_the_last_step_of_its_journal(ended_run: Any) -> None:
+    ended_run.preflight.steps_per_epoch = 4
+    ended_run.placement = SimpleNamespace(num_workers=2)
+    with the_record(ended_run.run_dir) as record:
+        record.journal.metrics(7, {"train/loss": 0.5})
+        result = running._record_end(ended_run, Notes(), record, Ending(error=TrainError("why")))
+
+    assert (result.status, result.step, result.epoch) == ("failed", 7, 2)

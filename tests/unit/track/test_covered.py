@@ -70,6 +70,23 @@ def test_a_worker_that_was_taken_for_lost_is_not_listened_to(folder: Path) -> No
     ]
 
 
+def test_what_is_measured_after_the_last_checkpoint_of_its_step_is_passed_at_once(
+    folder: Path,
+) -> None:
+    writer = attempt(folder, 0, 1, 2)
+    writer.checkpoint(2)
+    first, positions = read_journal(folder, {})
+    _, waiting = pass_on(first, Waiting())
+    writer.metrics(2, {"test/accuracy": 0.9})
+    writer.metrics(3, {"loss": 1.0})
+
+    later, _ = read_journal(folder, positions)
+    found, left = pass_on(later, waiting)
+
+    assert steps_of(found) == [2]
+    assert steps_of(list(left.metrics)) == [3]
+
+
 @pytest.mark.parametrize(("status", "expected"), [("FINISHED", [1, 2]), ("FAILED", [])])
 def test_the_rest_is_for_the_end_of_a_run_that_will_not_go_on(
     folder: Path, status: str, expected: list[int]

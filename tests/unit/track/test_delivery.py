@@ -1,8 +1,15 @@
 from pathlib import Path
 
-from distrain.track.delivery import has_unsent, models_to_register
+from distrain.track.closing import models_to_register
+from distrain.track.delivery import has_unsent
 from distrain.track.journal import JournalWriter
-from distrain.track.journal_reading import JournalRecord, list_segments, read_journal
+from distrain.track.journal_reading import (
+    JournalRecord,
+    list_segments,
+    lost_ends,
+    read_journal,
+)
+from distrain.track.sending import files_below
 from distrain.track.watermark import Watermark
 
 
@@ -48,3 +55,32 @@ def test_a_path_in_the_run_s_folder_is_recorded_from_there(tmp_path: Path) -> No
 
     places = [record.payload["path"] for record in records_of(tmp_path / "run" / "journal")]
     assert places == ["profile", str(tmp_path / "elsewhere.txt")]
+
+
+def test_a_segment_that_was_cut_is_told_with_its_byte(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "driver") as journal:
+        journal.tags({"a": "b"})
+        whole = journal.path.stat().st_size
+        journal.tags({"c": "d"})
+    journal_bytes = journal.path.read_bytes()
+    assert lost_ends(tmp_path, {}) == {}
+
+    journal.path.write_bytes(journal_bytes[:-5])
+    assert lost_ends(tmp_path, {}) == {"driver-00001.jsonl": whole}
+    journal.path.write_bytes(journal_bytes[:whole])
+    assert lost_ends(tmp_path, {}) == {}
+    assert lost_ends(tmp_path, {journal.path.name: whole + 9}) == {journal.path.name: whole}
+
+
+def test_a_folder_s_files_each_have_their_place(tmp_path: Path) -> None:
+    for name in ("a.txt", "sub/b.txt", "sub/deep/c.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    at_root = [place for _, place in files_below(tmp_path)]
+    assert at_root == ["", "sub", "sub/deep"]
+    assert [place for _, place in files_below(tmp_path, "kept")] == [
+        "kept",
+        "kept/sub",
+        "kept/sub/deep",
+    ]

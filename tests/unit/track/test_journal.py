@@ -1,7 +1,9 @@
 import json
 import math
+import os
 import tempfile
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrain.track.journal import JournalWriter
-from distrain.track.journal_reading import last_step, list_segments, metric_values, read_journal
+from distrain.track.journal_reading import (
+    last_step,
+    last_written,
+    list_segments,
+    lost_ends,
+    metric_values,
+    read_journal,
+)
 
 STEPS = [{"train/loss": 1.0 / step, "note ü": float(step)} for step in range(1, 9)]
 
@@ -151,7 +160,7 @@ def test_threads_share_a_writer_without_mixing_lines(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = JournalWriter(tmp_path, "rank0")
     journal.metrics(1, {"loss": 1.0})
-    write = journal.append.__globals__["os"].write
+    write = os.write
     monkeypatch.setattr("os.write", lambda fd, line: write(fd, line[: len(line) // 2]))
     journal.metrics(2, {"loss": 0.5})
     with pytest.raises(OSError, match="No space left on device"):
@@ -163,6 +172,24 @@ def test_a_full_disk_leaves_whole_lines(tmp_path: Path, monkeypatch: pytest.Monk
     records, _ = read_journal(tmp_path, {})
     assert [record.payload["values"]["loss"] for record in records] == [1.0, 0.5, 0.25]
     assert [record.seq for record in records] == [1, 2, 3]
+
+
+def test_what_a_display_would_show_does_not_wait_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distrain.track.segment.STUCK_S", 0.0)
+    with JournalWriter(tmp_path, "rank0") as journal:
+        with monkeypatch.context() as patched:
+            patched.setattr("os.write", lambda *_: 0)
+            journal.metrics(1, {"loss": 0.5})
+            journal.progress({"step": 1})
+        journal.sync()
+        journal.progress({"step": 2})
+    records, _ = read_journal(tmp_path, {})
+    assert [(record.kind, record.payload["step"]) for record in records] == [
+        ("metrics", 1),
+        ("progress", 2),
+    ]
 
 
 def test_what_a_full_disk_never_took_fails_the_end(
@@ -180,6 +207,97 @@ def test_what_a_full_disk_never_took_fails_the_end(
 def test_a_writer_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="letters, digits and underscores"):
         JournalWriter(tmp_path, "rank/0")
+
+
+def test_a_segment_that_a_stale_listing_does_not_show_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    JournalWriter(tmp_path, "rank0").close()
+    monkeypatch.setattr("distrain.track.journal.segments_of", lambda *_: [])
+    with JournalWriter(tmp_path, "rank0") as journal:
+        assert journal.path.name == "rank0-00002.jsonl"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    contents=st.lists(st.text(alphabet="aé\\n", max_size=12), max_size=8),
+    block=st.integers(1, 40),
+    torn=st.binary(max_size=20).filter(lambda end: b"\n" not in end),
+)
+def test_the_last_record_is_found_from_the_end(
+    contents: list[str], block: int, torn: bytes
+) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        with JournalWriter(folder, "rank0") as journal:
+            for content in contents:
+                journal.note(content)
+            journal.metrics(7, {"loss": 1.0})
+            for content in contents:
+                journal.note(content)
+        with journal.path.open("ab") as file:
+            file.write(torn)
+        patch.setattr("distrain.track.journal_reading._BLOCK_BYTES", block)
+
+        last, metrics = last_written("rank0", folder), last_written("rank0", folder, "metrics")
+
+        assert last is not None
+        assert last.seq == 2 * len(contents) + 1
+        assert metrics is not None
+        assert metrics.payload == {"step": 7, "values": {"loss": 1.0}}
+        assert last_written("rank0", folder, "tags") is None
+        assert last_step(folder) == 7
+        assert list(lost_ends(folder, {})) == ([journal.path.name] if torn else [])
+
+
+def test_a_tag_that_is_called_kind_is_not_taken_for_one(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "rank0") as journal:
+        journal.metrics(7, {"loss": 1.0})
+        journal.tags({"kind": "metrics"})
+    found = last_written("rank0", tmp_path, "metrics")
+    assert found is not None
+    assert found.seq == 1
+
+
+def test_long_segments_are_read_in_parts(tmp_path: Path) -> None:
+    values = {f"metric_{number:03}": 1.0 for number in range(300)}
+    with JournalWriter(tmp_path, "rank0") as journal:
+        for step in range(2000):
+            journal.metrics(step, values)
+    tracemalloc.start()
+    with JournalWriter(tmp_path, "rank0") as again:
+        found = sum(1 for _ in again.earlier(1990))
+    last_step(tmp_path)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == 10
+    assert peak_bytes < journal.path.stat().st_size / 2
+
+
+def test_what_nfs_does_not_show_yet_is_left_for_the_next_read(tmp_path: Path) -> None:
+    path = write_steps(tmp_path)
+    content = path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    shown = [*lines[:2], bytes(len(lines[2]) + 10), lines[3][10:], *lines[4:]]
+    path.write_bytes(b"".join(shown))
+
+    first, positions = read_journal(tmp_path, {}, max_bytes=len(content))
+    path.write_bytes(content)
+    rest, _ = read_journal(tmp_path, positions)
+
+    assert [record.seq for record in first] == [1, 2]
+    assert [record.seq for record in rest] == [3, 4, 5, 6, 7, 8]
+
+
+def test_zeros_in_a_segment_that_nobody_writes_to_are_damage(tmp_path: Path) -> None:
+    path = write_steps(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], bytes(len(lines[1]) - 1) + b"\n", *lines[2:]]))
+    os.utime(path, (0, 0))
+
+    records, _ = read_journal(tmp_path, {})
+
+    assert [record.kind for record in records] == ["metrics", "damaged"] + 6 * ["metrics"]
 
 
 def test_a_missing_journal_is_empty(tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ from distrain.track.journal_reading import read_journal
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.record import RunFacts, RunRecord
 from distrain.track.tracking_server import TrackingServer
+from distrain.track.watermark import Watermark
 
 SERVER = TrackingServer("http://127.0.0.1:9", None, "track.uri")
 SETTINGS: Any = SimpleNamespace(
     track=SimpleNamespace(register_=SimpleNamespace(model=None, alias="champion"), drain_s=5)
 )
 TRAINED: Any = SimpleNamespace(
-    outcome=SimpleNamespace(weights_sha256="f" * 64),
+    outcome=SimpleNamespace(weights_sha256="f" * 64, plan_digest="p", step=3),
     dataset=SimpleNamespace(digest="d"),
     metrics={},
     goals=(),
@@ -68,7 +69,8 @@ def test_waiting_in_vain_for_the_registry_leaves_less_for_the_end(record: RunRec
     record.shipper.is_away = True  # type: ignore[attr-defined]
     record.shipper.versions = {}  # type: ignore[misc]
     assert finish.register(TRAINED, Path("model"), SETTINGS, record, EARNED) is None
-    assert not record.end("FINISHED", {})
+    record.end("FINISHED", {})
+    assert not record.drain()
     first, last = record.shipper.waits  # type: ignore[attr-defined]
     assert first == 5
     assert 1 <= last <= 4.9
@@ -99,7 +101,8 @@ def test_a_model_that_has_not_earned_its_alias_moves_none(
 
 def test_what_succeeds_takes_nothing_off(record: RunRecord) -> None:
     assert record.drain()
-    assert record.end("FINISHED", {})
+    record.end("FINISHED", {})
+    assert record.drain()
     assert record.shipper.waits == [5, 5]  # type: ignore[attr-defined]
 
 
@@ -107,7 +110,7 @@ def test_a_last_try_is_always_made(record: RunRecord) -> None:
     record._patience_s = 0.05
     record.shipper.is_away = True  # type: ignore[attr-defined]
     assert not record.drain()
-    assert not record.end("FAILED", {})
+    assert not record.drain()
     assert record.shipper.waits == [0.05, record_module.LEAST_DRAIN_S]  # type: ignore[attr-defined]
 
 
@@ -147,21 +150,35 @@ def test_a_run_that_goes_on_is_recorded_as_the_same_run(
     records, _ = read_journal(tmp_path / "journal", {})
 
     kinds = [record.kind for record in records]
-    assert kinds == ["run", "params", "dataset", "tags", "status"]
-    assert records[3].payload == {"distrain.code.sha256": "mended"}
-    assert records[4].payload == {"status": "RUNNING"}
+    assert kinds == ["run", "store", "params", "dataset", "store", "tags", "status"]
+    assert records[5].payload == {"distrain.code.sha256": "mended"}
+    assert records[6].payload == {"status": "RUNNING"}
 
 
 @pytest.mark.parametrize(
     ("error", "status", "tags"),
     [
         (
-            TrainError("the loss is nan", where="step 3"),
+            TrainError(
+                "the loss is nan", where="step 3", cause="user", error_class="FloatingPointError"
+            ),
             "FAILED",
             {
                 "distrain.outcome": "failed",
                 "distrain.error.kind": "train",
+                "distrain.error.class": "FloatingPointError",
+                "distrain.error.cause": "user",
                 "distrain.error": "step 3: the loss is nan.",
+            },
+        ),
+        (
+            ZeroDivisionError("a slip of ours"),
+            "FAILED",
+            {
+                "distrain.outcome": "failed",
+                "distrain.error.kind": "ZeroDivisionError",
+                "distrain.error.class": "ZeroDivisionError",
+                "distrain.error": "a slip of ours",
             },
         ),
         (KeyboardInterrupt(), "KILLED", {"distrain.outcome": "interrupted"}),
@@ -200,7 +217,23 @@ def test_what_the_first_attempt_did_not_come_to_is_recorded_by_the_next(
 
     records, _ = read_journal(tmp_path / "journal", {})
 
-    assert [record.kind for record in records] == ["run", "tags", "status", "params", "dataset"]
+    kinds = [record.kind for record in records]
+    assert kinds == ["run", "store", "tags", "status", "params", "dataset"]
+
+
+def test_a_run_whose_first_record_was_altered_goes_on_as_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
+    segment = tmp_path / "journal" / "driver-00001.jsonl"
+    segment.write_bytes(segment.read_bytes().replace(b'"kind":"run"', b'"kind":"sun"'))
+    RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
+
+    records, _ = read_journal(tmp_path / "journal", {})
+
+    kinds = [record.kind for record in records]
+    assert kinds == ["damaged", "store", "params", "dataset", "run", "store", "tags", "status"]
 
 
 def test_a_run_that_was_taken_over_gets_no_end_from_here(
@@ -216,3 +249,16 @@ def test_a_run_that_was_taken_over_gets_no_end_from_here(
 
     records, _ = read_journal(tmp_path / "journal", {})
     assert "status" not in [found.kind for found in records]
+
+
+def test_offline_nothing_is_sent_and_the_store_is_kept_for_sync(tmp_path: Path) -> None:
+    with RunRecord(tmp_path, SERVER, FACTS, drain_s=None) as record:
+        began = time.monotonic()
+        assert not record.drain()
+        assert not record.end("FINISHED", {})
+        assert time.monotonic() - began < 1
+        assert record.shipper.run_id is None
+        assert "--offline" in record.why_unsent
+
+    mark = Watermark.load(tmp_path / "journal")
+    assert (mark.run_id, mark.server) == (None, SERVER.identity)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from distrain.track.journal import JournalWriter
+from distrain.track.new_points import Sent
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.watermark import WATERMARK, Watermark
@@ -20,7 +21,7 @@ RUN = {"experiment": "adult", "key": "adult/r1", "name": "r1", "tags": {"mlflow.
 
 class FakeInfo:
     def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
+        self.run_id = self.run_name = run_id
         self.experiment_id = "1"
         self.lifecycle_stage = "active"
 
@@ -50,6 +51,7 @@ class FakeClient:
         self.updates: list[str] = []
         self.bad_names: set[str] = set()
         self.calls: list[str] = []
+        self.is_deleted = False
 
     def _call(self, name: str, effect: Callable[[], Any]) -> Any:
         self._trouble(f"before {name}")
@@ -79,7 +81,15 @@ class FakeClient:
         self._call("delete_run", lambda: self.runs.pop(run_id))
 
     def get_run(self, run_id: str) -> FakeRun:
-        return FakeRun(run_id)
+        run = FakeRun(run_id)
+        run.info.lifecycle_stage = "deleted" if self.is_deleted else "active"
+        return run
+
+    def get_experiment(self, experiment_id: str) -> FakeInfo:
+        return FakeInfo("")
+
+    def restore_run(self, run_id: str) -> None:
+        self.is_deleted = False
 
     def log_batch(self, run_id: str, *, synchronous: bool, **items: list[Any]) -> None:
         self._call("log_batch", lambda: self._store(**items))
@@ -93,6 +103,9 @@ class FakeClient:
         self.params |= {param.key: param.value for param in params}
         self.metrics |= {(m.key, m.value, m.timestamp, m.step) for m in metrics}
         self.tags |= {tag.key: tag.value for tag in tags}
+
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        self._call("set_tag", lambda: self.tags.update({key: value}))
 
     def log_inputs(self, run_id: str, datasets: Any) -> None:
         self._call("log_inputs", lambda: None)
@@ -327,6 +340,27 @@ def test_steps_computed_again_keep_their_first_value(journal: JournalWriter) -> 
     assert rates == {1: 11.0, 2: 12.0, 3: 13.0, 4: 24.0}
 
 
+def test_a_finer_record_of_steps_that_are_computed_again_fills_in_and_doubles_nothing(
+    journal: JournalWriter,
+) -> None:
+    folder, client = journal.path.parent, FakeClient()
+
+    def attempt(first: int, last: int, every: int) -> None:
+        with JournalWriter(folder, "rank0") as writer:
+            writer.start(first - 1, is_exact=True, every_steps=every)
+            for step in range(first, last + 1):
+                if step % every == 0:
+                    writer.metrics(step, {"loss": 1.0})
+        assert ship(folder, client)
+
+    attempt(1, 100, every=10)
+    attempt(51, 80, every=1)
+    attempt(71, 120, every=1)
+
+    steps = sorted(step for *_, step in client.metrics)
+    assert steps == [10, 20, 30, 40, 50, *range(51, 81), *range(81, 121)]
+
+
 def test_steps_that_may_differ_arrive_as_they_stayed(
     journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,6 +416,137 @@ def test_a_refused_name_is_kept_apart_and_the_rest_goes_on(journal: JournalWrite
     assert client.tags["distrain.tracking.rejected"] == "1"
     rejected = json.loads((folder / "rejected.jsonl").read_text())
     assert rejected["what"] == "metrics bad[0]"
+
+
+def test_a_store_that_refuses_every_write_for_a_while_has_all_of_it_afterwards(
+    journal: JournalWriter,
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+    def trouble(moment: str) -> None:
+        if moment in ("before log_batch", "before set_tag") and next(left, None) is not None:
+            raise MlflowException("cannot execute UPDATE in a read-only transaction", BAD_REQUEST)
+
+    left = iter(range(40))
+    client = FakeClient(trouble)
+    journal.params({"lr": "0.1", "seed": "1"})
+    for step in range(1, 101):
+        journal.metrics(step, {"loss": 1 / step})
+    journal.tags({"a": "b", "c": "d"})
+
+    assert ship(journal.path.parent, client)
+
+    assert next(left, None) is None
+    assert len(client.metrics) == 100
+    assert client.params == {"lr": "0.1", "seed": "1"}
+    assert client.tags["a"] == "b"
+    assert not (journal.path.parent / "rejected.jsonl").exists()
+
+
+def test_a_single_record_that_was_refused_in_an_outage_is_no_rejected_one(
+    journal: JournalWriter,
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+    def trouble(moment: str) -> None:
+        if moment == "before log_batch" and next(left, None) is not None:
+            raise MlflowException("read-only", BAD_REQUEST)
+
+    left = iter(range(1))
+    client = FakeClient(trouble)
+    journal.metrics(1, {"loss": 1.0})
+    assert ship(journal.path.parent, client)
+
+    assert len(client.metrics) == 1
+    assert client.tags["distrain.tracking.rejected"] == "0"
+
+
+def test_a_run_that_was_deleted_meanwhile_is_restored_with_a_word(
+    journal: JournalWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    def trouble(moment: str) -> None:
+        if client.is_deleted and moment in ("before log_batch", "before set_tag"):
+            text = "The run run0 must be in the 'active' state. Current state is deleted."
+            raise MlflowException.invalid_parameter_value(text)
+
+    client = FakeClient(trouble)
+    journal.metrics(1, {"loss": 1.0})
+    assert ship(journal.path.parent, client)
+    client.is_deleted = True
+    journal.metrics(2, {"loss": 0.5})
+    assert ship(journal.path.parent, client)
+
+    assert {step for *_, step in client.metrics} == {1, 2}
+    assert "distrain.tracking.rejected" not in client.tags
+    assert "run 'run0' was deleted while it is recorded; it is restored" in caplog.text
+
+
+def test_text_that_no_store_takes_is_sent_without_what_it_does_not_take(
+    journal: JournalWriter,
+) -> None:
+    client = FakeClient()
+    journal.tags({"distrain.error": "cannot read b\udcff.csv: \0"})
+    assert ship(journal.path.parent, client)
+    assert client.tags["distrain.error"] == "cannot read b?.csv: \N{REPLACEMENT CHARACTER}"
+
+
+def test_artifacts_and_status_go_while_the_journal_still_grows(journal: JournalWriter) -> None:
+    def trouble(moment: str) -> None:
+        # As in training: there is something new at every look.
+        journal.progress({"step": 1})
+
+    client = FakeClient(trouble)
+    journal.status("RUNNING")
+    journal.artifact(journal.path)
+    shipper = Shipper(journal.path.parent, SERVER, connect_to=lambda server: client)  # type: ignore[arg-type,return-value]
+    shipper.start()
+    deadline = time.monotonic() + 10
+    while not (client.artifacts and client.updates):
+        journal.progress({"step": 2})
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    shipper.close()
+
+
+def test_a_failing_server_is_not_asked_without_pause_while_draining(
+    journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trouble(moment: str) -> None:
+        asked.append(moment)
+        raise ConnectionError("connection refused")
+
+    asked: list[str] = []
+    monkeypatch.setattr("distrain.track.shipper.POLL_S", 0.05)
+    monkeypatch.setattr("distrain.track.shipper.LONGEST_PAUSE_WHILE_DRAINING_S", 0.05)
+    assert not ship(journal.path.parent, FakeClient(trouble), timeout_s=0.5)
+    assert 3 < len(asked) < 15
+
+
+@pytest.mark.parametrize("at", ["its first record", "its second record"])
+def test_of_an_altered_segment_the_rest_is_sent_and_what_is_lost_is_told(
+    journal: JournalWriter, caplog: pytest.LogCaptureFixture, at: str
+) -> None:
+    folder = journal.path.parent
+    for step in (1, 2, 3):
+        journal.metrics(step, {"loss": 1.0})
+    journal.status("FINISHED")
+    content = bytearray(journal.path.read_bytes())
+    offset = 0 if at == "its first record" else content.index(b"\n") + 1
+    content[offset + 40] ^= 1
+    journal.path.write_bytes(content)
+    client = FakeClient()
+
+    assert ship(folder, client)
+
+    steps = {1, 2, 3} if offset == 0 else {2, 3}
+    assert {step for *_, step in client.metrics} == steps
+    assert [status for status, _ in client.ends] == ["FINISHED"]
+    assert client.tags["distrain.tracking.rejected"] == "1"
+    assert f"record at byte {offset} of driver-00001.jsonl is not recorded" in caplog.text
 
 
 def test_a_server_that_stays_away_is_told_and_harms_nothing(
@@ -518,6 +683,7 @@ def test_an_artifact_store_that_is_away_holds_up_no_other_record(
 
 
 def test_a_watermark_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    mark = Watermark("r", "e", {"a-00001.jsonl": 7}, {"loss": 3}, ["FINISHED", 5], 2)  # type: ignore[arg-type]
+    sent = Sent({"loss": 3}, 10, ["rank0-00002.jsonl", 2])  # type: ignore[arg-type]
+    mark = Watermark("r", "e", {"a-00001.jsonl": 7}, sent, ["FINISHED", 5], 2)  # type: ignore[arg-type]
     mark.save(tmp_path)
     assert Watermark.load(tmp_path) == mark

@@ -32,7 +32,7 @@ def unfetched(fault: OSError) -> DataError:
 
 def record(cause: str, message: str = "went wrong", step: int | None = 8) -> dict[str, Any]:
     fields = {"message": message, "where": "worker of rank 0", "expected": "", "mend": "mend it"}
-    return {**fields, "cause": cause, "step": step}
+    return {**fields, "cause": cause, "step": step, "raised": "ValueError"}
 
 
 def fault(kind: Kind, step: int | None = 7, message: str = "went wrong") -> Fault:
@@ -102,6 +102,17 @@ def test_the_user_s_fault_ends_the_run_at_once() -> None:
 
     assert error is not None
     assert error.message == "boom"
+    assert (error.cause, error.error_class) == ("user", "user")
+
+
+def test_the_error_that_ends_a_run_says_whose_fault_it_is_and_what_was_raised() -> None:
+    raised = verdict([find_fault([record("user")], {}, 3, "")], max_failures=3)
+    lost = verdict([find_fault([], {1: NODE_LOST}, 7, "")], max_failures=0)
+
+    assert raised is not None
+    assert (raised.cause, raised.error_class) == ("user", "ValueError")
+    assert lost is not None
+    assert (lost.cause, lost.error_class) == ("cluster", "node_lost")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""What goes to MLflow once a journal is read to its end: artifacts, models, then the status.
+
+They hold nothing up: artifacts and models often go to another store, which may be full or closed
+while the tracking server works. Each file is a request of its own, and what is still to be done
+stands in the watermark, so that a link that loses answers costs one request again and not all.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from distrain.track.journal_reading import JournalRecord
+from distrain.track.model_versions import RegisteredVersion
+from distrain.track.registry import ModelFacts, register_version
+from distrain.track.rejected import Rejected
+from distrain.track.sending import GOES_ON, RunSender, delete_doubles, files_below, is_refusal
+from distrain.track.tracking_server import TrackingServer
+from distrain.track.watermark import Watermark
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SAVE_EVERY_S = 1.0
+
+
+@final
+@dataclass(frozen=True)
+class Closing:
+    """Sends what comes after the records, as far as the watermark says that it is still to do.
+
+    Args:
+        folder: the journal's folder.
+        server: the tracking store.
+        client: one whose own retries are off.
+        sender: of the run.
+        mark: how far the journal has been shipped; it is moved on, and saved.
+        rejected: takes what the store refuses for good.
+    """
+
+    folder: Path
+    server: TrackingServer
+    client: "MlflowClient"
+    sender: RunSender
+    mark: Watermark
+    rejected: Rejected
+
+    def send(self) -> None:
+        """Send all of it, the status even where the rest fails; after a failure, call it again."""
+        try:
+            self._send_artifacts()
+            self._register_models()
+        finally:
+            self._send_status()
+
+    def _send_artifacts(self) -> None:
+        todo, last_save = self.mark.artifacts, time.monotonic()
+        try:
+            while todo:
+                path, place = todo[0]
+                if (folder := self._place(path)).is_dir():
+                    todo[:1] = [
+                        (str(Path(path) / file.relative_to(folder)), file_place)
+                        for file, file_place in files_below(folder, place)
+                    ]
+                    continue
+                self.sender.artifact(self._place(path), place)
+                del todo[0]
+                # Not after each: of a folder with thousands of files that would write gigabytes.
+                if not todo or time.monotonic() - last_save > _SAVE_EVERY_S:
+                    self.mark.save(self.folder)
+                    last_save = time.monotonic()
+        except Exception:
+            self.mark.save(self.folder)
+            raise
+
+    def _register_models(self) -> None:
+        while self.mark.models:
+            model = self.mark.models[0]
+            try:
+                version = self._register(model)
+            except Exception as error:  # kept in the rejected file and counted, or raised again
+                # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
+                if not (is_refusal(error) or isinstance(error, FileNotFoundError)):
+                    raise
+                self.rejected.add(f"model {model['facts']['name']}", str(error))
+            else:
+                made = (version.name, version.version, version.alias)
+                self.mark.versions[model["facts"]["key"]] = made
+            del self.mark.models[0]
+            self.mark.save(self.folder)
+
+    def _register(self, model: dict[str, Any]) -> RegisteredVersion:
+        assert self.mark.run_id is not None
+        assert self.mark.experiment_id is not None
+        facts = ModelFacts(
+            **model["facts"], run_id=self.mark.run_id, experiment_id=self.mark.experiment_id
+        )
+        folder = self._place(model["path"])
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is gone")
+        return register_version(
+            self.client, self.server, folder, facts, alias=model["alias"], asked_ms=model["time_ms"]
+        )
+
+    def _send_status(self) -> None:
+        if self.mark.final is None:
+            return
+        status, end_ms = self.mark.final
+        self.sender.end(status, end_ms)
+        if status != GOES_ON and self.mark.run_id and self.mark.experiment_id:
+            delete_doubles(self.client, self.mark.experiment_id, self.mark.run_id)
+        self.mark.final, self.mark.status = None, status
+        self.mark.save(self.folder)
+
+    def _place(self, path: str) -> Path:
+        """Return where a recorded path is now: what was relative is below the run's folder."""
+        return self.folder.parent / path
+
+
+def models_to_register(
+    records: Sequence[JournalRecord], before: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the models that are to be registered after some records, in order.
+
+    Args:
+        records: the next ones of the journal; where the run goes on, what was packaged before is
+            void, and may be overwritten at any time.
+        before: those that were to be registered before them.
+    """
+    models = list(before)
+    for record in records:
+        if record.kind == "status" and record.payload["status"] == GOES_ON:
+            models = []
+        elif record.kind == "model":
+            models.append({**record.payload, "time_ms": record.time_ms})
+    return models
