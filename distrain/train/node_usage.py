@@ -63,7 +63,7 @@ class NodeUsage:
 
     def _gpu_values(self) -> dict[str, float]:
         values: dict[str, float] = {}
-        for number, gpu in enumerate(self._gpus):
+        for number, gpu in self._gpus.items():
             for measure in _GPU_MEASURES:
                 with suppress(self._nvml.NVMLError):  # not every GPU tells everything
                     found = measure(self._nvml, gpu)
@@ -71,21 +71,29 @@ class NodeUsage:
         return values
 
 
-def _gpus(nvml: Any) -> list[Any]:
-    """Return NVML's handles of the machine's GPUs, none where there is no driver."""
-    try:
+def gpu_names() -> list[str]:
+    """Return the names of this machine's GPUs, none where there is no driver."""
+    importlib.import_module("ray")
+    nvml: Any = importlib.import_module("ray._private.thirdparty.pynvml")
+    names = [nvml.nvmlDeviceGetName(gpu) for gpu in _gpus(nvml).values()]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _gpus(nvml: Any) -> dict[int, Any]:
+    """Return NVML's handles of the machine's GPUs by number, none where there is no driver."""
+    gpus: dict[int, Any] = {}
+    with suppress(nvml.NVMLError):
         nvml.nvmlInit()
-        return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    except nvml.NVMLError:
-        return []
+        for number in range(nvml.nvmlDeviceGetCount()):
+            with suppress(nvml.NVMLError):  # it fell off the bus; the others are there
+                gpus[number] = nvml.nvmlDeviceGetHandleByIndex(number)
+    return gpus
 
 
 def _gpu_memory(nvml: Any, gpu: Any) -> dict[str, float]:
     memory = nvml.nvmlDeviceGetMemoryInfo(gpu)
-    return {
-        "memory_usage_percentage": memory.used / memory.total * 100,
-        "memory_usage_megabytes": memory.used / MEGABYTE,
-    }
+    share = {"memory_usage_percentage": memory.used / memory.total * 100} if memory.total else {}
+    return {"memory_usage_megabytes": memory.used / MEGABYTE, **share}
 
 
 def _gpu_utilization(nvml: Any, gpu: Any) -> dict[str, float]:
@@ -95,7 +103,8 @@ def _gpu_utilization(nvml: Any, gpu: Any) -> dict[str, float]:
 def _gpu_power(nvml: Any, gpu: Any) -> dict[str, float]:
     used_mw = nvml.nvmlDeviceGetPowerUsage(gpu)
     limit_mw = nvml.nvmlDeviceGetEnforcedPowerLimit(gpu)
-    return {"power_usage_watts": used_mw / 1000, "power_usage_percentage": used_mw / limit_mw * 100}
+    share = {"power_usage_percentage": used_mw / limit_mw * 100} if limit_mw else {}
+    return {"power_usage_watts": used_mw / 1000, **share}
 
 
 _GPU_MEASURES: Final[tuple[Callable[[Any, Any], dict[str, float]], ...]] = (

@@ -1,7 +1,8 @@
 """What measures the nodes of an attempt, one sampler on each; for the driver, which starts them.
 
 On the driver's own node that is this process: one more costs a second of CPU time to start.
-Elsewhere it is an actor of Ray that reserves nothing.
+Elsewhere it is an actor of Ray that reserves nothing. One that was killed, for the machine's memory
+above all, is started again at the next look; one whose node is gone is not.
 """
 
 import threading
@@ -14,6 +15,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from distrain.train.machines import Machine, machine_of
 from distrain.train.node_usage import NodeUsage
 
 ANSWER_S: Final = 2.0
@@ -46,6 +48,8 @@ class Samplers:
 
     def __init__(self, nodes: Sequence[str], has_ended: threading.Event) -> None:
         own = ray.get_runtime_context().get_node_id()
+        found = ray.nodes()  # type: ignore[no-untyped-call]  # it has no annotations
+        self.machines: list[Machine] = [machine_of(node, found) for node in nodes]
         self._has_ended = has_ended
         self._own = {number: NodeUsage() for number, node in enumerate(nodes) if node == own}
         self._actors = {
@@ -54,7 +58,7 @@ class Samplers:
         self._asked: dict[int, Any] = {}
 
     def look(self) -> dict[int, dict[str, float]]:
-        """Return how busy the nodes are that answer soon, by the number of the node.
+        """Return how busy the nodes are that answer soon, by their places among the nodes.
 
         A node that still owes an answer to an earlier look is not asked again, and that answer is
         thrown away when it comes: it is of another time.
@@ -89,4 +93,4 @@ class Samplers:
 def _start_actor(node: str) -> Any:
     actor: Any = ray.remote(NodeUsage)
     place = NodeAffinitySchedulingStrategy(node, soft=False)
-    return actor.options(num_cpus=0, scheduling_strategy=place).remote()
+    return actor.options(num_cpus=0, max_restarts=-1, scheduling_strategy=place).remote()

@@ -3,28 +3,32 @@
     once an attempt's workers train    a sampler on each of their nodes       (see `samplers.py`)
     then, every so many seconds        all of them are asked, and what they answer is recorded
 
-`k` counts the nodes in the order of their first workers. As MLflow has it, the step of such a
+`k` counts the nodes in the order of their first workers, and stays with its machine over all
+attempts; the tag `distrain.node.<k>` says which that is. As MLflow has it, the step of such a
 metric is the number of the look. It goes on where an earlier attempt, or a run that is resumed,
 left off; what the network carried is counted anew.
 
 Training needs none of this: a node that does not answer, or is gone, is passed over in silence, and
-what fails here is logged.
+what fails here is logged. Where another driver has taken the run over, nothing more is recorded.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from distrain import lease
 from distrain.background import in_background
 from distrain.run_folder import JOURNAL
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import last_written
 from distrain.train.beat import read_beats
+from distrain.train.machines import Machine, number_machines
 
 if TYPE_CHECKING:
     from distrain.train.samplers import Samplers
@@ -39,7 +43,11 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def recording_system_metrics(
-    run_dir: Path, attempt: int, num_workers: int, every_s: float | None
+    run_dir: Path,
+    attempt: int,
+    num_workers: int,
+    every_s: float | None,
+    fence: int | None = None,
 ) -> Iterator[None]:
     """Record from a thread for the length of a `with` block; starts and ends actors.
 
@@ -48,18 +56,23 @@ def recording_system_metrics(
         attempt: the attempt's number, from 1.
         num_workers: its workers.
         every_s: seconds from one look to the next; None: nothing is recorded.
+        fence: the driver's number; None: the run has no driver that could be another.
     """
     if every_s is None:
         yield
         return
-    with in_background(
-        partial(_record_training, run_dir, attempt, num_workers, every_s), "system-metrics"
-    ):
+    work = partial(_record_training, run_dir, attempt, num_workers, every_s, fence)
+    with in_background(work, "system-metrics"):
         yield
 
 
 def _record_training(
-    run_dir: Path, attempt: int, num_workers: int, every_s: float, has_ended: threading.Event
+    run_dir: Path,
+    attempt: int,
+    num_workers: int,
+    every_s: float,
+    fence: int | None,
+    has_ended: threading.Event,
 ) -> None:
     try:
         nodes = _nodes_once_training(run_dir, attempt, num_workers, has_ended)
@@ -69,7 +82,8 @@ def _record_training(
         from distrain.train.samplers import sampling
 
         with sampling(nodes, has_ended) as samplers:
-            _record(run_dir / JOURNAL, samplers, every_s, has_ended)
+            is_ours = partial(lease.is_held, run_dir, fence)
+            _record(run_dir / JOURNAL, samplers, every_s, is_ours, has_ended)
     except Exception:
         # Ray, the disk, or the kernel's counters: nothing of it may end the training.
         logger.warning("no more system metrics in this attempt", exc_info=True)
@@ -87,19 +101,32 @@ def _nodes_once_training(
 
 
 def _record(
-    journal: Path, samplers: "Samplers", every_s: float, has_ended: threading.Event
+    journal: Path,
+    samplers: "Samplers",
+    every_s: float,
+    is_ours: Callable[[], bool],
+    has_ended: threading.Event,
 ) -> None:
-    before = last_written(WRITER, journal)
+    before = last_written(WRITER, journal, "system")
     step = 0 if before is None else int(before.payload["step"]) + 1
+    numbers, machines = number_machines(samplers.machines, _known_machines(journal))
     with JournalWriter(journal, WRITER) as writer:
+        writer.machines([asdict(machine) for machine in machines])
+        writer.tags({f"distrain.node.{number}": machines[number].text for number in numbers})
         next_look = time.monotonic() + FIRST_LOOK_S
-        while not has_ended.wait(max(0.0, next_look - time.monotonic())):
+        while not has_ended.wait(max(0.0, next_look - time.monotonic())) and is_ours():
             next_look = time.monotonic() + every_s
             values = {
-                f"system/node_{number}/{name}": value
-                for number, usage in samplers.look().items()
+                f"system/node_{numbers[place]}/{name}": value
+                for place, usage in samplers.look().items()
                 for name, value in usage.items()
             }
             if values:
                 writer.system(step, values)
                 step += 1
+
+
+def _known_machines(journal: Path) -> list[Machine]:
+    """Return the machines of earlier attempts, by number."""
+    before = last_written(WRITER, journal, "machines")
+    return [Machine(**facts) for facts in before.payload["machines"]] if before else []

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -53,14 +55,20 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChaosCluster]:
     cluster.shutdown()
 
 
-def distrain(folder: Path, *words: str) -> tuple[dict[str, Any], set[int]]:
-    """Run a command; return its result, and the processes of samplers that there were meanwhile."""
+def distrain(folder: Path, *words: str, may_kill: bool = False) -> tuple[dict[str, Any], set[int]]:
+    """Run a command; return its result, and the processes of samplers that there were meanwhile.
+
+    With `may_kill` the first of them is killed, as for want of memory.
+    """
     command = [Path(sys.executable).parent / "distrain", *words, "--json"]
     seen: set[int] = set()
     with (folder / "stdout.txt").open("w") as stdout:
         driver = subprocess.Popen(command, cwd=folder, stdout=stdout, stderr=subprocess.DEVNULL)
         while driver.poll() is None:
-            seen |= samplers()
+            found = samplers()
+            if may_kill and found and not seen:
+                os.kill(min(found), signal.SIGKILL)
+            seen |= found
             time.sleep(0.2)
     return json.loads((folder / "stdout.txt").read_text()), seen
 
@@ -73,6 +81,15 @@ def history(folder: Path, run_id: str) -> dict[str, list[tuple[int, float, int]]
     for key, *row in connection.execute(query, [run_id]):
         if key.startswith("system/"):
             found.setdefault(key, []).append(tuple(row))
+    connection.close()
+    return found
+
+
+def machines(folder: Path, run_id: str) -> dict[str, str]:
+    """Return the tags that say which machine is which."""
+    connection = sqlite3.connect(folder / "runs" / "mlflow.db")
+    query = "SELECT key, value FROM tags WHERE run_uuid = ? AND key LIKE 'distrain.node.%'"
+    found = dict(connection.execute(query, [run_id]))
     connection.close()
     return found
 
@@ -104,14 +121,16 @@ def test_each_node_of_a_run_has_its_metrics_and_a_resume_goes_on_with_them(
     failed, first = distrain(tmp_path, "train", "run.yaml", address)
     after_failure = history(tmp_path, failed["run_id"])
     (tmp_path / "has_fault").unlink()
-    resumed, second = distrain(tmp_path, "resume", "--last", address)
+    resumed, second = distrain(tmp_path, "resume", "--last", address, may_kill=True)
 
     assert (failed["status"], resumed["status"]) == ("failed", "finished")
-    assert (len(first), len(second)) == (1, 1)  # the other node is that of the driver
+    assert (len(first), len(second)) == (1, 2)  # the other node is that of the driver
     assert samplers() == set()
     found = history(tmp_path, resumed["run_id"])
     nodes = {key.split("/")[1] for key in found}
     assert nodes == {"node_0", "node_1"}
+    own = socket.gethostname()
+    assert machines(tmp_path, resumed["run_id"]) == {"distrain.node.0": own, "distrain.node.1": own}
     for node in nodes:
         of_cpu = f"system/{node}/cpu_utilization_percentage"
         assert 0 < len(after_failure[of_cpu]) < len(found[of_cpu])

@@ -103,6 +103,30 @@ def test_a_machine_is_measured_as_mlflow_measures_it(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("machine")
+def test_a_gpu_that_is_lost_or_has_no_limit_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def handle(index: int) -> int:
+        if index == 0:
+            raise NVMLError("GPU is lost")
+        return index
+
+    nvml = sys.modules[RAYS_NVML]
+    monkeypatch.setattr(nvml, "nvmlDeviceGetHandleByIndex", handle)
+    monkeypatch.setattr(nvml, "nvmlDeviceGetPowerUsage", lambda _gpu: 345_678)
+    monkeypatch.setattr(nvml, "nvmlDeviceGetEnforcedPowerLimit", lambda _gpu: 0)
+
+    look = NodeUsage().look()
+
+    assert {name for name in look if name.startswith("gpu")} == {
+        "gpu_1_memory_usage_percentage",
+        "gpu_1_memory_usage_megabytes",
+        "gpu_1_utilization_percentage",
+        "gpu_1_power_usage_watts",
+    }
+
+
+@pytest.mark.usefixtures("machine")
 def test_a_machine_without_gpus_or_a_network_tells_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -13,6 +13,7 @@ from distrain.run_folder import JOURNAL
 from distrain.track.journal_reading import JournalRecord, last_step, written_by
 from distrain.train import samplers, system_metrics
 from distrain.train.beat import Beat, beating
+from distrain.train.machines import Machine, machine_of, number_machines
 from distrain.train.samplers import sampling
 from distrain.train.system_metrics import WRITER, recording_system_metrics
 
@@ -44,14 +45,16 @@ def give(monkeypatch: pytest.MonkeyPatch, look: Look) -> list[list[str]]:
     @contextmanager
     def sampling(nodes: Sequence[str], has_ended: threading.Event) -> Iterator[SimpleNamespace]:
         started.append(list(nodes))
-        yield SimpleNamespace(look=look)
+        machines = [Machine(node, f"host of {node}") for node in nodes]
+        yield SimpleNamespace(look=look, machines=machines)
 
     monkeypatch.setattr(samplers, "sampling", sampling)
     return started
 
 
-def recorded(run_dir: Path) -> list[JournalRecord]:
-    return list(written_by(WRITER, run_dir / JOURNAL))
+def recorded(run_dir: Path, kind: str = "system") -> list[JournalRecord]:
+    found = written_by(WRITER, run_dir / JOURNAL)
+    return [record for record in found if record.kind == kind]
 
 
 def wait_for_looks(run_dir: Path, count: int) -> None:
@@ -92,6 +95,68 @@ def test_a_later_attempt_goes_on_counting(
     looks = recorded(tmp_path)
     assert len({look.segment for look in looks}) == 2
     assert [look.payload["step"] for look in looks] == list(range(len(looks)))
+
+
+def test_a_machine_keeps_its_number_when_another_is_lost(
+    tmp_path: Path, beats: list[Beat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, lambda: {0: {"cpu": 1.5}})
+    beats[0]("compute", 1)
+    with recording_system_metrics(tmp_path, 1, 3, 0.01):
+        wait_for_looks(tmp_path, 1)
+    with beating(tmp_path, 0, attempt=2, node="second") as beat:
+        beat("compute", 1)
+        with recording_system_metrics(tmp_path, 2, 1, 0.01):
+            wait_for_looks(tmp_path, len(recorded(tmp_path)) + 1)
+
+    last = recorded(tmp_path)[-1].payload
+    assert last["values"] == {"system/node_1/cpu": 1.5}
+    assert [tags.payload for tags in recorded(tmp_path, "tags")] == [
+        {"distrain.node.0": "host of first", "distrain.node.1": "host of second"},
+        {"distrain.node.1": "host of second"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("now", "numbers"),
+    [
+        ([("a", "x"), ("b", "y")], [0, 1]),
+        ([("b", "y"), ("c", "z")], [1, 2]),
+        ([("new id", "y")], [1]),  # Ray was started anew
+        ([("b", "y"), ("c", "y")], [1, 2]),  # two of Ray's nodes on a host
+        ([("", "")], [2]),
+    ],
+)
+def test_machines_are_known_again(now: list[tuple[str, str]], numbers: list[int]) -> None:
+    known = [Machine("a", "x"), Machine("b", "y")]
+    found, everyone = number_machines([Machine(*facts) for facts in now], known)
+    assert found == numbers
+    assert [everyone[number].node for number in numbers] == [node for node, _ in now]
+
+
+def test_a_machine_is_told_by_its_host_and_its_gpus() -> None:
+    resources = {"CPU": 8.0, "GPU": 2.0, "accelerator_type:H200": 1.0}
+    said = {"NodeID": "a", "NodeManagerHostname": "gpu-3", "Resources": resources}
+    assert machine_of("a", [said]).text == "gpu-3, 2 x H200"
+    assert machine_of("b", [said]).text == "unknown"
+
+
+def test_a_driver_that_was_taken_over_records_no_more_looks(
+    tmp_path: Path, beats: list[Beat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(monkeypatch, lambda: {0: {"cpu": 1.5}})
+    beats[0]("compute", 1)
+    (tmp_path / ".lease").mkdir()
+    (tmp_path / ".lease" / "1").touch()
+
+    with recording_system_metrics(tmp_path, 1, 3, 0.01, fence=1):
+        wait_for_looks(tmp_path, 1)
+        (tmp_path / ".lease" / "2").touch()
+        time.sleep(0.1)
+        count = len(recorded(tmp_path))
+        time.sleep(0.1)
+
+    assert len(recorded(tmp_path)) == count
 
 
 def test_a_look_that_nobody_answers_is_no_record(
@@ -180,6 +245,7 @@ def test_a_late_answer_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
         wait=wait,
         get=lambda ref: {"of": ref},
         kill=lambda _actor: None,
+        nodes=list,
     )
     monkeypatch.setattr(samplers, "ray", fake)
     monkeypatch.setattr(samplers, "_start_actor", lambda _node: actor)
