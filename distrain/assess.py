@@ -18,8 +18,8 @@ from distrain.data.reading import CannotCut
 from distrain.display import Display
 from distrain.errors import DataError
 from distrain.predict import RowsToPredict, load_from_files, predicted_tables, rows_to_predict
+from distrain.track.model_registry import registry_of
 from distrain.track.reachable import check_reachable
-from distrain.track.tracking_server import resolve_tracking_uri
 from distrain.train.metrics import Metric, metrics_from_predictions
 from distrain.workplace import data_session
 
@@ -58,7 +58,7 @@ def evaluate(
         DistrainError: the input is at fault, or what was named cannot be reached.
     """
     display.stage("loading the model")
-    server = resolve_tracking_uri(None, storage)
+    server = registry_of(model, storage)
     if model.startswith("models:"):
         check_reachable(server)
     rows = rows_to_predict(model, data, server=server, storage=storage, has_targets=True)

@@ -9,13 +9,11 @@ import hashlib
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Final, final
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from distrain.config.data import DataSettings
@@ -26,12 +24,14 @@ from distrain.data.plan import EVALUATION_BATCH_ROWS, evaluation_batches
 from distrain.data.prepared import PreparedDataset
 from distrain.errors import DistrainError, TrackingError, first_line
 from distrain.evaluate.comparison import Comparison, Measure, Question, compare
+from distrain.evaluate.fair_rows import Contestant, FairRows, NotComparableError, fair_rows
 from distrain.evaluate.gate import (
     Contest,
     Costs,
     Equal,
     Verdict,
     judge,
+    judge_again,
     judge_alone,
     judge_goals,
     judge_unseen,
@@ -39,18 +39,16 @@ from distrain.evaluate.gate import (
 )
 from distrain.evaluate.goals import GoalOutcome
 from distrain.evaluate.measures import measure_of
-from distrain.evaluate.seen_rows import SeenRows, keys_of
-from distrain.track.aliases import holder_of, num_uses, telling
+from distrain.track.aliases import holder_of, num_measured, telling
 from distrain.track.model_versions import RegisteredVersion, download_model
-from distrain.track.packaged import DESCRIPTION, Predictor
+from distrain.track.packaged import Predictor, find_packaged
+from distrain.track.sending import KEY_TAG
 from distrain.track.tracking_server import TrackingServer, connect
 from distrain.train.metrics import Metric, resolve_metrics
 
 DATA_TAG: Final = "distrain.data.sha256"
 _TIMED_ROWS: Final = 4 * EVALUATION_BATCH_ROWS
 _TIMES: Final = 5
-
-Mask = npt.NDArray[np.bool_]
 
 
 @final
@@ -75,46 +73,6 @@ class Candidate:
     data: DataSettings
     dataset: PreparedDataset
     goals: tuple[GoalOutcome, ...]
-
-
-@final
-@dataclass(frozen=True)
-class _Model:
-    """One of the two.
-
-    Attributes:
-        predictor: what predicts.
-        seen: the rows it was trained on; None: not known.
-        dataset_digest: of what it was trained on; empty: not known.
-    """
-
-    predictor: Predictor
-    seen: SeenRows | None
-    dataset_digest: str
-
-    @classmethod
-    def load(cls, folder: Path, dataset_digest: str) -> "_Model":
-        return cls(Predictor.load(folder), SeenRows.load(folder), dataset_digest)
-
-
-@final
-@dataclass(frozen=True)
-class _TestRows:
-    """Test rows that neither model was trained on.
-
-    Attributes:
-        raw: the rows.
-        targets: as metrics take them.
-        notes: what was left out, in words.
-    """
-
-    raw: pa.Table
-    targets: npt.NDArray[Any]
-    notes: tuple[str, ...]
-
-
-class _NotComparableError(Exception):
-    """Why two models cannot be compared, in words."""
 
 
 def digest_of_test_rows(dataset: PreparedDataset) -> str | None:
@@ -145,64 +103,75 @@ def hold_contest(candidate: Candidate, alias: str, server: TrackingServer) -> Ve
     if refusal is not None:
         return refusal
     digest = digest_of_test_rows(candidate.dataset)
-    uses = 1
+    tags: Mapping[str, str] = {}
+    num_versions = 1
     try:
         with telling(server):
             client = connect(server)
             holder = holder_of(client, candidate.name, alias)
+            if holder is not None:
+                tags = client.get_model_version(candidate.name, holder).tags
             if holder is not None and digest is not None:
-                uses = num_uses(client, candidate.name, digest, candidate.key)
+                num_versions = num_measured(client, candidate.name, digest, candidate.key, holder)
     except TrackingError:
         return judge_unseen(candidate.goals)
     if holder is None:
         return judge_alone(candidate.goals)
+    if tags.get(KEY_TAG) == candidate.key:
+        return judge_again(tags)
+    version = RegisteredVersion(candidate.name, holder, None)
+    contest = _contest(candidate, version, tags.get(DATA_TAG, ""), server, num_versions)
     equal = candidate.settings.track.register_.or_equal
-    contest = _contest(candidate, RegisteredVersion(candidate.name, holder, None), server, uses)
-    return judge(contest, num_uses=uses, equal=Equal(equal.within, equal.but) if equal else None)
+    allowed = Equal(equal.within, equal.but) if equal else None
+    return judge(contest, num_versions=num_versions, equal=allowed)
 
 
 def _contest(
-    candidate: Candidate, holder: RegisteredVersion, server: TrackingServer, uses: int
+    candidate: Candidate,
+    holder: RegisteredVersion,
+    holder_data: str,
+    server: TrackingServer,
+    num_versions: int,
 ) -> Contest:
     asked = candidate.settings.track.register_
     with tempfile.TemporaryDirectory(prefix="distrain-holder-") as temporary:
         try:
-            own = _Model.load(candidate.packaged, candidate.dataset.digest)
-            others = _load_holder(holder, server, Path(temporary))
+            own = Contestant.load("this model", candidate.packaged, candidate.dataset.digest)
+            packaged = find_packaged(download_model(server, holder, Path(temporary)))
+            if packaged is None:
+                raise NotComparableError("it was not made by distrain")
+            others = Contestant.load("the holder", packaged, holder_data)
             _check_alike(own.predictor.transform, others.predictor.transform)
-            metric, question = _question(candidate, own.predictor.transform, uses)
-            rows = _test_rows(candidate, own, others)
+            metric, question = _question(candidate, own.predictor.transform, num_versions)
+            rows = fair_rows(candidate.data, candidate.dataset, own, others)
             found = _compared(metric, question, rows, own.predictor, others.predictor)
             costs = _costs(asked, rows.raw, own.predictor, others.predictor)
-        except (_NotComparableError, DistrainError) as obstacle:
+        except (NotComparableError, DistrainError) as obstacle:
             return Contest(holder.version, None, first_line(obstacle))
+        except Exception as fault:  # told as the reason: the code of either model, or a metric of
+            # the user's, may raise anything, and a trained model must not be lost by that.
+            return Contest(holder.version, None, f"{type(fault).__name__}: {first_line(fault)}")
     return Contest(holder.version, found, notes=rows.notes, costs=costs)
-
-
-def _load_holder(holder: RegisteredVersion, server: TrackingServer, folder: Path) -> _Model:
-    downloaded = download_model(server, holder, folder)
-    found = sorted(downloaded.rglob(DESCRIPTION), key=lambda path: len(path.parts))
-    if not found:
-        raise _NotComparableError("it was not made by distrain")
-    with telling(server):
-        tags = connect(server).get_model_version(holder.name, holder.version).tags
-    return _Model.load(found[0].parent, tags.get(DATA_TAG, ""))
 
 
 def _check_alike(own: Transform, others: Transform) -> None:
     for what in ("task", "targets", "classes"):
         mine, theirs = getattr(own, what), getattr(others, what)
         if mine != theirs:
-            raise _NotComparableError(f"its {what} {theirs!r} are not this model's {mine!r}")
+            raise NotComparableError(f"its {what} {theirs!r} are not this model's {mine!r}")
 
 
-def _question(candidate: Candidate, transform: Transform, uses: int) -> tuple[Metric, Question]:
+def _question(
+    candidate: Candidate, transform: Transform, num_versions: int
+) -> tuple[Metric, Question]:
     asked = candidate.settings.track.register_
     metrics = {m.name: m for m in _metrics(candidate.settings, transform.task)}
     usual = "accuracy" if transform.task == "classification" else "rmse"
     name = asked.metric or next(iter(metrics), usual)
     mode = asked.mode or metric_mode(name) or "max"
-    return metrics.get(name, Metric(name)), Question(name, mode, level_of(asked.level, uses))
+    return metrics.get(name, Metric(name)), Question(
+        name, mode, level_of(asked.level, num_versions)
+    )
 
 
 def _metrics(settings: Settings, task: str) -> Sequence[Metric]:
@@ -211,62 +180,8 @@ def _metrics(settings: Settings, task: str) -> Sequence[Metric]:
     return resolve_metrics(plain, task)
 
 
-def _test_rows(candidate: Candidate, own: _Model, others: _Model) -> _TestRows:
-    """Return the test rows that neither model was trained on.
-
-    Raises:
-        _NotComparableError: there are none, they are not the same any more, or what the holder was
-            trained on is not known.
-    """
-    num_rows = candidate.dataset.split("test").num_rows
-    if not num_rows:
-        raise _NotComparableError("there is no test split")
-    from distrain.data.test_rows import read_test_rows  # brings Ray Data along
-
-    raw = read_test_rows(candidate.data)
-    if raw.num_rows != num_rows:
-        why = f"the source has {raw.num_rows:,} test rows now, where {num_rows:,} were prepared"
-        raise _NotComparableError(why)
-    is_kept, notes = np.ones(num_rows, dtype=np.bool_), []
-    for model, who in ((own, "this model"), (others, "the holder")):
-        kept, note = _unseen(model, who, raw, candidate.dataset.digest)
-        is_kept &= kept
-        notes += [note] if note else []
-    if not is_kept.any():
-        raise _NotComparableError("; ".join(["no test row is left", *notes]))
-    left = raw.filter(pa.array(is_kept))
-    encoded = own.predictor.transform.encode_target(left)
-    return _TestRows(left, encoded.get("target", encoded["y"]), tuple(notes))
-
-
-def _unseen(model: _Model, who: str, raw: pa.Table, dataset_digest: str) -> tuple[Mask, str]:
-    """Return which rows a model was not trained on, and what there is to say of it.
-
-    Raises:
-        _NotComparableError: that is not known.
-    """
-    everything = np.ones(raw.num_rows, dtype=np.bool_)
-    if model.seen is None:
-        if model.dataset_digest == dataset_digest:
-            return everything, f"{who} was trained on other rows of the same split"
-        why = f"nothing tells which rows {who} was trained on, so test rows may be among them"
-        raise _NotComparableError(why)
-    transform = model.predictor.transform
-    keys = keys_of(transform.apply(raw)["x"], transform.encode_target(raw)["y"])
-    is_seen, is_known = model.seen.find(keys)
-    if not is_seen.any():
-        one_in = model.seen.one_in
-        return everything, f"one in {one_in} of {who}'s training rows was looked at" * (one_in > 1)
-    # Where only some rows can be told, those alone are compared on.
-    left = is_known & ~is_seen
-    return left, (
-        f"{int(is_seen.sum()):,} of {int(is_known.sum()):,} test rows were among those that {who} "
-        "was trained on, and are left out"
-    )
-
-
 def _compared(
-    metric: Metric, question: Question, rows: _TestRows, own: Predictor, others: Predictor
+    metric: Metric, question: Question, rows: FairRows, own: Predictor, others: Predictor
 ) -> Comparison:
     def measured(predictor: Predictor) -> Measure:
         return measure_of(metric, own.transform, rows.targets, predictor.predict(rows.raw))

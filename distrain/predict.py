@@ -29,7 +29,7 @@ from distrain.data.units import cut_into_units
 from distrain.errors import ConfigError, DataError
 from distrain.predictions_file import check_out, open_writer
 from distrain.track.model_versions import download_model, find_version
-from distrain.track.packaged import DESCRIPTION, Predictor, read_source
+from distrain.track.packaged import Predictor, find_packaged, read_source
 from distrain.track.runs import find_run_dir
 from distrain.track.tracking_server import TrackingServer
 
@@ -199,15 +199,15 @@ def _packaged_folder(model: str, server: TrackingServer, storage: Path, temporar
         folder = download_model(server, find_version(server, model), temporary)
     else:
         folder = find_run_dir(model, storage) / "model"
-    found = sorted(folder.rglob(DESCRIPTION), key=lambda path: len(path.parts))
-    if not found:
+    packaged = find_packaged(folder)
+    if packaged is None:
         raise ConfigError(
             "there is no distrain model here",
             where=f"{model} ({folder})",
             expected="a model that `distrain train` made",
             mend="Was the run finished? `distrain runs` lists them with their status",
         )
-    return found[0].parent
+    return packaged
 
 
 def _format_of(source: str, stored: str | None) -> str | None:

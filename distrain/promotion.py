@@ -1,23 +1,17 @@
 """An alias moved by hand: through the gate, past it with a stated reason, or back."""
 
-import json
-import sys
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
-from distrain.config.names import RESERVED_ALIAS
-from distrain.contest import DATA_TAG, Candidate, hold_contest
-from distrain.data.prepare import find_prepared
+from distrain.candidate import registered_candidate
+from distrain.config.names import ALIAS_PATTERN, RESERVED_ALIAS
+from distrain.contest import hold_contest
 from distrain.display import Display
-from distrain.errors import ConfigError, DistrainError
-from distrain.evaluate.gate import Verdict
-from distrain.evaluate.goals import GoalOutcome
-from distrain.finish import MODEL_FOLDER, PACKAGED
-from distrain.locations import cache_of, data_of
+from distrain.errors import ConfigError
 from distrain.results import EXIT_GOALS_UNMET
-from distrain.stored_run import read_stored_run
 from distrain.track.aliases import (
     AliasBusyError,
     Move,
@@ -25,13 +19,16 @@ from distrain.track.aliases import (
     move_alias,
     move_to_undo,
     note_verdict,
+    overtaken,
     telling,
 )
+from distrain.track.model_registry import registry_of
 from distrain.track.model_versions import RegisteredVersion, find_version
 from distrain.track.reachable import check_reachable
-from distrain.track.runs import find_run_dir
-from distrain.track.tracking_server import TrackingServer, connect, resolve_tracking_uri
+from distrain.track.tracking_server import TrackingServer, connect
 from distrain.workplace import data_session
+
+MAX_ALIAS_LENGTH: Final = 255
 
 
 @final
@@ -41,13 +38,13 @@ class PromoteResult:
 
     Attributes:
         status: `moved`, `unchanged` (the version had it), or `refused`.
-        model: the version, with the alias where it has it now.
+        model: the version, with the alias where it has it now; None: nobody has the alias now.
         from_version: who had it before; None: nobody.
         reasons: why, in words.
     """
 
     status: Literal["moved", "unchanged", "refused"]
-    model: RegisteredVersion
+    model: RegisteredVersion | None
     from_version: str | None
     reasons: tuple[str, ...]
 
@@ -60,7 +57,7 @@ class PromoteResult:
         """Return the object of `--json`."""
         return {
             "status": self.status,
-            "model": asdict(self.model),
+            "model": asdict(self.model) if self.model else None,
             "from": self.from_version,
             "reasons": list(self.reasons),
         }
@@ -106,23 +103,39 @@ def promote(
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached; nothing moved.
     """
-    server = _server(storage)
+    # `--force --json` takes the next option for the reason.
+    if force is not None and (not force.strip() or force.startswith("--")):
+        raise ConfigError(
+            "no reason is given",
+            where="--force",
+            expected="a reason, which is kept",
+            mend="For example: --force 'the holder fails on new rows'",
+        )
+    server = _server(uri, storage)
     promotion = plan_promotion(uri, alias, server)
     if promotion.holder == promotion.version.version:
         has_it = replace(promotion.version, alias=alias)
         return PromoteResult("unchanged", has_it, promotion.holder, (f"it has {alias} already",))
-    evidence = promotion.tags.get("distrain.run", "")
     if force is not None:
-        return move(promotion, f"forced: {force}", server, evidence)
-    with data_session(address, display):
+        return move(promotion, f"forced: {force}", server)
+    with (
+        registered_candidate(promotion.version, promotion.tags, server, storage) as candidate,
+        data_session(address, display),
+    ):
         display.stage("comparing on the test rows")
-        verdict = judge_promotion(promotion, server, storage)
-    version = promotion.version
-    with telling(server):
-        note_verdict(connect(server), version.name, version.version, verdict.tags())
+        verdict = hold_contest(candidate, alias, server)
+    _note(promotion, verdict.tags(), server)
     if not verdict.may_move:
         return PromoteResult("refused", promotion.version, promotion.holder, verdict.reasons)
-    return move(promotion, verdict.text, server, evidence)
+    result = move(promotion, verdict.text, server)
+    if result.status == "refused":
+        _note(promotion, overtaken(verdict.tags(), result.reasons[0]), server)
+    return result
+
+
+def _note(promotion: Promotion, tags: Mapping[str, str], server: TrackingServer) -> None:
+    with telling(server):
+        note_verdict(connect(server), promotion.version.name, promotion.version.version, tags)
 
 
 def take_back(uri: str, alias: str, *, storage: Path) -> PromoteResult:
@@ -136,14 +149,35 @@ def take_back(uri: str, alias: str, *, storage: Path) -> PromoteResult:
     Raises:
         DistrainError: as `promote`.
     """
-    server = _server(storage)
+    check_alias(alias)
+    server = _server(uri, storage)
     return undo(find_version(server, uri).name, alias, server)
 
 
-def _server(storage: Path) -> TrackingServer:
-    server = resolve_tracking_uri(None, storage)
+def _server(uri: str, storage: Path) -> TrackingServer:
+    server = registry_of(uri, storage)
     check_reachable(server)
     return server
+
+
+def check_alias(alias: str) -> None:
+    """Return where the registry takes an alias.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if RESERVED_ALIAS.fullmatch(alias):
+        told = "is reserved by MLflow"
+    elif not re.fullmatch(ALIAS_PATTERN, alias) or len(alias) > MAX_ALIAS_LENGTH:
+        told = "is none that the registry takes"
+    else:
+        return
+    raise ConfigError(
+        f"the alias {alias!r} {told}",
+        where="--alias",
+        expected="letters, digits, '_' and '-'",
+        mend="Use another, such as champion",
+    )
 
 
 def plan_promotion(uri: str, alias: str, server: TrackingServer) -> Promotion:
@@ -155,16 +189,10 @@ def plan_promotion(uri: str, alias: str, server: TrackingServer) -> Promotion:
         server: the registry.
 
     Raises:
-        ConfigError: there is no such version, or MLflow keeps the alias to itself.
+        ConfigError: there is no such version, or the registry does not take the alias.
         TrackingError: the registry does not answer.
     """
-    if RESERVED_ALIAS.fullmatch(alias):
-        raise ConfigError(
-            f"the alias {alias!r} is reserved by MLflow",
-            where="--alias",
-            expected="another name",
-            mend="Use another, such as champion",
-        )
+    check_alias(alias)
     found = find_version(server, uri)
     with telling(server):
         client = connect(server)
@@ -173,58 +201,20 @@ def plan_promotion(uri: str, alias: str, server: TrackingServer) -> Promotion:
     return Promotion(RegisteredVersion(found.name, found.version, None), alias, holder, tags)
 
 
-def judge_promotion(promotion: Promotion, server: TrackingServer, storage: Path) -> Verdict:
-    """Return whether the version has earned the alias; Ray must be connected.
-
-    Its run's folder says what its data was, and what it has to be better by.
-
-    Args:
-        promotion: what shall move.
-        server: the registry.
-        storage: where the version's run lies.
-
-    Raises:
-        ConfigError: the run is not there, or its data is no longer prepared.
-    """
-    key = promotion.tags.get("distrain.run", "")
-    try:
-        run_dir = find_run_dir(key or promotion.version.uri, storage)
-        stored = read_stored_run(run_dir, [])
-        data = data_of(stored.settings)
-        dataset = find_prepared(data, cache=cache_of(stored.settings))
-        sys.path += [path for path in stored.started.import_paths if path not in sys.path]
-        result = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
-        goals = tuple(GoalOutcome.from_json(name, g) for name, g in result["goals"].items())
-    except (DistrainError, OSError, ValueError, KeyError) as fault:
-        raise _unjudged(promotion, storage, str(fault)) from fault
-    if dataset is None or dataset.digest != promotion.tags.get(DATA_TAG):
-        raise _unjudged(promotion, storage, "its data is no longer prepared, or has changed")
-    candidate = Candidate(
-        name=promotion.version.name,
-        key=promotion.tags.get("distrain.key", ""),
-        packaged=run_dir / MODEL_FOLDER / PACKAGED,
-        settings=stored.settings,
-        data=data,
-        dataset=dataset,
-        goals=goals,
-    )
-    return hold_contest(candidate, promotion.alias, server)
-
-
-def move(promotion: Promotion, why: str, server: TrackingServer, evidence: str) -> PromoteResult:
+def move(promotion: Promotion, why: str, server: TrackingServer) -> PromoteResult:
     """Move the alias from the holder that was looked up, and keep the move.
 
     Args:
         promotion: what moves.
         why: in words.
         server: the registry.
-        evidence: the run that speaks for it; empty: none.
 
     Raises:
         TrackingError: the registry does not answer.
     """
     version, holder = promotion.version, promotion.holder
-    wanted = Move(promotion.alias, holder, version.version, why=why, evidence=evidence or None)
+    evidence = promotion.tags.get("distrain.run")
+    wanted = Move(promotion.alias, holder, version.version, why=why, evidence=evidence)
     with telling(server):
         refusal = _moved(connect(server), version.name, wanted)
     if refusal is not None:
@@ -256,11 +246,28 @@ def undo(name: str, alias: str, server: TrackingServer) -> PromoteResult:
             )
         number, before = last
         to = before.from_version
+        if to is not None:
+            _check_there(name, to, server)
         back = Move(alias, before.to_version, to, why=f"undo of move {number}", undoes=number)
         refusal = _moved(client, name, back)
-    version = RegisteredVersion(name, to or "", None if refusal or to is None else alias)
-    reasons = (refusal or (f"back to {f'version {to}' if to else 'nobody'}: {back.why}"),)
-    return PromoteResult("refused" if refusal else "moved", version, before.to_version, reasons)
+    if refusal is not None:
+        version = RegisteredVersion(name, to, None) if to else None
+        return PromoteResult("refused", version, before.to_version, (refusal,))
+    told = f"back to {f'version {to}' if to else 'nobody'}: {back.why}"
+    version = RegisteredVersion(name, to, alias) if to else None
+    return PromoteResult("moved", version, before.to_version, (told,))
+
+
+def _check_there(name: str, version: str, server: TrackingServer) -> None:
+    try:
+        find_version(server, f"models:/{name}/{version}")
+    except ConfigError as fault:
+        raise ConfigError(
+            f"version {version} had the alias before, and is there no more",
+            where=f"models:/{name}",
+            expected="a version that can have the alias again",
+            mend="Move it to another: distrain promote models:/NAME/VERSION --alias ALIAS",
+        ) from fault
 
 
 def _moved(client: Any, name: str, wanted: Move) -> str | None:
@@ -269,12 +276,3 @@ def _moved(client: Any, name: str, wanted: Move) -> str | None:
         return move_alias(client, name, wanted)
     except AliasBusyError as busy:
         return str(busy)
-
-
-def _unjudged(promotion: Promotion, storage: Path, why: str) -> ConfigError:
-    return ConfigError(
-        f"{promotion.version.uri} cannot be compared with what has the alias: {why}",
-        where=f"--storage {storage}",
-        expected="the folder of the version's run, with its data as it was",
-        mend="Name the storage folder that it was trained in, or move the alias by --force REASON",
-    )

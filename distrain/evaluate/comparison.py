@@ -1,16 +1,23 @@
 """Two models compared on the same rows: is one better than the other by more than chance?
 
 A paired bootstrap (Efron & Tibshirani 1993, chapter 16): rows are drawn anew with replacement, the
-same ones for both models, and both are measured on them. Two one-sided p-values come of it, and the
-larger counts: how often the gain of a draw is no gain, and how often it is above the measured one
-by as much as that is above none. Where few rows tell the models apart, the former is too small:
-with three rows, all in favour, it is 0.050, where a coin falls so once in eight times; the latter
-is 0.08. (Simulated 1,000 times with no real difference, see `tests/bench/gate.py`.)
+same ones for both models, and both are measured on them. Three one-sided p-values come of it, and
+the largest counts:
+
+- how often the gain of a draw is no gain;
+- how often it is above the measured one by as much as that is above none. Where few rows tell the
+  models apart, the former is too small: with three rows, all in favour, it is 0.050, where a coin
+  falls so once in eight times; this one is 0.08;
+- the tail of a normal distribution of the draws' spread, which still tells levels apart that are
+  stricter than any number of draws.
+
+`tests/bench/gate.py` simulates how often models that do not differ are told apart.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final, Literal, final
 
 import numpy as np
@@ -21,11 +28,12 @@ Measure = Callable[[Floats], Floats]
 """How often each row was drawn, `(draws, rows)`, to the metric of each draw, `(draws,)`."""
 
 NUM_DRAWS: Final = 2_000
-# A p-value cannot be below one in so many draws, so a strict level needs more of them.
+# A strict level is reached by few draws, so it takes more of them.
 _DRAWS_BY_LEVEL: Final = 20
 _MAX_DRAWS: Final = 20_000
 # Numbers held at once: 32 MiB as float64.
 _CHUNK: Final = 2**22
+_NORMAL: Final = NormalDist()
 
 
 @final
@@ -101,27 +109,34 @@ def compare(
     )
     # Where a metric is not defined on the rows drawn, nothing speaks for the candidate.
     gains = np.where(np.isnan(gains), -math.inf, gains)
+    spread = _spread(gains)
     low, high = np.quantile(gains, [question.level, 1 - question.level], method="lower")
+    reach = _NORMAL.inv_cdf(1 - question.level) * spread
     return Comparison(
         question.metric,
         *values,
         gain,
-        float(low),
-        float(high),
-        _p_value(gain, gains),
+        min(float(low), gain - reach),
+        max(float(high), gain + reach),
+        # Sums of the same numbers in another order differ in their last digits.
+        _p_value(gain, gains, spread, least=1e-12 * max(map(abs, values))),
         question.level,
         num_rows,
     )
 
 
-def _p_value(gain: float, gains: Floats) -> float:
+def _spread(gains: Floats) -> float:
+    defined = gains[np.isfinite(gains)]
+    return float(defined.std()) if len(defined) else 0.0
+
+
+def _p_value(gain: float, gains: Floats, spread: float, least: float) -> float:
     if not gain > 0:
         return 1.0
-    # Sums of the same numbers in another order differ in their last digits.
-    least = 1e-12 * max(1.0, gain)
-    as_drawn = (gains <= least).sum()
-    around_none = (gains >= 2 * gain - least).sum()
-    return float((1 + max(as_drawn, around_none)) / (len(gains) + 1))
+    as_drawn = float((gains <= least).mean())
+    around_none = float((gains >= 2 * gain - least).mean())
+    normal = _NORMAL.cdf(-gain / spread) if spread > 0 else 0.0
+    return max(as_drawn, around_none, normal)
 
 
 def _draws(num_rows: int, num_draws: int, seed: int) -> Iterator[Floats]:

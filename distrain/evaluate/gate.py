@@ -3,24 +3,27 @@
 An alias moves only where
 
 - the goals that were stated before training are met;
-- on the same test rows the candidate is better than the holder by more than chance, at a level
-  that the number of uses of these rows divides (Bonferroni, 1936); or, where that is asked for, not
-  worse by more than stated, and smaller or faster;
+- on the same test rows the candidate is better than the holder by more than chance; or, where that
+  is asked for, not worse by more than stated, and smaller or faster;
 - neither was trained on any of these rows: those that either was are left out.
 
 Without a holder the goals decide alone. What cannot be known speaks against the move.
+
+The level is stated for all uses of some test rows together. The n-th version that is measured on
+them is compared at 1 / n (n - 1) of it: 1/2, 1/6, 1/12 ... add up to 1, however many follow, so by
+Bonferroni's inequality the chance that any of them is called better and is not stays at the stated
+level. (1 / n each, as it was first, adds up to 1.9 times the level after ten versions.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
 from distrain.evaluate.comparison import Comparison
+from distrain.evaluate.fair_rows import LEAST_ROWS
 from distrain.evaluate.goals import GoalOutcome
-from distrain.track.aliases import HOLDER_TAG, NOBODY
+from distrain.track.aliases import GATE_TAG, HOLDER_TAG, NOBODY, WHY_TAG
 
-# Of fewer rows, even large differences are chance.
-LEAST_ROWS: Final = 20
 # Times of predicting differ by so much from one try to the next.
 _FASTER_BY: Final = 0.9
 
@@ -82,11 +85,13 @@ class Verdict:
         may_move: whether it does.
         reasons: each a sentence without its full stop, the decisive ones first.
         contest: what it was decided by; None without a holder, or where goals were not met.
+        earlier_tags: of the verdict that the version got the alias by, which stands; None: none.
     """
 
     may_move: bool
     reasons: tuple[str, ...]
     contest: Contest | None = None
+    earlier_tags: Mapping[str, str] | None = None
 
     @property
     def text(self) -> str:
@@ -95,24 +100,34 @@ class Verdict:
 
     def tags(self) -> dict[str, str]:
         """Return the tags that tell of the verdict."""
-        tags = {"distrain.gate": "passed" if self.may_move else "refused"}
-        tags["distrain.gate.why"] = self.text
+        if self.earlier_tags is not None:
+            return dict(self.earlier_tags)
+        tags = {GATE_TAG: "passed" if self.may_move else "refused", WHY_TAG: self.text}
         # Without one, the alias moves only where nobody holds it.
         tags[HOLDER_TAG] = self.contest.holder if self.contest else NOBODY
         if self.contest is None:
             return tags
         if (found := self.contest.comparison) is not None:
-            tags["distrain.gate.metric"] = f"test/{found.metric}"
-            tags["distrain.gate.gain"] = f"{found.gain:.6g}"
-            tags["distrain.gate.interval"] = f"[{found.low:.6g}, {found.high:.6g}]"
-            tags["distrain.gate.p"] = f"{found.p:.4g}"
-            tags["distrain.gate.level"] = f"{found.level:.4g}"
+            tags[f"{GATE_TAG}.metric"] = f"test/{found.metric}"
+            tags[f"{GATE_TAG}.gain"] = f"{found.gain:.6g}"
+            tags[f"{GATE_TAG}.interval"] = f"[{found.low:.6g}, {found.high:.6g}]"
+            tags[f"{GATE_TAG}.p"] = f"{found.p:.4g}"
+            tags[f"{GATE_TAG}.level"] = f"{found.level:.4g}"
         return tags
 
 
-def level_of(level: float, num_uses: int) -> float:
-    """Return the level that is left where test rows are used for the n-th time."""
-    return level / max(1, num_uses)
+def level_of(level: float, num_versions: int) -> float:
+    """Return what is left of a level for the n-th version that is measured on some test rows.
+
+    Args:
+        level: the stated one, for all of them together.
+        num_versions: how many were measured, this one and the holder among them.
+    """
+    return level / _parts(num_versions)
+
+
+def _parts(num_versions: int) -> int:
+    return max(2, num_versions) * (max(2, num_versions) - 1)
 
 
 def judge_goals(goals: Sequence[GoalOutcome]) -> Verdict | None:
@@ -136,12 +151,22 @@ def judge_unseen(goals: Sequence[GoalOutcome]) -> Verdict:
     return judge_goals(goals) or Verdict(True, (away,))
 
 
-def judge(contest: Contest, *, num_uses: int, equal: Equal | None = None) -> Verdict:
+def judge_again(tags: Mapping[str, str]) -> Verdict:
+    """Return the verdict on a version that has the alias already: the one that gave it that.
+
+    Args:
+        tags: of the version.
+    """
+    earlier = {tag: text for tag, text in tags.items() if tag.startswith(GATE_TAG)}
+    return Verdict(True, ("it has the alias already",), earlier_tags=earlier)
+
+
+def judge(contest: Contest, *, num_versions: int, equal: Equal | None = None) -> Verdict:
     """Return the verdict on a candidate whose goals are met.
 
     Args:
         contest: the candidate against the holder.
-        num_uses: how often these test rows were used, this time included; at least 1.
+        num_versions: how many versions were measured on these test rows, as in `level_of`.
         equal: when a candidate that is as good counts as better; None: never.
     """
     found = contest.comparison
@@ -151,7 +176,7 @@ def judge(contest: Contest, *, num_uses: int, equal: Equal | None = None) -> Ver
     if found.num_rows < LEAST_ROWS:
         few = f"{found.num_rows} test rows are left to compare on; at least {LEAST_ROWS} are needed"
         return Verdict(False, (few, *contest.notes), contest)
-    notes = (_in_figures(found), _uses_text(found.level, num_uses), *contest.notes)
+    notes = (_in_figures(found), _level_text(found.level, num_versions), *contest.notes)
     if found.is_better:
         better = f"better than version {contest.holder} on {found.num_rows:,} test rows"
         return Verdict(True, (better, *notes), contest)
@@ -180,17 +205,15 @@ def _judge_equal(found: Comparison, equal: Equal, costs: Costs) -> tuple[bool, s
 def _in_figures(found: Comparison) -> str:
     return (
         f"test/{found.metric} {found.candidate:.6g} against {found.holder:.6g}: a gain of "
-        f"{found.gain:.4g}, surely between {found.low:.4g} and {found.high:.4g}, "
+        f"{found.gain:.4g}, at this level between {found.low:.4g} and {found.high:.4g}, "
         f"p = {found.p:.4g}"
     )
 
 
-def _uses_text(level: float, num_uses: int) -> str:
-    if num_uses <= 1:
-        return f"level {level:.4g}; these test rows are used for the first time"
+def _level_text(level: float, num_versions: int) -> str:
     return (
-        f"level {level:.4g}, which is 1/{num_uses} of the stated one: {num_uses} versions were "
-        "measured on these test rows"
+        f"level {level:.4g}, which is 1/{_parts(num_versions)} of the stated one: {num_versions} "
+        "versions were measured on these test rows"
     )
 
 

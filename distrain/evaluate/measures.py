@@ -3,6 +3,7 @@
 Each gives what `train/metrics.py` gives for the same rows, each row as often as it was drawn.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -157,9 +158,17 @@ _OF_NUMBERS: Final[Mapping[str, Callable[[Floats, Floats], Measure]]] = {
 def _own(
     function: Callable[[Any, Any], float], targets: npt.NDArray[Any], values: npt.NDArray[Any]
 ) -> Measure:
+    function(targets, values)  # one that fails on all rows shall say why
+
+    def value(rows: Ints) -> float:
+        try:
+            return float(function(targets[rows], values[rows]))
+        except Exception:  # no number is the answer: it may be undefined for rows of one class
+            return math.nan
+
     def measure(drawn: Floats) -> Floats:
         rows = [np.repeat(np.arange(len(one)), one.astype(np.int64)) for one in drawn]
-        return np.array([float(function(targets[chosen], values[chosen])) for chosen in rows])
+        return np.array([value(chosen) for chosen in rows])
 
     return measure
 

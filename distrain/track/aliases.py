@@ -4,43 +4,35 @@ MLflow moves an alias without asking who held it, and remembers nothing. Here a 
 holder that it takes the place of, and is refused where that is no longer the one. The registered
 model keeps each move as a tag `distrain.promotion.<n>`.
 
-Two moves at once are kept apart by tags of the registered model, because a registry has nothing
-better: each writes a claim of its own and then looks for those of others. Of two, the one that came
-second sees the first, or both see each other; whose claim is greater gives up, the other waits
-until it is alone. (What is written before one looks is seen by whoever writes later: Lamport 1974.)
-A claim whose process is dead counts for `CLAIM_S` seconds by the clock of whoever looks, so clocks
-must agree by about half of that; a mover that was held up for so long gives up.
+A move is written down before the alias moves, and once more when it has: an alias that moved unseen
+is worse than a record of a move that was cut off. Such a record is told from the others, cannot be
+undone, and gives its number to the next move. Two moves at once are kept apart by claims.
 """
 
 import contextlib
-import functools
-import getpass
 import json
-import secrets
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from distrain.errors import DistrainError, TrackingError
+from distrain.process import user_name
+from distrain.track.claims import CLAIM_S, alone
 from distrain.track.model_versions import unanswered
 from distrain.track.tracking_server import TrackingServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PROMOTION = "distrain.promotion."
-CLAIM = "distrain.claim."
-TEST_TAG = "distrain.test.sha256"
-GATE_TAG = "distrain.gate"
-HOLDER_TAG = f"{GATE_TAG}.holder"
-NOBODY = "none"
-CLAIM_S = 60.0
-_PAUSE_S = 0.1
-_MAX_VERSIONS = 10_000
-_alone_in_process = threading.Lock()
+PROMOTION: Final = "distrain.promotion."
+TEST_TAG: Final = "distrain.test.sha256"
+GATE_TAG: Final = "distrain.gate"
+WHY_TAG: Final = f"{GATE_TAG}.why"
+HOLDER_TAG: Final = f"{GATE_TAG}.holder"
+NOBODY: Final = "none"
+_MAX_VERSIONS: Final = 10_000
 
 
 @final
@@ -62,6 +54,7 @@ class Move:
         why: in words.
         evidence: the run that speaks for it, `<name>/<run>`; None: none.
         undoes: number of the move that this one takes back; None: none.
+        done: whether the alias has moved; otherwise it is about to, or was cut off before.
     """
 
     alias: str
@@ -72,6 +65,7 @@ class Move:
     why: str = ""
     evidence: str | None = None
     undoes: int | None = None
+    done: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return what the tag holds."""
@@ -110,19 +104,24 @@ def holder_of(client: "MlflowClient", name: str, alias: str) -> str | None:
     return None if holder is None else str(holder)
 
 
-def num_uses(client: "MlflowClient", name: str, test_sha256: str, key: str) -> int:
-    """Return how many versions of a model were measured on some test rows, with this one.
+def num_measured(client: "MlflowClient", name: str, test_sha256: str, key: str, holder: str) -> int:
+    """Return how many versions of a model were measured on some test rows.
 
     Args:
         client: of the registry.
         name: the registered model.
-        test_sha256: names the rows, see `run_facts`.
-        key: of this version, which may be there already.
+        test_sha256: names the rows, see `contest.digest_of_test_rows`.
+        key: of the version that is measured now, and counts; it may be there already.
+        holder: the version that it is compared with, and counts too.
     """
     found = client.search_model_versions(
         f"name = '{name}' AND tags.`{TEST_TAG}` = '{test_sha256}'", max_results=_MAX_VERSIONS
     )
-    return 1 + sum(version.tags.get("distrain.key") != key for version in found)
+    own = {str(version.version) for version in found if version.tags.get("distrain.key") == key}
+    measured = {str(version.version) for version in found}
+    # A holder was measured on them too, though it may have been made on others.
+    measured |= {version.tags.get(HOLDER_TAG, NOBODY) for version in found}
+    return 1 + len((measured | {holder}) - own - {NOBODY})
 
 
 def note_verdict(client: "MlflowClient", name: str, version: str, tags: Mapping[str, str]) -> None:
@@ -134,6 +133,17 @@ def note_verdict(client: "MlflowClient", name: str, version: str, tags: Mapping[
     for tag, text in tags.items():
         if tag.startswith(GATE_TAG) and held.get(tag) != text:
             client.set_model_version_tag(name, version, tag, text)
+
+
+def overtaken(tags: Mapping[str, str], refusal: str) -> dict[str, str]:
+    """Return the tags of a verdict that has passed, where the alias did not move all the same.
+
+    Args:
+        tags: the verdict's.
+        refusal: why it did not move.
+    """
+    why = f"{refusal}; before that: {tags.get(WHY_TAG, '')}"
+    return {**tags, GATE_TAG: "refused", WHY_TAG: why}
 
 
 def moves_of(client: "MlflowClient", name: str) -> dict[int, Move]:
@@ -149,7 +159,12 @@ def moves_of(client: "MlflowClient", name: str) -> dict[int, Move]:
 
 def move_to_undo(client: "MlflowClient", name: str, alias: str) -> tuple[int, Move] | None:
     """Return the newest move of an alias that was not taken back yet, with its number."""
-    moves = {n: move for n, move in moves_of(client, name).items() if move.alias == alias}
+    holder = holder_of(client, name, alias)
+    moves = {
+        number: move
+        for number, move in moves_of(client, name).items()
+        if move.alias == alias and (move.done or move.to_version == holder)
+    }
     undone = {move.undoes for move in moves.values()}
     left = [n for n, move in moves.items() if n not in undone and move.undoes is None]
     return (left[-1], moves[left[-1]]) if left else None
@@ -171,74 +186,51 @@ def move_alias(client: "MlflowClient", name: str, move: Move) -> str | None:
         TrackingError: this process was held up in the midst of it.
     """
     began = time.monotonic()
-    with _alone(client, name) as is_alone:
+    with alone(client, name) as is_alone:
         if not is_alone:
-            raise AliasBusyError(f"another promotion of {name} is under way")
+            raise AliasBusyError(
+                f"another promotion of {name} is under way, or was killed less than "
+                f"{CLAIM_S:g} s ago"
+            )
         holder = holder_of(client, name, move.alias)
+        number = _next_number(client, name, move.alias, holder)
         if holder == move.to_version:
             return None
         if holder != move.from_version:
             return f"{_version(holder)} has {move.alias} now, not {_version(move.from_version)}"
-        number, kept = _number_of(client, name, move)
         if time.monotonic() - began > CLAIM_S / 2:
             raise _held_up(name, move.alias)
-        # First the record: an alias that moved unseen is worse than a move that was not made.
-        text = json.dumps(kept.to_json(), ensure_ascii=False)
-        client.set_registered_model_tag(name, f"{PROMOTION}{number}", text)
+        now = datetime.now(UTC).isoformat("T", "seconds")
+        kept = replace(move, who=move.who or user_name(), when=now, done=False)
+        _keep(client, name, number, kept)
         if move.to_version is None:
             client.delete_registered_model_alias(name, move.alias)
         else:
             client.set_registered_model_alias(name, move.alias, move.to_version)
+        _keep(client, name, number, replace(kept, done=True))
     return None
 
 
-def _number_of(client: "MlflowClient", name: str, move: Move) -> tuple[int, Move]:
-    """Return the move's number, that of an attempt that was cut off or a new one, and the move."""
+def _next_number(client: "MlflowClient", name: str, alias: str, holder: str | None) -> int:
+    """Return the number of the next move; of one that was cut off it is settled what became of it.
+
+    Whoever calls is alone.
+    """
     moves = moves_of(client, name)
-    last = max(moves, default=0)
-    kept = replace(
-        move, who=move.who or getpass.getuser(), when=datetime.now(UTC).isoformat("T", "seconds")
-    )
-    ends = (move.alias, move.from_version, move.to_version)
-    before = moves.get(last)
-    is_cut_off = before and (before.alias, before.from_version, before.to_version) == ends
-    return (last if is_cut_off else last + 1), kept
+    if not moves:
+        return 1
+    number, newest = list(moves.items())[-1]
+    if newest.done or newest.alias != alias:
+        return number + 1
+    if newest.to_version == holder:
+        _keep(client, name, number, replace(newest, done=True))
+        return number + 1
+    return number
 
 
-@contextlib.contextmanager
-def _alone(client: "MlflowClient", name: str) -> Iterator[bool]:
-    """Claim a registered model, wait for who goes first, and give whether nobody else claims it."""
-    own = CLAIM + _token_of_process()
-    with _alone_in_process:
-        client.set_registered_model_tag(name, own, f"{time.time():.3f}")
-        try:
-            deadline = time.monotonic() + CLAIM_S / 4
-            while (others := _claims(client, name) - {own}) and max(others) > own:
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(_PAUSE_S)
-            yield not others
-        finally:
-            client.delete_registered_model_tag(name, own)
-
-
-@functools.cache
-def _token_of_process() -> str:
-    """Return what names this process's claims, so that one whose answer was lost is its own."""
-    return secrets.token_hex(8)
-
-
-@functools.cache
-def _token(pid: int, thread: int) -> str:
-    """Return what a thread's claims are called: one that it left behind does not stop it."""
-    del pid, thread
-    return secrets.token_hex(8)
-
-
-def _claims(client: "MlflowClient", name: str) -> set[str]:
-    tags: Mapping[str, str] = client.get_registered_model(name).tags
-    oldest = time.time() - CLAIM_S
-    return {tag for tag, at in tags.items() if tag.startswith(CLAIM) and float(at) > oldest}
+def _keep(client: "MlflowClient", name: str, number: int, move: Move) -> None:
+    text = json.dumps(move.to_json(), ensure_ascii=False)
+    client.set_registered_model_tag(name, f"{PROMOTION}{number}", text)
 
 
 def _version(number: str | None) -> str:

@@ -2,18 +2,21 @@
 
 A process of its own imports what it needs while the model is still being written (3 s of CPU on the
 machine that this was written on), then forks for each model that it is told of, so that of many
-models only the first pays for the imports. The fork loads the model by plain `mlflow.pyfunc` and
-predicts the same raw rows in several forms. What comes back is compared with what the run's own
-model predicts: so a module that is not packaged, a model that is left in training mode, that takes
-a fixed number of rows, or that does not take whole numbers as float64, is found before a version is
-made of it. The process ends with this one, whose pipe it reads.
+models only the first pays for the imports. It sees no GPU, as many who use the model will not. The
+fork loads the model by plain `mlflow.pyfunc` and predicts the same raw rows in several forms. What
+comes back is compared with what the run's own model predicts: so a module that is not packaged, a
+model that is left in training mode, that takes a fixed number of rows, that needs another device,
+or that does not take whole numbers as float64, is found before a version is made of it. The process
+ends with this one, whose pipe it reads.
 """
 
 import atexit
+import contextlib
 import functools
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,8 +39,9 @@ _FAULT_OF_FORM: Final[Mapping[str, str]] = {
     "one alone": "predicts a single row otherwise than among others",
     "as float64": "takes whole numbers as float64 for something else",
 }
+_NO_DEVICES: Final[Mapping[str, str]] = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
 _SCRIPT: Final = """
-import json, os, sys, traceback
+import json, os, signal, sys, traceback
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 import mlflow.pyfunc, pandas, pyarrow, torch
@@ -46,6 +50,7 @@ def predict(task):
     rows = pyarrow.ipc.open_file(task["rows"]).read_all().to_pandas()
     whole = rows.select_dtypes("integer").columns
     model = mlflow.pyfunc.load_model(task["model"])
+    open(task["loaded"], "x").close()
     forms = [rows, rows, rows.iloc[:1], rows.astype({name: "float64" for name in whole})]
     for form, out in zip(forms, task["out"]):
         found = pyarrow.Table.from_pandas(model.predict(form), preserve_index=False)
@@ -56,6 +61,7 @@ for line in sys.stdin:
     task = json.loads(line)
     child = os.fork()
     if child == 0:
+        signal.alarm(task["limit_s"])  # where nobody is left to end it
         os.dup2(os.open(task["errors"], os.O_WRONLY | os.O_CREAT, 0o600), 2)
         try:
             predict(task)
@@ -78,6 +84,8 @@ class _Process:
         self._process = subprocess.Popen(
             [sys.executable, "-IB", "-c", _SCRIPT],
             cwd=tempfile.gettempdir(),
+            env={**os.environ, **_NO_DEVICES},
+            start_new_session=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -104,9 +112,10 @@ class _Process:
         return self._process.stdout.readline() == b"done\n"
 
     def end(self) -> None:
-        """End it, and whatever it loads."""
+        """End it, and the fork of it that loads a model."""
         atexit.unregister(self.end)
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
 
@@ -133,23 +142,31 @@ def check_in_clean_process(model: Path, predictor: Predictor, rows: pa.Table) ->
     Raises:
         ModelError: it does not load there, or predicts something else.
     """
-    whole = predictor.predict(rows)
     with tempfile.TemporaryDirectory(prefix="distrain-clean-") as temporary:
         folder = Path(temporary)
         with pa.ipc.new_file(folder / "rows.arrow", rows.schema) as writer:
             writer.write_table(rows)
-        out = [folder / f"{number}.arrow" for number in range(len(_FAULT_OF_FORM))]
+        out = {form: folder / f"{number}.arrow" for number, form in enumerate(_FAULT_OF_FORM)}
         task = {
             "model": str(model.absolute()),
             "rows": str(folder / "rows.arrow"),
-            "out": [str(path) for path in out],
+            "out": [str(path) for path in out.values()],
+            "loaded": str(folder / "loaded"),
             "errors": str(folder / "errors.txt"),
+            "limit_s": round(2 * TIMEOUT_S),
         }
         has_ended = _living().ask(task)
-        for path, form in zip(out, _FAULT_OF_FORM, strict=True):
+        for form, path in out.items():
             if not path.exists():
-                raise _refused(model, _why_silent(form, folder / "errors.txt", has_ended))
-            _compare(model, form, pa.ipc.open_file(path.read_bytes()).read_all(), whole)
+                raise _refused(model, _why_silent(form, folder, has_ended))
+        whole = predictor.predict(rows)
+        for form, path in out.items():
+            found = pa.ipc.open_file(path.read_bytes()).read_all()
+            if form == "as float64":  # ids are handed through as they are given
+                ids = [name for name in predictor.transform.id_columns if name in rows.column_names]
+                _compare(model, form, found.drop_columns(ids), whole.drop_columns(ids))
+            else:
+                _compare(model, form, found, whole)
 
 
 def _living() -> _Process:
@@ -180,12 +197,14 @@ def _is_close(found: pa.Table, expected: pa.Table) -> bool:
     )
 
 
-def _why_silent(form: str, errors: Path, has_ended: bool) -> str:
+def _why_silent(form: str, folder: Path, has_ended: bool) -> str:
     """Return what became of a model that did not predict rows of some form."""
+    errors = folder / "errors.txt"
     told = errors.read_text(errors="replace").strip().splitlines() if errors.exists() else []
     late = f"no answer within {TIMEOUT_S:g} s" if not has_ended else "its process died"
-    what = "does not load" if form == "as they are" else f"does not predict rows given {form}"
-    return f"{what} in a process of its own ({told[-1] if told else late})"
+    is_loaded = (folder / "loaded").exists()
+    what = f"does not predict rows given {form}" if is_loaded else "does not load"
+    return f"{what} in a process of its own without a GPU ({told[-1] if told else late})"
 
 
 def _refused(model: Path, what: str, expected: str = "the predictions of the run") -> ModelError:

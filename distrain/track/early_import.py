@@ -8,15 +8,18 @@ from distrain.track.tracking_server import TrackingServer, connect, load_mlflow
 
 
 @contextmanager
-def loading_mlflow(server: TrackingServer) -> Iterator[Future[None]]:
+def loading_mlflow(server: TrackingServer | None) -> Iterator[Future[None]]:
     """Import mlflow in a thread: seconds that Ray's start can share. The future tells what failed.
 
     A database that is there is opened, to know that it can be used; a fresh one is made when there
     is a run to record, so that faults found before that leave none.
+
+    Args:
+        server: the tracking store; None: it is not spoken with.
     """
 
     def load() -> None:
-        if server.database is not None and not server.database.exists():
+        if server is None or (server.database is not None and not server.database.exists()):
             load_mlflow()
         else:
             connect(server)

@@ -100,6 +100,12 @@ def read_source(folder: Path) -> tuple[str | None, dict[str, Any]]:
     return stored["format"], stored["read"]
 
 
+def find_packaged(folder: Path) -> Path | None:
+    """Return the packaged model within a folder, such as an MLflow model's; None: there is none."""
+    found = sorted(folder.rglob(DESCRIPTION), key=lambda path: len(path.parts))
+    return found[0].parent if found else None
+
+
 @final
 class Predictor:
     """A packaged model, ready to predict on the CPU.

@@ -18,6 +18,7 @@ import importlib.metadata
 import io
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,10 @@ import distrain
 from distrain.data.features import Transform
 from distrain.track.clean_process import check_in_clean_process, warm_up
 from distrain.track.describe import column_type
-from distrain.track.packaged import Predictor, read_description
+from distrain.track.packaged import USER_CODE, Predictor, read_description
 from distrain.track.pyfunc_loader import SOURCES
 from distrain.track.tracking_server import load_mlflow
+from distrain.track.user_code import imported_modules
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -70,7 +72,7 @@ def build_pyfunc(folder: Path, packaged: Path, example: pa.Table) -> None:
             code_paths=[str(path) for path in _write_code(Path(temporary))],
             signature=signature_of(transform),
             input_example=rows.to_pandas(),
-            pip_requirements=requirements(read_description(packaged)["model"].get("target")),
+            pip_requirements=requirements(_needed_modules(packaged)),
             metadata=_metadata(packaged),
         )
     check_in_clean_process(folder, predictor, rows)
@@ -104,19 +106,27 @@ def signature_of(transform: Transform) -> "ModelSignature":
     )
 
 
-def requirements(target: str | None = None) -> list[str]:
+def requirements(modules: Iterable[str] = ()) -> list[str]:
     """Return what a model needs to run, pinned to what is installed here.
 
     Args:
-        target: import path of a class that is installed rather than the user's own source.
+        modules: top-level names of what the model's own code is in, and imports; what is no
+            installed distribution is left out.
     """
-    names = list(_REQUIREMENTS)
-    if target is not None:
-        top = target.partition(":")[0].partition(".")[0]
-        owners = importlib.metadata.packages_distributions().get(top, [])
-        names += [name for name in owners if name not in (*names, "distrain")]
+    owners = importlib.metadata.packages_distributions() if modules else {}
+    owned = {owner for module in modules for owner in owners.get(module, ())}
+    names = [*_REQUIREMENTS, *sorted(owned - {"distrain", *_REQUIREMENTS})]
     # A local version such as 2.13.0+cpu can be installed from one index only.
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
+
+
+def _needed_modules(packaged: Path) -> set[str]:
+    description = read_description(packaged)
+    target = description["model"].get("target")
+    if target is None:
+        return set()
+    sources = [packaged / USER_CODE / name for name in description["user_code"]]
+    return {target.partition(":")[0].partition(".")[0], *imported_modules(sources)}
 
 
 def _metadata(packaged: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The gate on real prepared data and a real registry; the models are made by hand."""
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,7 @@ import pyarrow.csv
 import pytest
 import torch
 
+from distrain.candidate import registered_candidate
 from distrain.config.load import settings_from_dict
 from distrain.config.settings import Settings
 from distrain.contest import Candidate, digest_of_test_rows, hold_contest
@@ -19,7 +22,7 @@ from distrain.errors import ConfigError
 from distrain.evaluate.goals import GoalOutcome
 from distrain.evaluate.seen_rows import seen_rows
 from distrain.locations import data_of
-from distrain.promotion import judge_promotion, move, plan_promotion, undo
+from distrain.promotion import move, plan_promotion, undo
 from distrain.track.aliases import TEST_TAG, moves_of
 from distrain.track.packaged import save_packaged
 from distrain.track.tracking_server import TrackingServer, connect
@@ -33,12 +36,21 @@ NUM_ROWS = 600
 MET = GoalOutcome("test/accuracy", ">= 0", 1.0, True)
 
 
-def write_rows(path: Path, seed: int = 0) -> Path:
+def write_rows(path: Path, shift: float = 0.0) -> Path:
     """Write rows whose class is the sign of a column, with much noise in another."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     signal, noise = random.normal(size=(2, NUM_ROWS))
     label = np.where(signal > 0, "up", "down").tolist()
-    pa.csv.write_csv(pa.table({"signal": signal, "noise": noise, "label": label}), path)
+    pa.csv.write_csv(pa.table({"signal": signal, "noise": noise + shift, "label": label}), path)
+    return path
+
+
+def write_rows_otherwise(source: Path, path: Path) -> Path:
+    """Write the same rows in another order, columns too, with numbers written in another form."""
+    rows = pa.csv.read_csv(source).to_pylist()
+    lines = [f"{row['label']},{row['noise']:.25e},+{row['signal']:.25f}" for row in rows]
+    lines = [line.replace("+-", "-") for line in reversed(lines)]
+    path.write_text("\n".join(["label,noise,signal", *lines]) + "\n")
     return path
 
 
@@ -93,9 +105,10 @@ class Place:
             seen_rows([train.slice(0, train.num_rows)], train.num_rows).save(packaged)
         return packaged
 
-    def hold(self, packaged: Path, dataset: PreparedDataset) -> None:
+    def hold(self, packaged: Path, dataset: PreparedDataset, **more: str) -> None:
         """Make a version of a packaged model, and give it the alias."""
         tags = {"distrain.data.sha256": dataset.digest, TEST_TAG: str(digest_of_test_rows(dataset))}
+        tags |= more
         made = self.client.create_model_version("signs", str(packaged), tags=tags)
         self.client.set_registered_model_alias("signs", "champion", made.version)
 
@@ -149,6 +162,59 @@ def test_test_rows_that_the_holder_was_trained_on_are_left_out(place: Place) -> 
     assert note.startswith(f"{NUM_ROWS // 2 - left} of {NUM_ROWS // 2} test rows were among those")
 
 
+def test_rows_of_another_file_and_preparation_are_found_too(place: Place) -> None:
+    write_rows_otherwise(place.folder / "rows.csv", place.folder / "other.csv")
+    other = settings_for(
+        place.folder,
+        source=str(place.folder / "other.csv"),
+        split={"test": 0.0, "validation": 0.1},
+        features={"noise": {"kind": "numeric", "scale": "none"}},
+    )
+    divided = prepare(data_of(other), cache=place.folder / "prepared").dataset
+    place.hold(place.package("h9", NOISE, divided, seen=True), divided)
+    good = place.package("c9", SIGNAL, place.dataset, seen=True)
+    verdict = hold_contest(place.candidate(good), "champion", place.server)
+    assert re.search(r"2\d\d of 300 test rows were among those that the holder", verdict.text)
+
+
+def test_rows_that_only_look_like_training_rows_stay_where_hardly_any_would_be_left(
+    tmp_path: Path, place: Place
+) -> None:
+    few = np.random.default_rng(0).integers(0, 2, (2, NUM_ROWS))
+    label = np.where(few[0] > 0, "up", "down").tolist()
+    table = pa.table({"signal": few[0], "noise": few[1], "label": label})
+    pa.csv.write_csv(table, tmp_path / "rows.csv")
+    settings = settings_for(tmp_path, split={"test": 0.5})
+    dataset = prepare(data_of(settings), cache=tmp_path / "prepared").dataset
+    place.hold(place.package("h10", NOISE, dataset, seen=True), dataset)
+    good = place.package("c10", SIGNAL, dataset, seen=True)
+    candidate = Candidate("signs", "k", good, settings, data_of(settings), dataset, (MET,))
+    verdict = hold_contest(candidate, "champion", place.server)
+    assert verdict.may_move, verdict.text
+    assert "split from them, so they stay" in verdict.text
+
+
+def test_a_holder_that_fails_on_the_rows_is_told_and_keeps_the_alias(place: Place) -> None:
+    packaged = place.package("h11", NOISE, place.dataset, seen=True)
+    description = packaged / "model.json"
+    described = json.loads(description.read_text())
+    described["threads"] = "none"
+    description.write_text(json.dumps(described))
+    place.hold(packaged, place.dataset)
+    good = place.package("c11", SIGNAL, place.dataset, seen=True)
+    verdict = hold_contest(place.candidate(good), "champion", place.server)
+    assert not verdict.may_move
+    assert "could not be compared with: RuntimeError" in verdict.text
+
+
+def test_a_version_that_has_the_alias_already_keeps_it(place: Place) -> None:
+    packaged = place.package("h12", SIGNAL, place.dataset, seen=True)
+    place.hold(packaged, place.dataset, **{"distrain.key": "k", "distrain.gate": "passed"})
+    verdict = hold_contest(place.candidate(packaged), "champion", place.server)
+    assert verdict.may_move
+    assert verdict.tags() == {"distrain.gate": "passed"}
+
+
 @pytest.mark.parametrize("is_same_data", [True, False])
 def test_what_a_holder_was_trained_on_must_be_known(place: Place, is_same_data: bool) -> None:
     other = settings_for(place.folder, split={"test": 0.1, "seed": 5})
@@ -178,15 +244,19 @@ def test_unmet_goals_end_it_before_anything_is_asked(place: Place) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda folder: write_rows(folder / "rows.csv", seed=1).unlink(), "rows.csv"),
+        (lambda folder: (folder / "rows.csv").unlink(), "rows.csv"),
         (
             lambda folder: (folder / "rows.csv").write_text(
                 "signal,noise,label\n1,2,up\n-1,2,down\n1,1,up\n"
             ),
             "test rows now, where 300 were prepared",
         ),
+        (
+            lambda folder: write_rows(folder / "rows.csv", shift=0.001),
+            "300 of the source's test rows are not what was prepared",
+        ),
     ],
-    ids=["gone", "shorter"],
+    ids=["gone", "shorter", "altered"],
 )
 def test_a_source_that_is_no_longer_what_it_was_is_told(
     place: Place, change: Callable[[Path], object], told: str
@@ -206,8 +276,9 @@ def test_an_alias_is_forced_kept_and_given_back(place: Place) -> None:
     place.hold(place.package("h8", SIGNAL, place.dataset, seen=True), place.dataset)
     before = place.client.get_registered_model("signs").aliases["champion"]
     forced = plan_promotion("models:/signs/1", "champion", place.server)
+    forced = replace(forced, tags={"distrain.run": "signs/run"})
 
-    result = move(forced, "forced: a drill", place.server, "signs/run")
+    result = move(forced, "forced: a drill", place.server)
 
     assert (result.status, result.exit_code) == ("moved", 0)
     assert result.to_json()["model"] == {"name": "signs", "version": "1", "alias": "champion"}
@@ -215,24 +286,45 @@ def test_an_alias_is_forced_kept_and_given_back(place: Place) -> None:
     assert (kept.from_version, kept.to_version) == (str(before), "1")
     assert (kept.why, kept.evidence) == ("forced: a drill", "signs/run")
 
-    again = move(forced, "forced: once more, too late", place.server, "")
+    again = move(forced, "forced: once more, too late", place.server)
     assert again.status == "moved"  # it has it already
     other = replace(forced, version=replace(forced.version, version="2"))
-    late = move(other, "forced: by another", place.server, "")
+    late = move(other, "forced: by another", place.server)
     assert (late.status, late.exit_code) == ("refused", 3)
     assert "version 1 has champion now" in late.reasons[0]
 
     back = undo("signs", "champion", place.server)
+    assert back.model is not None
     assert (back.status, back.model.version) == ("moved", str(before))
     assert place.client.get_registered_model("signs").aliases["champion"] == before
     with pytest.raises(ConfigError, match="no move of champion is known"):
         undo("signs", "champion", place.server)
 
 
-def test_a_version_whose_run_is_elsewhere_cannot_be_compared(place: Place) -> None:
-    promotion = plan_promotion("models:/signs/1", "champion", place.server)
-    with pytest.raises(ConfigError, match=r"cannot be compared.*--force REASON"):
-        judge_promotion(promotion, place.server, place.folder / "runs")
+def test_an_alias_goes_back_to_nobody_and_not_to_a_version_that_is_gone(place: Place) -> None:
+    for version in ("1", "2"):
+        move(plan_promotion(f"models:/signs/{version}", "other", place.server), "", place.server)
+    place.client.delete_model_version("signs", "1")
+    with pytest.raises(ConfigError, match="version 1 had the alias before, and is there no more"):
+        undo("signs", "other", place.server)
+    move(plan_promotion("models:/signs/2", "third", place.server), "", place.server)
+    back = undo("signs", "third", place.server)
+    assert (back.status, back.model) == ("moved", None)
+    assert "third" not in place.client.get_registered_model("signs").aliases
+
+
+@pytest.mark.parametrize("key", ["distrain.key", "mine"])
+def test_a_version_whose_run_is_elsewhere_cannot_be_compared(place: Place, key: str) -> None:
+    place.hold(place.package(f"h13-{key}", SIGNAL, place.dataset, seen=True), place.dataset)
+    promotion = replace(plan_promotion("models:/signs", "champion", place.server), tags={key: "k"})
+    told = "not made by distrain" if key == "mine" else "there is no run"
+    with (
+        pytest.raises(ConfigError, match=rf"cannot be compared.*{told}.*--force REASON"),
+        registered_candidate(
+            promotion.version, promotion.tags, place.server, place.folder / "runs"
+        ),
+    ):
+        pass
 
 
 def test_an_alias_of_mlflows_own_is_refused(place: Place) -> None:

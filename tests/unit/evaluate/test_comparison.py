@@ -73,6 +73,16 @@ def test_a_strict_level_can_still_be_met() -> None:
     assert found.is_better
 
 
+def test_a_level_that_no_number_of_draws_reaches_can_be_met_and_is_not_met_by_chance() -> None:
+    strict = Question("accuracy", "max", 1e-6)
+    rest = np.ones(900)
+    assert compared(np.ones(1_000), np.r_[rest, np.zeros(100)], strict).is_better
+    few = compared(np.ones(910), np.r_[rest, np.zeros(10)], strict)
+    # A coin falls so ten times of ten once in 1,024.
+    assert not few.is_better
+    assert 1 / 1024 < few.p < 0.01
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("num_rows", "mistaken"), [(200, 0.02), (200, 0.2), (2_000, 0.1)])
 def test_models_that_do_not_differ_are_promoted_no_oftener_than_the_level_says(

@@ -75,6 +75,27 @@ def test_a_metric_of_the_users_own_is_drawn_too() -> None:
     assert found.tolist() == [expected]
 
 
+def test_a_metric_of_the_users_own_that_fails_on_some_rows_is_not_defined_there() -> None:
+    def of_both_classes(targets: Any, _: Any) -> float:
+        if len(set(targets)) == 1:
+            raise ValueError("only one class")
+        return 1.0
+
+    transform, targets, predictions = classes(2, 1)
+    measure = measure_of(Metric("mine", of_both_classes), transform, targets, predictions)
+    drawn = np.stack([np.ones(NUM_ROWS), (targets == 1).astype(float)])
+    np.testing.assert_equal(measure(drawn), [1.0, np.nan])
+
+
+def test_a_metric_of_the_users_own_that_fails_on_all_rows_says_why() -> None:
+    def broken(_: Any, __: Any) -> float:
+        raise ValueError("a mistake")
+
+    transform, targets, predictions = classes(2, 1)
+    with pytest.raises(ValueError, match="a mistake"):
+        measure_of(Metric("mine", broken), transform, targets, predictions)
+
+
 def test_rows_of_one_class_have_no_area_under_the_curve() -> None:
     transform, targets, predictions = classes(2, 1)
     drawn = (targets == 1).astype(float)[None]

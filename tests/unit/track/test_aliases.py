@@ -1,14 +1,19 @@
 """Moves of an alias, on a registry in memory."""
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
-from distrain.track import aliases
+from distrain.process import Process
+from distrain.track import claims
 from distrain.track.aliases import (
     AliasBusyError,
     Move,
@@ -16,6 +21,8 @@ from distrain.track.aliases import (
     move_to_undo,
     moves_of,
     note_verdict,
+    num_measured,
+    overtaken,
 )
 
 
@@ -70,6 +77,7 @@ def test_a_move_is_kept_with_who_when_and_why(registry: Any) -> None:
         "why": "better",
         "evidence": "m/run2",
         "undoes": None,
+        "done": True,
     }
 
 
@@ -114,7 +122,7 @@ def test_another_alias_has_moves_of_its_own(registry: Any) -> None:
 
 
 def test_whose_claim_is_greater_gives_up(registry: Any) -> None:
-    registry.tags["distrain.claim."] = f"{aliases.time.time()}"
+    registry.tags["distrain.claim."] = claims.claim_text()
     with pytest.raises(AliasBusyError, match="another promotion of m is under way"):
         move_alias(registry, "m", to("1", None))
     assert list(registry.tags) == ["distrain.claim."]
@@ -124,8 +132,8 @@ def test_whose_claim_is_greater_gives_up(registry: Any) -> None:
 def test_whose_claim_is_smaller_goes_on_when_the_other_has_given_up(
     registry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aliases, "_PAUSE_S", 0)
-    registry.tags["distrain.claim.zz"] = f"{aliases.time.time()}"
+    monkeypatch.setattr(claims, "PAUSE_S", 0)
+    registry.tags["distrain.claim.zz"] = claims.claim_text()
     registry.after = lambda _: registry.tags.pop("distrain.claim.zz", None)
     assert move_alias(registry, "m", to("1", None)) is None
     assert list(registry.tags) == ["distrain.promotion.1"]
@@ -146,17 +154,72 @@ def test_a_claim_that_an_attempt_left_behind_does_not_stop_the_next(registry: An
     assert list(registry.tags) == ["distrain.promotion.1"]
 
 
-def test_a_claim_of_a_dead_process_lapses(registry: Any) -> None:
-    registry.tags["distrain.claim.0"] = f"{aliases.time.time() - 2 * aliases.CLAIM_S}"
+def claim_of(process: Process, age_s: float) -> str:
+    return json.dumps({"at": time.time() - age_s, "process": asdict(process)})
+
+
+def dead_process() -> Process:
+    code = "import json, dataclasses as d; from distrain.process import Process as P;"
+    code += "print(json.dumps(d.asdict(P.current())))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    return Process(**json.loads(told.stdout))
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        lambda: claim_of(Process.current(), age_s=2 * claims.CLAIM_S),
+        lambda: claim_of(dead_process(), age_s=0),
+        lambda: "written by hand",
+    ],
+    ids=["old", "dead", "nobody's"],
+)
+def test_a_claim_that_a_dead_process_left_lapses_and_is_removed(
+    registry: Any, claim: Callable[[], str]
+) -> None:
+    registry.tags["distrain.claim.0"] = claim()
     assert move_alias(registry, "m", to("1", None)) is None
+    assert list(registry.tags) == ["distrain.promotion.1"]
+
+
+def test_a_forked_process_claims_for_itself() -> None:
+    assert claims._token(1) == claims._token(1) != claims._token(2)
+
+
+def cut_off_after(registry: Any, *, alias_moved: bool) -> None:
+    """Let a move from version 1 to 2 end before the alias moves, or right after it."""
+    move_alias(registry, "m", to("1", None))
+    registry.tags["distrain.promotion.2"] = json.dumps(to("2", "1").to_json())
+    if alias_moved:
+        registry.aliases["champion"] = "2"
+
+
+def test_a_move_that_was_cut_off_before_it_was_made_is_no_move(registry: Any) -> None:
+    cut_off_after(registry, alias_moved=False)
+    found = move_to_undo(registry, "m", "champion")
+    assert found is not None
+    assert found[0] == 1
+    assert move_alias(registry, "m", to("3", "1")) is None
+    assert [move.to_version for move in moves_of(registry, "m").values()] == ["1", "3"]
+
+
+def test_a_move_that_was_cut_off_after_it_was_made_is_kept(registry: Any) -> None:
+    cut_off_after(registry, alias_moved=True)
+    found = move_to_undo(registry, "m", "champion")
+    assert found is not None
+    assert found[0] == 2
+    assert move_alias(registry, "m", to("3", "2")) is None
+    moves = moves_of(registry, "m")
+    assert [move.to_version for move in moves.values()] == ["1", "2", "3"]
+    assert all(move.done for move in moves.values())
 
 
 def test_one_that_waits_for_another_finds_that_the_holder_has_changed(
     registry: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aliases, "_PAUSE_S", 0)
+    monkeypatch.setattr(claims, "PAUSE_S", 0)
     registry.aliases["champion"] = "1"
-    registry.tags["distrain.claim.zz"] = f"{aliases.time.time()}"
+    registry.tags["distrain.claim.zz"] = claims.claim_text()
 
     def finish(request: str) -> None:
         if request == "get" and registry.tags.pop("distrain.claim.zz", None):
@@ -165,6 +228,38 @@ def test_one_that_waits_for_another_finds_that_the_holder_has_changed(
     registry.after = finish
     refusal = move_alias(registry, "m", to("3", "1"))
     assert refusal == "version 2 has champion now, not version 1"
+
+
+@pytest.mark.parametrize(
+    ("key", "holder", "expected"),
+    [
+        ("new", "1", 4),  # versions 1 and 2, version 7 that 2 was compared with, and this one
+        ("k2", "1", 3),  # version 2 once more
+        ("new", "9", 5),  # a holder that was made on other rows
+    ],
+)
+def test_versions_are_counted_that_were_measured_on_the_rows(
+    key: str, holder: str, expected: int
+) -> None:
+    def version(number: int, **tags: str) -> Any:
+        return SimpleNamespace(version=number, tags={"distrain.key": f"k{number}", **tags})
+
+    found = [
+        version(1, **{"distrain.gate.holder": "none"}),
+        version(2, **{"distrain.gate.holder": "7"}),
+    ]
+    client = Mock()
+    client.search_model_versions.return_value = found
+    assert num_measured(client, "m", "ab", key, holder) == expected
+
+
+def test_a_verdict_that_another_move_came_before_is_a_refusal() -> None:
+    tags = {"distrain.gate": "passed", "distrain.gate.why": "better", "distrain.gate.p": "0.01"}
+    assert overtaken(tags, "version 3 has champion now") == {
+        "distrain.gate": "refused",
+        "distrain.gate.why": "version 3 has champion now; before that: better",
+        "distrain.gate.p": "0.01",
+    }
 
 
 def test_a_later_verdict_takes_the_place_of_an_earlier_one() -> None:

@@ -1,0 +1,84 @@
+"""A registered version as a candidate once more, when it shall be promoted by hand.
+
+Its files come from the registry: what that would hand out is what has to be better. What its data
+was, what it has to be better by and whether it met its goals stands in its run's folder.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from distrain.contest import DATA_TAG, Candidate
+from distrain.data.prepare import find_prepared
+from distrain.errors import ConfigError, DistrainError, first_line
+from distrain.evaluate.goals import GoalOutcome
+from distrain.locations import cache_of, data_of
+from distrain.run_folder import RESULT
+from distrain.stored_run import read_stored_run
+from distrain.track.model_versions import RegisteredVersion, download_model
+from distrain.track.packaged import find_packaged
+from distrain.track.runs import find_run_dir
+from distrain.track.sending import KEY_TAG
+from distrain.track.tracking_server import TrackingServer
+
+
+@contextmanager
+def registered_candidate(
+    version: RegisteredVersion, tags: Mapping[str, str], server: TrackingServer, storage: Path
+) -> Iterator[Candidate]:
+    """Give a registered version as a candidate; its files are there for the `with` block.
+
+    Side effects: folders that its run imported the user's code from are importable from now on.
+
+    Args:
+        version: the version.
+        tags: of the version.
+        server: the registry.
+        storage: where its run lies.
+
+    Raises:
+        ConfigError: the run is not there, its data is no longer prepared, or it went on since.
+        TrackingError: the version's files cannot be had.
+    """
+    if KEY_TAG not in tags:
+        raise _unjudged(version, storage, "it was not made by distrain")
+    try:
+        run_dir = find_run_dir(tags.get("distrain.run", version.uri), storage)
+        stored = read_stored_run(run_dir, [])
+        data = data_of(stored.settings)
+        dataset = find_prepared(data, cache=cache_of(stored.settings))
+        sys.path += [path for path in stored.started.import_paths if path not in sys.path]
+        result: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+        goals = tuple(GoalOutcome.from_json(name, g) for name, g in result["goals"].items())
+    except (DistrainError, OSError, ValueError, KeyError) as fault:
+        raise _unjudged(version, storage, first_line(fault)) from fault
+    if dataset is None or dataset.digest != tags.get(DATA_TAG):
+        raise _unjudged(version, storage, "its data is no longer prepared, or has changed")
+    if result["weights_sha256"] != tags.get("distrain.weights_sha256"):
+        raise _unjudged(version, storage, "its run went on since, so its goals are not known")
+    with tempfile.TemporaryDirectory(prefix="distrain-candidate-") as temporary:
+        packaged = find_packaged(download_model(server, version, Path(temporary)))
+        if packaged is None:
+            raise _unjudged(version, storage, "its files are not those of a distrain model")
+        yield Candidate(
+            name=version.name,
+            key=tags[KEY_TAG],
+            packaged=packaged,
+            settings=stored.settings,
+            data=data,
+            dataset=dataset,
+            goals=goals,
+        )
+
+
+def _unjudged(version: RegisteredVersion, storage: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"{version.uri} cannot be compared with what has the alias: {why}",
+        where=f"--storage {storage}",
+        expected="the folder of the version's run, with its data as it was",
+        mend="Name the storage folder that it was trained in, or move the alias by --force REASON",
+    )
