@@ -11,6 +11,7 @@ from typing import Any
 _HOME = {
     "load_config": "distrain.api",
     "promote": "distrain.api",
+    "reproduce": "distrain.api",
     "resume": "distrain.api",
     "weights_sha256": "distrain.models.weights",
     "DistrainError": "distrain.errors",

@@ -1,11 +1,12 @@
 """What a command says: its result for a person or as one line of JSON, and its errors."""
 
+import logging
 import os
 import sys
-import traceback
 from typing import Any
 
 from distrain.errors import EXIT_INTERRUPTED, ConfigError, DistrainError
+from distrain.redaction import RedactingFormatter, traceback_text
 
 PIPE_WIDTH = 200
 # The descriptor of stdout while it is kept for the one line of JSON.
@@ -43,6 +44,12 @@ def print_line(line: str) -> None:
         stdout.write(line + "\n")
 
 
+def mask_log_lines() -> None:
+    """Show warnings without secrets, where nobody has set up logging."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(RedactingFormatter())
+
+
 def tell_error(error: DistrainError, *, wants_json: bool) -> int:
     """Print an error and return the command's exit code."""
     print(f"error: {error}", file=sys.stderr)
@@ -71,7 +78,7 @@ def usage_error(error: Exception) -> ConfigError:
 
 def own_fault(error: Exception) -> DistrainError:
     """Print the traceback of what nobody foresaw, and return it as an error that can be told."""
-    traceback.print_exception(error)
+    print(traceback_text(error), file=sys.stderr, end="")
     return DistrainError(
         f"{type(error).__name__}: {error}",
         where="distrain itself",

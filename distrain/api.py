@@ -1,4 +1,4 @@
-"""The commands as functions: `distrain.train`, `resume`, `evaluate`, `predict`, `promote`."""
+"""The commands as functions: `distrain.train`, `resume`, `evaluate`, `predict`, `promote`, ..."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
     from distrain.predict import PredictResult
     from distrain.promotion import PromoteResult
+    from distrain.reproduction import ReproduceResult
 
 Config = Path | str | Mapping[str, Any] | Settings
 
@@ -36,12 +37,13 @@ def load_config(config: Config, overrides: Sequence[str] = ()) -> Settings:
     return settings_from_dict(config, overrides)
 
 
-def train(config: Config, overrides: Sequence[str] = ()) -> TrainResult:
+def train(config: Config, overrides: Sequence[str] = (), *, offline: bool = False) -> TrainResult:
     """Prepare, train, evaluate, record and register a model, as `distrain train` does.
 
     Args:
         config: a file, a mapping with the keys of a file, or settings.
         overrides: `section.key=value`, the value read as YAML.
+        offline: whether the tracking server is left alone; `distrain sync` tells it later.
 
     Returns:
         What `distrain train --json` prints; a run that failed says so in `status` and `error`.
@@ -50,11 +52,16 @@ def train(config: Config, overrides: Sequence[str] = ()) -> TrainResult:
         DistrainError: the input is at fault, or what was named cannot be reached.
     """
     folders = [str(Path(config).absolute().parent)] if isinstance(config, str | Path) else []
-    return run_train(load_config(config, overrides), NoDisplay(), [*folders, str(Path.cwd())])
+    settings = load_config(config, overrides)
+    return run_train(settings, NoDisplay(), [*folders, str(Path.cwd())], is_offline=offline)
 
 
 def resume(
-    run: str | Path, overrides: Sequence[str] = (), *, storage: str | Path = "runs"
+    run: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    storage: str | Path = "runs",
+    offline: bool = False,
 ) -> TrainResult:
     """Go on with a run from its newest checkpoint, as `distrain resume` does.
 
@@ -62,6 +69,7 @@ def resume(
         run: a run's folder, its name, or its MLflow id.
         overrides: `section.key=value`, for what may change in a run that has begun.
         storage: the folder that runs are kept in.
+        offline: as for `train`.
 
     Returns:
         What `distrain resume --json` prints; of a run that is done, its result.
@@ -71,7 +79,7 @@ def resume(
             driven by another process, or would become another run.
     """
     run_dir = find_resumed([str(run)], is_last=False, storage=Path(storage), overrides=overrides)
-    return run_resume(run_dir, overrides, NoDisplay(), [str(Path.cwd())])
+    return run_resume(run_dir, overrides, NoDisplay(), [str(Path.cwd())], is_offline=offline)
 
 
 def predict(
@@ -134,6 +142,7 @@ def promote(
     alias: str,
     *,
     force: str | None = None,
+    undo: bool = False,
     storage: str | Path = "runs",
     address: str | None = None,
 ) -> "PromoteResult":
@@ -143,6 +152,7 @@ def promote(
         model: `models:/name/3`, or `models:/name@alias`.
         alias: what moves.
         force: why it moves without being compared; None: it is compared.
+        undo: whether it goes back to the version that had it before, instead.
         storage: the folder that runs are kept in.
         address: a Ray cluster; None: RAY_ADDRESS, else a new local Ray.
 
@@ -154,6 +164,8 @@ def promote(
     """
     from distrain import promotion
 
+    if undo:
+        return promotion.take_back(model, alias, storage=Path(storage))
     return promotion.promote(
         model,
         alias,
@@ -162,3 +174,27 @@ def promote(
         address=address,
         display=NoDisplay(),
     )
+
+
+def reproduce(
+    model: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    storage: str | Path = "runs",
+) -> "ReproduceResult":
+    """Make the run of a model again, and compare it to the last bit, as `distrain reproduce` does.
+
+    Args:
+        model: `models:/name/3`, `models:/name@alias`, or a run's folder, name or id at MLflow.
+        overrides: `section.key=value`, for what changes no bits, and where data lies now.
+        storage: the folder that runs are kept in.
+
+    Returns:
+        What `distrain reproduce --json` prints: whether all is equal, and what differs.
+
+    Raises:
+        DistrainError: the input is at fault, what was named cannot be reached, or training failed.
+    """
+    from distrain import reproduction
+
+    return reproduction.reproduce(str(model), overrides, storage=Path(storage), display=NoDisplay())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from distrain.answer import (
+    mask_log_lines,
     own_fault,
     print_line,
     print_result,
@@ -53,6 +54,10 @@ Storage = Annotated[Path, typer.Option(help="The folder that runs are kept in.")
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster: HOST:PORT, auto or local.", show_default=False)
 ]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Leave the tracking server alone; `distrain sync` tells it."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and estimate; start nothing.")]
 
 
@@ -60,6 +65,7 @@ def main() -> NoReturn:
     """Run the command line and leave with the exit code of the contract."""
     arguments = sys.argv[1:]
     wants_json = "--json" in arguments
+    mask_log_lines()
     if wants_json:
         reserve_stdout()
     # A SIGTERM ends a command as Ctrl-C does: state saved, servers and a local Ray taken down.
@@ -114,6 +120,7 @@ def train(
     config: ConfigArguments,
     address: Address = None,
     dry_run: DryRun = False,
+    offline: Offline = False,
     as_json: Json = False,
 ) -> int:
     """Prepare the data, train, evaluate, record and register a model."""
@@ -122,11 +129,11 @@ def train(
     from distrain.report import display, tables
 
     if dry_run:
-        estimate = pipeline.estimate(settings, _import_paths(config))
+        estimate = pipeline.estimate(settings, _import_paths(config), is_offline=offline)
         print_result(tables.estimate_table(estimate), estimate.to_json(), as_json=as_json)
         return 0
     with display.open_display(to_stderr=as_json) as shown:
-        result = pipeline.train(settings, shown, _import_paths(config))
+        result = pipeline.train(settings, shown, _import_paths(config), is_offline=offline)
     return _tell_result(result, as_json=as_json)
 
 
@@ -145,6 +152,7 @@ def resume(
     ] = False,
     storage: Storage = Path("runs"),
     address: Address = None,
+    offline: Offline = False,
     as_json: Json = False,
 ) -> int:
     """Go on with a run from its newest checkpoint."""
@@ -156,7 +164,7 @@ def resume(
     from distrain.report import display
 
     with display.open_display(to_stderr=as_json) as shown:
-        result = pipeline.resume(run_dir, overrides, shown, [str(Path.cwd())])
+        result = pipeline.resume(run_dir, overrides, shown, [str(Path.cwd())], is_offline=offline)
     return _tell_result(result, as_json=as_json)
 
 
@@ -245,6 +253,39 @@ def promote(  # noqa: PLR0913  (an argument for each option)
             )
         )
     print_result(tables.promote_table(result, alias), result.to_json(), as_json=as_json)
+    return result.exit_code
+
+
+@app.command(epilog="Example: distrain reproduce models:/digits/3 train.num_workers=1")
+def reproduce(
+    model: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL [section.key=value ...]",
+            help="models:/name/3, models:/name@alias, or a run; what changes no bits, and "
+            "data.source where the data was moved.",
+            show_default=False,
+        ),
+    ],
+    storage: Storage = Path("runs"),
+    address: Address = None,
+    as_json: Json = False,
+) -> int:
+    """Make a model's run again, and name the first thing that differs."""
+    named, overrides = _words(model, address)
+    if len(named) != 1:
+        raise ConfigError(
+            f"{len(named)} models were named",
+            where="command line",
+            expected="one model or run",
+            mend="For example: distrain reproduce models:/digits/3",
+        )
+    from distrain import reproduction  # seconds, that a mistyped name need not wait for
+    from distrain.report import display, tables
+
+    with display.open_display(to_stderr=as_json) as shown:
+        result = reproduction.reproduce(named[0], overrides, storage=storage, display=shown)
+    print_result(tables.reproduce_table(result), result.to_json(), as_json=as_json)
     return result.exit_code
 
 

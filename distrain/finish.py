@@ -20,12 +20,15 @@ from distrain.results import RunStatus
 from distrain.track import describe
 from distrain.track.aliases import TEST_TAG
 from distrain.track.clean_process import warm_up
+from distrain.track.like_trained import check_like_trained
 from distrain.track.model_versions import RegisteredVersion
+from distrain.track.origin import ORDER_TAG, STEPS_TAG, WEIGHTS_TAG
 from distrain.track.packaged import save_packaged, save_source
 from distrain.track.pyfunc_model import build_pyfunc
 from distrain.track.record import RunRecord
 from distrain.track.user_code import find_user_code
 from distrain.train.job import TrainJob, TrainOutcome
+from distrain.train.loop import OUTPUTS_FILE
 
 MODEL_FOLDER = "model"
 PACKAGED = "packaged"
@@ -95,7 +98,8 @@ def package(trained: Trained, example: pa.Table) -> Path:
         example: some raw rows of the source.
 
     Raises:
-        ModelError: what was written predicts something else than what was trained.
+        ModelError: what was written gives something else than what was trained, here or in a
+            clean process.
     """
     import safetensors.torch
 
@@ -114,6 +118,8 @@ def package(trained: Trained, example: pa.Table) -> Path:
     )
     recipe = trained.dataset.manifest["recipe"]
     save_source(folder / PACKAGED, recipe["format"], recipe["read"])
+    outputs = Path(trained.outcome.weights_file).with_name(OUTPUTS_FILE)
+    check_like_trained(folder / PACKAGED, outputs, trained.dataset)
     _seen_rows(trained.dataset).save(folder / PACKAGED)
     build_pyfunc(folder / PYFUNC, folder / PACKAGED, example)
     return folder / PYFUNC
@@ -133,6 +139,15 @@ def version_key(run_key: str, weights_sha256: str) -> str:
     A run that was made longer ends in other weights, which are another version.
     """
     return f"{run_key}@{weights_sha256[:16]}"
+
+
+def made_tags(outcome: TrainOutcome) -> dict[str, str]:
+    """Return the tags that say what came of a training run, to the bit."""
+    return {
+        WEIGHTS_TAG: outcome.weights_sha256,
+        ORDER_TAG: outcome.plan_digest,
+        STEPS_TAG: str(outcome.step),
+    }
 
 
 def register(
@@ -163,7 +178,7 @@ def register(
         "key": version_key(record.facts.key, trained.outcome.weights_sha256),
         "tags": {
             **record.facts.tags,
-            "distrain.weights_sha256": trained.outcome.weights_sha256,
+            **made_tags(trained.outcome),
             "distrain.run": record.facts.key,
             **({TEST_TAG: trained.test_sha256} if trained.test_sha256 else {}),
             **(verdict.tags() if verdict else {}),
@@ -172,7 +187,7 @@ def register(
         "description": "\n\n".join(
             [
                 describe.version_note(name, record.facts.tags, trained.metrics),
-                *([f"**{verdict_text(verdict, asked.alias)}**"] if verdict else []),
+                *([_dated(verdict_text(verdict, asked.alias))] if verdict else []),
             ]
         ),
         "dataset_name": record.facts.experiment,
@@ -181,6 +196,11 @@ def register(
     }
     record.register(pyfunc, facts, asked.alias if verdict and verdict.may_move else None)
     return record.version
+
+
+def _dated(text: str) -> str:
+    """Return what the gate decided as a version's description has it, where it stays."""
+    return f"**When it was made: {text}** Its tags have the newest verdict."
 
 
 def verdict_text(verdict: Verdict, alias: str | None) -> str:

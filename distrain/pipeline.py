@@ -29,6 +29,7 @@ from distrain.data.prepare import Prepared, find_prepared
 from distrain.data.prepare import prepare as prepare_data
 from distrain.data.same import KnownData
 from distrain.display import Display
+from distrain.errors import TrackingError
 from distrain.estimate import estimate_run
 from distrain.locations import cache_of, data_of, storage_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
@@ -48,7 +49,9 @@ from distrain.stored_run import (
     differing_circumstances,
     read_stored_run,
 )
+from distrain.track.code_secrets import check_no_secrets
 from distrain.track.early_import import loading_mlflow
+from distrain.track.model_registry import registry_of
 from distrain.track.reachable import check_reachable
 from distrain.track.sync import ship_rest
 from distrain.track.tracking_server import (
@@ -62,13 +65,20 @@ from distrain.train.setup import try_first_batch
 from distrain.workplace import data_session, place_text, planned_placement, training_session
 
 
-def train(settings: Settings, display: Display, import_paths: Sequence[str] = ()) -> TrainResult:
+def train(
+    settings: Settings,
+    display: Display,
+    import_paths: Sequence[str] = (),
+    *,
+    is_offline: bool = False,
+) -> TrainResult:
     """Prepare, train, evaluate, record and register a model.
 
     Args:
         settings: what to do, with its defaults resolved.
         display: what is told meanwhile.
         import_paths: folders to import the user's code from, here and on the workers.
+        is_offline: whether the tracking server is left alone: the record waits for `sync`.
 
     Raises:
         DistrainError: of exit code 2 or 4: the input is at fault, or what was named cannot be
@@ -76,15 +86,29 @@ def train(settings: Settings, display: Display, import_paths: Sequence[str] = ()
             Once training has begun, a failure is told in the result instead.
     """
     run_dir = new_run_dir(storage_of(settings), str(settings.name))
-    with _ready(settings, run_dir, import_paths, display) as run:
-        (run_dir / LOG_FOLDER).mkdir(parents=True)
-        started_facts(run).save(run_dir)
-        with lease.holding(run_dir, display.note) as held:
-            return finish_run(run.held(held.fence), display)
+    with ready(settings, run_dir, import_paths, display, is_offline=is_offline) as run:
+        return begin(run, display)
+
+
+def begin(run: StartedRun, display: Display) -> TrainResult:
+    """Make the folder of a run that is ready, and do all of it.
+
+    Raises:
+        DistrainError: as `running.finish_run`.
+    """
+    (run.run_dir / LOG_FOLDER).mkdir(parents=True)
+    started_facts(run).save(run.run_dir)
+    with lease.holding(run.run_dir, display.note) as held:
+        return finish_run(run.held(held.fence), display)
 
 
 def resume(
-    run_dir: Path, overrides: Sequence[str], display: Display, import_paths: Sequence[str] = ()
+    run_dir: Path,
+    overrides: Sequence[str],
+    display: Display,
+    import_paths: Sequence[str] = (),
+    *,
+    is_offline: bool = False,
 ) -> TrainResult:
     """Go on with a run: train from its newest checkpoint on, then evaluate, record and register.
 
@@ -96,6 +120,7 @@ def resume(
             can be made longer.
         display: what is told meanwhile.
         import_paths: folders to import the user's code from, beside those of the run's start.
+        is_offline: as for `train`; where all that is left to do is to ship, nothing is done.
 
     Raises:
         DistrainError: as `train`; or the run is driven by another process, or it would become
@@ -107,14 +132,14 @@ def resume(
         with lease.holding(run_dir, display.note) as held:
             # Once more: whoever held the lease may have come to the end.
             stored = read_stored_run(run_dir, overrides)
-            if stored.is_left_to_ship:
+            if stored.is_left_to_ship and not is_offline:
                 display.stage("shipping what the run recorded")
                 told = ship_rest(run_dir)
                 if told.error is not None:
                     raise told.error
                 stored = read_stored_run(run_dir, overrides)
-            if not stored.is_done:
-                return _go_on(stored, held.fence, import_paths, display)
+            if not (stored.is_done or stored.is_left_to_ship):
+                return _go_on(stored, held.fence, import_paths, display, is_offline=is_offline)
     assert stored.result is not None
     display.note(f"the run is {stored.result.status.replace('_', ' ')}: nothing is left to do")
     for key, change in stored.changed.items():
@@ -150,14 +175,16 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
     )
 
 
-def estimate(settings: Settings, import_paths: Sequence[str] = ()) -> Estimate:
+def estimate(
+    settings: Settings, import_paths: Sequence[str] = (), *, is_offline: bool = False
+) -> Estimate:
     """Return what a run would do, for `--dry-run`; nothing is started.
 
     Raises:
         DistrainError: what `train` would refuse too.
     """
     _make_importable(import_paths)
-    server = _check(settings)
+    server = _check(settings, is_offline=is_offline)
     expanded = settings.model_copy(update={"data": data_of(settings)})
     return estimate_run(
         expanded,
@@ -192,7 +219,7 @@ def predict(
         DistrainError: the input is at fault, or what was named cannot be reached; nothing is left.
     """
     display.stage("loading the model")
-    server = resolve_tracking_uri(None, storage)
+    server = registry_of(model, storage)
     if model.startswith("models:"):
         check_reachable(server)
     plan = plan_prediction(model, data, out, server=server, storage=storage)
@@ -202,11 +229,16 @@ def predict(
 
 
 def _go_on(
-    stored: StoredRun, fence: int, import_paths: Sequence[str], display: Display
+    stored: StoredRun,
+    fence: int,
+    import_paths: Sequence[str],
+    display: Display,
+    *,
+    is_offline: bool,
 ) -> TrainResult:
     started, run_dir = stored.started, stored.run_dir
     folders = list(dict.fromkeys([*started.import_paths, *import_paths]))
-    with _ready(stored.settings, run_dir, folders, display, started) as run:
+    with ready(stored.settings, run_dir, folders, display, started, is_offline=is_offline) as run:
         for text in differing_circumstances(started, recorded_facts(run).tags):
             display.note(text)
         for key, change in stored.changed.items():
@@ -216,12 +248,14 @@ def _go_on(
 
 
 @contextmanager
-def _ready(
+def ready(
     settings: Settings,
     run_dir: Path,
     import_paths: Sequence[str],
     display: Display,
     started: Started | None = None,
+    *,
+    is_offline: bool = False,
 ) -> Iterator[StartedRun]:
     """Do what comes before training, and keep Ray for the length of a `with` block.
 
@@ -231,11 +265,15 @@ def _ready(
         import_paths: folders to import the user's code from, here and on the workers.
         display: what is told meanwhile.
         started: what the run was started with, and must be still; None: it starts now.
+        is_offline: whether the tracking server is left alone.
+
+    Raises:
+        DistrainError: of exit code 2 or 4, as `train`.
     """
     _make_importable(import_paths)
-    server = _check(settings)
+    server = _check(settings, is_offline=is_offline)
     with (
-        loading_mlflow(server) as loading,
+        loading_mlflow(None if is_offline else server) as loading,
         training_session(settings, display) as placement,
     ):
         prepared = _prepare(settings, display, started.data if started else None)
@@ -244,10 +282,12 @@ def _ready(
         if started is not None:
             check_model(started, preflight.shapes)
         loading.result()
-        yield StartedRun(settings, server, prepared, placement, preflight, job, list(import_paths))
+        run = StartedRun(settings, server, prepared, placement, preflight, job, list(import_paths))
+        reproduces = started.reproduces if started else None
+        yield replace(run, reproduces=reproduces, is_offline=is_offline)
 
 
-def _check(settings: Settings) -> TrackingServer:
+def _check(settings: Settings, *, is_offline: bool) -> TrackingServer:
     """Check all that can be checked in seconds, before anything is started or written."""
     storage = storage_of(settings)
     check_folder(storage, key="storage")
@@ -257,10 +297,25 @@ def _check(settings: Settings) -> TrackingServer:
     quick_check(data_of(settings))
     uri = settings.track.uri
     server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
-    check_reachable(server)
-    forget_changed_code(target for _, target in user_targets(settings))
+    if not is_offline:
+        _check_server(server)
+    targets = [target for _, target in user_targets(settings)]
+    forget_changed_code(targets)
     check_user_code(settings)
+    check_no_secrets(targets)
     return server
+
+
+def _check_server(server: TrackingServer) -> None:
+    try:
+        check_reachable(server)
+    except TrackingError as error:
+        raise TrackingError(
+            error.message,
+            where=error.where,
+            expected=error.expected,
+            mend=f"{error.mend}. With --offline the record stays here until `distrain sync`",
+        ) from error
 
 
 def _check_cache(place: Path | str) -> None:

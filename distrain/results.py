@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 
 from distrain.errors import EXIT_INTERRUPTED, DistrainError, error_from_json
 from distrain.evaluate.goals import GoalOutcome
+from distrain.redaction import without_password
 from distrain.track.model_versions import RegisteredVersion
 
 EXIT_FAILED = 1
@@ -139,7 +140,7 @@ class PrepareResult:
             "rows": dict(self.rows),
             "findings": [dict(finding) for finding in self.findings],
             "reused": self.reused,
-            "path": str(self.path),
+            "path": without_password(str(self.path)),
             "columns": dict(self.columns),
             "outputs": self.outputs,
         }

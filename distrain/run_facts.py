@@ -10,10 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, final
 
-from distrain.config.digest import config_digest, masked_dict
+from distrain.config.digest import config_digest, resolved_dict
 from distrain.config.settings import Settings
 from distrain.data.prepare import Prepared
-from distrain.finish import Ending
+from distrain.finish import Ending, made_tags
 from distrain.locations import storage_of
 from distrain.results import RunStatus, TrainResult
 from distrain.stored_run import LENGTHS, Started
@@ -50,6 +50,8 @@ class StartedRun:
         job: what the workers are given.
         import_paths: folders that the workers import the user's code from.
         changed: what was changed when it was resumed, dotted key to `old -> new`; None: it was not.
+        reproduces: the key of the run that it makes again; None: it is one of its own.
+        is_offline: whether its record is kept in the journal alone.
     """
 
     settings: Settings
@@ -60,6 +62,8 @@ class StartedRun:
     job: TrainJob
     import_paths: Sequence[str]
     changed: Mapping[str, str] | None = None
+    reproduces: str | None = None
+    is_offline: bool = False
 
     @property
     def run_dir(self) -> Path:
@@ -80,7 +84,14 @@ def started_facts(run: StartedRun) -> Started:
         files=manifest["sources"],
         shapes=run.preflight.shapes,
         tags=recorded_facts(run).tags,
+        reproduces=run.reproduces,
     )
+
+
+def own_code(settings: Settings) -> list[Path]:
+    """Return the user's own modules and packages that a run needs, sorted."""
+    found = {code for _, target in user_targets(settings) for code in find_user_code(target)}
+    return sorted(found)
 
 
 def how_to_go_on(run_dir: Path) -> str:
@@ -92,14 +103,13 @@ def how_to_go_on(run_dir: Path) -> str:
 
 def recorded_facts(run: StartedRun) -> RunFacts:
     """Return what is recorded of a run before anything has come of it."""
-    user_code = {
-        code for _, target in user_targets(run.settings) for code in find_user_code(target)
-    }
     tags = lineage.run_tags(
         config_digest=config_digest(run.settings),
         seed=run.job.seed,
-        user_code=sorted(user_code),
+        user_code=own_code(run.settings),
     )
+    if run.reproduces is not None:
+        tags |= {"distrain.kind": "reproduction", "distrain.reproduces": run.reproduces}
     if run.job.bits_given_up_by is not None:
         tags["distrain.bits"] = f"not promised ({run.job.bits_given_up_by})"
     if run.changed is not None:
@@ -108,7 +118,7 @@ def recorded_facts(run: StartedRun) -> RunFacts:
     return RunFacts(
         experiment=run.run_dir.parent.name,
         run=run.run_dir.name,
-        config=masked_dict(run.settings),
+        config=resolved_dict(run.settings),
         manifest=run.prepared.dataset.manifest,
         tags=tags | {"distrain.data.sha256": run.prepared.dataset.digest},
     )
@@ -147,7 +157,7 @@ def ending_tags(run: StartedRun, ending: Ending) -> dict[str, str]:
     outcome = ending.outcome
     tags: dict[str, str] = {OUTCOME: ending.status}
     if outcome is not None and outcome.weights_sha256:
-        tags["distrain.weights_sha256"] = outcome.weights_sha256
+        tags |= made_tags(outcome)
         tags["mlflow.note.content"] = describe.run_note({"Run": _summary(run)}, ending.metrics)
     if ending.error is not None:
         tags |= failure_tags(ending.error)
@@ -155,24 +165,24 @@ def ending_tags(run: StartedRun, ending: Ending) -> dict[str, str]:
 
 
 def train_result(
-    run: StartedRun, ending: Ending, *, run_id: str | None, is_shipped: bool, last_step: int
+    run: StartedRun, ending: Ending, *, step: int, run_id: str | None, is_shipped: bool
 ) -> TrainResult:
     """Return the result of a run.
 
     Args:
         run: the run.
         ending: how it ended.
+        step: its outcome's; without one, the last that the journal tells of.
         run_id: MLflow's id of it, None where it was not made there.
         is_shipped: whether everything recorded has reached MLflow.
-        last_step: the last step that the journal tells of, for a run without an outcome.
     """
     outcome = ending.outcome
     return TrainResult(
         status=ending.status,
         run_id=run_id,
         run_dir=run.run_dir,
-        epoch=outcome.epoch if outcome else -(-last_step // run.preflight.steps_per_epoch),
-        step=outcome.step if outcome else last_step,
+        epoch=outcome.epoch if outcome else -(-step // run.preflight.steps_per_epoch),
+        step=step,
         metrics=ending.metrics,
         weights_sha256=(outcome.weights_sha256 or None) if outcome else None,
         samples_per_second=outcome.samples_per_second if outcome else None,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
-from distrain.config.changes import changed_keys, masked_keys, with_counterparts
+from distrain.config.changes import changed_keys, with_counterparts
 from distrain.config.digest import LENGTH
 from distrain.config.faults import dotted
 from distrain.config.load import load_settings
@@ -50,6 +50,7 @@ class Started:
         files: the source files with their hashes, as the dataset's manifest lists them.
         shapes: name and shape of each entry of the model's state dict.
         tags: code, environment and machine, see `lineage.run_tags`.
+        reproduces: the key of the run that it makes again; None: it is one of its own.
     """
 
     import_paths: Sequence[str]
@@ -57,6 +58,7 @@ class Started:
     files: Sequence[Mapping[str, Any]]
     shapes: Mapping[str, Sequence[int]]
     tags: Mapping[str, str]
+    reproduces: str | None = None
 
     @property
     def data(self) -> KnownData:
@@ -152,7 +154,11 @@ def find_resumed(
         )
     if not is_last:
         return find_run_dir(named[0], storage)
-    runs = [run for run in list_runs(storage) if not named or run.name == named[0]]
+    runs = [
+        run
+        for run in list_runs(storage)
+        if (not named or run.name == named[0]) and not _is_reproduction(Path(run.run_dir))
+    ]
     if not runs:
         raise ConfigError(
             f"there is no run of {named[0]!r}" if named else "there is no run",
@@ -161,6 +167,14 @@ def find_resumed(
             mend="Name another with --storage, or train first",
         )
     return Path(runs[0].run_dir)
+
+
+def _is_reproduction(run_dir: Path) -> bool:
+    """Return whether a run only makes another again, so that nobody means it by the newest."""
+    try:
+        return Started.load(run_dir).reproduces is not None
+    except ConfigError:
+        return False
 
 
 def _storages(overrides: Sequence[str]) -> list[Path]:
@@ -175,8 +189,8 @@ def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
         overrides: `section.key=value`.
 
     Raises:
-        ConfigError: its configuration cannot be read, an override cannot be made in a run that has
-            begun, or a secret is missing that is not kept with it.
+        ConfigError: its configuration cannot be read, or an override cannot be made in a run that
+            has begun.
     """
     stored = load_settings([run_dir / CONFIG])
     moved = []
@@ -188,14 +202,6 @@ def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
         stored = load_settings([run_dir / CONFIG], moved)
     wanted = load_settings([run_dir / CONFIG], [*moved, *with_counterparts(overrides)])
     changed = changed_keys(stored, wanted)
-    missing = masked_keys(wanted)
-    if missing:
-        raise ConfigError(
-            f"the secret in {', '.join(missing)} is not kept with the run",
-            where=str(run_dir / CONFIG),
-            expected="the value, or ${VAR} in its place",
-            mend=f"Give it again: '{missing[0]}=${{VAR}}'",
-        )
     return StoredRun(run_dir, wanted, changed, Started.load(run_dir), _result(run_dir))
 
 

@@ -112,7 +112,7 @@ def _load_piece(piece: Piece, reading: Reading, log: FileLog) -> CsvText:
             raw = source.read()
             check_content(piece.file, raw[:16], reading.format)
         else:
-            start, stop = (_next_line(source, at) for at in (piece.start, piece.stop))
+            start, stop = (next_line(source, at) for at in (piece.start, piece.stop))
             source.seek(start)
             raw = source.read(stop - start)
     log.add(piece, hashlib.sha256(raw).hexdigest(), len(raw))
@@ -126,8 +126,13 @@ def _load_piece(piece: Piece, reading: Reading, log: FileLog) -> CsvText:
     return CsvText(text, piece.file.uri, has_header, 0, piece.start, is_split)
 
 
-def _next_line(source: pa.NativeFile, position: int) -> int:
-    """Return where the first line begins at or after a position; the end of the file if none."""
+def next_line(source: pa.NativeFile, position: int) -> int:
+    """Return where the first line begins at or after a position; the end of the file if none.
+
+    Args:
+        source: the file, opened for reading at any position.
+        position: a byte.
+    """
     if position == 0:
         return 0
     source.seek(position - 1)

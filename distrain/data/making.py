@@ -101,7 +101,7 @@ class Making:
         findings += outliers(runs, data.clean.outliers)
         stream: dict[str, Any] = {}
         if write.streams:
-            stream["stream"] = self._recipe(task.rows, by_run).to_json()
+            stream["stream"] = self._recipe(task.rows, by_run).kept().to_json()
             small = [run.assigned for run in runs if run.assigned is not None]
             small += [self._write_probe(runs), self._write_keys(runs, write.one_in)]
             stream["small_files"] = [asdict(file) for file in small]

@@ -22,7 +22,7 @@ def read_parquet_unit(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa
     for piece in unit.pieces:
         with open_file(piece.file.uri) as source:
             check_content(piece.file, source.read(16), reading.format)
-            log.add(piece, *_hash_part(source, piece))
+            log.add(piece, *hash_part(source, piece))
             source.seek(0)
             file = _opened(source, piece.file.uri)
             _check_schema(file.schema_arrow, piece.file.uri, reading)
@@ -71,8 +71,15 @@ def _opened(source: pa.NativeFile, uri: str) -> parquet.ParquetFile:
         ) from fault
 
 
-def _hash_part(source: pa.NativeFile, piece: Piece) -> tuple[str, int]:
-    """Hash the piece's share of the file's bytes; the pieces share them evenly among themselves."""
+def hash_part(source: pa.NativeFile, piece: Piece) -> tuple[str, int]:
+    """Return the SHA-256 of a piece's share of its file's bytes, and how many these are.
+
+    The pieces share them evenly among themselves, whatever row groups each reads.
+
+    Args:
+        source: the file, opened for reading at any position.
+        piece: which share.
+    """
     size = piece.file.num_bytes
     start, stop = (size * end // piece.count for end in (piece.number, piece.number + 1))
     content = hashlib.sha256()

@@ -43,6 +43,7 @@ from distrain.data.shards import (
 )
 from distrain.data.split import TRAIN
 from distrain.errors import DataError
+from distrain.redaction import without_credentials
 
 WINDOW_BYTES: Final = 128 * 2**20
 # A unit is in memory whole. Files that cannot be cut, and large row groups, make large units.
@@ -91,7 +92,17 @@ class Recipe:
         pieces = (piece for unit in self.units for piece in unit.pieces)
         return tuple({piece.file_number: piece.file for piece in pieces}.values())
 
-    def at(self, files: Sequence[SourceFile]) -> "Recipe":
+    def kept(self) -> "Recipe":
+        """Return the recipe as a manifest keeps it: without the credentials in URIs."""
+        pieces = (piece for unit in self.units for piece in unit.pieces)
+        return self.at(
+            {
+                piece.file_number: replace(piece.file, uri=without_credentials(piece.file.uri))
+                for piece in pieces
+            }
+        )
+
+    def at(self, files: Sequence[SourceFile] | Mapping[int, SourceFile]) -> "Recipe":
         """Return the recipe for files of the same content that lie elsewhere, or were touched."""
         units = tuple(
             replace(

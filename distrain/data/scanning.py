@@ -1,6 +1,5 @@
 """The first pass: a source read run by run, its column types settled, its content hashed."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
@@ -8,6 +7,7 @@ from typing import Any, final
 from ray.data import Dataset
 
 from distrain.data.column_scan import ColumnScan, combine_scans, resolve_type
+from distrain.data.content import joined_hash
 from distrain.data.on_ray import each_run, fits_in_object_store, read_units
 from distrain.data.opening import OpenedSource
 from distrain.data.profile import (
@@ -18,6 +18,7 @@ from distrain.data.profile import (
 from distrain.data.reading import CannotCut, PieceRead, Reading, Unit
 from distrain.data.runs import RunKey
 from distrain.data.units import cut_into_units
+from distrain.redaction import without_credentials
 
 
 @final
@@ -64,6 +65,7 @@ class ScannedSource:
         """Return each file with its size, rows and SHA-256, as the manifest lists them.
 
         The hash of a file that was read in several pieces is that over the hashes of the pieces.
+        A URI is kept without the credentials in it.
         """
         pieces: dict[int, list[PieceRead]] = {}
         for scan in self.scans:
@@ -71,10 +73,10 @@ class ScannedSource:
                 pieces.setdefault(piece.file_number, []).append(piece)
         return [
             {
-                "uri": file.uri,
+                "uri": without_credentials(file.uri),
                 "num_bytes": file.num_bytes,
                 "num_rows": sum(piece.num_rows for piece in pieces[number]),
-                "sha256": _joined_hash([piece.sha256 for piece in pieces[number]]),
+                "sha256": joined_hash([piece.sha256 for piece in pieces[number]]),
             }
             for number, file in enumerate(self.opened.listing.files)
         ]
@@ -170,9 +172,3 @@ def _differs(scans: Sequence[RunScan], types: dict[str, str]) -> bool:
 
 def _filled(scans: Sequence[RunScan]) -> list[RunScan]:
     return [scan for scan in scans if scan.num_rows]
-
-
-def _joined_hash(hashes: Sequence[str]) -> str:
-    if len(hashes) == 1:
-        return hashes[0]
-    return hashlib.sha256(b"".join(map(bytes.fromhex, hashes))).hexdigest()

@@ -8,12 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from distrain.redaction import without_password
 from distrain.report.display import duration_text
 
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
     from distrain.config.schema import Entry
     from distrain.promotion import PromoteResult
+    from distrain.reproduction import ReproduceResult
     from distrain.results import Estimate, PrepareResult, TrainResult
     from distrain.track.model_versions import RegisteredVersion
     from distrain.track.runs import RunSummary
@@ -77,9 +79,29 @@ def promote_table(result: "PromoteResult", alias: str) -> Facts:
     facts = Facts()
     before = f"version {result.from_version}" if result.from_version else "no version"
     facts.add(alias, f"{result.status}; {before} had it")
-    facts.add("model", version_text(result.model) if result.model.version else "")
+    facts.add("model", version_text(result.model) if result.model else "")
     for reason in result.reasons:
         facts.add("why", reason)
+    return facts
+
+
+def reproduce_table(result: "ReproduceResult") -> Facts:
+    """Return whether a run came out the same when it was made again, and what differs."""
+    facts = Facts()
+    steps = f"{result.steps_compared:,} step{'s' if result.steps_compared != 1 else ''}"
+    verdict = {
+        "equal": f"equal: {steps} compared, and the weights, to the last bit",
+        "different": "different",
+        "not_promised": f"not promised ({result.why}); {steps} compared",
+    }
+    facts.add(result.run, verdict[result.status])
+    is_first = result.status == "different"
+    for difference in result.differences:
+        facts.add("differs first" if is_first else "differs", difference.text)
+        is_first = False
+    facts.add("recorded", f"sha256 {result.recorded_sha256}")
+    facts.add("rebuilt", f"sha256 {result.rebuilt_sha256}" if result.rebuilt_sha256 else "")
+    facts.add("folder", str(result.run_dir) if result.run_dir else "")
     return facts
 
 
@@ -108,7 +130,7 @@ def prepare_table(result: "PrepareResult") -> Facts:
     for text in result.finding_texts:
         facts.add("finding", text)
     facts.add("digest", result.dataset_digest)
-    facts.add("folder", str(result.path))
+    facts.add("folder", without_password(str(result.path)))
     return facts
 
 
@@ -158,7 +180,8 @@ def synced_line(run: "SyncedRun") -> str:
     if run.outcome == "pending":
         return f"{head}  still pending{closed}: {run.error}"
     model = f", {version_text(run.model)}" if run.model else ""
-    return f"{head}  shipped{closed}{model}"
+    damages = "".join(f"; {damage}" for damage in run.damages)
+    return f"{head}  shipped{closed}{model}{damages}"
 
 
 def entries_table(entries: "Iterable[Entry]") -> Table:

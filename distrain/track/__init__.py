@@ -7,8 +7,9 @@ earlier command could not.
 `tracking_server.py` says where MLflow is and `reachable.py` whether it answers, or `database.py`
 whether its file can be used. `packaged.py` is a trained model as a folder, `pyfunc_model.py` the
 same as an MLflow model, `registry.py` makes a version of it and `model_versions.py` finds one.
-`lineage.py` and `describe.py` are the tags, parameters and texts; `runs.py` lists what is below a
-storage folder.
+`lineage.py`, `git.py` and `describe.py` are the tags, parameters and texts, `datasets.py` the data;
+`lineage_folder.py` keeps what a run is made again from, and `recorded.py` finds it. `runs.py` lists
+what is below a storage folder.
 
 mlflow is imported inside functions, because that takes seconds, which `early_import.py` spends
 while Ray starts; `journal.py` and `packaged.py` never import it.

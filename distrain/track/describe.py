@@ -9,8 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distrain.redaction import without_credentials
+
 MAX_PARAM_LENGTH = 500
 MAX_NOTE_LENGTH = 8000
+MAX_SHOWN_FILES = 20
 
 # What MLflow takes. A table with another name in it, such as the class `>50K`, is one parameter.
 _PARAM_NAME = re.compile(r"[/\w.\- :]+")
@@ -66,19 +69,28 @@ def dataset_facts(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         manifest: the prepared dataset's manifest.
 
     Returns:
-        `name`, `digest` (64 hex), `sources` (URIs), `schema` (raw column to MLflow type), `splits`
-        (name to number of rows; empty ones left out) and `tensors` (name to dtype and shape).
+        `name`, `digest` (64 hex), `sources` (URIs), `files` (the first sources with `uri`,
+        `num_bytes`, `num_rows` and `sha256`), `schema` (raw column to MLflow type), `splits` (name
+        to number of rows; empty ones left out), `tensors` (name to dtype and shape), `profile` (by
+        column) and `findings`.
     """
     transform = manifest.get("transform", {})
     types: Mapping[str, str] = transform.get("column_types", {})
     splits = {split: facts["num_rows"] for split, facts in manifest["splits"].items()}
+    files = [
+        {**source, "uri": without_credentials(str(source["uri"]))}
+        for source in manifest.get("sources", [])
+    ]
     return {
         "name": name,
         "digest": manifest["digest"],
-        "sources": [source["uri"] for source in manifest.get("sources", [])],
+        "sources": [file["uri"] for file in files],
+        "files": files[:MAX_SHOWN_FILES],
         "schema": {column: column_type(arrow) for column, arrow in types.items()},
         "splits": {split: num_rows for split, num_rows in splits.items() if num_rows},
         "tensors": manifest.get("columns", {}),
+        "profile": manifest.get("profile", {}),
+        "findings": manifest.get("findings", []),
     }
 
 
@@ -165,4 +177,7 @@ def _flattened(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, A
 
 def _formatted(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MAX_PARAM_LENGTH else text[: MAX_PARAM_LENGTH - 3] + "..."
+    if len(text) <= MAX_PARAM_LENGTH:
+        return text
+    mark = f"... ({len(text):,} characters, all of them in config.yaml)"
+    return text[: MAX_PARAM_LENGTH - len(mark)] + mark

@@ -125,6 +125,18 @@ def saved_code_importable(folder: Path, names: Sequence[str]) -> Iterator[None]:
         sys.modules.update(set_aside)
 
 
+def imported_modules(sources: Iterable[Path]) -> set[str]:
+    """Return the top-level names of all modules that sources import absolutely.
+
+    Args:
+        sources: files and package folders.
+
+    Raises:
+        ModelError: one of them is no Python.
+    """
+    return {name for source in sources for name in _imported_names(source)}
+
+
 def _source_of(module: str) -> Path | None:
     # importlib.util.find_spec would tell where a module that is imported already was found then.
     specs = (finder.find_spec(module, None) for finder in sys.meta_path)

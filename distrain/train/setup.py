@@ -80,6 +80,7 @@ class Preflight:
         steps_per_epoch: steps of an epoch.
         total_steps: steps of the run.
         shapes: name and shape of each entry of the model's state dict.
+        plan_digest: fingerprint of the order of rows.
     """
 
     num_parameters: int
@@ -89,6 +90,7 @@ class Preflight:
     steps_per_epoch: int
     total_steps: int
     shapes: dict[str, list[int]]
+    plan_digest: str = ""
 
 
 def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
@@ -137,6 +139,7 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
         steps_per_epoch=plan.steps_per_epoch,
         total_steps=_total_steps(job, plan),
         shapes={name: list(value.shape) for name, value in model.state_dict().items()},
+        plan_digest=plan.digest,
     )
 
 

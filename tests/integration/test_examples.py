@@ -1,51 +1,54 @@
-"""The tiny variant of each example runs as its README says."""
+"""The tiny variant of each example runs as its README says, and can be made again."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-REPOSITORY = Path(__file__).parent.parent.parent
-EXAMPLES = REPOSITORY / "examples"
+from tests.command_line import run_in_process
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
-def train_tiny(config: str, folder: Path, data: Path | None = None) -> dict[str, object]:
-    """Run the command itself, in a fresh folder; return its JSON."""
+def do(folder: Path, *words: str, data: Path | None = None) -> dict[str, Any]:
+    """Run a command in a folder; return its object."""
+    environment = {"DISTRAIN_DATA": str(data)} if data else {}
+    ended = run_in_process([*words, "--json"], folder, environment)
+    assert ended.code == 0, ended.stderr
+    fields: dict[str, Any] = json.loads(ended.stdout)
+    return fields
+
+
+def check_example(config: str, folder: Path, data: Path | None = None) -> None:
+    """Train an example's tiny variant in a fresh folder, and make it again."""
     path = EXAMPLES / config
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", "from distrain.cli import main; main()"),
-            *("train", str(path), str(path.parent / "tiny.yaml"), "--json"),
-        ],
-        cwd=folder,
-        env=os.environ | ({"DISTRAIN_DATA": str(data)} if data else {}),
-        capture_output=True,
-        text=True,
-        check=False,
+    trained = do(folder, "train", str(path), str(path.parent / "tiny.yaml"), data=data)
+    assert trained["status"] == "finished"
+    assert trained["model"] is not None
+
+    model = trained["model"]
+    again = do(folder, "reproduce", f"models:/{model['name']}/{model['version']}", data=data)
+
+    assert again["status"] == "equal"
+    assert again["differences"] == []
+    assert again["steps_compared"] > 0
+    assert again["weights_sha256"] == dict.fromkeys(
+        ("recorded", "rebuilt"), trained["weights_sha256"]
     )
-    assert done.returncode == 0, done.stderr
-    [line] = done.stdout.splitlines()
-    result: dict[str, object] = json.loads(line)
-    return result
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", ["digits/digits.yaml", "custom-model/wine.yaml"])
-def test_the_tiny_variant_of_an_example_runs(config: str, tmp_path: Path) -> None:
-    result = train_tiny(config, tmp_path)
-
-    assert result["status"] == "finished"
-    assert result["model"] is not None
+def test_the_tiny_variant_of_an_example_runs_and_is_reproduced(config: str, tmp_path: Path) -> None:
+    check_example(config, tmp_path)
 
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("config", ["adult/adult.yaml", "fashion-mnist/fashion-mnist.yaml"])
-def test_the_tiny_variant_of_an_example_runs_on_real_data(
+def test_the_tiny_variant_of_an_example_on_real_data_runs_and_is_reproduced(
     config: str, tmp_path: Path, real_data: Path
 ) -> None:
-    result = train_tiny(config, tmp_path, real_data)
-
-    assert result["status"] == "finished"
+    check_example(config, tmp_path, real_data)

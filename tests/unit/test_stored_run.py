@@ -125,16 +125,6 @@ def test_a_run_is_done_when_it_is_trained_and_recorded_to_the_end(
     assert read_stored_run(run_dir, overrides).is_done is is_done
 
 
-def test_a_secret_that_is_not_kept_is_asked_for(tmp_path: Path) -> None:
-    run_dir = make_run(tmp_path, cluster={"env": {"API_KEY": "k"}})
-
-    with pytest.raises(ConfigError, match=r"secret in cluster\.env\.API_KEY is not kept"):
-        read_stored_run(run_dir, [])
-    assert (
-        read_stored_run(run_dir, ["cluster.env.API_KEY=k"]).settings.cluster.env["API_KEY"] == "k"
-    )
-
-
 def test_a_folder_without_its_start_is_told(tmp_path: Path) -> None:
     run_dir = make_run(tmp_path)
     (run_dir / "started.json").write_text("{")
@@ -183,6 +173,15 @@ def test_what_names_no_run_is_told(
 
     with pytest.raises(ConfigError, match=told):
         find_resumed(named, is_last=is_last, storage=tmp_path)
+
+
+def test_a_run_that_only_makes_another_again_is_not_the_last(tmp_path: Path) -> None:
+    own = make_run(tmp_path, "a", "20250101T120000-aaaaaa")
+    again = make_run(tmp_path, "a", "20250102T120000-bbbbbb")
+    replace(STARTED, reproduces="f" * 32).save(again)
+
+    assert find_resumed([], is_last=True, storage=tmp_path) == own
+    assert find_resumed([again.name], is_last=False, storage=tmp_path) == again
 
 
 def test_the_same_parameters_are_the_same_model() -> None:

@@ -48,7 +48,7 @@ def test_a_table_with_names_that_mlflow_refuses_is_one_param() -> None:
 def test_long_params_are_cut_visibly() -> None:
     params = describe.run_params({"data": {"source": ["x" * 50] * 40}})
     assert len(params["data.source"]) == describe.MAX_PARAM_LENGTH
-    assert params["data.source"].endswith("...")
+    assert params["data.source"].endswith("... (2,160 characters, all of them in config.yaml)")
 
 
 def test_dataset_facts_leave_empty_splits_out() -> None:

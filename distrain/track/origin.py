@@ -1,0 +1,15 @@
+"""Tags by which a run and its versions say what they come from, and what came of them, to the bit.
+
+All of them can be searched for: `tags."distrain.data.sha256" = '...'` finds the runs and the
+versions of a dataset.
+"""
+
+from typing import Final
+
+DATA_TAG: Final = "distrain.data.sha256"
+LINEAGE_TAG: Final = "distrain.lineage.sha256"
+ORDER_TAG: Final = "distrain.order.sha256"
+RUN_TAG: Final = "distrain.run"
+STEPS_TAG: Final = "distrain.steps"
+WEIGHTS_TAG: Final = "distrain.weights_sha256"
+REPRODUCED_TAG: Final = "distrain.reproduced"

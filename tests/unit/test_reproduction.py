@@ -1,0 +1,151 @@
+"""What is said of a run that was made again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from distrain import reproduction
+from distrain.config.load import settings_from_dict
+from distrain.config.settings import Settings
+from distrain.display import NoDisplay
+from distrain.errors import TrainError
+from distrain.report.tables import reproduce_table
+from distrain.reproduction import ReproduceResult, _compared, _kept_text
+from distrain.results import TrainResult
+from distrain.track.journal import JournalWriter
+from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG
+from distrain.track.recorded import RecordedRun
+from tests.lineage_examples import MACHINE, manifest, recorded_run
+
+
+def settings(**train: Any) -> Settings:
+    data = {"source": "/a.csv", "target": "y"}
+    return settings_from_dict({"data": data, "train": train, "track": {"every_steps": 1}})
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> TrainResult:
+    with JournalWriter(tmp_path / "journal", "rank0") as journal:
+        for step in range(1, 5):
+            journal.metrics(step, {"train/loss": 1 / step})
+    return TrainResult(
+        status="finished",
+        run_id=None,
+        run_dir=tmp_path,
+        epoch=1,
+        step=4,
+        metrics={},
+        weights_sha256="f" * 64,
+        samples_per_second=None,
+        num_workers=1,
+        dataset_digest="d" * 64,
+        model=None,
+        goals=(),
+        resumed_from_step=None,
+        tracking="complete",
+    )
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> RecordedRun:
+    return RecordedRun(
+        key="a/r",
+        run_id=None,
+        run_dir=None,
+        lineage=tmp_path,
+        config_copy=None,
+        tags={WEIGHTS_TAG: "f" * 64, STEPS_TAG: "4", "distrain.outcome": "finished"},
+        params={},
+        values={(step, "train/loss"): 1 / step for step in range(1, 5)},
+    )
+
+
+def compare(recorded: RecordedRun, made: TrainResult, **train: Any) -> ReproduceResult:
+    return _compared(recorded, (settings(**train), settings(**train)), made, [])
+
+
+def test_the_same_values_and_weights_are_equal(recorded: RecordedRun, made: TrainResult) -> None:
+    result = compare(recorded, made)
+
+    assert (result.status, result.exit_code, result.steps_compared) == ("equal", 0, 4)
+    assert "equal: 4 steps compared, and the weights" in str(reproduce_table(result).__rich__())
+    assert result.to_json()["weights_sha256"] == {"recorded": "f" * 64, "rebuilt": "f" * 64}
+    assert _kept_text(result).startswith("equal, 20")
+
+
+def test_other_weights_are_different_though_all_values_are_the_same(
+    recorded: RecordedRun, made: TrainResult
+) -> None:
+    result = compare(recorded, replace(made, weights_sha256="e" * 64))
+
+    assert (result.status, result.exit_code) == ("different", 3)
+    assert [difference.what for difference in result.differences] == ["weights_sha256"]
+    assert _kept_text(result) == "different, training: weights_sha256 ffffffffffff -> eeeeeeeeeeee"
+
+
+def test_the_first_step_that_differs_comes_first(recorded: RecordedRun, made: TrainResult) -> None:
+    values = {**recorded.values, (3, "train/loss"): 0.5, (4, "train/loss"): 0.6}
+
+    result = compare(replace(recorded, values=values), replace(made, weights_sha256="e" * 64))
+
+    shown = str(reproduce_table(result).__rich__())
+    assert "differs first  training: train/loss of step 3 0.5 -> 0.3333333333333333" in shown
+    assert result.steps_compared == 2
+
+
+def test_a_run_that_the_clock_ended_is_compared_as_far_as_both_went(
+    recorded: RecordedRun, made: TrainResult
+) -> None:
+    tags = {**recorded.tags, "distrain.outcome": "stopped_early", STEPS_TAG: "7"}
+    values = {(step, "train/loss"): 1 / step for step in range(1, 8)}
+    longer = replace(recorded, tags=tags, values=values)
+
+    result = compare(longer, replace(made, weights_sha256="e" * 64), max_time_s=60)
+
+    assert (result.status, result.exit_code, result.steps_compared) == ("not_promised", 0, 4)
+    assert "train.max_time_s ended the run" in result.why
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "parts"),
+    [("0" * 64, "not_promised", []), ("1" * 64, "different", ["order"])],
+)
+def test_where_bits_are_not_promised_nothing_is_trained_and_the_order_of_rows_compared(
+    order: str,
+    status: str,
+    parts: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recorded = recorded_run(tmp_path, reduction="fast")
+    monkeypatch.setattr(reproduction, "machine", lambda *_: MACHINE)
+
+    @contextmanager
+    def ready(*_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(
+            prepared=SimpleNamespace(
+                dataset=SimpleNamespace(path="", manifest=manifest(tmp_path / "a.csv"))
+            ),
+            preflight=SimpleNamespace(plan_digest=order),
+            job=SimpleNamespace(bits_given_up_by="reduction: fast"),
+        )
+
+    monkeypatch.setattr(reproduction, "ready", ready)
+
+    result = reproduction._reproduced(recorded, [], tmp_path, NoDisplay())
+
+    assert result.status == status
+    assert [difference.part for difference in result.differences] == parts
+    assert result.run_dir is None
+    assert result.why.startswith("reduction: fast") is not bool(parts)
+
+
+def test_a_training_that_fails_is_its_own_error(recorded: RecordedRun, made: TrainResult) -> None:
+    with pytest.raises(TrainError, match="why"):
+        compare(recorded, replace(made, error=TrainError("why")))
