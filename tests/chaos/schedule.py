@@ -29,14 +29,16 @@ class Figures:
 
     Attributes:
         reference: weights of the run that nothing was done to.
+        curves: its metrics in MLflow.
         hashes: weights of the others.
         injected: the faults.
-        num_recorded: runs whose whole record has reached MLflow.
+        num_recorded: runs whose whole record has reached MLflow, each metric as in the reference's.
         rows_repeated: rows that a ledger has more than once in an epoch.
         rows_missing: rows that one has not.
     """
 
     reference: str = ""
+    curves: list[tuple[str, int, float]] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     injected: list[Injected] = field(default_factory=list)
     num_recorded: int = 0
@@ -103,9 +105,8 @@ def short_schedule(chance: random.Random) -> list[Act]:
         faults.replace_node,
         faults.stop_worker,
         faults.terminate,
-        faults.kill_driver,
     ]
-    broken = [*CORRUPTIONS.values(), faults.lose_tracking]
+    broken = [*CORRUPTIONS.values(), faults.lose_tracking, faults.kill_driver]
     chance.shuffle(fixed)
     elastic = [faults.kill_node, faults.add_node, faults.drain_node]
     return [
@@ -127,6 +128,7 @@ def carry_out(acts: Sequence[Act], folder: Path, chance: random.Random) -> Figur
     with chaos_cluster() as cluster:
         straight = Undertaking(folder / "straight", cluster.address, FIXED, part_s=0)
         figures.reference = straight.end()["weights_sha256"]
+        figures.curves = straight.curves()
         for number, act in enumerate(acts):
             while len(cluster.nodes()) < 2:
                 cluster.add_node()
@@ -164,7 +166,8 @@ def _carry_out(
     finally:
         figures.injected += run.injected
         run.abandon()
-    figures.num_recorded += result["tracking"] == "complete"
+    is_recorded = result["tracking"] == "complete" and run.curves() == figures.curves
+    figures.num_recorded += is_recorded
     figures.hashes.append(str(result["weights_sha256"] or result["error"]))
     repeated, missing = run.ledger_faults()
     figures.rows_repeated += repeated

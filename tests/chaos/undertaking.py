@@ -1,10 +1,12 @@
 """A `distrain train` under way on a cluster, seen through the beats of its workers."""
 
+import contextlib
 import itertools
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -187,6 +189,16 @@ class Undertaking:
         """Return the end of what the command told."""
         return (self.folder / "stderr.txt").read_text(encoding="utf-8")[-3000:]
 
+    def curves(self) -> list[tuple[str, int, float]]:
+        """Return name, step and value of each metric in MLflow, but for times and machines' use."""
+        server = self.folder / "server" / "mlflow.db"
+        database = server if self.tracking is not None else self.folder / "runs" / "mlflow.db"
+        with contextlib.closing(sqlite3.connect(database)) as connection:
+            return connection.execute(
+                "SELECT key, step, value FROM metrics WHERE key NOT LIKE 'time/%' AND "
+                "key NOT LIKE 'system/%' AND key != 'samples_per_second' ORDER BY key, step"
+            ).fetchall()
+
     def ledger_faults(self) -> tuple[int, int]:
         """Return how many rows were trained on too often, and how many not at all."""
         assert self.run_dir is not None
@@ -217,6 +229,7 @@ def _config(part_s: float) -> Mapping[str, Any]:
             "max_failures": 100,
         },
         "evaluate": {"every_epochs": 4},
+        "track": {"every_steps": 1},
         "cluster": {"env": {"SLOW_NET_PART_S": str(part_s)}, "collective_timeout_s": 20},
     }
 
