@@ -19,6 +19,8 @@ from typing import Any, final
 
 import pyarrow.parquet as pq
 
+from distrain.run_folder import JOURNAL
+from distrain.track.journal_reading import written_by
 from distrain.train.beat import BeatRecord, read_beats
 from tests.mlflow_server import MlflowServer
 
@@ -119,6 +121,12 @@ class Undertaking:
             time.sleep(0.02)
         raise AssertionError(f"waited in vain at {self.beats()}: {self.told()}")
 
+    def _starts(self) -> list[int]:
+        """Return the steps that training has gone on from."""
+        assert self.run_dir is not None
+        journal = written_by("rank0", self.run_dir / JOURNAL)
+        return [record.payload["step"] for record in journal if record.kind == "start"]
+
     def wait_for_step(self, step: int) -> dict[int, BeatRecord]:
         """Wait until so many steps are committed."""
         return self.wait_for(lambda beats: _step(beats) >= step)
@@ -126,6 +134,7 @@ class Undertaking:
     def inject(self, name: str, fault: Callable[[dict[int, BeatRecord]], object]) -> Injected:
         """Put a fault in, and wait until the run is beyond it with a new group of workers."""
         before = self.wait_for_step(0)
+        num_starts = len(self._starts())
         old, last, started = _processes(before), _step(before), time.monotonic()
 
         def is_another_group(beats: dict[int, BeatRecord]) -> bool:
@@ -150,10 +159,13 @@ class Undertaking:
         finally:
             is_done.set()
             looking.join()
-        group = self.wait_for(is_another_group)
+        # A step takes them all, so that beyond it the group is whole, and its start written down.
+        self.wait_for(is_another_group)
+        group = self.wait_for(
+            lambda beats: _step(beats) > last and len(self._starts()) > num_starts
+        )
         assert _is_sorted_by_node(group), "the ranks of a node's workers follow one another"
-        resumed = min(beat.step for beat in group.values())
-        self.wait_for(lambda beats: _step(beats) > last)
+        resumed = self._starts()[-1]
         injected = Injected(
             name,
             last,
