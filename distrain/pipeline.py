@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distrain import lease
-from distrain.config.environment import expand_env
+from distrain.config.environment import check_given, expand_env
 from distrain.config.settings import Settings
 from distrain.data.checking import quick_check
 from distrain.data.files import filesystem_of
@@ -289,6 +289,7 @@ def ready(
 
 def _check(settings: Settings, *, is_offline: bool) -> TrackingServer:
     """Check all that can be checked in seconds, before anything is started or written."""
+    check_given(settings.cluster.env)
     storage = storage_of(settings)
     check_folder(storage, key="storage")
     check_folder(storage / str(settings.name), key="storage")

@@ -11,6 +11,7 @@ from distrain.config.names import ALIAS_PATTERN, RESERVED_ALIAS
 from distrain.contest import hold_contest
 from distrain.display import Display
 from distrain.errors import ConfigError
+from distrain.redaction import redacted
 from distrain.results import EXIT_GOALS_UNMET
 from distrain.track.aliases import (
     AliasBusyError,
@@ -96,7 +97,8 @@ def promote(
         uri: `models:/name/3` or `models:/name@alias`.
         alias: what shall move.
         storage: the folder that runs are kept in.
-        force: why it moves without being compared; None: it is compared.
+        force: why it moves without being compared; None: it is compared. It is kept with the
+            model, without what looks like a secret.
         address: a Ray cluster for reading the test rows; None: RAY_ADDRESS, else a new local Ray.
         display: what is told meanwhile.
 
@@ -117,7 +119,7 @@ def promote(
         has_it = replace(promotion.version, alias=alias)
         return PromoteResult("unchanged", has_it, promotion.holder, (f"it has {alias} already",))
     if force is not None:
-        return move(promotion, f"forced: {force}", server)
+        return move(promotion, f"forced: {redacted(force)}", server)
     with (
         registered_candidate(promotion.version, promotion.tags, server, storage) as candidate,
         data_session(address, display),

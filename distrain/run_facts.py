@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, final
 
-from distrain.config.digest import config_digest, resolved_dict
+from distrain.config.digest import config_digest, masked_dict
 from distrain.config.settings import Settings
 from distrain.data.prepare import Prepared
 from distrain.finish import Ending, made_tags
@@ -118,7 +118,7 @@ def recorded_facts(run: StartedRun) -> RunFacts:
     return RunFacts(
         experiment=run.run_dir.parent.name,
         run=run.run_dir.name,
-        config=resolved_dict(run.settings),
+        config=masked_dict(run.settings),
         manifest=run.prepared.dataset.manifest,
         tags=tags | {"distrain.data.sha256": run.prepared.dataset.digest},
     )

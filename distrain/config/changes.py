@@ -14,6 +14,7 @@ from distrain.config.digest import (
     LENGTH,
     NOT_IN_DIGEST,
     has_schedule_of_any_length,
+    masked_dict,
     resolved_dict,
 )
 from distrain.config.faults import Fault, KeyPath, Place, dotted, raise_faults
@@ -46,8 +47,9 @@ def changed_keys(stored: Settings, wanted: Settings) -> dict[str, str]:
         ConfigError: some of it cannot change; its text has one line for each key.
     """
     old, new = _leaves(resolved_dict(stored)), _leaves(resolved_dict(wanted))
+    shown_old, shown_new = _leaves(masked_dict(stored)), _leaves(masked_dict(wanted))
     changed = [path for path in {**old, **new} if old.get(path) != new.get(path)]
-    texts = {path: (_text(old.get(path)), _text(new.get(path))) for path in changed}
+    texts = {path: (_text(shown_old.get(path)), _text(shown_new.get(path))) for path in changed}
     faults = [
         _refused(path, texts[path], why)
         for path in changed

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
+from distrain.config.environment import masked
 from distrain.config.faults import KeyPath
 from distrain.config.settings import Settings
 from distrain.config.source_lines import scalar
@@ -45,14 +46,24 @@ LENGTH: tuple[KeyPath, ...] = (("train", "epochs"), ("train", "steps"))
 def resolved_dict(settings: Settings) -> dict[str, Any]:
     """Return the settings as plain mappings, lists, text and numbers, keys as a file has them.
 
-    Variables are not filled in; a secret that is written out is refused when settings are loaded.
+    Variables are not filled in. For what is written or sent somewhere use `masked_dict`.
     """
     plain: dict[str, Any] = _lists(settings.model_dump(by_alias=True))
     return plain
 
 
+def masked_dict(settings: Settings) -> dict[str, Any]:
+    """Return `resolved_dict` with the likely secrets of `cluster.env` masked."""
+    values = resolved_dict(settings)
+    values["cluster"]["env"] = masked(values["cluster"]["env"])
+    return values
+
+
 def dump_yaml(settings: Settings) -> str:
-    """Return the text of a run's `config.yaml`; loading it gives equal settings."""
+    """Return the text of a run's `config.yaml`; loading it gives equal settings.
+
+    Likely secrets of `cluster.env` are masked, and only they come back changed.
+    """
     yaml = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
@@ -60,7 +71,7 @@ def dump_yaml(settings: Settings) -> str:
     yaml.width = 1_000_000  # no folding
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # typed as None
     text = io.StringIO()
-    yaml.dump(resolved_dict(settings), text)
+    yaml.dump(masked_dict(settings), text)
     return text.getvalue()
 
 

@@ -1,7 +1,10 @@
 """`${VAR}` in the configuration, and secrets that must not stand in it.
 
 A variable is stored as it is written and filled in where it is used, so that a run's directory and
-the tracking server never see its value.
+the tracking server never see its value. A password or a well-known form of token that is written
+out is refused. What else a name in `cluster.env` says is a secret is masked wherever it would be
+written, and so has to be given again when the run goes on; in `model.args` it is refused, because a
+saved model is built from its arguments.
 """
 
 import os
@@ -11,11 +14,19 @@ from typing import Any
 
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.errors import ConfigError
-from distrain.redaction import hide, holds_secret, is_secret_value, names_secret
+from distrain.redaction import (
+    MASK,
+    hide,
+    holds_secret,
+    is_secret_value,
+    names_password,
+    names_secret,
+)
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-FREE_TABLES: tuple[KeyPath, ...] = (("cluster", "env"), ("model", "args"))
-"""Tables whose keys are the user's own, and may name a secret."""
+_ENV: KeyPath = ("cluster", "env")
+_MODEL_ARGS: KeyPath = ("model", "args")
+_SWITCHES = ("", "0", "1", "false", "true")
 
 
 def expand_env(text: str) -> str:
@@ -76,11 +87,48 @@ def variables_in(values: Any) -> set[str]:
     return {match[1] for _, text in _texts(values, ()) for match in _VARIABLE.finditer(text)}
 
 
+def masked(env: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of `cluster.env` without the likely secrets that are written out in it."""
+    return {name: MASK if _is_written_secret(name, env[name]) else env[name] for name in env}
+
+
+def hide_written(values: dict[str, Any]) -> None:
+    """Have the likely secrets of `cluster.env` masked in messages and logs from now on.
+
+    Args:
+        values: a configuration, which may be faulty.
+    """
+    env = _at(values, _ENV)
+    for name, value in env.items() if isinstance(env, dict) else ():
+        if _is_written_secret(name, value):
+            hide(_literal(value))
+
+
+def check_given(env: Mapping[str, str]) -> None:
+    """Return where `cluster.env` holds all of its secrets, as a run's own file does not.
+
+    Raises:
+        ConfigError: some were masked when the configuration was kept.
+    """
+    missing = [name for name, value in env.items() if value == MASK and names_secret(name)]
+    if missing:
+        keys = [f"cluster.env.{name}" for name in missing]
+        raise ConfigError(
+            f"the secret in {', '.join(keys)} is not kept with the run",
+            where="cluster.env",
+            expected="the value, or ${VAR} in its place",
+            mend=f"Give it again: '{keys[0]}=${{{_variable_for(missing[0])}}}'",
+        )
+
+
 def text_faults(values: dict[str, Any]) -> Iterator[Fault]:
     """Yield what is wrong with any text: unset variables, and secrets written out."""
-    named = [path for table in FREE_TABLES for path in _named_secrets(_at(values, table), table)]
-    for path in named:
-        yield _secret_fault(path, "a secret", re.sub(r"\W", "_", str(path[-1])).upper())
+    named = {
+        **dict.fromkeys(_named_passwords(_at(values, _ENV)), "a password"),
+        **dict.fromkeys(_named_secrets(_at(values, _MODEL_ARGS), _MODEL_ARGS), "a secret"),
+    }
+    for path, what in named.items():
+        yield _secret_fault(path, what, _variable_for(str(path[-1])))
     for path, text in _texts(values, ()):
         told = holds_secret(_without_variables(text))
         if told and not any(path[: len(other)] == other for other in named):
@@ -109,8 +157,29 @@ def _scalars(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
         yield path, value
 
 
+def _is_written_secret(name: object, value: Any) -> bool:
+    return names_secret(str(name)) and _literal(value).lower() not in _SWITCHES
+
+
+def _literal(value: Any) -> str:
+    """Return what of a plain value is written out; nothing: no plain value."""
+    is_plain = isinstance(value, str | int | float)
+    return str(_without_variables(value)) if is_plain else ""
+
+
+def _variable_for(key: str) -> str:
+    return re.sub(r"\W", "_", key).upper()
+
+
+def _named_passwords(env: Any) -> Iterator[KeyPath]:
+    """Yield the keys of `cluster.env` that hold a password that is written out."""
+    for name, value in env.items() if isinstance(env, dict) else ():
+        if names_password(str(name)) and _is_written_secret(name, value):
+            yield (*_ENV, name)
+
+
 def _named_secrets(table: Any, path: KeyPath) -> Iterator[KeyPath]:
-    """Yield the keys of a free table that name a secret and hold one that is written out."""
+    """Yield the keys of `model.args` that name a secret and hold one that is written out."""
     if isinstance(table, list):
         for index, inner in enumerate(table):
             yield from _named_secrets(inner, (*path, index))

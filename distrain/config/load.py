@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from distrain.config.checks import check
 from distrain.config.defaults import resolve_defaults
-from distrain.config.environment import text_faults
+from distrain.config.environment import hide_written, text_faults
 from distrain.config.explain import explain
 from distrain.config.faults import Fault, KeyPath, raise_faults
 from distrain.config.paths import make_absolute
@@ -63,6 +63,7 @@ def _settings(
     if unreadable:
         raise_faults(unreadable)
     tree = merge([tree for tree, _ in read])
+    hide_written(tree.values)
     tree.values["name"] = default_name if tree.values.get("name") is None else tree.values["name"]
     fill_names(tree.values)
     make_absolute(tree)

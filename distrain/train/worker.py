@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from distrain import lease
 from distrain.errors import DistrainError, TrainError
-from distrain.redaction import RedactingFormatter, traceback_text
+from distrain.redaction import RedactingFormatter, hide, names_secret, traceback_text
 from distrain.run_folder import JOURNAL
 from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
@@ -53,6 +53,9 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     import ray.train
 
     os.environ.update(config["environment"])
+    for name, text in config["environment"].items():
+        if names_secret(name):
+            hide(text)
     context = ray.train.get_context()
     run_dir = Path(config["job"]["run_dir"])
     rank = context.get_world_rank()

@@ -86,7 +86,12 @@ CONFIGURATION = {
         "write ${API_KEY} in its place",
         files={"net.py": NET},
     ),
-    "secret for the workers": word("cluster.env={HF_TOKEN: tok-0123456789abcdef}", "${HF_TOKEN}"),
+    "password for the workers": word(
+        "cluster.env={DB_PASSWORD: abc}", "looks like a password", "${DB_PASSWORD}"
+    ),
+    "secret for the workers that is not there": word(
+        "cluster.env={HF_TOKEN: '***'}", "is not kept with the run", "cluster.env.HF_TOKEN=${HF_"
+    ),
     "secret in a query": word("data.source='s3://b/a.csv?secret_key=abc'", "a URL with a token in"),
     "secret in a default": word("track.uri='http://me:${NO_SUCH:-pw}@host'", "with a password"),
     "registered name with a slash": word(

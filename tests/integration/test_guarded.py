@@ -47,6 +47,7 @@ NAMES = (
     "MLFLOW_TRACKING_TOKEN",
     "A_REMOTE",
     "A_DIRTY_FILE",
+    "A_LITERAL",
 )
 NET = """
 import hashlib
@@ -65,14 +66,18 @@ class Net(torch.nn.Module):
         # Only workers have this variable.
         at = os.environ.get("PLANTED_URL")
         if self.fails and at:
-            raise ValueError(f"{self.key} is refused at {at}")
+            raise ValueError(f"{self.key}, {os.environ['SERVICE_API_KEY']} are refused at {at}")
         return self.layer(x)
 """
 CONFIG = """
 data: {source: "SOURCE", format: csv, target: income}
 model: {target: "net:Net", args: {api_key: "${PLANTED_KEY}", sha256: SHA256}}
 track: {uri: "URI", every_steps: 1}
-cluster: {env: {PLANTED_URL: "https://me:${PLANTED_SERVICE}@host/x", HF_TOKEN: "${PLANTED_HUB}"}}
+cluster:
+  env:
+    PLANTED_URL: "https://me:${PLANTED_SERVICE}@host/x"
+    HF_TOKEN: "${PLANTED_HUB}"
+    SERVICE_API_KEY: LITERAL
 """
 
 
@@ -129,6 +134,20 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(folder), *named, *words], check=True, capture_output=True)
 
 
+def make_checkout(folder: Path, config: str, planted: Mapping[str, str]) -> None:
+    """Make a git checkout with secrets in its remote and in what is not committed."""
+    folder.mkdir()
+    (folder / "run.yaml").write_text("")
+    (folder / "net.py").write_text(NET)
+    (folder / "notes.py").write_text("PASSWORD = ''\n")
+    git(folder, "init", "--quiet")
+    git(folder, "remote", "add", "origin", f"https://me:{planted['A_REMOTE']}@host/x.git")
+    git(folder, "add", "notes.py", "run.yaml")
+    git(folder, "commit", "--quiet", "-m", "first")
+    (folder / "notes.py").write_text(f"PASSWORD = '{planted['A_DIRTY_FILE']}'\n")
+    (folder / "run.yaml").write_text(config)
+
+
 def places_of(secret: str, folders: list[Path]) -> list[str]:
     """Return the files below some folders that hold a secret, as it is or in a header."""
     forms = [secret.encode(), encoded(f"admin:{secret}").encode()]
@@ -162,35 +181,31 @@ def test_planted_secrets_appear_nowhere(
     config = (
         CONFIG.replace("SOURCE", place.replace("PORT", str(port)))
         .replace("SHA256", hashlib.sha256(planted["PLANTED_KEY"].encode()).hexdigest())
+        .replace("LITERAL", planted["A_LITERAL"])
         .replace("URI", server.tracking.uri.replace("://", "://admin:${PLANTED_SERVER}@"))
     )
     folder = tmp_path / "work"
-    folder.mkdir()
-    (folder / "run.yaml").write_text(config)
-    (folder / "net.py").write_text(NET)
-    (folder / "notes.py").write_text("PASSWORD = ''\n")
-    git(folder, "init", "--quiet")
-    git(folder, "remote", "add", "origin", f"https://me:{planted['A_REMOTE']}@host/x.git")
-    git(folder, "add", "notes.py")
-    git(folder, "commit", "--quiet", "-m", "first")
-    (folder / "notes.py").write_text(f"PASSWORD = '{planted['A_DIRTY_FILE']}'\n")
+    make_checkout(folder, config, planted)
 
     words = ["train", "run.yaml", *QUICK[:2], "--json"]
     done = run_in_process(words, folder, planted)
     failed = run_in_process([*words, "model.args.fails=true"], folder, planted)
+    asked = run_in_process(["resume", fields_of(failed)["run_dir"]], folder, planted)
 
     assert done.code == 0, done.stderr
     assert failed.code == 1, failed.stderr
     assert fields_of(done)["model"]["version"] == "1"
     assert fields_of(done)["tracking"] == fields_of(failed)["tracking"] == "complete"
-    assert (
-        "ValueError: *** is refused at https://me:***@host" in fields_of(failed)["error"]["message"]
-    )
+    told = fields_of(failed)["error"]["message"]
+    assert "ValueError: ***, *** are refused at https://me:***@host" in told
+    assert asked.code == 2
+    assert "the secret in cluster.env.SERVICE_API_KEY is not kept with the run" in asked.stderr
     stored = Path(fields_of(done)["run_dir"], "config.yaml").read_text()
     assert 'api_key: "${PLANTED_KEY}"' in stored
     (folder / "stdout.txt").write_text(done.stdout + failed.stdout)
-    (folder / "stderr.txt").write_text(done.stderr + failed.stderr)
+    (folder / "stderr.txt").write_text(done.stderr + failed.stderr + asked.stderr)
     (folder / "notes.py").unlink()
+    (folder / "run.yaml").unlink()
     (folder / ".git" / "config").unlink()
     (server_folder / "auth.ini").unlink()
     session = Path(ray._private.worker._global_node.get_session_dir_path())

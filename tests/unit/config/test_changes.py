@@ -114,3 +114,11 @@ def test_the_other_way_to_say_how_often_replaces_the_stored_one(override: str) -
         "train.checkpoint.every_s": "30.0 -> null",
         "train.checkpoint.every_steps": "null -> 5",
     }
+
+
+def test_a_secret_that_is_given_again_is_masked() -> None:
+    stored = {**LEAST, "cluster": {"env": {"API_KEY": "***"}}}
+
+    assert changed("cluster.env.API_KEY=planted", stored=stored) == {
+        "cluster.env.API_KEY": '"***" -> "***"'
+    }

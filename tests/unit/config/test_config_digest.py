@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from distrain.config.digest import (
     config_digest,
     dump_yaml,
+    masked_dict,
     resolved_dict,
 )
 from distrain.config.load import load_settings, settings_from_dict
@@ -151,6 +152,15 @@ def test_the_digest_is_fixed():
     digest = config_digest(settings_from_dict(LEAST))
 
     assert digest == "1088ee17b58f40140c97941e88ccf1ef7a89d60bc7e3897b752c946b78cc971b"
+
+
+def test_likely_secrets_are_masked_where_the_configuration_is_written():
+    settings = settings_from_dict({**LEAST, "cluster": {"env": {"API_KEY": "planted", "A": "b"}}})
+
+    assert masked_dict(settings)["cluster"]["env"] == {"API_KEY": "***", "A": "b"}
+    assert 'API_KEY: "***"' in dump_yaml(settings)
+    assert resolved_dict(settings)["cluster"]["env"]["API_KEY"] == "planted"
+    assert config_digest(settings) == config_digest(settings_from_dict(LEAST))
 
 
 def test_variables_are_written_as_variables(monkeypatch):

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from distrain.config.environment import expand_env, expanded
+from distrain.config.environment import check_given, expand_env, expanded, masked
 from distrain.config.load import settings_from_dict
 from distrain.errors import ConfigError
 
@@ -99,10 +99,13 @@ def test_a_message_never_repeats_a_secret():
 
 
 SECRETS = [
-    ("cluster.env.AWS_SECRET_ACCESS_KEY", "x"),
-    ("cluster.env.DB_PASSWORD", "12345"),
+    ("cluster.env.DB_PASSWORD", 12345),
     ("cluster.env.DB_PASSWORD", "${SET:-hunter2}"),
     ("cluster.env.PGPASSWORD", "pre${SET}"),
+    ("cluster.env.ZIP_PWD", "x"),
+    ("cluster.env.sshPassphrase", "x"),
+    ("cluster.env.HF_TOKEN", GITHUB),
+    ("model.args.api_key", "${SET:-hunter2}"),
     ("model.args.apiKey", "x"),
     ("model.args.password", ["x", {"inner": "x"}]),
     ("model.args.layers", [{"secret": "x"}]),
@@ -132,9 +135,48 @@ def test_a_secret_is_refused_under_a_name_that_speaks_of_one(path, value):
     with pytest.raises(ConfigError, match=re.escape(path)) as caught:
         settings_from_dict(with_value(path, value))
 
-    assert "holds what looks like a secret" in str(caught.value)
+    assert "holds what looks like a " in str(caught.value)
     assert "in its place" in caught.value.mend
     assert "hunter2" not in str(caught.value)
+
+
+def test_other_likely_secrets_for_workers_are_taken_and_masked_where_they_are_written():
+    env = {
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "HF_TOKEN": "tok-1",
+        "SERVICE_CREDENTIALS": "${SET:-hunter2}",
+        "API_KEY": "${SET}",
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "CITY": "Reykjavik",
+    }
+    settings = settings_from_dict({**LEAST, "cluster": {"env": env}})
+
+    assert settings.cluster.env == env
+    assert masked(env) == env | {
+        "AWS_SECRET_ACCESS_KEY": "***",
+        "HF_TOKEN": "***",
+        "SERVICE_CREDENTIALS": "***",
+    }
+
+
+def test_a_likely_secret_for_workers_is_masked_in_messages(monkeypatch):
+    monkeypatch.setattr("distrain.redaction._hidden", set())
+
+    with pytest.raises(ConfigError) as caught:
+        settings_from_dict(
+            {**LEAST, "name": "a/planted-7", "cluster": {"env": {"API_KEY": "planted-7"}}}
+        )
+
+    assert "name is text 'a/***'" in str(caught.value)
+
+
+def test_a_secret_that_is_not_kept_is_asked_for():
+    with pytest.raises(ConfigError, match=r"secret in cluster\.env\.API_KEY is not") as caught:
+        check_given({"API_KEY": "***", "STARS": "***", "HF_TOKEN": "${HF_TOKEN}"})
+
+    assert "'cluster.env.API_KEY=${API_KEY}'" in caught.value.mend
+    check_given({"API_KEY": "given", "STARS": "***"})
 
 
 @pytest.mark.parametrize(("name", "value"), NO_SECRETS.items())

@@ -11,6 +11,7 @@ def test_what_holds_a_secret_is_kept_from_ray(monkeypatch: pytest.MonkeyPatch) -
         "NCCL_SOCKET_IFNAME": "eth0",
         "LD_LIBRARY_PATH": "${PLANTED_PATH:-/opt/lib}:/x",
         "HF_TOKEN": "${PW}",
+        "API_KEY": "written-out",
         "DATABASE_URL": "postgresql://me:${PW}@host/db",
         "HEADERS": "x-key ${PLANTED_TOKEN}",
     }
@@ -21,6 +22,7 @@ def test_what_holds_a_secret_is_kept_from_ray(monkeypatch: pytest.MonkeyPatch) -
     assert own == {
         "PW": "hunter2",
         "HF_TOKEN": "hunter2",
+        "API_KEY": "written-out",
         "DATABASE_URL": "postgresql://me:hunter2@host/db",
         "HEADERS": "x-key planted-value",
     }
