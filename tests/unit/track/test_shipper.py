@@ -682,6 +682,29 @@ def test_an_artifact_store_that_is_away_holds_up_no_other_record(
     assert back.artifacts == [(str(tmp_path / "config.yaml"), None)]
 
 
+def test_a_folder_is_gone_on_with_at_the_file_that_failed(
+    journal: JournalWriter, tmp_path: Path
+) -> None:
+    chance = random.Random(1)
+
+    def trouble(moment: str) -> None:
+        if moment == "after log_artifact" and chance.random() < 0.3:
+            raise ConnectionError("connection reset")
+
+    names = [f"{number:02}/file.txt" for number in range(40)]
+    for name in names:
+        (tmp_path / "kept" / name).parent.mkdir(parents=True)
+        (tmp_path / "kept" / name).touch()
+    journal.artifact(tmp_path / "kept", "place")
+    client = FakeClient(trouble)
+
+    assert ship(journal.path.parent, client)
+
+    found = [(str(tmp_path / "kept" / name), f"place/{name[:2]}") for name in names]
+    assert sorted(set(client.artifacts)) == found
+    assert len(client.artifacts) < 2 * len(names)
+
+
 def test_a_watermark_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     sent = Sent({"loss": 3}, 10, ["rank0-00002.jsonl", 2])  # type: ignore[arg-type]
     mark = Watermark("r", "e", {"a-00001.jsonl": 7}, sent, ["FINISHED", 5], 2)  # type: ignore[arg-type]
