@@ -181,6 +181,7 @@ def reproduce(
     overrides: Sequence[str] = (),
     *,
     storage: str | Path = "runs",
+    offline: bool = False,
 ) -> "ReproduceResult":
     """Make the run of a model again, and compare it to the last bit, as `distrain reproduce` does.
 
@@ -188,6 +189,7 @@ def reproduce(
         model: `models:/name/3`, `models:/name@alias`, or a run's folder, name or id at MLflow.
         overrides: `section.key=value`, for what changes no bits, and where data lies now.
         storage: the folder that runs are kept in.
+        offline: as for `train`, of the run that is made.
 
     Returns:
         What `distrain reproduce --json` prints: whether all is equal, and what differs.
@@ -197,4 +199,6 @@ def reproduce(
     """
     from distrain import reproduction
 
-    return reproduction.reproduce(str(model), overrides, storage=Path(storage), display=NoDisplay())
+    return reproduction.reproduce(
+        str(model), overrides, storage=Path(storage), display=NoDisplay(), is_offline=offline
+    )

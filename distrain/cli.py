@@ -269,6 +269,7 @@ def reproduce(
     ],
     storage: Storage = Path("runs"),
     address: Address = None,
+    offline: Offline = False,
     as_json: Json = False,
 ) -> int:
     """Make a model's run again, and name the first thing that differs."""
@@ -284,7 +285,9 @@ def reproduce(
     from distrain.report import display, tables
 
     with display.open_display(to_stderr=as_json) as shown:
-        result = reproduction.reproduce(named[0], overrides, storage=storage, display=shown)
+        result = reproduction.reproduce(
+            named[0], overrides, storage=storage, display=shown, is_offline=offline
+        )
     print_result(tables.reproduce_table(result), result.to_json(), as_json=as_json)
     return result.exit_code
 

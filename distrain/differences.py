@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import Any, Final, Literal, final, get_args
 
 from distrain.train.replay import is_same
@@ -35,6 +37,7 @@ MAX_NAMED_ROWS: Final = 10
 _MAX_NAMED_COLUMNS: Final = 8
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _SHOWN_DIGITS: Final = 12
+_SHOWN_LENGTH: Final = 120
 
 
 @final
@@ -141,36 +144,45 @@ def of_files(
 def of_sources(
     was: Sequence[Mapping[str, Any]], now: Sequence[tuple[str, Sequence[str]]]
 ) -> list[Difference]:
-    """Return the source files whose content differs.
+    """Return the source files whose content differs, or that stand elsewhere in their order.
+
+    A file that came or went in between others is told as that, and those after it are the same.
 
     Args:
         was: the recorded files, in order, with `uri` and `sha256`.
         now: the files of now, in order, each with the hashes that its content may be named by.
     """
-    found = [
-        Difference("data", uri, str(before["sha256"]), hashes[0], is_decisive=True)
-        for before, (uri, hashes) in zip(was, now, strict=False)
-        if before["sha256"] not in hashes
+    before = [(str(file["uri"]), str(file["sha256"])) for file in was]
+    known = {sha for _, sha in before}
+    # A file's content by the name that was recorded, if it is one of its names.
+    after = [(uri, next((sha for sha in names if sha in known), names[0])) for uri, names in now]
+    matcher = SequenceMatcher(
+        a=[sha for _, sha in before], b=[sha for _, sha in after], autojunk=False
+    )
+    return [
+        _of_source(old, new)
+        for what, first, last, first_now, last_now in matcher.get_opcodes()
+        if what != "equal"
+        for old, new in zip_longest(before[first:last], after[first_now:last_now])
     ]
-    found += [
-        Difference("data", str(gone["uri"]), str(gone["sha256"]), None, is_decisive=True)
-        for gone in was[len(now) :]
-    ]
-    found += [
-        Difference("data", uri, None, hashes[0], is_decisive=True)
-        for uri, hashes in now[len(was) :]
-    ]
-    return found
+
+
+def _of_source(old: tuple[str, str] | None, new: tuple[str, str] | None) -> Difference:
+    (uri, sha), (uri_now, sha_now) = old or (None, None), new or (None, None)
+    return Difference("data", str(uri_now or uri), sha, sha_now, is_decisive=True)
 
 
 def of_prepared(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    """Return what differs between prepared datasets: recipe, columns, rows, shards.
+    """Return what differs between prepared datasets: how they are kept, recipe, columns, rows.
 
     Args:
         was: as `lineage_folder.data_facts` gives it.
         now: likewise.
     """
-    recipes = (leaves({"recipe": side.get("recipe", {})}) for side in (was, now))
+    recipes = (
+        leaves({"format of prepared data": side.get("format"), "recipe": side.get("recipe", {})})
+        for side in (was, now)
+    )
     columns = between(
         "data",
         *(leaves(_columns(side.get("profile", {}))) for side in (was, now)),
@@ -285,7 +297,9 @@ def _number(value: float) -> str:
 def _shown(text: str | None) -> str:
     if text is None:
         return "(absent)"
-    return text[:_SHOWN_DIGITS] if _DIGEST.fullmatch(text) else text
+    if _DIGEST.fullmatch(text):
+        return text[:_SHOWN_DIGITS]
+    return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "..."
 
 
 def in_order(differences: Iterable[Difference]) -> tuple[Difference, ...]:

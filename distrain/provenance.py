@@ -34,6 +34,8 @@ from distrain.track.lineage_folder import sha256
 from distrain.track.origin import LINEAGE_TAG
 from distrain.track.recorded import RecordedRun
 
+_DATA_PLACES: Final = ("data.source", "data.test_source", "data.cache.")
+
 # What an altered file of the lineage is a part of, and whether a run can be made again without it.
 _FILES: Final[Mapping[str, tuple[Part, bool]]] = {
     lineage_folder.LOCK: ("libraries", False),
@@ -141,7 +143,9 @@ def settings_of(
     config = recorded.lineage / lineage_folder.CONFIG
     place = storage if recorded.run_dir is None else recorded.run_dir.parent.parent
     placed = [f"storage={json.dumps(str(place.absolute()))}"]
-    stored = load_settings([config], placed)
+    # Where the data lay is nothing to compare, and may be a variable that is not set here.
+    moved = [word for word in overrides if word.startswith(_DATA_PLACES)]
+    stored = load_settings([config], [*placed, *moved])
     wanted = load_settings([config], [*placed, *with_counterparts(overrides)])
     longer = [key for key in changed_keys(stored, wanted) if key in LENGTHS]
     if longer:
@@ -229,6 +233,10 @@ def _of_code(recorded: RecordedRun, folders: Sequence[Path]) -> list[Difference]
         ),
         *differing.of_files("distrain", own["files"], own_hashes()),
         *differing.of_files("the kept copy", users, _hashes(users, [kept]), is_decisive=True),
+        *(
+            Difference("code", f"{name}, too large to be kept", f"{size:,} bytes", None)
+            for name, size in code["user"]["left_out"].items()
+        ),
         # What is nowhere here is not another; the kept copy is what is trained with.
         *differing.of_files("your own code", users, {**users, **_hashes(users, folders)}),
     ]

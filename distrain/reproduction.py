@@ -90,6 +90,11 @@ class ReproduceResult:
     why: str = ""
 
     @property
+    def first(self) -> Difference | None:
+        """Return the first difference that makes it another run, else the first; None: none."""
+        return first_decisive(self.differences) or next(iter(self.differences), None)
+
+    @property
     def exit_code(self) -> int:
         """Return the command's exit code."""
         return EXIT_DIFFERENT if self.status == "different" else 0
@@ -108,7 +113,12 @@ class ReproduceResult:
 
 
 def reproduce(
-    model: str, overrides: Sequence[str], *, storage: Path, display: Display
+    model: str,
+    overrides: Sequence[str],
+    *,
+    storage: Path,
+    display: Display,
+    is_offline: bool = False,
 ) -> ReproduceResult:
     """Make the run of a model again, and compare.
 
@@ -117,6 +127,8 @@ def reproduce(
         overrides: `section.key=value`, for what changes no bits, and where data lies now.
         storage: the folder that runs are kept in.
         display: what is told meanwhile.
+        is_offline: whether the run that is made is recorded in its journal alone; a registered
+            model is looked for at its server all the same.
 
     Raises:
         DistrainError: the input is at fault, what was named cannot be reached, or training failed.
@@ -134,7 +146,7 @@ def reproduce(
                 expected="a run that was trained to its end",
                 mend=f"Go on with it first: distrain resume {recorded.key.rpartition('/')[2]}",
             )
-        result = _reproduced(recorded, overrides, storage, display)
+        result = _reproduced(recorded, overrides, storage, display, is_offline=is_offline)
     version = recorded.version if result.status == "equal" else None
     if version and not note_reproduced(server, version, None, _kept_text(result)):
         display.note(f"{version.uri} could not be tagged: {server.shown} took no tag")
@@ -142,7 +154,12 @@ def reproduce(
 
 
 def _reproduced(
-    recorded: RecordedRun, overrides: Sequence[str], storage: Path, display: Display
+    recorded: RecordedRun,
+    overrides: Sequence[str],
+    storage: Path,
+    display: Display,
+    *,
+    is_offline: bool = False,
 ) -> ReproduceResult:
     found = of_records(recorded)
     is_another = first_decisive(found) is not None
@@ -162,7 +179,7 @@ def _reproduced(
         return _not_made(recorded, found)
     run_dir = new_run_dir(storage_of(settings), str(settings.name))
     code = [str(recorded.lineage / lineage_folder.USER_CODE)]
-    with ready(settings, run_dir, code, display) as run:
+    with ready(settings, run_dir, code, display, is_offline=is_offline) as run:
         found += _of_run(recorded, data_was, run)
         given_up_by = run.job.bits_given_up_by
         if first_decisive(found) is not None:
@@ -251,8 +268,9 @@ def _compared(
     values, num_same = differing.of_values(
         was, values_of(made.run_dir / JOURNAL), recorded.num_steps
     )
-    is_by_clock = (
-        settings[0].train.max_time_s is not None and recorded.tags.get(OUTCOME) == "stopped_early"
+    is_by_clock = settings[0].train.max_time_s is not None and "stopped_early" in (
+        recorded.tags.get(OUTCOME),
+        made.status,
     )
     is_as_long = made.step == recorded.num_steps
     ends = {
@@ -287,7 +305,7 @@ def _keep(result: ReproduceResult, made: TrainResult, server: TrackingServer) ->
 
 def _kept_text(result: ReproduceResult) -> str:
     """Return the result in a line: `equal, 2026-11-21T19:00:00Z, distrain 0.1.0`."""
-    if result.status == "different":
-        return f"different, {result.differences[0].text}"
+    if result.first is not None and result.status == "different":
+        return f"different, {result.first.text}"
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"{result.status}, {now}, distrain {environment_facts().get('distrain')}"

@@ -23,6 +23,7 @@ RESERVED_RUN_NAMES = (PREPARED, ARTIFACTS, "mlruns", *_DATABASE_FILES)
 
 RESULT = "result.json"
 CONFIG = "config.yaml"
+STARTED = "started.json"
 JOURNAL = "journal"
 
 

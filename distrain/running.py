@@ -72,7 +72,8 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
         try:
             ending = _ending(run, display, record)
         except KeyboardInterrupt:
-            display.note(how_to_go_on(run_dir))
+            if run.reproduces is None:
+                display.note(how_to_go_on(run_dir))
             raise
         try:
             lease.check(run_dir, run.job.fence)

@@ -21,12 +21,11 @@ from distrain.durable import write_atomically
 from distrain.errors import ConfigError, ModelError
 from distrain.locations import storage_of
 from distrain.results import TrainResult
-from distrain.run_folder import CONFIG, JOURNAL, RESULT, why_unwritable
+from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED, why_unwritable
 from distrain.track.journal_reading import recorded_kinds
 from distrain.track.record import DRIVER
 from distrain.track.runs import find_run_dir, list_runs
 
-STARTED: Final = "started.json"
 LENGTHS: Final = (*map(dotted, LENGTH), "train.max_time_s")
 _RECORDED_AT: Final = ("track.uri", "track.register.")
 _SHOWN_PARAMETERS: Final = 4
@@ -137,7 +136,7 @@ def find_resumed(
     Args:
         named: a run's folder, its name, or its id at MLflow; with `is_last` the name of an
             experiment, or nothing.
-        is_last: whether the newest run is meant.
+        is_last: whether the newest run is meant; one that only makes another again is none.
         storage: the folder that runs are kept in.
         overrides: `section.key=value`; a `storage` among them says where to look instead.
 
@@ -157,7 +156,7 @@ def find_resumed(
     runs = [
         run
         for run in list_runs(storage)
-        if (not named or run.name == named[0]) and not _is_reproduction(Path(run.run_dir))
+        if (not named or run.name == named[0]) and run.reproduces is None
     ]
     if not runs:
         raise ConfigError(
@@ -167,14 +166,6 @@ def find_resumed(
             mend="Name another with --storage, or train first",
         )
     return Path(runs[0].run_dir)
-
-
-def _is_reproduction(run_dir: Path) -> bool:
-    """Return whether a run only makes another again, so that nobody means it by the newest."""
-    try:
-        return Started.load(run_dir).reproduces is not None
-    except ConfigError:
-        return False
 
 
 def _storages(overrides: Sequence[str]) -> list[Path]:

@@ -20,12 +20,18 @@ def manifest(source: Path) -> dict[str, Any]:
     return {"digest": "d" * 64, "splits": {}, "sources": [known]}
 
 
-def recorded_run(folder: Path, **train: Any) -> RecordedRun:
-    """Write `net.py`, `a.csv` and `runs/a/r` into a folder, and return the run."""
+def recorded_run(folder: Path, source: str | None = None, **train: Any) -> RecordedRun:
+    """Write `net.py`, `a.csv` and `runs/a/r` into a folder, and return the run.
+
+    Args:
+        folder: takes the files.
+        source: what stands under `data.source`; None: the path of `a.csv`.
+        train: keys of the section `train`.
+    """
     (folder / "net.py").write_text("WIDTH = 3\n")
     (folder / "a.csv").write_text("x,y\n1,0\n2,1\n")
     run_dir = folder / "runs" / "a" / "r"
-    data = {"source": str(folder / "a.csv"), "target": "y"}
+    data = {"source": source or str(folder / "a.csv"), "target": "y"}
     settings = settings_from_dict({"name": "a", "data": data, "train": {"epochs": 5, **train}})
     sha = write_lineage(
         run_dir / "lineage",

@@ -95,10 +95,9 @@ def reproduce_table(result: "ReproduceResult") -> Facts:
         "not_promised": f"not promised ({result.why}); {steps} compared",
     }
     facts.add(result.run, verdict[result.status])
-    is_first = result.status == "different"
+    first = result.first if result.status == "different" else None
     for difference in result.differences:
-        facts.add("differs first" if is_first else "differs", difference.text)
-        is_first = False
+        facts.add("differs first" if difference is first else "differs", difference.text)
     facts.add("recorded", f"sha256 {result.recorded_sha256}")
     facts.add("rebuilt", f"sha256 {result.rebuilt_sha256}" if result.rebuilt_sha256 else "")
     facts.add("folder", str(result.run_dir) if result.run_dir else "")
@@ -166,7 +165,10 @@ def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
     for run in runs:
         shown = metrics_text(run.metrics, "test") or metrics_text(run.metrics, "validation")
         table.add_row(
-            f"{run.name}/{run.run}", run.status, run.started[:16].replace("T", " "), escape(shown)
+            f"{run.name}/{run.run}",
+            run.status + (" (made again)" if run.reproduces else ""),
+            run.started[:16].replace("T", " "),
+            escape(shown),
         )
     return table
 

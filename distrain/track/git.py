@@ -93,13 +93,15 @@ def uncommitted(folder: Path) -> Uncommitted | None:
 
 def without_secrets(text: str) -> tuple[str, int]:
     """Return a text whose lines that look like secrets are masked, and how many these are."""
-    suspect = {number for number, _ in secrets_in(text)}
+    num_suspect = sum(1 for _ in secrets_in(text))
+    # First what goes over lines: a key's first line tells of those that follow.
+    plain = redacted(text)
+    suspect = {number for number, _ in secrets_in(plain)}
     shown = [
         f"{line[:1]}{MASK}" if number in suspect else line
-        for number, line in enumerate(text.splitlines(), 1)
+        for number, line in enumerate(plain.splitlines(), 1)
     ]
-    plain = "\n".join(shown) + ("\n" if shown else "")
-    return redacted(plain), len(suspect)
+    return "\n".join(shown) + ("\n" if shown else ""), num_suspect
 
 
 def _plain_remote(url: str) -> str:

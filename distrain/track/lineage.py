@@ -54,8 +54,9 @@ def source_files(root: Path) -> Iterator[tuple[str, Path]]:
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith((".", _BYTE_CODE)))
         for name in sorted(names):
-            if not name.startswith(".") and not name.endswith(".pyc"):
-                path = Path(folder, name)
+            path = Path(folder, name)
+            # A link to nowhere, or a pipe, has nothing to be read.
+            if not name.startswith(".") and not name.endswith(".pyc") and path.is_file():
                 yield path.relative_to(root.parent).as_posix(), path
 
 
@@ -106,7 +107,7 @@ def installed() -> Mapping[str, str]:
     folders = site.getsitepackages() + [site.getusersitepackages()] * bool(site.ENABLE_USER_SITE)
     found: dict[str, str] = {}
     for folder in dict.fromkeys(map(Path, folders)):
-        for path in folder.iterdir() if folder.is_dir() else ():
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             match = _INSTALLED.fullmatch(path.name)
             if match:
                 name = re.sub(r"[-_.]+", "-", match["name"]).lower()

@@ -74,6 +74,9 @@ def write_lineage(
         {"format": 1, "files": {name: sha256(content) for name, content in files.items()}}
     )
     _put_aside(folder, index)
+    # What the last attempt had and this one has not would be taken for this one's.
+    shutil.rmtree(folder / USER_CODE, ignore_errors=True)
+    (folder / DIFF).unlink(missing_ok=True)
     files |= {f"{USER_CODE}/{name}": content for name, content in kept.items()}
     for name, content in {**files, INDEX: index}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +189,10 @@ def _put_aside(folder: Path, index: bytes) -> None:
     place = folder / EARLIER / sha256(before)[:12]
     if place.exists():  # a run that went back to what it was two attempts ago
         return
-    shutil.copytree(folder, place, ignore=shutil.ignore_patterns(EARLIER))
+    partial = place.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a driver that was killed while it copied
+    shutil.copytree(folder, partial, ignore=shutil.ignore_patterns(EARLIER, "__pycache__"))
+    partial.rename(place)
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -106,7 +106,7 @@ def find_recorded(
         if (run_dir / FOLDER).is_dir() and (run_dir / JOURNAL).is_dir():
             return of_folder(run_dir, found.tags, version)
         if not found.run_id or RUN_TAG not in found.tags:
-            raise _without_lineage(version.uri)
+            raise _without_lineage(version.uri, found.tags)
         return _of_server(client, found.run_id, found.tags, version, folder)
     except MlflowException as error:
         raise unanswered(server, error) from error
@@ -129,7 +129,7 @@ def of_folder(
     all_tags = {**told.tags, **tags}
     lineage = lineage_of(run_dir / FOLDER, all_tags.get(LINEAGE_TAG))
     if lineage is None:
-        raise _without_lineage(str(run_dir))
+        raise _without_lineage(str(run_dir), all_tags)
     is_last = lineage == run_dir / FOLDER
     return RecordedRun(
         key=f"{run_dir.parent.name}/{run_dir.name}",
@@ -200,7 +200,7 @@ def _of_server(
         _fetch(client, run_id, place, folder)
     lineage = lineage_of(folder / FOLDER, all_tags.get(LINEAGE_TAG))
     if lineage is None:
-        raise _without_lineage(version.uri)
+        raise _without_lineage(f"{version.uri}, MLflow run {run_id}", all_tags)
     is_last = lineage == folder / FOLDER and (folder / CONFIG).is_file()
     return RecordedRun(
         key=str(tags[RUN_TAG]),
@@ -246,6 +246,9 @@ class _Told:
         if record.kind == "run":
             self.tags |= record.payload["tags"]
         elif record.kind == "tags":
+            if LINEAGE_TAG in record.payload:  # it goes on: an earlier attempt's end is not its own
+                self.tags.pop(WEIGHTS_TAG, None)
+                self.tags.pop(STEPS_TAG, None)
             self.tags |= record.payload
         elif record.kind == "params":
             self.params |= record.payload
@@ -273,7 +276,14 @@ def _as_recorded(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
-def _without_lineage(where: str) -> ConfigError:
+def _without_lineage(where: str, tags: Mapping[str, str]) -> ConfigError:
+    if LINEAGE_TAG in tags:
+        return ConfigError(
+            "what tells what it was made from is gone",
+            where=where,
+            expected="the folder or artifact lineage/ that was kept with it",
+            mend="Was it moved or removed? Put it back, or name the run's own folder",
+        )
     return ConfigError(
         "nothing tells what it was made from",
         where=where,

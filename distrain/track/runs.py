@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, final
 
 from distrain.errors import ConfigError, did_you_mean
-from distrain.run_folder import CONFIG, JOURNAL, RESULT
+from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED
 from distrain.track.watermark import Watermark
 
 UNFINISHED = "unfinished"
@@ -36,6 +36,7 @@ class RunSummary:
         metrics: final metrics by name.
         model: `name`, `version` and `alias` of the registered model; None: none.
         weights_sha256: of the final model; None: none.
+        reproduces: the run that it makes again; None: it is one of its own.
     """
 
     name: str
@@ -48,6 +49,7 @@ class RunSummary:
     metrics: dict[str, float | None]
     model: dict[str, Any] | None
     weights_sha256: str | None
+    reproduces: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -110,11 +112,15 @@ def run_dirs(storage: Path) -> Iterator[Path]:
 
 def result_of(run_dir: Path) -> dict[str, Any]:
     """Return the fields of a run's result; none of one that goes on, or was killed."""
+    return _fields(run_dir / RESULT)
+
+
+def _fields(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+        fields = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return result if isinstance(result, dict) else {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _is_run(path: Path) -> bool:
@@ -139,6 +145,7 @@ def _summary(run_dir: Path) -> RunSummary:
         metrics=result.get("metrics") or {},
         model=result.get("model"),
         weights_sha256=result.get("weights_sha256"),
+        reproduces=_fields(run_dir / STARTED).get("reproduces"),
     )
 
 

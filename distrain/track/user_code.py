@@ -88,7 +88,13 @@ def save_user_code(sources: Sequence[Path], folder: Path) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             ignore = shutil.ignore_patterns(*_IGNORED)
-            shutil.copytree(source, folder / source.name, ignore=ignore, dirs_exist_ok=True)
+            shutil.copytree(
+                source,
+                folder / source.name,
+                ignore=ignore,
+                dirs_exist_ok=True,
+                ignore_dangling_symlinks=True,
+            )
         else:
             shutil.copyfile(source, folder / source.name)
         names.append(source.name)

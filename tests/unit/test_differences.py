@@ -25,6 +25,13 @@ def test_a_changed_key_of_a_configuration_is_named_with_both_values() -> None:
     assert found[0].is_decisive
 
 
+def test_a_long_value_is_shown_in_part_and_kept_whole() -> None:
+    [found] = differing.of_configuration({"columns": "a" * 9_000}, {"columns": "b"})
+
+    assert len(found.text) < 200
+    assert len(str(found.to_json()["was"])) > 9_000
+
+
 def test_libraries_that_compute_come_first_and_decide_nothing() -> None:
     was = {"rich": "13", "torch": "2.13.0", "numpy": "2.1", "nvidia-cudnn-cu12": "9.1", "zzz": "1"}
     now = {"rich": "14", "torch": "2.12.0", "numpy": "2.1", "nvidia-cudnn-cu12": "9.2", "aaa": "1"}
@@ -78,10 +85,24 @@ def test_a_source_file_is_compared_with_every_hash_that_may_name_its_content() -
     assert texts(more) == ["data: /b.csv (absent) -> 333333333333"]
 
 
+def test_files_are_told_apart_by_content_where_one_came_or_went_between_others() -> None:
+    was = [{"uri": f"/{name}.csv", "sha256": name * 64} for name in "acd"]
+    now = [(f"/x/{name}.csv", (name * 64,)) for name in "abcd"]
+
+    more = differing.of_sources(was, now)
+    fewer = differing.of_sources(was, [now[0], now[3]])
+    swapped = differing.of_sources(was, [now[0], now[3], now[2]])
+
+    assert texts(more) == [f"data: /x/b.csv (absent) -> {'b' * 12}"]
+    assert texts(fewer) == [f"data: /c.csv {'c' * 12} -> (absent)"]
+    assert len(swapped) == 2
+
+
 def data(shards: list[tuple[int, str]], mean: float = 1.0, **fields: Any) -> dict[str, Any]:
     listed = [{"file": "f", "num_rows": rows, "sha256": sha} for rows, sha in shards]
     return {
         "digest": "d" * 64,
+        "format": 1,
         "recipe": {"split": {"seed": 0}},
         "profile": {"age": {"kind": "numeric", "training": {"mean": mean}}},
         "splits": {"train": {"num_rows": sum(rows for rows, _ in shards), "shards": listed}},
@@ -114,9 +135,10 @@ def test_changed_rows_are_named_where_they_are_few(rows: list[int], told: list[s
 
 def test_a_changed_column_recipe_or_number_of_rows_is_named() -> None:
     was = data([(100, "a")])
-    now = data([(99, "b")], mean=2.0, digest="e" * 64, recipe={"split": {"seed": 1}})
+    now = data([(99, "b")], mean=2.0, digest="e" * 64, recipe={"split": {"seed": 1}}, format=2)
 
     assert texts(differing.of_prepared(was, now)) == [
+        "data: format of prepared data 1 -> 2",
         "data: recipe.split.seed 0 -> 1",
         "data: column 'age'.training.mean 1.0 -> 2.0",
         "data: split train 100 rows -> 99 rows",

@@ -12,6 +12,7 @@ from distrain.differences import Difference
 from distrain.errors import ConfigError, DataError
 from distrain.track import lineage
 from distrain.track.lineage_folder import sha256
+from distrain.track.origin import LINEAGE_TAG
 from distrain.track.recorded import RecordedRun
 from tests.lineage_examples import MACHINE, recorded_run
 
@@ -138,6 +139,23 @@ def test_an_altered_copy_of_the_code_decides(recorded: RecordedRun) -> None:
     assert (found.part, found.what, found.is_decisive) == ("code", "net.py", True)
 
 
+def test_a_file_that_was_too_large_to_be_kept_is_told(recorded: RecordedRun) -> None:
+    alter(recorded.lineage / "code.json", '"left_out": {}', '"left_out": {"nets/big.bin": 2000000}')
+    recorded = _with_index_of_now(recorded)
+
+    assert surroundings(recorded) == [
+        "code: nets/big.bin, too large to be kept 2,000,000 bytes -> (absent)"
+    ]
+
+
+def _with_index_of_now(recorded: RecordedRun) -> RecordedRun:
+    index = json.loads((recorded.lineage / "lineage.json").read_text())
+    index["files"]["code.json"] = sha256((recorded.lineage / "code.json").read_bytes())
+    text = json.dumps(index)
+    (recorded.lineage / "lineage.json").write_text(text)
+    return replace(recorded, tags={**recorded.tags, LINEAGE_TAG: sha256(text.encode())})
+
+
 def test_code_that_was_mended_within_the_run_is_told(recorded: RecordedRun) -> None:
     earlier = recorded.lineage / "earlier" / "0123456789ab"
     earlier.mkdir(parents=True)
@@ -191,6 +209,21 @@ def test_a_run_is_made_again_in_its_own_storage_with_what_changes_no_bits(
     assert wanted.train.num_workers == 3
     assert wanted.data.source == str(tmp_path / "elsewhere.csv")
     assert elsewhere.storage == str(tmp_path / "other")
+
+
+def test_a_variable_need_not_be_set_where_the_data_is_said_to_lie_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    recorded = recorded_run(tmp_path, source="${PLACE}/a.csv")
+    monkeypatch.delenv("PLACE")
+
+    _, wanted = provenance.settings_of(recorded, ["data.source=a.csv"], Path("other"))
+
+    assert wanted.data.source == str(tmp_path / "a.csv")
+    with pytest.raises(ConfigError, match=r"data\.source uses \$\{PLACE\}"):
+        provenance.settings_of(recorded, [], Path("other"))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from distrain import reproduction
 from distrain.config.load import settings_from_dict
 from distrain.config.settings import Settings
+from distrain.differences import Difference
 from distrain.display import NoDisplay
 from distrain.errors import TrainError
 from distrain.report.tables import reproduce_table
@@ -111,6 +112,38 @@ def test_a_run_that_the_clock_ended_is_compared_as_far_as_both_went(
     assert "train.max_time_s ended the run" in result.why
 
 
+def test_a_run_that_the_clock_ends_only_now_is_not_said_to_differ(
+    recorded: RecordedRun, made: TrainResult
+) -> None:
+    values = {(step, "train/loss"): 1 / step for step in range(1, 8)}
+    whole = replace(recorded, tags={**recorded.tags, STEPS_TAG: "7"}, values=values)
+    cut = replace(made, status="stopped_early", weights_sha256="e" * 64)
+
+    result = compare(whole, cut, max_time_s=60)
+
+    assert (result.status, result.exit_code, result.steps_compared) == ("not_promised", 0, 4)
+
+
+def test_what_makes_it_another_run_is_told_as_the_first_difference(
+    recorded: RecordedRun, made: TrainResult
+) -> None:
+    result = ReproduceResult(
+        "different",
+        "a/r",
+        (
+            Difference("libraries", "rich", "13", "14"),
+            Difference("data", "/a.csv", "1", "2", is_decisive=True),
+        ),
+        recorded.weights_sha256,
+    )
+
+    assert _kept_text(result) == "different, data: /a.csv 1 -> 2"
+    shown = str(reproduce_table(result).__rich__())
+    assert "differs        libraries: rich" in shown
+    assert "differs first  data: /a.csv" in shown
+    assert made.run_dir.is_dir()
+
+
 @pytest.mark.parametrize(
     ("order", "status", "parts"),
     [("0" * 64, "not_promised", []), ("1" * 64, "different", ["order"])],
@@ -127,7 +160,7 @@ def test_where_bits_are_not_promised_nothing_is_trained_and_the_order_of_rows_co
     monkeypatch.setattr(reproduction, "machine", lambda *_: MACHINE)
 
     @contextmanager
-    def ready(*_: object) -> Iterator[SimpleNamespace]:
+    def ready(*_: object, **__: object) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(
             prepared=SimpleNamespace(
                 dataset=SimpleNamespace(path="", manifest=manifest(tmp_path / "a.csv"))

@@ -158,3 +158,31 @@ def test_a_run_that_failed_tells_the_last_step_of_its_journal(ended_run: Any) ->
         result = running._record_end(ended_run, Notes(), record, Ending(error=TrainError("why")))
 
     assert (result.status, result.step, result.epoch) == ("failed", 7, 2)
+
+
+@pytest.mark.parametrize(("reproduces", "is_told"), [(None, True), ("e/other", False)])
+def test_who_interrupts_a_run_is_told_how_to_go_on_unless_it_makes_another_again(
+    ended_run: Any, monkeypatch: pytest.MonkeyPatch, reproduces: str | None, is_told: bool
+) -> None:
+    def interrupted(*_: object) -> Ending:
+        raise KeyboardInterrupt
+
+    facts = RunFacts("e", "r", {}, {"digest": "d", "splits": {}}, {})
+    for name, stand_in in {
+        "load_mlflow": lambda _: None,
+        "dump_yaml": lambda _: "",
+        "training_text": lambda _: "training",
+        "_with_lineage": lambda _: facts,
+        "_ending": interrupted,
+    }.items():
+        monkeypatch.setattr(running, name, stand_in)
+    ended_run.settings.track = SimpleNamespace(drain_s=1)
+    ended_run.server.identity = "http://away"
+    ended_run.is_offline, ended_run.reproduces = False, reproduces
+    (ended_run.run_dir / "lineage").mkdir()
+    notes = Notes()
+
+    with pytest.raises(KeyboardInterrupt):
+        running.finish_run(ended_run, notes)
+
+    assert any("distrain resume" in text for text in notes.texts) is is_told

@@ -161,3 +161,60 @@ def test_what_is_installed_is_told_without_reading_each_package_s_metadata() -> 
     assert found["pydantic"] == importlib.metadata.version("pydantic")
     assert found["ruamel-yaml"] == importlib.metadata.version("ruamel.yaml")
     assert len(found) > 50
+
+
+def test_all_lines_of_a_key_that_is_not_committed_are_masked(here: Path) -> None:
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n-----END RSA PRIVATE KEY-----"
+    (here / "nets" / "__init__.py").write_text(f"KEY = '''{key}'''\nWIDTH = 4\n")
+
+    found = uncommitted(here)
+
+    assert found is not None
+    assert "MIIEow" not in found.text
+    assert "+WIDTH = 4" in found.text
+    assert found.num_masked == 1
+
+
+def test_what_is_gone_since_an_earlier_attempt_is_not_kept_for_this_one(
+    here: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lineage"
+    (here / "nets" / "old.py").write_text("A = 1\n")
+    (here / "nets" / "__init__.py").write_text("WIDTH = 4\n")
+    before = write(folder)
+    (here / "nets" / "old.py").unlink()
+    git(here, "commit", "-q", "-a", "-m", "Go on")
+
+    write(folder)
+
+    assert not (folder / "code" / "nets" / "old.py").exists()
+    assert not (folder / "uncommitted.diff").exists()
+    earlier = lineage_of(folder, before)
+    assert earlier is not None
+    assert (earlier / "code" / "nets" / "old.py").is_file()
+    assert (earlier / "uncommitted.diff").is_file()
+
+
+def test_an_attempt_that_was_half_copied_when_its_driver_was_killed_is_copied_again(
+    here: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lineage"
+    before = write(folder)
+    (folder / "earlier" / f"{before[:12]}.partial").mkdir(parents=True)
+
+    write(folder, "seed: 2\n")
+
+    earlier = lineage_of(folder, before)
+    assert earlier is not None
+    assert (earlier / "config.yaml").read_text() == "seed: 1\n"
+    assert here.is_dir()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_link_to_nowhere_beside_the_sources_is_passed_over(tmp_path: Path) -> None:
+    Path("nets", "gone.bin").symlink_to("/nowhere/at/all")
+
+    write(tmp_path / "lineage")
+
+    user = read(tmp_path / "lineage", "code.json")["user"]
+    assert set(user["files"]) == {"nets/__init__.py", "nets/words.txt"}

@@ -1,6 +1,7 @@
 """What a run's folder tells of it when it is to be made again."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,18 @@ def test_a_version_from_before_a_run_was_made_longer_has_the_lineage_of_then(
 def test_a_run_of_an_earlier_version_is_told_to_keep_too_little(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing tells what it was made from"):
         of_folder(tmp_path, {}, None)
+
+
+def test_a_run_that_goes_on_has_no_end_of_its_own_yet(run_dir: Path) -> None:
+    longer = write(run_dir, "train: {epochs: 9}\n")
+    with JournalWriter(run_dir / "journal", "driver") as driver:
+        driver.tags({LINEAGE_TAG: longer, "distrain.outcome": "running"})
+
+    assert of_folder(run_dir, {}, None).weights_sha256 is None
+
+
+def test_a_lineage_that_was_removed_is_not_an_earlier_version_s(run_dir: Path) -> None:
+    shutil.rmtree(run_dir / "lineage")
+
+    with pytest.raises(ConfigError, match=r"made from is gone.* Put it back"):
+        of_folder(run_dir, {}, None)

@@ -3,8 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.table import Table
 
 from distrain.errors import ConfigError
+from distrain.report.tables import runs_table
 from distrain.track.runs import find_run_dir, list_runs
 from distrain.track.watermark import Watermark
 
@@ -97,3 +99,15 @@ def test_what_no_run_can_be_called_is_told_as_no_run(reference: str, tmp_path: P
     make_run(tmp_path, "adult", "20250101T120000-aaaaaa")
     with pytest.raises(ConfigError, match="there is no run"):
         find_run_dir(reference, tmp_path)
+
+
+def test_a_run_that_makes_another_again_is_listed_as_that(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path, "adult", "20250101T120000-aaaaaa", {"status": "finished"})
+    (run_dir / "started.json").write_text('{"reproduces": "abc"}')
+
+    [run] = list_runs(tmp_path)
+
+    assert run.to_json()["reproduces"] == "abc"
+    table = runs_table([run], tmp_path)
+    assert isinstance(table, Table)
+    assert list(table.columns[1].cells) == ["finished (made again)"]
