@@ -6,7 +6,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ from distrain.train.shared_memory import NeighboursInMemory, size_bytes
 from distrain.train.world import World, parts_by_worker
 
 LENGTH = 37
-TIMEOUT_S = 120.0
+TIMEOUT_S = 30.0
 shared_memory = pytest.mark.skipif(not Bells.are_offered(), reason="Linux on x86-64 only")
 
 
@@ -63,9 +63,13 @@ class Cluster:
     sizes: Sequence[int]
     in_memory: bool
     left_bytes: Counter[int] = field(default_factory=Counter)
-    boxes: defaultdict[tuple[int, int], "queue.Queue[torch.Tensor]"] = field(
-        default_factory=lambda: defaultdict(queue.Queue)
-    )
+    counting: threading.Lock = field(default_factory=threading.Lock)
+    boxes: dict[tuple[int, int], "queue.Queue[torch.Tensor]"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # All of them now: of two threads that found none each would make one, and miss the other's.
+        pairs = itertools.permutations(range(sum(self.sizes)), 2)
+        self.boxes.update((pair, queue.Queue()) for pair in pairs)
 
     @property
     def machines(self) -> list[range]:
@@ -109,7 +113,8 @@ class Cluster:
             for rank, elements in sent:
                 assert elements.is_contiguous()
                 if layout.machine_of(rank) != layout.own_machine:
-                    self.left_bytes[layout.own_machine] += elements.nbytes
+                    with self.counting:
+                        self.left_bytes[layout.own_machine] += elements.nbytes
                 self.boxes[layout.rank, rank].put(elements.clone())
             for rank, target in expected:
                 assert target.is_contiguous()
