@@ -4,8 +4,6 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
   $$p -c '$(FITS)' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
-# Two at a time: most tests wait for processes that they started.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: install demo test test-slow lint format bench chaos clean
@@ -25,10 +23,10 @@ demo: install
 	@$(BIN)/distrain train examples/digits/digits.yaml
 
 test: install
-	@$(PYTEST) -m "not slow and not gpu and not chaos and not realdata"
+	@$(BIN)/python -m pytest -q -m "not slow and not gpu and not chaos and not realdata"
 
 test-slow: install
-	@$(PYTEST) -m "(slow or realdata or chaos) and not gpu"
+	@$(BIN)/python -m pytest -q -m "(slow or realdata or chaos) and not gpu"
 
 lint: install
 	@$(BIN)/ruff format --check .
