@@ -504,6 +504,7 @@ def test_a_server_that_says_nothing_is_no_cluster(tmp_path: Path) -> None:
     assert ended.left == []
 
 
+@pytest.mark.slow
 def test_a_ray_is_known_by_its_answer(ray_local: str) -> None:
     host, _, port = ray_local.rpartition(":")
 
@@ -551,8 +552,13 @@ def test_what_is_odd_but_no_fault_is_told_with_its_column(tmp_path: Path) -> Non
     ("words", "code", "told"),
     [
         (["train.epoch=3"], 2, "error: command line: train.epoch: unknown key. Did you mean"),
-        (["data.target=incom"], 2, "there is no column 'incom'."),
-        ([f"track.uri=http://{CLOSED}"], 4, "no tracking server answers there"),
+        pytest.param(
+            *(["data.target=incom"], 2, "there is no column 'incom'."), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            *([f"track.uri=http://{CLOSED}"], 4, "no tracking server answers there"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_person_is_told_on_stderr(words: list[str], code: int, told: str, tmp_path: Path) -> None:

@@ -99,12 +99,6 @@ def assert_one_each(found: Fingerprints) -> None:
     assert {name: len(ends) for name, ends in found.items()} == dict.fromkeys(found, 1)
 
 
-def test_a_part_of_the_table_has_one_fingerprint_per_model(tmp_path: Path) -> None:
-    names = ("lstm", "transformer", "mlp bf16")
-    groups = groups_of(jobs(tmp_path, names), tmp_path / "runs", (2, 1), FATES[2:])
-    assert_one_each(fingerprints(groups, tmp_path, names))
-
-
 @pytest.mark.slow
 def test_the_whole_table_has_one_fingerprint_per_model(tmp_path: Path) -> None:
     names = tuple(MODELS)

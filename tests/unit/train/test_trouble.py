@@ -227,6 +227,7 @@ def test_losses_of_before_are_remembered_by_a_resumed_run(
     assert first.troubles + second.troubles == straight.troubles
 
 
+@pytest.mark.slow
 def test_workers_decide_alike(data: dict[str, Path], tmp_path: Path) -> None:
     jobs = [
         job_on(data["far"], tmp_path / "skip", on_spike="skip"),
