@@ -62,6 +62,8 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         signal.alarm(task["limit_s"])  # where nobody is left to end it
+        os.environ.clear()
+        os.environ.update(task["environment"])
         os.dup2(os.open(task["errors"], os.O_WRONLY | os.O_CREAT, 0o600), 2)
         try:
             predict(task)
@@ -154,6 +156,8 @@ def check_in_clean_process(model: Path, predictor: Predictor, rows: pa.Table) ->
             "loaded": str(folder / "loaded"),
             "errors": str(folder / "errors.txt"),
             "limit_s": round(2 * TIMEOUT_S),
+            # As it is now: variables that a model's arguments name may have come since.
+            "environment": {**os.environ, **_NO_DEVICES},
         }
         has_ended = _living().ask(task)
         for form, path in out.items():
