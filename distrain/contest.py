@@ -22,7 +22,7 @@ from distrain.config.settings import RegisterSettings, Settings
 from distrain.data.features import Transform
 from distrain.data.plan import EVALUATION_BATCH_ROWS, evaluation_batches
 from distrain.data.prepared import PreparedDataset
-from distrain.errors import DistrainError, TrackingError, first_line
+from distrain.errors import DistrainError, first_line
 from distrain.evaluate.comparison import Comparison, Measure, Question, compare
 from distrain.evaluate.fair_rows import Contestant, FairRows, NotComparableError, fair_rows
 from distrain.evaluate.gate import (
@@ -34,7 +34,6 @@ from distrain.evaluate.gate import (
     judge_again,
     judge_alone,
     judge_goals,
-    judge_unseen,
     level_of,
 )
 from distrain.evaluate.goals import GoalOutcome
@@ -98,6 +97,9 @@ def hold_contest(candidate: Candidate, alias: str, server: TrackingServer) -> Ve
         candidate: the candidate.
         alias: which one.
         server: the registry.
+
+    Raises:
+        TrackingError: the registry does not answer.
     """
     refusal = judge_goals(candidate.goals)
     if refusal is not None:
@@ -105,16 +107,13 @@ def hold_contest(candidate: Candidate, alias: str, server: TrackingServer) -> Ve
     digest = digest_of_test_rows(candidate.dataset)
     tags: Mapping[str, str] = {}
     num_versions = 1
-    try:
-        with telling(server):
-            client = connect(server)
-            holder = holder_of(client, candidate.name, alias)
-            if holder is not None:
-                tags = client.get_model_version(candidate.name, holder).tags
-            if holder is not None and digest is not None:
-                num_versions = num_measured(client, candidate.name, digest, candidate.key, holder)
-    except TrackingError:
-        return judge_unseen(candidate.goals)
+    with telling(server):
+        client = connect(server)
+        holder = holder_of(client, candidate.name, alias)
+        if holder is not None:
+            tags = client.get_model_version(candidate.name, holder).tags
+        if holder is not None and digest is not None:
+            num_versions = num_measured(client, candidate.name, digest, candidate.key, holder)
     if holder is None:
         return judge_alone(candidate.goals)
     if tags.get(KEY_TAG) == candidate.key:

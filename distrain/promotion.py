@@ -129,7 +129,9 @@ def promote(
     _note(promotion, verdict.tags(), server)
     if not verdict.may_move:
         return PromoteResult("refused", promotion.version, promotion.holder, verdict.reasons)
-    result = move(promotion, verdict.text, server)
+    # From the holder that it was compared with, or from nobody, whatever was looked up before.
+    compared = replace(promotion, holder=verdict.contest.holder if verdict.contest else None)
+    result = move(compared, verdict.text, server)
     if result.status == "refused":
         _note(promotion, overtaken(verdict.tags(), result.reasons[0]), server)
     return result

@@ -28,7 +28,8 @@ _KINDS: Final = {
     ),
     "a GitLab token": re.compile(r"(?<![A-Za-z0-9])glpat-[\w-]{20,}"),
     "a Hugging Face token": re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}"),
-    "an API key": re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}"),
+    # With a digit: scikit-learn's pages have classes such as sk-toggleable__label-arrow.
+    "an API key": re.compile(r"(?<![A-Za-z0-9])sk-(?=[\w-]*\d)[A-Za-z0-9_-]{20,}"),
     "a Slack token": re.compile(r"(?<![A-Za-z0-9])xox[abprs]-[A-Za-z0-9-]{10,}"),
     "a Databricks token": re.compile(r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}"),
     "a private key": re.compile(
@@ -64,6 +65,11 @@ _NAME: Final = re.compile(
     r"(^|[_-])(pwd|token|credentials?|api_?key|access_?key|private_?key|auth_?key)($|[_-])",
     re.IGNORECASE,
 )
+_SECRET_AT_END: Final = re.compile(
+    r"(passw(or)?d|passphrase|secrets?|"
+    r"(^|[_-])(pwd|token|credentials?|api_?key|access_?key|private_?key|auth_?key))[_-]?\d*$",
+    re.IGNORECASE,
+)
 _PASSWORD_NAME: Final = re.compile(r"passw(or)?d|passphrase|(^|[_-])pwd($|[_-])", re.IGNORECASE)
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LITERAL: Final = re.compile(
@@ -71,7 +77,7 @@ _LITERAL: Final = re.compile(
     r"(?P<quote>[\"'])(?P<value>[^\"'\s]{8,})(?P=quote)",
     re.IGNORECASE,
 )
-_PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}|%\(\w+\)s|%s|\$\{?\w+\}?|<\w+>")
+_PLACEHOLDER: Final = re.compile(r"\{[\w.\[\]()!:'\"]*\}|%\(\w+\)s|%s|\$\{?\w+\}?|<\w+>")
 _NOT_SECRET: Final = ("PWD", "OLDPWD")
 
 _hidden: Final[set[str]] = set()
@@ -118,7 +124,7 @@ def holds_secret(text: str) -> str | None:
         return "a URL with a password"
     if "://" in text and _QUERY.search(text):
         return "a URL with a token in it"
-    return next((told for told, pattern in _KINDS.items() if pattern.search(text)), None)
+    return _kind_in(text)
 
 
 def names_secret(name: str) -> bool:
@@ -134,14 +140,16 @@ def names_password(name: str) -> bool:
 def is_secret_value(name: str, value: Any) -> bool:
     """Return whether a value that is given to a name is likely to be a secret written out.
 
-    A switch is none, nor is an empty value, nor a word or a number of a vocabulary: `pad_token`.
+    A switch is none, nor is an empty value, a path, or a word of a vocabulary (`pad_token`), nor
+    what a name merely begins with: `secret_dim`, `token_mixer`. A number is a password at most.
     """
-    word = _secret_word(name)
-    if not word or value is None or isinstance(value, bool):
+    if not _SECRET_AT_END.search(_CAMEL_CASE.sub("_", name)) or isinstance(value, bool):
         return False
-    if word == "token":
-        return isinstance(value, str) and len(value) >= LEAST_TOKEN_LENGTH and " " not in value
-    return str(value) != ""
+    if not isinstance(value, str):
+        return isinstance(value, int | float) and names_password(name)
+    if _secret_word(name) == "token" and (len(value) < LEAST_TOKEN_LENGTH or " " in value):
+        return False
+    return value != "" and value[0] not in "/<"
 
 
 def secrets_in(text: str) -> Iterator[tuple[int, str]]:
@@ -154,9 +162,13 @@ def secrets_in(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.splitlines(), 1):
         if ALLOWED in line:
             continue
-        told = holds_secret(_PLACEHOLDER.sub("", line)) or _literal_in(line)
+        told = _kind_in(line) or holds_secret(_PLACEHOLDER.sub("", line)) or _literal_in(line)
         if told:
             yield number, told
+
+
+def _kind_in(text: str) -> str | None:
+    return next((told for told, pattern in _KINDS.items() if pattern.search(text)), None)
 
 
 def _literal_in(line: str) -> str | None:

@@ -11,7 +11,7 @@ from distrain.contest import Candidate, digest_of_test_rows, hold_contest
 from distrain.data.example import example_rows
 from distrain.display import Display
 from distrain.durable import write_atomically
-from distrain.errors import CheckpointError, DistrainError, TrainError
+from distrain.errors import CheckpointError, DistrainError, TrackingError, TrainError
 from distrain.evaluate.gate import Verdict, judge_unseen
 from distrain.evaluate.goals import check_goals
 from distrain.finish import (
@@ -204,11 +204,14 @@ def _verdict(
         dataset=trained.dataset,
         goals=trained.goals,
     )
-    verdict = (
-        judge_unseen(trained.goals)
-        if run.is_offline
-        else hold_contest(candidate, asked.alias, run.server)
-    )
+    try:
+        verdict = (
+            judge_unseen(trained.goals)
+            if run.is_offline
+            else hold_contest(candidate, asked.alias, run.server)
+        )
+    except TrackingError:  # the shipper moves the alias if nobody has it when the server is back
+        verdict = judge_unseen(trained.goals)
     if verdict.contest is not None:
         display.note(verdict_text(verdict, asked.alias))
     return verdict

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, final
 
 from distrain.errors import ConfigError, TrackingError, first_line
-from distrain.redaction import RedactingFormatter, without_password
+from distrain.redaction import MASK, RedactingFormatter, without_password
 from distrain.run_folder import ARTIFACTS, DATABASE
 from distrain.track.database import check_database, initialisation_lock
 
@@ -152,7 +152,7 @@ def tracking_uri_of(storage: Path) -> str:
 
 def has_hidden_password(shown: str) -> bool:
     """Return whether an address, as `TrackingServer.shown` gives it, lacks a password."""
-    return ":***@" in shown
+    return MASK in shown
 
 
 def load_mlflow(log_file: Path | None = None) -> ModuleType:

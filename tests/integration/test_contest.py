@@ -18,7 +18,7 @@ from distrain.config.settings import Settings
 from distrain.contest import Candidate, digest_of_test_rows, hold_contest
 from distrain.data.prepare import prepare
 from distrain.data.prepared import PreparedDataset
-from distrain.errors import ConfigError
+from distrain.errors import ConfigError, TrackingError
 from distrain.evaluate.goals import GoalOutcome
 from distrain.evaluate.seen_rows import seen_rows
 from distrain.locations import data_of
@@ -239,6 +239,8 @@ def test_unmet_goals_end_it_before_anything_is_asked(place: Place) -> None:
     candidate = replace(place.candidate(good), goals=(unmet,))
     nowhere = TrackingServer("http://127.0.0.1:9", None, "track.uri")
     assert not hold_contest(candidate, "champion", nowhere).may_move
+    with pytest.raises(TrackingError):
+        hold_contest(replace(candidate, goals=(MET,)), "champion", nowhere)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from distrain.errors import ConfigError, first_line
 from distrain.redaction import (
     RedactingFormatter,
     holds_secret,
+    is_secret_value,
     redacted,
     secrets_in,
     traceback_text,
@@ -138,3 +139,33 @@ def test_long_text_without_a_break_is_looked_through_at_once(text: str) -> None:
     assert redacted(text) == text
 
     assert time.process_time() - started < 1.0  # 0.02 s; 11 s where each letter begins a search
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("secret_dim", 64),
+        ("num_secrets", 3),
+        ("password_length", 12),
+        ("bos_token", "<|begin_of_text|>"),
+        ("token_mixer", "depthwise_convolution"),
+        ("token_file", "vocabulary/of/this/model.json"),
+        ("credentials", "/etc/x.json"),
+    ],
+)
+def test_what_a_model_is_ordinarily_given_is_no_secret(name: str, value: object) -> None:
+    assert not is_secret_value(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DB_PASSWORD", 12345), ("apiKey", "x"), ("auth_token", "a" * 20), ("api_key_2", "x")],
+)
+def test_what_is_given_to_the_name_of_a_secret_is_one(name: str, value: object) -> None:
+    assert is_secret_value(name, value)
+
+
+def test_a_key_in_a_dict_is_found_and_a_class_of_a_page_is_none() -> None:
+    key = "AKIA" + "ABCD" * 4
+    assert [line for line, _ in secrets_in(f'keys = {{"aws": "{key}"}}')] == [1]
+    assert list(secrets_in('<div class="sk-toggleable__label sk-toggleable__label-arrow">')) == []
