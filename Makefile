@@ -50,6 +50,7 @@ bench: install
 chaos: install
 	@mkdir -p bench-results
 	@$(BIN)/python -m tests.chaos.long_run --out bench-results/chaos.json
+	@DISTRAIN_TEST_OUTAGES=10 $(BIN)/python -m pytest -q tests/integration/test_outages.py
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
