@@ -118,10 +118,12 @@ class Shipper:
             wanted = self._num_passes + 1
             self._is_draining = True
             self._state.notify_all()
-            self._state.wait_for(
-                lambda: self._last_clean_pass >= wanted or self._is_refused, timeout_s
-            )
-            self._is_draining = False
+            try:
+                self._state.wait_for(
+                    lambda: self._last_clean_pass >= wanted or self._is_refused, timeout_s
+                )
+            finally:  # an interruption ends the wait, and with it the haste
+                self._is_draining = False
             return self._last_clean_pass >= wanted
 
     def close(self, timeout_s: float = 5.0) -> None:
