@@ -4,8 +4,8 @@ Who adds a line never fails for the disk's sake: what cannot be written waits in
 and is written when it can be; `sync` tells what is wrong. With `every_s` who adds a line does not
 wait for the disk either: a thread writes what has come, some times a second. A file system that
 stands still (NFS whose server is away, ext4 that commits what another has written) holds up every
-`write`, though it only fills the page cache. With 0.2 s for each, a loop that wrote its own lines
-waited for 200 ms, and waits 0.1 ms now (`tests/bench/record.py`; 2026-11-21).
+`write`, though it only fills the page cache. With 0.2 s for each, the loop waits
+0.2 ms at most (`tests/bench/record.py`; 2026-11-21).
 
 A part of a line, where the disk was full in the midst of it, is gone on with; at the end of a dead
 process it stays, and whoever reads takes it for what is not there yet.
