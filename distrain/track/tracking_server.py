@@ -209,11 +209,15 @@ def as_default(server: TrackingServer) -> Iterator[None]:
     mlflow = load_mlflow()
     with _DEFAULT_STORE:
         before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
-        mlflow.set_tracking_uri(server.uri)
+        variable = os.environ.get("MLFLOW_TRACKING_URI")
+        mlflow.set_tracking_uri(server.uri)  # which sets the variable too
         try:
             yield
         finally:
-            mlflow.set_tracking_uri(before)
+            # What the variable says is not set again: it would outlive the variable.
+            mlflow.set_tracking_uri(None if before == variable else before)
+            if variable is not None:
+                os.environ["MLFLOW_TRACKING_URI"] = variable
 
 
 def _client(server: TrackingServer) -> "MlflowClient":
