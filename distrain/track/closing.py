@@ -71,7 +71,7 @@ class Closing:
                 if not todo or time.monotonic() - last_save > _SAVE_EVERY_S:
                     self.mark.save(self.folder)
                     last_save = time.monotonic()
-        except Exception:
+        except Exception:  # goes through: only what was sent since the last save is kept first
             self.mark.save(self.folder)
             raise
 

@@ -70,7 +70,8 @@ class PreparedSource(DatasetSource):
 
     @classmethod
     def _resolve(cls, raw_source: Any) -> Self:
-        raise NotImplementedError(f"{raw_source!r} does not tell what was prepared from it")
+        # MLflow asks only what `_can_resolve` has answered for, which is nothing.
+        raise ValueError(f"{raw_source!r} does not tell what was prepared from it")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the source as plain JSON."""

@@ -149,8 +149,8 @@ class Shipper:
         """Ship what there is and return the seconds to wait before the next pass."""
         try:
             has_more = self._ship()
-        except Exception as error:
-            # Whatever goes wrong here must not touch the training: tell it once, and try again.
+        except Exception as error:  # told once, kept in `problem`, and tried again
+            # Whatever goes wrong here must not touch the training.
             refusal = refusal_of(self._server, error)
             if refusal is not None:
                 self._refuse(refusal)

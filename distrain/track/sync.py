@@ -210,7 +210,7 @@ def _ship_free(
             if is_unshipped(run_dir) and lease.is_free(run_dir) and is_meant(run_dir):
                 done = _sync(run_dir, stores, lambda _: None, is_over)
                 logger.info("%s: %s", run_dir, done.outcome)
-        except Exception as error:
+        except Exception as error:  # logged; the journal keeps it, and `sync` raises it
             # The command has its own work, which what is left of other runs must not touch.
             logger.warning("what %s recorded is not shipped now: %s", run_dir, error)
 

@@ -193,7 +193,7 @@ def connect(server: TrackingServer) -> "MlflowClient":
         # database at once, all fail.
         with initialisation_lock(server.database):
             return _client(server)
-    except Exception as error:
+    except Exception as error:  # raised again in words
         # MLflow lets the errors of SQLAlchemy, alembic and the drivers through.
         raise _unusable_database(server, error) from error
 

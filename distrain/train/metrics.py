@@ -245,7 +245,7 @@ def _own(metric: Metric, targets: npt.NDArray[Any], predictions: npt.NDArray[Any
     assert metric.function is not None
     try:
         return float(metric.function(targets, predictions))
-    except Exception as fault:
+    except Exception as fault:  # the user's code may raise anything; raised again in words
         raise TrainError(
             f"the metric {metric.name} failed: {type(fault).__name__}: {fault}",
             where="evaluate.metrics",

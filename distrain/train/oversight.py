@@ -65,7 +65,7 @@ class Oversight:
                 self._look_at_workers()
                 if self.reason is None and looks % NODES_EVERY == 0:
                     self._look_at_nodes()
-            except Exception:
+            except Exception:  # logged with its traceback; the next look follows
                 # A control store or a disk that is away for a moment: training does not need this.
                 logger.warning("a look at the workers failed; the next one follows", exc_info=True)
 
