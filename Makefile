@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: install demo test test-slow lint format bench chaos clean
+.PHONY: install demo test test-slow test-long lint format bench chaos clean
 
 install: .venv/installed
 
@@ -23,10 +23,14 @@ demo: install
 	@$(BIN)/distrain train examples/digits/digits.yaml
 
 test: install
-	@$(BIN)/python -m pytest -q -m "not slow and not gpu and not chaos and not realdata"
+	@$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile \
+	  -m "not slow and not gpu and not chaos and not realdata"
 
 test-slow: install
-	@$(BIN)/python -m pytest -q -m "(slow or realdata or chaos) and not gpu"
+	@$(BIN)/python -m pytest -q -m "(slow or realdata or chaos) and not gpu and not long"
+
+test-long: install
+	@$(BIN)/python -m pytest -q -m "long and not gpu"
 
 lint: install
 	@$(BIN)/ruff format --check .
@@ -45,11 +49,15 @@ bench: install
 	@$(BIN)/python -m tests.bench.checkpoints --out bench-results/checkpoints.json
 	@$(BIN)/python -m tests.bench.record --out bench-results/record.json
 	@$(BIN)/python -m tests.bench.writers --out bench-results/writers.json
+	@$(BIN)/python -m tests.bench.children --out bench-results/children.json
+	@$(BIN)/python -m tests.bench.search --out bench-results/search.json
+	@$(BIN)/python -m tests.bench.early_termination --out bench-results/early_termination.json
 	@$(BIN)/python -m tests.bench.memory
 
 chaos: install
 	@mkdir -p bench-results
 	@$(BIN)/python -m tests.chaos.long_run --out bench-results/chaos.json
+	@$(BIN)/python -m tests.chaos.search_kills --out bench-results/search_kills.json
 	@DISTRAIN_TEST_OUTAGES=10 $(BIN)/python -m pytest -q tests/integration/test_outages.py
 
 clean:

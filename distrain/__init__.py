@@ -1,8 +1,8 @@
 """distrain: from a dataset to a registered PyTorch model on Ray.
 
 The public door. Names are loaded when they are first used, so that importing distrain imports no
-ray, torch or mlflow. `train`, `evaluate` and `predict` are also the names of packages and of a
-module that do it; they can be called (see `door`).
+ray, torch or mlflow. `train`, `tune`, `evaluate` and `predict` are also the names of packages
+and of a module that do it; they can be called (see `door`).
 """
 
 import importlib
@@ -23,7 +23,7 @@ _HOME = {
     "TrackingError": "distrain.errors",
     "ClusterError": "distrain.errors",
 }
-_CALLABLE_MODULES = ("train", "evaluate", "predict")
+_CALLABLE_MODULES = ("train", "tune", "evaluate", "predict")
 
 __all__ = sorted([*_HOME, *_CALLABLE_MODULES])
 

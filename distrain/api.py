@@ -9,9 +9,11 @@ from distrain.config.settings import Settings
 from distrain.display import NoDisplay
 from distrain.pipeline import predict as run_predict
 from distrain.pipeline import resume as run_resume
+from distrain.pipeline import resume_search
 from distrain.pipeline import train as run_train
-from distrain.results import TrainResult
-from distrain.stored_run import find_resumed
+from distrain.pipeline import tune as run_tune
+from distrain.results import TrainResult, TuneResult
+from distrain.stored_run import find_resumed, is_sweep
 
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
@@ -51,9 +53,26 @@ def train(config: Config, overrides: Sequence[str] = (), *, offline: bool = Fals
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached.
     """
-    folders = [str(Path(config).absolute().parent)] if isinstance(config, str | Path) else []
-    settings = load_config(config, overrides)
-    return run_train(settings, NoDisplay(), [*folders, str(Path.cwd())], is_offline=offline)
+    settings, folders = load_config(config, overrides), _import_paths(config)
+    return run_train(settings, NoDisplay(), folders, is_offline=offline)
+
+
+def tune(config: Config, overrides: Sequence[str] = (), *, offline: bool = False) -> TuneResult:
+    """Search, and evaluate, record and register what won, as `distrain tune` does.
+
+    Args:
+        config: as for `train`, with a section `tune`.
+        overrides: `section.key=value`, the value read as YAML.
+        offline: as for `train`.
+
+    Returns:
+        What `distrain tune --json` prints; a search that failed says so in `status` and `error`.
+
+    Raises:
+        DistrainError: the input is at fault, or what was named cannot be reached.
+    """
+    settings, folders = load_config(config, overrides), _import_paths(config)
+    return run_tune(settings, NoDisplay(), folders, is_offline=offline)
 
 
 def resume(
@@ -62,8 +81,8 @@ def resume(
     *,
     storage: str | Path = "runs",
     offline: bool = False,
-) -> TrainResult:
-    """Go on with a run from its newest checkpoint, as `distrain resume` does.
+) -> TrainResult | TuneResult:
+    """Go on with a run, or a search, from where it is, as `distrain resume` does.
 
     Args:
         run: a run's folder, its name, or its MLflow id.
@@ -72,14 +91,15 @@ def resume(
         offline: as for `train`.
 
     Returns:
-        What `distrain resume --json` prints; of a run that is done, its result.
+        What `distrain resume --json` prints; of a run or search that is done, its result.
 
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached; or the run is
             driven by another process, or would become another run.
     """
     run_dir = find_resumed([str(run)], is_last=False, storage=Path(storage), overrides=overrides)
-    return run_resume(run_dir, overrides, NoDisplay(), [str(Path.cwd())], is_offline=offline)
+    go_on = resume_search if is_sweep(run_dir) else run_resume
+    return go_on(run_dir, overrides, NoDisplay(), [str(Path.cwd())], is_offline=offline)
 
 
 def predict(
@@ -202,3 +222,9 @@ def reproduce(
     return reproduction.reproduce(
         str(model), overrides, storage=Path(storage), display=NoDisplay(), is_offline=offline
     )
+
+
+def _import_paths(config: Config) -> list[str]:
+    """Return where the user's own modules may lie: beside the configuration, and right here."""
+    beside = [str(Path(config).absolute().parent)] if isinstance(config, str | Path) else []
+    return [*beside, str(Path.cwd())]

@@ -6,12 +6,15 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def in_background(work: Callable[[threading.Event], None], name: str) -> Iterator[None]:
+def in_background(
+    work: Callable[[threading.Event], None], name: str, *, patience_s: float | None = None
+) -> Iterator[None]:
     """Run a function in a thread; its end is waited for when the block ends.
 
     Args:
         work: given what is set when the block ends; returns soon afterwards.
         name: the thread's.
+        patience_s: seconds to wait for it, where nothing depends on its end; None: until it comes.
     """
     has_ended = threading.Event()
     thread = threading.Thread(target=work, args=(has_ended,), name=name, daemon=True)
@@ -20,4 +23,4 @@ def in_background(work: Callable[[threading.Event], None], name: str) -> Iterato
         yield
     finally:
         has_ended.set()
-        thread.join()
+        thread.join(patience_s)

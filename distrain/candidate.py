@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from distrain.contest import DATA_TAG, Candidate
+from distrain.contest import Candidate
 from distrain.data.prepare import find_prepared
-from distrain.errors import ConfigError, DistrainError, first_line
+from distrain.errors import ConfigError, DistrainError, ModelError, first_line
 from distrain.evaluate.goals import GoalOutcome
 from distrain.locations import cache_of, data_of
 from distrain.run_folder import RESULT
 from distrain.stored_run import read_stored_run
 from distrain.track.model_versions import RegisteredVersion, download_model
-from distrain.track.packaged import find_packaged
+from distrain.track.origin import DATA_TAG, RUN_TAG, WEIGHTS_TAG
+from distrain.track.packaged import find_packaged, held_weights_sha256
 from distrain.track.runs import find_run_dir
 from distrain.track.sending import KEY_TAG
 from distrain.track.tracking_server import TrackingServer
@@ -41,13 +42,14 @@ def registered_candidate(
         storage: where its run lies.
 
     Raises:
-        ConfigError: the run is not there, its data is no longer prepared, or it went on since.
+        ConfigError: the run is not there, its data is no longer prepared, it went on since, or the
+            version's files are not what it was.
         TrackingError: the version's files cannot be had.
     """
     if KEY_TAG not in tags:
         raise _unjudged(version, storage, "it was not made by distrain")
     try:
-        run_dir = find_run_dir(tags.get("distrain.run", version.uri), storage)
+        run_dir = find_run_dir(tags.get(RUN_TAG, version.uri), storage)
         stored = read_stored_run(run_dir, [])
         data = data_of(stored.settings)
         dataset = find_prepared(data, cache=cache_of(stored.settings))
@@ -58,12 +60,18 @@ def registered_candidate(
         raise _unjudged(version, storage, first_line(fault)) from fault
     if dataset is None or dataset.digest != tags.get(DATA_TAG):
         raise _unjudged(version, storage, "its data is no longer prepared, or has changed")
-    if result["weights_sha256"] != tags.get("distrain.weights_sha256"):
+    if result["weights_sha256"] != tags.get(WEIGHTS_TAG):
         raise _unjudged(version, storage, "its run went on since, so its goals are not known")
     with tempfile.TemporaryDirectory(prefix="distrain-candidate-") as temporary:
         packaged = find_packaged(download_model(server, version, Path(temporary)))
         if packaged is None:
             raise _unjudged(version, storage, "its files are not those of a distrain model")
+        try:
+            is_tagged = held_weights_sha256(packaged) == tags[WEIGHTS_TAG]
+        except ModelError as fault:
+            raise _unjudged(version, storage, first_line(fault)) from fault
+        if not is_tagged:
+            raise _unjudged(version, storage, "its files hold other weights than its tags name")
         yield Candidate(
             name=version.name,
             key=tags[KEY_TAG],

@@ -38,14 +38,16 @@ from distrain.evaluate.gate import (
 )
 from distrain.evaluate.goals import GoalOutcome
 from distrain.evaluate.measures import measure_of
-from distrain.track.aliases import holder_of, num_measured, telling
+from distrain.track.aliases import holder_of, telling
+from distrain.track.looks import Look, take_look
 from distrain.track.model_versions import RegisteredVersion, download_model
+from distrain.track.origin import DATA_TAG
 from distrain.track.packaged import Predictor, find_packaged
+from distrain.track.patient import patient
 from distrain.track.sending import KEY_TAG
 from distrain.track.tracking_server import TrackingServer, connect
 from distrain.train.metrics import Metric, resolve_metrics
 
-DATA_TAG: Final = "distrain.data.sha256"
 _TIMED_ROWS: Final = 4 * EVALUATION_BATCH_ROWS
 _TIMES: Final = 5
 
@@ -93,13 +95,15 @@ def digest_of_test_rows(dataset: PreparedDataset) -> str | None:
 def hold_contest(candidate: Candidate, alias: str, server: TrackingServer) -> Verdict:
     """Return whether a candidate has earned an alias.
 
+    Side effect: where it is compared, the registered model keeps that its test rows were looked at.
+
     Args:
         candidate: the candidate.
         alias: which one.
         server: the registry.
 
     Raises:
-        TrackingError: the registry does not answer.
+        TrackingError: the registry does not answer, or leaves no turn.
     """
     refusal = judge_goals(candidate.goals)
     if refusal is not None:
@@ -108,15 +112,17 @@ def hold_contest(candidate: Candidate, alias: str, server: TrackingServer) -> Ve
     tags: Mapping[str, str] = {}
     num_versions = 1
     with telling(server):
-        client = connect(server)
+        client = patient(connect(server))
         holder = holder_of(client, candidate.name, alias)
         if holder is not None:
             tags = client.get_model_version(candidate.name, holder).tags
-        if holder is not None and digest is not None:
-            num_versions = num_measured(client, candidate.name, digest, candidate.key, holder)
+        is_again = tags.get(KEY_TAG) == candidate.key
+        if holder is not None and digest is not None and not is_again:
+            look = Look(digest, candidate.key, holder)
+            num_versions = take_look(client, candidate.name, look)
     if holder is None:
         return judge_alone(candidate.goals)
-    if tags.get(KEY_TAG) == candidate.key:
+    if is_again:
         return judge_again(tags)
     version = RegisteredVersion(candidate.name, holder, None)
     contest = _contest(candidate, version, tags.get(DATA_TAG, ""), server, num_versions)

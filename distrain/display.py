@@ -16,6 +16,9 @@ class Display(Protocol):
     def progress(self, record: Mapping[str, Any]) -> None:
         """Show where training is: a `progress` record of the journal."""
 
+    def search(self, standing: Mapping[str, Any]) -> None:
+        """Show where a search is: see `Search.standing`."""
+
 
 @final
 class NoDisplay:
@@ -28,4 +31,7 @@ class NoDisplay:
         """Show nothing."""
 
     def progress(self, record: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+    def search(self, standing: Mapping[str, Any]) -> None:
         """Show nothing."""

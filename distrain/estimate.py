@@ -108,7 +108,7 @@ def _look_closer(settings: Settings, dataset: PreparedDataset, placement: Placem
         # Compiling takes longer than anybody waits for an estimate.
         timed = replace(job, compile=False)
         with reproducible(job.threads, world.torch_device):
-            step_s = _step_s(set_up(timed, world)) / placement.num_workers
+            step_s = timed_step_s(set_up(timed, world)) / placement.num_workers
     return _Known(
         steps_per_epoch=preflight.steps_per_epoch,
         num_parameters=preflight.num_parameters,
@@ -117,17 +117,25 @@ def _look_closer(settings: Settings, dataset: PreparedDataset, placement: Placem
     )
 
 
-def _step_s(setup: Setup) -> float:
-    """Return the seconds of a step that one worker takes alone."""
-    started = 0.0
+def timed_step_s(setup: Setup, limit_s: float = math.inf) -> float:
+    """Return the seconds of a step that one worker takes alone.
+
+    Args:
+        setup: of that worker.
+        limit_s: after which no further step is timed.
+    """
+    began = started = time.perf_counter()
     count = min(WARM_UP_STEPS + TIMED_STEPS, setup.total_steps)
+    num_timed = 0
     with setup.loader.batches(0, count) as batches:
         for number, batch in enumerate(batches):
-            if number == min(WARM_UP_STEPS, count - 1):
-                started = time.perf_counter()
+            if number <= min(WARM_UP_STEPS, count - 1):
+                started, num_timed = time.perf_counter(), 0
             setup.stepper.step(batch, 0.0, Wishes(stop=False, checkpoint=False))
-    timed = max(1, count - WARM_UP_STEPS)
-    return (time.perf_counter() - started) / timed
+            num_timed += 1
+            if time.perf_counter() - began > limit_s:
+                break
+    return (time.perf_counter() - started) / num_timed
 
 
 def worker_bytes(job: TrainJob, preflight: Preflight, num_workers: int) -> int:

@@ -4,7 +4,7 @@
     every 2 s, from a thread: renew it, or find that another has taken over
     before every attempt: let its workers commit, and those of the attempt before no longer
     before every commit, here and on the workers: `check` that the number is still the newest, and
-        the attempt the last
+        the attempt the last; before every request to the tracking server: that the number is
     at the end: release it
 
 A lease lapses when it was not renewed for 10 s by the clock of who waits for it, or at once where
@@ -35,6 +35,7 @@ from typing import final
 
 from distrain.durable import sync_folder
 from distrain.errors import CheckpointError, ConfigError
+from distrain.listing import paths_in
 from distrain.process import Process
 
 LEASE = "lease.json"
@@ -168,10 +169,24 @@ def begin_attempt(run_dir: Path, fence: int | None, attempt: int) -> None:
     """
     if fence is None:
         return
-    for earlier in (run_dir / CLAIMS).glob(f"{fence}.*"):
+    for earlier in paths_in(run_dir / CLAIMS, f"{fence}.*"):
         earlier.unlink()
     _permit(run_dir, fence, attempt).touch()
     sync_folder(run_dir / CLAIMS)
+
+
+def grant(folder: Path, fence: int, attempt: int) -> None:
+    """Let the holder of a run's lease drive what lies in a folder of its own, in an attempt.
+
+    Args:
+        folder: such as a trial's; made where it is missing.
+        fence: the holder's number.
+        attempt: which of the holder's attempts at it.
+    """
+    claims = folder / CLAIMS
+    claims.mkdir(parents=True, exist_ok=True)
+    (claims / str(fence)).touch()
+    begin_attempt(folder, fence, attempt)
 
 
 def check(run_dir: Path, fence: int | None, attempt: int | None = None) -> None:

@@ -1,68 +1,42 @@
-"""The whole of `train`, in order, on one page.
+"""The whole of `train` and `tune`, in order, on one page.
 
-check what can be checked without starting anything: files, storage, tracking server, workers,
-    and that the user's own code can be imported
-start Ray; meanwhile import mlflow
-prepare the data, or find it prepared
-try the model on two rows
+get ready: check all that can be checked, start Ray, prepare the data, try the model on two rows
 make the run's folder, open its journal, begin to ship it
 train on Ray's workers
 package the final model, check the goals, register it
 drain the journal, write the result
 
-`resume` does the same in the folder of a run that has begun, and checks that it is the same run.
-Whoever works in a run's folder holds its lease.
+What comes first is `readiness.py`'s; whatever is refused there, nothing has begun. `tune` searches
+where `train` trains: see `searching.py`. `resume` does the same in the folder of a run that has
+begun, and checks that it is the same run; `resume_search`, of a search. Whoever works in a run's
+folder holds its lease.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from distrain import lease
-from distrain.config.environment import check_given, expand_env
 from distrain.config.settings import Settings
 from distrain.data.checking import quick_check
-from distrain.data.files import filesystem_of
 from distrain.data.prepare import Prepared, find_prepared
-from distrain.data.prepare import prepare as prepare_data
-from distrain.data.same import KnownData
 from distrain.display import Display
-from distrain.errors import TrackingError
-from distrain.estimate import estimate_run
 from distrain.locations import cache_of, data_of, storage_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
-from distrain.results import Estimate, PrepareResult, TrainResult, finding_text
-from distrain.run_facts import (
-    StartedRun,
-    recorded_facts,
-    started_facts,
-)
+from distrain.readiness import check_cache, prepare_data, ready, ready_to_search
+from distrain.results import PrepareResult, TrainResult, TuneResult
+from distrain.run_facts import StartedRun, recorded_facts, started_facts
 from distrain.run_folder import RESULT, check_folder, new_run_dir
 from distrain.running import finish_run
-from distrain.stored_run import (
-    Started,
-    StoredRun,
-    check_model,
-    check_writable,
-    differing_circumstances,
-    read_stored_run,
-)
-from distrain.track.code_secrets import check_no_secrets
-from distrain.track.early_import import loading_mlflow
+from distrain.search_checks import check_changes, check_search
+from distrain.searching import finish_search, ship_search
+from distrain.stored_run import StoredRun, check_writable, differing_circumstances, read_stored_run
 from distrain.track.model_registry import registry_of
 from distrain.track.reachable import check_reachable
 from distrain.track.sync import ship_rest
-from distrain.track.tracking_server import (
-    TrackingServer,
-    resolve_tracking_uri,
-)
-from distrain.track.user_code import forget_changed_code
+from distrain.track.unsent import losses_at
 from distrain.train.beat import LOG_FOLDER
-from distrain.train.from_settings import check_user_code, job_from_settings, user_targets
-from distrain.train.setup import try_first_batch
-from distrain.workplace import data_session, place_text, planned_placement, training_session
+from distrain.workplace import data_session
 
 
 def train(
@@ -96,10 +70,88 @@ def begin(run: StartedRun, display: Display) -> TrainResult:
     Raises:
         DistrainError: as `running.finish_run`.
     """
-    (run.run_dir / LOG_FOLDER).mkdir(parents=True)
-    started_facts(run).save(run.run_dir)
+    _make_folder(run)
     with lease.holding(run.run_dir, display.note) as held:
         return finish_run(run.held(held.fence), display)
+
+
+def tune(
+    settings: Settings,
+    display: Display,
+    import_paths: Sequence[str] = (),
+    *,
+    is_offline: bool = False,
+) -> TuneResult:
+    """Search, then evaluate, record and register what won.
+
+    Args:
+        settings: what to do, with its defaults resolved and a `tune` section.
+        display: what is told meanwhile.
+        import_paths: folders to import the user's code from, here and on the workers.
+        is_offline: as for `train`.
+
+    Raises:
+        DistrainError: as `train`; once the search has begun, a failure is told in the result.
+        KeyboardInterrupt: interrupted; what ran has saved its state.
+    """
+    run_dir = new_run_dir(storage_of(settings), str(settings.name))
+    with ready_to_search(settings, run_dir, import_paths, display, is_offline=is_offline) as (
+        run,
+        places,
+    ):
+        _make_folder(run)
+        with lease.holding(run_dir, display.note) as held:
+            return finish_search(run.held(held.fence), places, display)
+
+
+def _make_folder(run: StartedRun) -> None:
+    (run.run_dir / LOG_FOLDER).mkdir(parents=True)
+    started_facts(run).save(run.run_dir)
+
+
+def resume_search(
+    run_dir: Path,
+    overrides: Sequence[str],
+    display: Display,
+    import_paths: Sequence[str] = (),
+    *,
+    is_offline: bool = False,
+) -> TuneResult:
+    """Go on with a search from its event log, then evaluate, record and register what won.
+
+    No trial that has ended runs again. Of a search that is done, the result is returned.
+
+    Args:
+        run_dir: the sweep's folder.
+        overrides: `section.key=value`, of what does not change what was decided, such as
+            `tune.max_concurrent=4`; and `tune.num_trials`, for more of them.
+        display: what is told meanwhile.
+        import_paths: folders to import the user's code from, beside those of the start.
+        is_offline: as for `train`.
+
+    Raises:
+        DistrainError: as `resume`.
+        KeyboardInterrupt: interrupted; what ran has saved its state.
+    """
+    stored = read_stored_run(run_dir, overrides)
+    check_search(stored.settings)
+    check_changes(stored.settings, stored.changed)
+    result = stored.sweep_result
+    if result is not None and result.status == "finished" and not stored.changed:
+        if result.tracking == "pending" and not is_offline:
+            display.stage("shipping what the search recorded")
+            result = ship_search(run_dir) or result
+        display.note("the search is finished: nothing is left to do")
+        return result
+    check_writable(run_dir)
+    folders = _import_paths(stored, import_paths)
+    with (
+        lease.holding(run_dir, display.note) as held,
+        ready_to_search(
+            stored.settings, run_dir, folders, display, stored.started, is_offline=is_offline
+        ) as (run, places),
+    ):
+        return finish_search(_taken_up(stored, run, held.fence, display), places, display)
 
 
 def resume(
@@ -134,7 +186,7 @@ def resume(
             stored = read_stored_run(run_dir, overrides)
             if stored.is_left_to_ship and not is_offline:
                 display.stage("shipping what the run recorded")
-                told = ship_rest(run_dir)
+                told = ship_rest(run_dir, held.fence)
                 if told.error is not None:
                     raise told.error
                 stored = read_stored_run(run_dir, overrides)
@@ -154,14 +206,14 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
         DistrainError: as `train`.
     """
     check_folder(storage_of(settings), key="storage")
-    _check_cache(cache_of(settings))
+    check_cache(cache_of(settings))
     quick_check(data_of(settings))
     found = find_prepared(data_of(settings), cache=cache_of(settings))
     if found is not None:
         prepared = Prepared(found, reused=True)
     else:
         with data_session(settings.cluster.address, display):
-            prepared = _prepare(settings, display)
+            prepared = prepare_data(settings, display)
     manifest, transform = prepared.dataset.manifest, prepared.dataset.transform
     kind = "logits" if transform.task == "classification" else "values"
     return PrepareResult(
@@ -172,27 +224,6 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
         path=prepared.dataset.path,
         columns=manifest["columns"],
         outputs=f"{kind} (rows, {transform.num_outputs})",
-    )
-
-
-def estimate(
-    settings: Settings, import_paths: Sequence[str] = (), *, is_offline: bool = False
-) -> Estimate:
-    """Return what a run would do, for `--dry-run`; nothing is started.
-
-    Raises:
-        DistrainError: what `train` would refuse too.
-    """
-    _make_importable(import_paths)
-    server = _check(settings, is_offline=is_offline)
-    expanded = settings.model_copy(update={"data": data_of(settings)})
-    return estimate_run(
-        expanded,
-        quick_check(expanded.data),
-        cache=cache_of(settings),
-        placement=planned_placement(settings),
-        place=place_text(settings),
-        tracking=server.shown,
     )
 
 
@@ -237,102 +268,22 @@ def _go_on(
     is_offline: bool,
 ) -> TrainResult:
     started, run_dir = stored.started, stored.run_dir
-    folders = list(dict.fromkeys([*started.import_paths, *import_paths]))
+    for loss in losses_at(run_dir):
+        display.note(loss)
+    folders = _import_paths(stored, import_paths)
     with ready(stored.settings, run_dir, folders, display, started, is_offline=is_offline) as run:
-        for text in differing_circumstances(started, recorded_facts(run).tags):
-            display.note(text)
-        for key, change in stored.changed.items():
-            display.note(f"{key}: {change}")
-        (run_dir / RESULT).unlink(missing_ok=True)
-        return finish_run(replace(run.held(fence), changed=stored.changed), display)
+        return finish_run(_taken_up(stored, run, fence, display), display)
 
 
-@contextmanager
-def ready(
-    settings: Settings,
-    run_dir: Path,
-    import_paths: Sequence[str],
-    display: Display,
-    started: Started | None = None,
-    *,
-    is_offline: bool = False,
-) -> Iterator[StartedRun]:
-    """Do what comes before training, and keep Ray for the length of a `with` block.
-
-    Args:
-        settings: what to do.
-        run_dir: the run's folder; it need not exist.
-        import_paths: folders to import the user's code from, here and on the workers.
-        display: what is told meanwhile.
-        started: what the run was started with, and must be still; None: it starts now.
-        is_offline: whether the tracking server is left alone.
-
-    Raises:
-        DistrainError: of exit code 2 or 4, as `train`.
-    """
-    _make_importable(import_paths)
-    server = _check(settings, is_offline=is_offline)
-    with (
-        loading_mlflow(None if is_offline else server) as loading,
-        training_session(settings, display) as placement,
-    ):
-        prepared = _prepare(settings, display, started.data if started else None)
-        job = job_from_settings(settings, prepared.dataset, run_dir)
-        preflight = try_first_batch(job, is_for_gpu=placement.gpu > 0)
-        if started is not None:
-            check_model(started, preflight.shapes)
-        loading.result()
-        run = StartedRun(settings, server, prepared, placement, preflight, job, list(import_paths))
-        reproduces = started.reproduces if started else None
-        yield replace(run, reproduces=reproduces, is_offline=is_offline)
+def _import_paths(stored: StoredRun, given: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*stored.started.import_paths, *given]))
 
 
-def _check(settings: Settings, *, is_offline: bool) -> TrackingServer:
-    """Check all that can be checked in seconds, before anything is started or written."""
-    check_given(settings.cluster.env)
-    storage = storage_of(settings)
-    check_folder(storage, key="storage")
-    check_folder(storage / str(settings.name), key="storage")
-    _check_cache(cache_of(settings))
-    planned_placement(settings)
-    quick_check(data_of(settings))
-    uri = settings.track.uri
-    server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
-    if not is_offline:
-        _check_server(server)
-    targets = [target for _, target in user_targets(settings)]
-    forget_changed_code(targets)
-    check_user_code(settings)
-    check_no_secrets(targets)
-    return server
-
-
-def _check_server(server: TrackingServer) -> None:
-    try:
-        check_reachable(server)
-    except TrackingError as error:
-        raise TrackingError(
-            error.message,
-            where=error.where,
-            expected=error.expected,
-            mend=f"{error.mend}. With --offline the record stays here until `distrain sync`",
-        ) from error
-
-
-def _check_cache(place: Path | str) -> None:
-    if isinstance(place, Path):
-        check_folder(place, key="data.cache.path")
-    else:
-        filesystem_of(place)
-
-
-def _make_importable(folders: Sequence[str]) -> None:
-    sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
-
-
-def _prepare(settings: Settings, display: Display, known: KnownData | None = None) -> Prepared:
-    display.stage("preparing the data")
-    prepared = prepare_data(data_of(settings), cache=cache_of(settings), known=known)
-    for finding in prepared.findings:
-        display.note(finding_text(finding))
-    return prepared
+def _taken_up(stored: StoredRun, run: StartedRun, fence: int, display: Display) -> StartedRun:
+    """Tell what is not as it was, take back the result, and return the run with its changes."""
+    for text in differing_circumstances(stored.started, recorded_facts(run).tags):
+        display.note(text)
+    for key, change in stored.changed.items():
+        display.note(f"{key}: {change}")
+    (stored.run_dir / RESULT).unlink(missing_ok=True)
+    return replace(run.held(fence), changed=stored.changed)

@@ -12,7 +12,7 @@ A block is a whole number of evaluation's batches, so every row stands in the ba
 import contextlib
 import functools
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -168,7 +168,7 @@ def run_prediction(plan: PredictPlan) -> PredictResult:
 
 
 def predicted_tables(rows: RowsToPredict, *, may_split: bool = True) -> Generator[pa.Table]:
-    """Yield the rows with their predictions, in order, some at a time; Ray must be connected.
+    """Yield the rows with their predictions, in order, block by block; Ray must be connected.
 
     Args:
         rows: from `rows_to_predict`.
@@ -178,8 +178,33 @@ def predicted_tables(rows: RowsToPredict, *, may_split: bool = True) -> Generato
         CannotCut: they may not; nothing that came so far counts.
         DataError: a file cannot be read, or a value is not what its column holds.
     """
-    with contextlib.closing(_predicted(rows, may_split=may_split)) as blocks:
-        yield from _whole_batches(blocks, rows.files)
+    import ray
+
+    from distrain.data.on_ray import data_context, data_error_in, flat_rows, read_units
+    from distrain.data.runs import unpack_run
+
+    reading = replace(rows.opened.reading, column_types=dict(rows.column_types))
+    units = cut_into_units(rows.opened.listing, reading, may_split=may_split)
+    with data_context(has_small_results=False):
+        # Runs begin anew with every unit, and Ray Data cuts blocks by size; these are by rows.
+        raw = flat_rows(read_units(units, reading)).repartition(
+            target_num_rows_per_block=BLOCK_ROWS, strict=True
+        )
+        blocks = raw.map_batches(
+            _PredictBlock(ray.put(rows.files)),
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+        )
+        try:
+            for packed in blocks.iter_batches(batch_size=None, batch_format="pyarrow"):
+                assert isinstance(packed, pa.Table), "asked for Arrow tables"
+                for row in range(packed.num_rows):
+                    yield unpack_run(packed.slice(row, 1)).table
+        except ray.exceptions.RayError as fault:
+            if "cannot_cut" in str(fault):
+                raise CannotCut(rows.opened.listing.files[0].uri) from fault
+            raise data_error_in(fault) or fault from fault
 
 
 def _run(plan: PredictPlan, *, may_split: bool) -> PredictResult:
@@ -237,37 +262,6 @@ def _check_names(columns: tuple[str, ...], predictor: Predictor) -> None:
         )
 
 
-def _predicted(wanted: RowsToPredict, *, may_split: bool) -> Generator[pa.Table]:
-    """Yield the rows with their predictions, in order, block by block."""
-    import ray
-
-    from distrain.data.on_ray import data_context, data_error_in, flat_rows, read_units
-    from distrain.data.runs import unpack_run
-
-    reading = replace(wanted.opened.reading, column_types=dict(wanted.column_types))
-    units = cut_into_units(wanted.opened.listing, reading, may_split=may_split)
-    with data_context(has_small_results=False):
-        # Runs begin anew with every unit, and Ray Data cuts blocks by size; these are by rows.
-        rows = flat_rows(read_units(units, reading)).repartition(
-            target_num_rows_per_block=BLOCK_ROWS, strict=True
-        )
-        blocks = rows.map_batches(
-            _PredictBlock(ray.put(wanted.files)),
-            batch_size=None,
-            batch_format="pyarrow",
-            zero_copy_batch=True,
-        )
-        try:
-            for packed in blocks.iter_batches(batch_size=None, batch_format="pyarrow"):
-                assert isinstance(packed, pa.Table), "asked for Arrow tables"
-                for row in range(packed.num_rows):
-                    yield unpack_run(packed.slice(row, 1)).table
-        except ray.exceptions.RayError as fault:
-            if "cannot_cut" in str(fault):
-                raise CannotCut(wanted.opened.listing.files[0].uri) from fault
-            raise data_error_in(fault) or fault from fault
-
-
 @final
 class _PredictBlock:
     """Predicts a block of rows in a task; the model is loaded once in each worker process.
@@ -311,31 +305,3 @@ def with_predictions(predictor: Predictor, rows: pa.Table) -> pa.Table:
     for name in predictor.prediction_names:
         rows = rows.append_column(name, predicted.column(name))
     return rows
-
-
-def _whole_batches(tables: Iterator[pa.Table], files: Files) -> Iterator[pa.Table]:
-    """Yield tables in order; a last row that is alone in its block is predicted in its batch.
-
-    Evaluation lets a single last row join the batch before it. The block that it is alone in does
-    not know that batch, so both are predicted again here.
-    """
-    before: pa.Table | None = None
-    for table in tables:
-        if before is not None:
-            assert before.num_rows % EVALUATION_BATCH_ROWS == 0, "blocks are whole batches"
-            if table.num_rows == 1:
-                yield from _joined(before, table, files)
-                before = None
-                continue
-            yield before
-        before = table
-    if before is not None:
-        yield before
-
-
-def _joined(before: pa.Table, last: pa.Table, files: Files) -> Iterator[pa.Table]:
-    predictor = load_from_files(files)
-    start = before.num_rows - EVALUATION_BATCH_ROWS
-    yield before.slice(0, start)
-    batch = pa.concat_tables([before.slice(start), last], promote_options="permissive")
-    yield with_predictions(predictor, batch.drop_columns(predictor.prediction_names))

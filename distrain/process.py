@@ -39,7 +39,7 @@ class Process:
         return cls(
             host=socket.gethostname(),
             pid=os.getpid(),
-            start_time=_start_time(os.getpid()),
+            start_time=start_time_of(os.getpid()),
             boot_id=_boot_id(),
             pid_namespace=_pid_namespace(),
         )
@@ -52,7 +52,7 @@ class Process:
     @property
     def is_dead(self) -> bool:
         """Return whether it is known to be gone; False where that cannot be told."""
-        return self.is_in_sight and _start_time(self.pid) != self.start_time
+        return self.is_in_sight and start_time_of(self.pid) != self.start_time
 
     @property
     def is_in_sight(self) -> bool:
@@ -72,7 +72,7 @@ def user_name() -> str:
         return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
 
 
-def _start_time(pid: int) -> int | None:
+def start_time_of(pid: int) -> int | None:
     """Return when a process began, in clock ticks since boot; None where it is gone or unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

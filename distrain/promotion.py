@@ -25,6 +25,7 @@ from distrain.track.aliases import (
 )
 from distrain.track.model_registry import registry_of
 from distrain.track.model_versions import RegisteredVersion, find_version
+from distrain.track.patient import patient
 from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import TrackingServer, connect
 from distrain.workplace import data_session
@@ -139,7 +140,9 @@ def promote(
 
 def _note(promotion: Promotion, tags: Mapping[str, str], server: TrackingServer) -> None:
     with telling(server):
-        note_verdict(connect(server), promotion.version.name, promotion.version.version, tags)
+        note_verdict(
+            patient(connect(server)), promotion.version.name, promotion.version.version, tags
+        )
 
 
 def take_back(uri: str, alias: str, *, storage: Path) -> PromoteResult:
@@ -199,7 +202,7 @@ def plan_promotion(uri: str, alias: str, server: TrackingServer) -> Promotion:
     check_alias(alias)
     found = find_version(server, uri)
     with telling(server):
-        client = connect(server)
+        client = patient(connect(server))
         holder = holder_of(client, found.name, alias)
         tags = client.get_model_version(found.name, found.version).tags
     return Promotion(RegisteredVersion(found.name, found.version, None), alias, holder, tags)
@@ -220,7 +223,7 @@ def move(promotion: Promotion, why: str, server: TrackingServer) -> PromoteResul
     evidence = promotion.tags.get("distrain.run")
     wanted = Move(promotion.alias, holder, version.version, why=why, evidence=evidence)
     with telling(server):
-        refusal = _moved(connect(server), version.name, wanted)
+        refusal = _moved(patient(connect(server)), version.name, wanted)
     if refusal is not None:
         return PromoteResult("refused", version, holder, (refusal,))
     return PromoteResult("moved", replace(version, alias=promotion.alias), holder, (why,))
@@ -239,7 +242,7 @@ def undo(name: str, alias: str, server: TrackingServer) -> PromoteResult:
         TrackingError: the registry does not answer.
     """
     with telling(server):
-        client = connect(server)
+        client = patient(connect(server))
         last = move_to_undo(client, name, alias)
         if last is None:
             raise ConfigError(

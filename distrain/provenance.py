@@ -23,7 +23,7 @@ from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import SPLITS
 from distrain.data.sources import list_source
 from distrain.differences import Difference, Part
-from distrain.errors import ConfigError, DataError
+from distrain.errors import ConfigError, DataError, ModelError
 from distrain.locations import cache_of
 from distrain.redaction import without_credentials
 from distrain.stored_run import LENGTHS, Started
@@ -31,8 +31,11 @@ from distrain.track import lineage_folder
 from distrain.track.describe import run_params
 from distrain.track.lineage import environment_facts, installed, own_hashes
 from distrain.track.lineage_folder import sha256
+from distrain.track.model_versions import download_model
 from distrain.track.origin import LINEAGE_TAG
+from distrain.track.packaged import find_packaged, held_weights_sha256
 from distrain.track.recorded import RecordedRun
+from distrain.track.tracking_server import TrackingServer
 
 _DATA_PLACES: Final = ("data.source", "data.test_source", "data.cache.")
 
@@ -44,6 +47,31 @@ _FILES: Final[Mapping[str, tuple[Part, bool]]] = {
     lineage_folder.DIFF: ("code", False),
     lineage_folder.DATA: ("data", True),
 }
+
+
+def of_registered(recorded: RecordedRun, server: TrackingServer, folder: Path) -> list[Difference]:
+    """Return whether the registry hands out other weights than the version's tags name.
+
+    Args:
+        recorded: the version's run; where the run itself was named, nothing is registered.
+        server: the registry.
+        folder: takes the version's files.
+
+    Raises:
+        TrackingError: they cannot be had.
+    """
+    if recorded.version is None:
+        return []
+    (files := folder / "registered").mkdir()
+    packaged = find_packaged(download_model(server, recorded.version, files))
+    was = recorded.weights_sha256
+    try:
+        now = None if packaged is None else held_weights_sha256(packaged)
+    except ModelError:
+        now = "damaged"
+    if was == now:
+        return []
+    return [Difference("training", "registered weights", was, now, is_decisive=True)]
 
 
 def of_records(recorded: RecordedRun) -> list[Difference]:

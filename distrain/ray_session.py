@@ -31,7 +31,7 @@ _QUIET_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",
-    # Read by the controller of Ray Train, which waits so long for workers that hang.
+    # Read by Ray Train's controller, which waits so long for workers that hang.
     "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
     # Warnings of the raylet are printed to stdout even where logs are kept from the driver.
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
@@ -234,3 +234,5 @@ def _silence() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.ERROR)
         logger.propagate = False
+        if not logger.handlers:  # without one, Python prints errors
+            logger.addHandler(logging.NullHandler())

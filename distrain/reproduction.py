@@ -1,12 +1,13 @@
 """`distrain reproduce`: a run made again from its lineage, and compared to the last bit.
 
     find what was recorded: in the run's folder, or where only MLflow is at hand there
+    of a registered model, look whether its files hold the weights that were recorded
     name what differs of configuration, libraries, machine, code       (see `provenance.py`)
     name the source files that differ
     prepare the data, or find it prepared; name what differs, shard by shard
     compare the order of rows
-    another configuration, other data, an altered copy of the code: another run, so the answer is
-        known, and nothing is trained
+    another configuration, other data, other registered weights, an altered copy of the code:
+        another run, so the answer is known, and nothing is trained
     train again, as a run of its own that registers nothing
     compare every recorded value, step by step, and the final weights
 
@@ -31,10 +32,11 @@ from distrain.display import Display
 from distrain.durable import write_atomically
 from distrain.errors import ConfigError, DataError
 from distrain.locations import data_of, storage_of
-from distrain.pipeline import begin, ready
+from distrain.pipeline import begin
 from distrain.plain_json import finite
 from distrain.provenance import (
     of_records,
+    of_registered,
     of_rows,
     of_source_files,
     of_surroundings,
@@ -42,16 +44,17 @@ from distrain.provenance import (
     read_json,
     settings_of,
 )
+from distrain.readiness import ready
 from distrain.results import EXIT_GOALS_UNMET, TrainResult
-from distrain.run_facts import StartedRun
+from distrain.run_facts import StartedRun, filled_in_args
 from distrain.run_folder import JOURNAL, new_run_dir
 from distrain.track import lineage_folder
 from distrain.track.lineage import environment_facts, machine
 from distrain.track.lineage_folder import data_facts
 from distrain.track.model_registry import registry_of
-from distrain.track.origin import ORDER_TAG
+from distrain.track.origin import MODEL_ARGS_TAG, ORDER_TAG
+from distrain.track.outcome import OUTCOME
 from distrain.track.reachable import check_reachable
-from distrain.track.record import OUTCOME
 from distrain.track.recorded import RecordedRun, find_recorded, note_reproduced, values_of
 from distrain.track.tracking_server import TrackingServer
 from distrain.train.node_usage import gpu_names
@@ -146,6 +149,11 @@ def reproduce(
                 expected="a run that was trained to its end",
                 mend=f"Go on with it first: distrain resume {recorded.key.rpartition('/')[2]}",
             )
+        altered = of_registered(recorded, server, Path(temporary))
+        for difference in altered:
+            display.note(difference.text)
+        if altered:
+            return _not_made(recorded, altered)
         result = _reproduced(recorded, overrides, storage, display, is_offline=is_offline)
     version = recorded.version if result.status == "equal" else None
     if version and not note_reproduced(server, version, None, _kept_text(result)):
@@ -223,7 +231,7 @@ def _of_changed(
 def _of_run(
     recorded: RecordedRun, data_was: Mapping[str, Any], run: StartedRun
 ) -> list[Difference]:
-    """Return what differs of the prepared data, and of the order in which it is trained on."""
+    """Return what differs of the prepared data, its order, and the variables of `model.args`."""
     dataset = run.prepared.dataset
     found = differing.of_prepared(data_was, data_facts(dataset.manifest))
     found += [
@@ -234,6 +242,11 @@ def _of_run(
     if order != run.preflight.plan_digest:
         now = run.preflight.plan_digest
         found.append(Difference("order", "order of rows", order, now, is_decisive=True))
+    filled_in = filled_in_args(run.settings)
+    was = recorded.tags.get(MODEL_ARGS_TAG, filled_in)
+    if was != filled_in:
+        what = "model.args, its variables filled in"
+        found.append(Difference("configuration", what, was, filled_in, is_decisive=True))
     return found
 
 

@@ -22,6 +22,34 @@ def finding_text(finding: Mapping[str, Any]) -> str:
     return message if column is None else f"column {column!r}: {message}"
 
 
+def _exit_code(result: "TrainResult | TuneResult") -> int:
+    """Return the exit code of what was begun.
+
+    Whatever kind of error it was, training had begun: 2 would say that nothing was started.
+    """
+    if result.error is not None:
+        return EXIT_FAILED
+    if result.status == "interrupted":
+        return EXIT_INTERRUPTED
+    return 0 if all(goal.is_met for goal in result.goals) else EXIT_GOALS_UNMET
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _read(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a result's JSON, those that are values of our own made such again."""
+    goals, model, error = fields["goals"], fields["model"], fields["error"]
+    return {
+        **fields,
+        "run_dir": Path(fields["run_dir"]),
+        "model": RegisteredVersion(**model) if model else None,
+        "goals": tuple(GoalOutcome.from_json(name, goals[name]) for name in goals),
+        "error": error_from_json(error) if error else None,
+    }
+
+
 @final
 @dataclass(frozen=True)
 class TrainResult:
@@ -58,15 +86,8 @@ class TrainResult:
 
     @property
     def exit_code(self) -> int:
-        """Return the command's exit code.
-
-        Whatever kind of error it was, training had begun: 2 would say that nothing was started.
-        """
-        if self.error is not None:
-            return EXIT_FAILED
-        if self.status == "interrupted":
-            return EXIT_INTERRUPTED
-        return 0 if all(goal.is_met for goal in self.goals) else EXIT_GOALS_UNMET
+        """Return the command's exit code."""
+        return _exit_code(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json` and of `result.json`."""
@@ -91,18 +112,86 @@ class TrainResult:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "TrainResult":
         """Return the result that `to_json` gave; null stands for a metric that is not a number."""
-        goals, model, error = fields["goals"], fields["model"], fields["error"]
-        own = {
-            "run_dir": Path(fields["run_dir"]),
-            "metrics": {
-                name: math.nan if value is None else value
-                for name, value in fields["metrics"].items()
-            },
-            "model": RegisteredVersion(**model) if model else None,
-            "goals": tuple(GoalOutcome.from_json(name, goals[name]) for name in goals),
-            "error": error_from_json(error) if error else None,
+        metrics = {name: _number(value) for name, value in fields["metrics"].items()}
+        return cls(**{**_read(fields), "metrics": metrics})
+
+
+@final
+@dataclass(frozen=True)
+class TuneResult:
+    """A search that was started; design 3.3 names the fields.
+
+    Attributes:
+        best: `trial`, `run_id`, `config` (its values by dotted path) and `metrics`, with several
+            seeds also their `mean` and `num_seeds`; None: none came to a model.
+        goals: of the winner.
+        tracking: whether all of it has reached MLflow.
+        failures: what trials failed of, with how many of them, the most frequent first.
+        summary: what won, in one line.
+        look: the command that opens the UI.
+        confirm: the winner's configuration with other seeds: see `tune.confirm`; None: not asked.
+        audit: how often the scheduler was wrong: see `tune.audit`; None: not asked.
+    """
+
+    status: RunStatus
+    run_id: str | None
+    run_dir: Path
+    num_trials: int
+    num_stopped_early: int
+    num_failed: int
+    best: Mapping[str, Any] | None
+    epochs_spent: int
+    wall_s: float
+    weights_sha256: str | None
+    model: RegisteredVersion | None
+    goals: tuple[GoalOutcome, ...] = ()
+    tracking: Literal["complete", "pending"] = "complete"
+    error: DistrainError | None = None
+    failures: tuple[tuple[str, int], ...] = ()
+    summary: str = ""
+    look: str = ""
+    confirm: Mapping[str, Any] | None = None
+    audit: Mapping[str, Any] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether the search came to its end, recorded, and its winner was registered."""
+        return self.status == "finished" and self.tracking == "complete" and self.model is not None
+
+    @property
+    def exit_code(self) -> int:
+        """Return the command's exit code."""
+        return _exit_code(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object of `--json` and of `result.json`."""
+        return {
+            "status": self.status,
+            "run_id": self.run_id,
+            "run_dir": str(self.run_dir),
+            "num_trials": self.num_trials,
+            "num_stopped_early": self.num_stopped_early,
+            "num_failed": self.num_failed,
+            "best": dict(self.best) if self.best else None,
+            "epochs_spent": self.epochs_spent,
+            "wall_s": round(self.wall_s, 3),
+            "weights_sha256": self.weights_sha256,
+            "model": asdict(self.model) if self.model else None,
+            "goals": {goal.metric: goal.to_json() for goal in self.goals},
+            "confirm": dict(self.confirm) if self.confirm else None,
+            "audit": dict(self.audit) if self.audit else None,
+            "tracking": self.tracking,
+            "error": self.error.to_json() if self.error else None,
         }
-        return cls(**{**fields, **own})
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "TuneResult":
+        """Return the result that `to_json` gave; null stands for a value that is not a number."""
+        best = dict(fields["best"] or {})
+        if "mean" in best:
+            best["mean"] = _number(best["mean"])
+        metrics = {name: _number(value) for name, value in best.get("metrics", {}).items()}
+        return cls(**{**_read(fields), "best": {**best, "metrics": metrics} if best else None})
 
 
 @final
@@ -144,6 +233,61 @@ class PrepareResult:
             "columns": dict(self.columns),
             "outputs": self.outputs,
         }
+
+
+@final
+@dataclass(frozen=True)
+class Probe:
+    """A trial that was timed for a moment before the search.
+
+    Attributes:
+        trial: its number.
+        config: its values by dotted path.
+        epoch_s: seconds of an epoch's training steps on one worker; None: it failed.
+        error: what it failed of; None: it did not.
+    """
+
+    trial: int
+    config: Mapping[str, Any]
+    epoch_s: float | None
+    error: str | None = None
+
+
+@final
+@dataclass(frozen=True)
+class SearchEstimate:
+    """What a search would do, without starting it.
+
+    Attributes:
+        trial: what its first trial would do.
+        num_trials: how many there are.
+        epochs_at_most: of all trials, where the scheduler stops none.
+        epochs_at_least: of all trials, where it stops as many as it can.
+        epochs_afterwards: about so many after it: the winner's other seeds, and the audit.
+        num_concurrent: trials at a time; None: as many as fit on the cluster.
+        at_most_s: seconds of training: the upper end of an interval, with the most epochs; None
+            where the data must be prepared to tell, and where rows are streamed.
+        at_least_s: its lower end, with the least epochs; None likewise.
+        workers_per_trial: that train each trial.
+        how: how the interval was got, in words.
+        probes: the trials that were timed for it.
+    """
+
+    trial: "Estimate"
+    num_trials: int
+    epochs_at_most: int
+    epochs_at_least: int
+    num_concurrent: int | None
+    at_most_s: float | None
+    at_least_s: float | None
+    epochs_afterwards: int = 0
+    workers_per_trial: int = 1
+    how: str = ""
+    probes: tuple[Probe, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object of `--json`."""
+        return {**asdict(self), "status": "estimated", "trial": self.trial.to_json()}
 
 
 @final

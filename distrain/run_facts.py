@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, final
 
-from distrain.config.digest import config_digest, masked_dict
+from distrain.config.digest import config_digest, masked_dict, resolved_dict
 from distrain.config.settings import Settings
 from distrain.data.prepare import Prepared
 from distrain.finish import Ending, made_tags
@@ -18,13 +18,16 @@ from distrain.locations import storage_of
 from distrain.results import RunStatus, TrainResult
 from distrain.stored_run import LENGTHS, Started
 from distrain.track import describe, lineage
-from distrain.track.record import OUTCOME, RunFacts, failure_tags
+from distrain.track.origin import KIND_TAG, MODEL_ARGS_TAG, SWEEP_TAG, TRIAL_TAG
+from distrain.track.outcome import OUTCOME, failure_tags
+from distrain.track.record import RunFacts
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import find_user_code
 from distrain.train.from_settings import user_targets
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.placement import Placement, num_cores
 from distrain.train.setup import Preflight
+from distrain.train.worker_environment import args_digest
 
 MLFLOW_STATUS: Final[Mapping[RunStatus, str]] = MappingProxyType(
     {
@@ -52,6 +55,8 @@ class StartedRun:
         changed: what was changed when it was resumed, dotted key to `old -> new`; None: it was not.
         reproduces: the key of the run that it makes again; None: it is one of its own.
         is_offline: whether its record is kept in the journal alone.
+        is_sweep: whether it is a search, and not a training run.
+        won: the search whose winner it is, and the trial's number; None: it is of no search.
     """
 
     settings: Settings
@@ -64,6 +69,8 @@ class StartedRun:
     changed: Mapping[str, str] | None = None
     reproduces: str | None = None
     is_offline: bool = False
+    is_sweep: bool = False
+    won: tuple[str, int] | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -85,6 +92,8 @@ def started_facts(run: StartedRun) -> Started:
         shapes=run.preflight.shapes,
         tags=recorded_facts(run).tags,
         reproduces=run.reproduces,
+        is_sweep=run.is_sweep,
+        won=run.won,
     )
 
 
@@ -108,8 +117,16 @@ def recorded_facts(run: StartedRun) -> RunFacts:
         seed=run.job.seed,
         user_code=own_code(run.settings),
     )
+    filled_in = filled_in_args(run.settings)
+    if filled_in is not None:
+        tags[MODEL_ARGS_TAG] = filled_in
     if run.reproduces is not None:
         tags |= {"distrain.kind": "reproduction", "distrain.reproduces": run.reproduces}
+    if run.is_sweep:
+        tags[KIND_TAG] = "sweep"
+    if run.won is not None:
+        sweep, trial = run.won
+        tags |= {KIND_TAG: "trial", SWEEP_TAG: sweep, TRIAL_TAG: str(trial)}
     if run.job.bits_given_up_by is not None:
         tags["distrain.bits"] = f"not promised ({run.job.bits_given_up_by})"
     if run.changed is not None:
@@ -118,14 +135,22 @@ def recorded_facts(run: StartedRun) -> RunFacts:
     return RunFacts(
         experiment=run.run_dir.parent.name,
         run=run.run_dir.name,
-        config=masked_dict(run.settings),
+        config={**masked_dict(run.settings), **({} if run.is_sweep else {"tune": None})},
         manifest=run.prepared.dataset.manifest,
         tags=tags | {"distrain.data.sha256": run.prepared.dataset.digest},
     )
 
 
+def filled_in_args(settings: Settings) -> str | None:
+    """Return a digest of `model.args` as workers fill it in; None: it has no variables."""
+    args = resolved_dict(settings)["model"].get("args") or {}
+    return args_digest(args, settings.cluster.env)
+
+
 def training_text(run: StartedRun) -> str:
     """Return the line that is shown when training begins."""
+    if run.won is not None:
+        return f"evaluating the winner, trial {run.won[1]}"
     count, cores = run.placement.num_workers, num_cores()
     workers = run.placement.workers_text
     given_up_by = run.job.bits_given_up_by
@@ -194,7 +219,7 @@ def train_result(
         tracking="complete" if is_shipped else "pending",
         error=ending.error,
         summary=_summary(run),
-        look=_look(run),
+        look=look_text(run),
     )
 
 
@@ -206,7 +231,7 @@ def _summary(run: StartedRun) -> str:
     )
 
 
-def _look(run: StartedRun) -> str:
+def look_text(run: StartedRun) -> str:
     """Return where a run can be looked at: an address, or the command that serves one."""
     if run.server.origin != "storage":
         return run.server.shown

@@ -60,39 +60,54 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
         CheckpointError: another driver took the run over; what becomes of it is that one's to tell.
         DistrainError: the disk takes no result; why the run failed, where it did.
     """
-    run_dir = run.run_dir
-    load_mlflow(run_dir / LOG_FOLDER / "mlflow.txt")
-    write_atomically(run_dir / CONFIG, dump_yaml(run.settings).encode())
-    facts = _with_lineage(run)
-    drain_s = None if run.is_offline else run.settings.track.drain_s
-    with RunRecord(run_dir, run.server, facts, drain_s=drain_s) as record:
-        record.journal.artifact(run_dir / CONFIG)
-        record.journal.artifact(run_dir / lineage_folder.FOLDER, lineage_folder.FOLDER)
+    run_dir, fence = run.run_dir, run.job.fence
+    with begun_record(run) as record:
         display.stage(training_text(run))
         try:
             ending = _ending(run, display, record)
         except KeyboardInterrupt:
-            if run.reproduces is None:
+            if run.reproduces is None and run.won is None:
                 display.note(how_to_go_on(run_dir))
             raise
         try:
-            lease.check(run_dir, run.job.fence)
+            lease.check(run_dir, fence)
         except CheckpointError:
             record.abandon()
             raise
         with (
-            _telling_disk_faults(run_dir, ending, display),
+            telling_end_faults(run_dir, ending.error, display),
             nullcontext()
             if run.is_offline
             else shipping_others(storage_of(run.settings), run.server, but=run_dir),
         ):
             result = _record_end(run, display, record, ending)
-    if not result.is_done and run.reproduces is None:
+    if not result.is_done and run.reproduces is None and run.won is None:
         display.note(how_to_go_on(run_dir))
     return result
 
 
-def _with_lineage(run: StartedRun) -> RunFacts:
+def begun_record(run: StartedRun) -> RunRecord:
+    """Write down what a run is, and return its record, which is to be entered.
+
+    Raises:
+        TrainError: the disk takes it not.
+    """
+    run_dir = run.run_dir
+    load_mlflow(run_dir / LOG_FOLDER / "mlflow.txt")
+    drain_s = None if run.is_offline else run.settings.track.drain_s
+    try:
+        write_atomically(run_dir / CONFIG, dump_yaml(run.settings).encode())
+        facts = with_lineage(run)
+        record = RunRecord(run_dir, run.server, facts, drain_s=drain_s, fence=run.job.fence)
+    except OSError as fault:
+        what, whose = "what the run is", "first records"
+        raise _untaken(what, run_dir, whose, "give the command again", fault) from fault
+    record.journal.artifact(run_dir / CONFIG)
+    record.journal.artifact(run_dir / lineage_folder.FOLDER, lineage_folder.FOLDER)
+    return record
+
+
+def with_lineage(run: StartedRun) -> RunFacts:
     """Write down where the run comes from; return what is recorded of it, with that one's hash."""
     facts = recorded_facts(run)
     has_gpu = run.placement.gpu > 0
@@ -119,10 +134,10 @@ def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
     except DistrainError as error:
         return Ending(error=error)
     except Exception as error:  # told in the result and recorded as failed; traceback in a log
-        return Ending(error=_unforeseen(error, run.run_dir))
+        return Ending(error=unforeseen(error, run.run_dir))
 
 
-def _unforeseen(error: Exception, run_dir: Path) -> TrainError:
+def unforeseen(error: Exception, run_dir: Path) -> TrainError:
     """Return what nobody foresaw as an error that a result can hold; its traceback is kept."""
     log = run_dir / LOG_FOLDER / "driver.txt"
     mend = f"The traceback is in {log}"
@@ -136,18 +151,25 @@ def _unforeseen(error: Exception, run_dir: Path) -> TrainError:
 
 
 @contextmanager
-def _telling_disk_faults(run_dir: Path, ending: Ending, display: Display) -> Iterator[None]:
+def telling_end_faults(
+    run_dir: Path, error: DistrainError | None, display: Display
+) -> Iterator[None]:
     """Raise what the disk refuses at the end of a run in words; why the run failed comes first."""
     try:
         yield
     except OSError as fault:
         display.note(how_to_go_on(run_dir))
-        raise ending.error or TrainError(
-            f"how the run ended cannot be written ({fault.strerror or fault})",
-            where=str(run_dir),
-            expected="a disk that takes the run's last records and its result",
-            mend="Make room there, then go on with the run",
-        ) from fault
+        what, whose = "how the run ended", "last records and its result"
+        raise error or _untaken(what, run_dir, whose, "go on with the run", fault) from fault
+
+
+def _untaken(what: str, run_dir: Path, whose: str, then: str, fault: OSError) -> TrainError:
+    return TrainError(
+        f"{what} cannot be written ({fault.strerror or fault})",
+        where=str(run_dir),
+        expected=f"a disk that takes the run's {whose}",
+        mend=f"Make room there, then {then}",
+    )
 
 
 def _train(run: StartedRun, display: Display) -> TrainOutcome:

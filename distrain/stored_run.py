@@ -20,10 +20,10 @@ from distrain.data.same import KnownData
 from distrain.durable import write_atomically
 from distrain.errors import ConfigError, ModelError
 from distrain.locations import storage_of
-from distrain.results import TrainResult
+from distrain.results import TrainResult, TuneResult
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED, why_unwritable
-from distrain.track.journal_reading import recorded_kinds
-from distrain.track.record import DRIVER
+from distrain.track.journal_reading import DRIVER, recorded_kinds
+from distrain.track.origin import MODEL_ARGS_TAG
 from distrain.track.runs import find_run_dir, list_runs
 
 LENGTHS: Final = (*map(dotted, LENGTH), "train.max_time_s")
@@ -50,6 +50,8 @@ class Started:
         shapes: name and shape of each entry of the model's state dict.
         tags: code, environment and machine, see `lineage.run_tags`.
         reproduces: the key of the run that it makes again; None: it is one of its own.
+        is_sweep: whether it is a search.
+        won: the search whose winner it is, and the trial's number; None: it is of no search.
     """
 
     import_paths: Sequence[str]
@@ -58,6 +60,8 @@ class Started:
     shapes: Mapping[str, Sequence[int]]
     tags: Mapping[str, str]
     reproduces: str | None = None
+    is_sweep: bool = False
+    won: Sequence[Any] | None = None
 
     @property
     def data(self) -> KnownData:
@@ -97,7 +101,8 @@ class StoredRun:
         settings: what to do, overrides included.
         changed: dotted key to `old -> new`, of what the overrides change.
         started: what it was started with.
-        result: how it ended; None where it did not, or was killed.
+        result: how it ended; None where it did not, or was killed, or is a search.
+        sweep_result: how a search ended.
     """
 
     run_dir: Path
@@ -105,6 +110,7 @@ class StoredRun:
     changed: Mapping[str, str]
     started: Started
     result: TrainResult | None
+    sweep_result: TuneResult | None = None
 
     @property
     def is_done(self) -> bool:
@@ -136,7 +142,8 @@ def find_resumed(
     Args:
         named: a run's folder, its name, or its id at MLflow; with `is_last` the name of an
             experiment, or nothing.
-        is_last: whether the newest run is meant; one that only makes another again is none.
+        is_last: whether the newest run is meant, or the newest search; one that only makes another
+            again is none, nor is the run that a search's winner became.
         storage: the folder that runs are kept in.
         overrides: `section.key=value`; a `storage` among them says where to look instead.
 
@@ -156,7 +163,7 @@ def find_resumed(
     runs = [
         run
         for run in list_runs(storage)
-        if (not named or run.name == named[0]) and run.reproduces is None
+        if (not named or run.name == named[0]) and not (run.reproduces or run.sweep)
     ]
     if not runs:
         raise ConfigError(
@@ -193,7 +200,10 @@ def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
         stored = load_settings([run_dir / CONFIG], moved)
     wanted = load_settings([run_dir / CONFIG], [*moved, *with_counterparts(overrides)])
     changed = changed_keys(stored, wanted)
-    return StoredRun(run_dir, wanted, changed, Started.load(run_dir), _result(run_dir))
+    started = Started.load(run_dir)
+    if started.is_sweep:
+        return StoredRun(run_dir, wanted, changed, started, None, read_sweep_result(run_dir))
+    return StoredRun(run_dir, wanted, changed, started, read_result(run_dir))
 
 
 def check_writable(run_dir: Path) -> None:
@@ -246,6 +256,25 @@ def check_model(started: Started, shapes: Mapping[str, Sequence[int]]) -> None:
     )
 
 
+def check_args(started: Started, filled_in: str | None) -> None:
+    """Return where the variables in `model.args` are what the run was started with.
+
+    Args:
+        started: what it was started with; an earlier version has kept nothing of them.
+        filled_in: digest of `model.args` with its variables of now.
+
+    Raises:
+        ConfigError: they are others.
+    """
+    if started.tags.get(MODEL_ARGS_TAG, filled_in) != filled_in:
+        raise ConfigError(
+            "with the variables of this environment it is not what the run was started with",
+            where="model.args",
+            expected="the values of then, of which a hash alone is kept",
+            mend="Set the variables as they were, or start a new run with `distrain train`",
+        )
+
+
 def differing_circumstances(started: Started, tags: Mapping[str, str]) -> list[str]:
     """Return what is not as it was when the run was started, each in a line for a person.
 
@@ -272,9 +301,28 @@ def _change(before: str, after: str) -> str:
     return f": {', '.join(gone)} became {', '.join(come)}"
 
 
-def _result(run_dir: Path) -> TrainResult | None:
+def read_result(run_dir: Path) -> TrainResult | None:
+    """Return how a training run ended; None where it did not, or was killed."""
     try:
         fields = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
         return TrainResult.from_json({**fields, "run_dir": str(run_dir)})
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def read_sweep_result(run_dir: Path) -> TuneResult | None:
+    """Return how a search ended; None where it did not, or was killed."""
+    try:
+        fields = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+        return TuneResult.from_json({**fields, "run_dir": str(run_dir)})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_sweep(run_dir: Path) -> bool:
+    """Return whether a folder is of a search.
+
+    Raises:
+        ConfigError: what it was started with cannot be read.
+    """
+    return Started.load(run_dir).is_sweep

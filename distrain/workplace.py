@@ -6,10 +6,13 @@ and for training the placement of its workers. Work on data alone asks for no wo
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 from distrain.config.settings import Settings
 from distrain.display import Display
+from distrain.errors import ConfigError
 from distrain.ray_session import is_connected, ray_session, wanted_address
 from distrain.train.placement import (
     Placement,
@@ -17,7 +20,22 @@ from distrain.train.placement import (
     cluster_placement,
     local_placement,
     num_cores,
+    search_placement,
 )
+
+
+@final
+@dataclass(frozen=True)
+class Places:
+    """Where a search works.
+
+    Attributes:
+        trials: trials at a time, and what each gets.
+        winner: workers of the run that the winner becomes.
+    """
+
+    trials: Placement
+    winner: Placement
 
 
 @contextmanager
@@ -34,6 +52,54 @@ def training_session(settings: Settings, display: Display) -> Iterator[Placement
     with ray_session(address, num_cpus=placement.local_cpus) as session:
         # Where a caller from Python is connected already, that Ray is used whatever it has.
         yield placement if session.is_local else cluster_placement(settings.train, session.nodes)
+
+
+@contextmanager
+def search_session(settings: Settings, display: Display) -> Iterator[Places]:
+    """Connect to Ray, or start a local one that has room for trials, and for the winner's workers.
+
+    Raises:
+        ClusterError: there is no Ray at the address.
+        ConfigError: a trial can never be placed there, or not so many at a time.
+    """
+    address = wanted_address(settings.cluster.address)
+    display.stage(_session_text(address))
+    planned = planned_places(settings)
+    num_cpus = max(planned.trials.local_cpus, planned.winner.local_cpus)
+    with ray_session(address, num_cpus=num_cpus) as session:
+        if session.is_local:
+            yield planned
+            return
+        trials = search_placement(settings, lambda train: cluster_placement(train, session.nodes))
+        _check_budget(settings, trials)
+        yield Places(trials, cluster_placement(settings.train, session.nodes))
+
+
+def planned_places(settings: Settings) -> Places:
+    """Return the places of a search, as far as they can be told before Ray is there.
+
+    Raises:
+        ConfigError: they can never be on this machine.
+    """
+    winner = planned_placement(settings)
+    if wanted_address(settings.cluster.address) != "local" or is_connected():
+        return Places(search_placement(settings, asked_placement), winner)
+    num_gpus = _num_local_gpus()
+    trials = search_placement(settings, lambda train: local_placement(train, num_gpus=num_gpus))
+    _check_budget(settings, trials)
+    return Places(trials, winner)
+
+
+def _check_budget(settings: Settings, trials: Placement) -> None:
+    """Refuse a budget of GPU-hours that nothing would be spent of."""
+    assert settings.tune is not None
+    if settings.tune.budget.gpu_hours is not None and not trials.gpu:
+        raise ConfigError(
+            f"{settings.tune.budget.gpu_hours:g} GPU-hours would never be spent: trials have none",
+            where="tune.budget.gpu_hours",
+            expected="GPUs for the trials",
+            mend="Use tune.budget.wall_s or epochs, or a machine with GPUs",
+        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A command that is at fault, what must be told of it, and the folder that it runs in."""
 
 import json
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,10 +83,15 @@ def fill(folder: Path, case: Case) -> None:
     case.prepare(folder)
 
 
-def run(folder: Path, case: Case) -> Ended:
+def search(section: str, *parts: str, words: tuple[str, ...] = ()) -> Case:
+    """A section `tune` that is at fault; its first line is the third of the file."""
+    return Case(words, parts, {"run.yaml": f"{CONFIG}tune:\n{textwrap.indent(section, '  ')}\n"})
+
+
+def run(folder: Path, case: Case, command: str = "train") -> Ended:
     """Run a case with `--json` and return how it ended."""
     fill(folder, case)
-    arguments = ["train", "run.yaml", *case.words, "--json"]
+    arguments = [command, "run.yaml", *case.words, "--json"]
     return run_in_process(arguments, folder, case.environment)
 
 

@@ -1,9 +1,15 @@
 """Networks of other families than distrain's own, on rows of six numbers."""
 
+import pytest
 import torch
 from torch import nn
 
 STEPS, WIDTH = 3, 2
+
+# oneDNN has an LSTM in fp16 on no CPU, and one in bf16 on those that compute in it (torch 2.13.0).
+needs_bf16 = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU has no LSTM in bf16"
+)
 
 
 class Recurrent(nn.Module):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-REPOSITORY = Path(__file__).parent.parent
+from tests.development_data import development_data
+
 # Machines differ in speed, and a test that fails by chance teaches nobody anything.
 settings.register_profile("repository", deadline=None, derandomize=True)
 settings.load_profile("repository")
@@ -34,7 +35,7 @@ def ray_local() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of the development data sets; skips where it is absent."""
-    folder = Path(os.environ.get("DISTRAIN_DATA", REPOSITORY.parent / "shared" / "data"))
+    folder = development_data()
     if not folder.is_dir():
         pytest.skip(f"no development data at {folder} (set DISTRAIN_DATA)")
     return folder

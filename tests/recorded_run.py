@@ -14,7 +14,8 @@ from typing import final
 
 from distrain.track import shipper
 from distrain.track.journal import JournalWriter
-from distrain.track.record import OUTCOME, RunFacts, RunRecord
+from distrain.track.outcome import OUTCOME
+from distrain.track.record import RunFacts, RunRecord
 from distrain.track.tracking_server import TrackingServer
 
 STEP_S = 0.004

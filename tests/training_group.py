@@ -1,5 +1,6 @@
 """Training in several processes of this machine, over gloo on loopback, without Ray."""
 
+import contextlib
 import itertools
 import json
 import multiprocessing
@@ -9,12 +10,14 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from distrain.train.job import TrainJob
+from distrain.train.job import Answer, GivenUpError, TrainJob
 
 TIMEOUT_S = 120
 
@@ -30,6 +33,9 @@ class Group:
         device: where they compute, all of them; `cuda`: on a GPU each, over nccl.
         machine_size: how many think that they share a machine, where it is neither one nor all.
         killed_after: steps after which each job ends as if its processes were killed; None: never.
+        answers: what rank zero answers to evaluations, one after the other; then `go_on`.
+        timeout_s: of an exchange between workers.
+        storage_s: how long rank zero's storage takes for a file of tensors, to be read or written.
     """
 
     world_size: int
@@ -38,6 +44,9 @@ class Group:
     device: str = "cpu"
     machine_size: int | None = None
     killed_after: int | None = None
+    answers: Sequence[Answer] = ()
+    timeout_s: float = 300.0
+    storage_s: float = 0.0
 
 
 class Killed(BaseException):
@@ -98,6 +107,7 @@ def _path(folder: Path, group: int, job: int, rank: int) -> Path:
 
 def _worker(rank: int, groups: list[Group], ports: list[int], folder: Path) -> None:
     import torch.distributed as dist
+    from torch.distributed import distributed_c10d
 
     for index, group in enumerate(groups):
         if rank >= group.world_size:
@@ -108,8 +118,11 @@ def _worker(rank: int, groups: list[Group], ports: list[int], folder: Path) -> N
             rank=rank,
             world_size=group.world_size,
         )
+        # Not before: processes do not begin at once.
+        distributed_c10d._set_pg_timeout(timedelta(seconds=group.timeout_s), dist.group.WORLD)
         for number, job in enumerate(group.jobs):
-            result = json.dumps(_outcome(job, rank, group))
+            with _slowed_down(group.storage_s if rank == 0 else 0.0):
+                result = json.dumps(_outcome(job, rank, group))
             _path(folder, index, number, rank).write_text(result, encoding="utf-8")
         dist.barrier()
         dist.destroy_process_group()
@@ -126,9 +139,17 @@ def _outcome(job: TrainJob, rank: int, group: Group) -> dict[str, Any]:
     local_size = group.machine_size or (group.world_size if group.is_near else 1)
     machine, local_rank = divmod(rank, local_size)
     device = f"cuda:{rank}" if group.device == "cuda" else group.device
-    world = World(group.world_size, rank, local_rank, machine, device=device)
+    world = World(group.world_size, rank, local_rank, machine, device, group.timeout_s)
+    answers = iter(group.answers)
+
+    def ask(_step: int, _epoch: int) -> Answer:
+        return next(answers, "go_on")
+
     try:
-        return train(job, world, stop_requested=_executioner(group.killed_after)).to_json()
+        stop_requested = _executioner(group.killed_after)
+        return train(job, world, stop_requested=stop_requested, ask=ask).to_json()
+    except GivenUpError:
+        return {"error": "GivenUpError"}
     except DistrainError as error:
         return {"error": type(error).__name__, "message": str(error)}
     except Killed:
@@ -145,6 +166,25 @@ def _executioner(killed_after: int | None) -> Callable[[], bool]:
         return False
 
     return stop_requested
+
+
+@contextlib.contextmanager
+def _slowed_down(storage_s: float) -> Iterator[None]:
+    """Let this process's storage take so long for each file of tensors."""
+    from distrain.train import checkpoint, taking_up
+
+    def slow(call: Callable[..., Any]) -> Callable[..., Any]:
+        def slowed(*args: Any) -> Any:
+            time.sleep(storage_s)
+            return call(*args)
+
+        return slowed
+
+    with (
+        mock.patch.object(checkpoint, "write_tensors", slow(checkpoint.write_tensors)),
+        mock.patch.object(taking_up, "_read_hashing", slow(taking_up._read_hashing)),
+    ):
+        yield
 
 
 def _free_port() -> int:

@@ -1,7 +1,10 @@
 """Models and losses as a user might write them, some of them wrong."""
 
+import os
+import random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -30,6 +33,47 @@ class LazyImages(TwoLayers):
         self.layers = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(3))
 
 
+class DrawnByNumPy(TwoLayers):
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.layers[0].weight.data = torch.from_numpy(np.random.randn(8, 6)).float()
+
+
+class DrawnByPython(TwoLayers):
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.layers[0].bias.data = torch.tensor([random.random() for _ in range(8)])
+
+
+class DrawnByTheSystem(TwoLayers):
+    """Begins with other weights each time, whatever the seed."""
+
+    def __init__(self) -> None:
+        super().__init__(6)
+        self.layers[2].bias.data = torch.tensor(list(os.urandom(3))) / 255
+
+
+class Reads(TwoLayers):
+    """Scales its input by what is in a file, which it keeps frozen or as a buffer."""
+
+    def __init__(self, path: str, kept: str) -> None:
+        super().__init__(6)
+        scale = torch.load(path)
+        if kept == "frozen":
+            self.scale = nn.Parameter(scale, requires_grad=False)
+        else:
+            self.register_buffer("scale", scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x * self.scale)
+
+
+class Drops(TwoLayers):
+    def __init__(self, p: str) -> None:
+        super().__init__(6)
+        self.layers.append(nn.Dropout(float(p)))
+
+
 class Frozen(TwoLayers):
     def __init__(self) -> None:
         super().__init__(6)
@@ -45,6 +89,16 @@ class Doubles(TwoLayers):
 class NamesInsteadOfScores(TwoLayers):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x).argmax(dim=1)
+
+
+class ExtraState(TwoLayers):
+    def get_extra_state(self) -> Any:
+        return {"seen": 3}
+
+
+class Unsaved(TwoLayers):
+    def get_extra_state(self) -> Any:
+        raise OSError("no such place")
 
 
 class TwoInputs(TwoLayers):
@@ -130,6 +184,20 @@ class SingleNumber(TwoLayers):
 
 def make_model(width: int) -> nn.Module:
     return TwoLayers(6, width)
+
+
+class Narrow(nn.Module):
+    """Three logits of six features."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"{width} is no width")
+        self.layers = nn.Sequential(nn.Linear(6, width), nn.Linear(width, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.layers(x)
+        return outputs
 
 
 def no_model() -> str:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distrain.config.checks import EITHER_OR
 from distrain.config.digest import (
     LENGTH,
     NOT_IN_DIGEST,
@@ -18,7 +17,7 @@ from distrain.config.digest import (
     resolved_dict,
 )
 from distrain.config.faults import Fault, KeyPath, Place, dotted, raise_faults
-from distrain.config.settings import Settings
+from distrain.config.settings import EITHER_OR, Settings
 from distrain.config.tree import tree_of_override
 
 _KEPT: Mapping[KeyPath, str] = {

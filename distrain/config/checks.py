@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
+from distrain.config.checks_course import course_faults
 from distrain.config.checks_data import check_columns, check_read, check_split, check_task
 from distrain.config.checks_metrics import (
     check_asked_metrics,
@@ -10,22 +11,18 @@ from distrain.config.checks_metrics import (
     check_goals,
     check_steering,
 )
+from distrain.config.checks_space import check_space
+from distrain.config.checks_tune import check_tune
 from distrain.config.environment import expand_env
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.model import CnnSettings
 from distrain.config.names import RESERVED_ALIAS, is_remote, is_uri
-from distrain.config.settings import Settings
+from distrain.config.settings import EITHER_OR, Settings
 from distrain.config.train import ElasticWorkers, SgdSettings
 from distrain.errors import ConfigError
 from distrain.run_folder import RESERVED_RUN_NAMES
 
 _ADDRESS = re.compile(r"auto|local|(\[[0-9A-Fa-f:]+\]|[^\s:/]+):[0-9]{1,5}")
-EITHER_OR: tuple[tuple[KeyPath, KeyPath], ...] = (
-    (("train", "epochs"), ("train", "steps")),
-    (("train", "checkpoint", "every_s"), ("train", "checkpoint", "every_steps")),
-    (("evaluate", "every_epochs"), ("evaluate", "every_steps")),
-)
-"""Two keys that say the same in two ways, of which one can hold."""
 
 
 def check(settings: Settings) -> list[Fault]:
@@ -34,6 +31,14 @@ def check(settings: Settings) -> list[Fault]:
     Args:
         settings: values that are each valid by themselves.
     """
+    faults = check_run(settings)
+    if settings.tune is not None:
+        faults += [*check_tune(settings), *check_space(settings, check_run)]
+    return faults
+
+
+def check_run(settings: Settings) -> list[Fault]:
+    """Return every fault between the values of one run; `tune` is not looked at."""
     return [fault for one in _CHECKS for fault in one(settings)]
 
 
@@ -116,6 +121,10 @@ def _check_optimizer(settings: Settings) -> Iterator[Fault]:
             ((*here, "nesterov"), (*here, "momentum")),
             mend="Set momentum, e.g. 0.9, or leave nesterov out",
         )
+
+
+def _check_course(settings: Settings) -> Iterator[Fault]:
+    yield from course_faults(settings, check_run)
 
 
 def _check_model(settings: Settings) -> Iterator[Fault]:
@@ -222,6 +231,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     _check_workers,
     _check_gpu,
     _check_optimizer,
+    _check_course,
     _check_backward,
     check_steering,
     check_asked_metrics,

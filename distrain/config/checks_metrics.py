@@ -11,7 +11,7 @@ from distrain.config.defaults import (
     metric_name,
     stated_task,
 )
-from distrain.config.faults import Fault, KeyPath
+from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.names import METRICS, RUN_METRICS, Task, metric_mode, metric_names
 from distrain.config.settings import Settings
 from distrain.errors import did_you_mean
@@ -53,8 +53,8 @@ def check_steering(settings: Settings) -> Iterator[Fault]:
     """Yield what is wrong with the metric that stops training or chooses the final model."""
     early_stopping = settings.train.early_stopping
     metric = early_stopping.metric if early_stopping else None
-    if metric is not None and metric != "train/loss":
-        faults = [*_early_stopping_faults(metric, settings)]
+    if metric is not None:
+        faults = [*steering_faults(metric, _METRIC, settings)]
         yield from faults
         is_silent = early_stopping is not None and early_stopping.mode is None
         if is_silent and not faults and metric_mode(metric) is None:
@@ -72,22 +72,31 @@ def check_steering(settings: Settings) -> Iterator[Fault]:
         )
 
 
-def _early_stopping_faults(metric: str, settings: Settings) -> Iterator[Fault]:
-    told = f"train.early_stopping.metric = {metric!r}"
+def steering_faults(metric: str, key: KeyPath, settings: Settings) -> Iterator[Fault]:
+    """Yield why a metric cannot steer: it is of the test split, or not there while training.
+
+    Args:
+        metric: its name, with its split.
+        key: the setting that names it.
+        settings: the whole configuration.
+    """
+    if metric == "train/loss":
+        return
+    told = f"{dotted(key)} = {metric!r}"
     valid = [f"validation/{name}" for name in computed_metrics(settings)] + ["train/loss"]
     if metric.startswith("test/"):
         other = f"validation/{metric.removeprefix('test/')}"
         mend = f"Use {other!r}" if other in valid else f"Valid metrics: {', '.join(valid)}."
         told += " would let the test split steer training; it is looked at once, at the end"
-        yield Fault(told, (_METRIC,), expected="a validation metric or train/loss", mend=mend)
+        yield Fault(told, (key,), expected="a validation metric or train/loss", mend=mend)
     elif not has_validation(settings):
         yield Fault(
             f"{told} needs a validation split",
-            (_METRIC, ("data", "split", "validation")),
+            (key, ("data", "split", "validation")),
             mend="Set data.split.validation above 0, or use train/loss",
         )
     elif metric not in valid:
-        keys = (_METRIC, ("evaluate", "metrics"))
+        keys = (key, ("evaluate", "metrics"))
         mend = _nearest_metric(metric, valid, stated_task(settings)[0])
         yield Fault(f"{told} will not be computed", keys, mend=mend)
 

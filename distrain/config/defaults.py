@@ -1,13 +1,17 @@
 """Defaults that depend on other values: what the rest of the configuration makes them."""
 
 from distrain.config.data import DataSettings, IdxSource
+from distrain.config.digest import resolved_dict
 from distrain.config.names import BUILT_IN_TASKS, Task, default_metrics, metric_mode
 from distrain.config.settings import EvaluateSettings, MetricTarget, Settings
 from distrain.config.train import EarlyStoppingSettings, TrainSettings
+from distrain.config.tune import GridSearch, TuneSettings
+from distrain.config.tuning import grid_size
 
 DEFAULT_EPOCHS = 20
 DEFAULT_TEST_FRACTION = 0.1
 DEFAULT_CHECKPOINT_S = 60.0
+DEFAULT_TRIALS = 20
 
 
 def resolve_defaults(settings: Settings) -> Settings:
@@ -17,13 +21,16 @@ def resolve_defaults(settings: Settings) -> Settings:
     the task has to be seen in the data first.
     """
     split = settings.data.split.model_copy(update={"test": effective_test_fraction(settings.data)})
-    return settings.model_copy(
+    run = settings.model_copy(
         update={
             "data": settings.data.model_copy(update={"split": split}),
             "train": _resolved_train(settings.train, has_validation=has_validation(settings)),
             "evaluate": _resolved_evaluate(settings.evaluate),
         }
     )
+    if run.tune is None:
+        return run
+    return run.model_copy(update={"tune": _resolved_tune(run, run.tune)})
 
 
 def has_validation(settings: Settings) -> bool:
@@ -112,3 +119,15 @@ def _resolved_train(train: TrainSettings, *, has_validation: bool) -> TrainSetti
 def _resolved_evaluate(evaluate: EvaluateSettings) -> EvaluateSettings:
     is_open = evaluate.every_epochs is None and evaluate.every_steps is None
     return evaluate.model_copy(update={"every_epochs": 1}) if is_open else evaluate
+
+
+def _resolved_tune(settings: Settings, tune: TuneSettings) -> TuneSettings:
+    num_trials = tune.num_trials
+    if num_trials is None and isinstance(tune.search_alg, GridSearch):
+        num_trials = (grid_size(tune.space, resolved_dict(settings)) or 0) * tune.num_seeds
+    return tune.model_copy(
+        update={
+            "mode": tune.mode or metric_mode(tune.metric),
+            "num_trials": num_trials or DEFAULT_TRIALS * tune.num_seeds,
+        }
+    )

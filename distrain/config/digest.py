@@ -34,6 +34,7 @@ NOT_IN_DIGEST: tuple[KeyPath, ...] = (
     ("train", "max_failures"),
     ("train", "ledger"),
     ("evaluate", "goals"),
+    ("tune",),
     ("track",),
     ("cluster",),
 )
@@ -85,7 +86,7 @@ def config_digest(settings: Settings) -> str:
     Left out are the paths of the data, so that two checkouts have one digest (a prepared dataset's
     own digest is over the content); and workers, resources, cluster, checkpoints, activation
     checkpointing, profile, the time limit, failures survived, ledger, tracking, storage, cache,
-    name and goals, which change no bit.
+    name, goals and the search, which change no bit.
     """
     return _digest_without(settings, NOT_IN_DIGEST)
 
@@ -112,6 +113,8 @@ def _digest_without(settings: Settings, paths: Sequence[KeyPath]) -> str:
         for key in path[:-1]:
             parent = parent[str(key)]
         del parent[str(path[-1])]
+    if rest["train"]["changes"] is None:  # as in digests from before there was the key
+        del rest["train"]["changes"]
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -3,46 +3,55 @@
 A variable is stored as it is written and filled in where it is used, so that a run's directory and
 the tracking server never see its value. A password or a well-known form of token that is written
 out is refused. What else a name in `cluster.env` says is a secret is masked wherever it would be
-written, and so has to be given again when the run goes on; in `model.args` it is refused, because a
-saved model is built from its arguments.
+written, as is the password of a connection string there, and so has to be given again when the run
+goes on; in `model.args` it is refused, because a saved model is built from its arguments.
 """
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.errors import ConfigError
 from distrain.redaction import (
     MASK,
+    connection_passwords,
     hide,
     holds_secret,
-    is_secret_value,
-    names_password,
-    names_secret,
+    is_key_variable,
+    without_connection_passwords,
 )
+from distrain.secret_names import is_secret_value, names_password, names_secret
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _ENV: KeyPath = ("cluster", "env")
 _MODEL_ARGS: KeyPath = ("model", "args")
+_MASKED_PASSWORD = re.compile(
+    rf"(?:password|pwd|key|signature)={re.escape(MASK)}(?=[\s;]|$)", re.IGNORECASE
+)
 _SWITCHES = ("", "0", "1", "false", "true")
 
 
-def expand_env(text: str) -> str:
+def expand_env(text: str, environ: Mapping[str, str] | None = None) -> str:
     """Return the text with `${VAR}` and `${VAR:-default}` filled in from the environment.
 
     The default also stands in for a variable that is set but empty, as in a shell.
 
+    Args:
+        text: as it is written.
+        environ: the environment; None: this process's.
+
     Raises:
         ConfigError: a variable without default is not set.
     """
-    return _VARIABLE.sub(_value_of, text)
+    found = os.environ if environ is None else environ
+    return _VARIABLE.sub(lambda match: _value_of(match, found), text)
 
 
-def _value_of(match: re.Match[str]) -> str:
+def _value_of(match: re.Match[str], environ: Mapping[str, str]) -> str:
     name, default = match[1], match[2]
-    value = os.environ.get(name)
+    value = environ.get(name)
     if default is not None:
         return value or default
     if value is None:
@@ -82,6 +91,33 @@ def expanded(values: Any, *, is_secret: bool = False) -> Any:
     return filled
 
 
+def without_secrets(values: Any, environ: Mapping[str, str], names: Sequence[str] = ()) -> Any:
+    """Return a copy of `model.args` in which variables are filled in, but for likely secrets.
+
+    Those stay as they are written: they change no number, and may be renewed.
+
+    Args:
+        values: the table, or what is in it.
+        environ: the environment.
+        names: of the tables that `values` is in, and its own.
+
+    Raises:
+        ConfigError: a variable without default is not set.
+    """
+    if isinstance(values, Mapping):
+        return {
+            key: without_secrets(value, environ, (*names, str(key)))
+            for key, value in values.items()
+        }
+    if isinstance(values, list | tuple):
+        return [without_secrets(value, environ, names) for value in values]
+    if not isinstance(values, str):
+        return values
+    filled = expand_env(values, environ)
+    called = (*names, *variables_in(values))
+    return values if any(is_secret_value(name, filled) for name in called) else filled
+
+
 def variables_in(values: Any) -> set[str]:
     """Return the names of the variables that a table or a list uses."""
     return {match[1] for _, text in _texts(values, ()) for match in _VARIABLE.finditer(text)}
@@ -89,7 +125,18 @@ def variables_in(values: Any) -> set[str]:
 
 def masked(env: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of `cluster.env` without the likely secrets that are written out in it."""
-    return {name: MASK if _is_written_secret(name, env[name]) else env[name] for name in env}
+    return {name: _masked(name, value) for name, value in env.items()}
+
+
+def _masked(name: str, value: Any) -> Any:
+    if _is_written_secret(name, value):
+        return MASK
+    if not isinstance(value, str):
+        return value
+    shown = without_connection_passwords(value)
+    # What is written may be the default of a variable, which has to go with it then.
+    is_default = connection_passwords(_literal(shown)) != []
+    return without_connection_passwords(_literal(shown)) if is_default else shown
 
 
 def hide_written(values: dict[str, Any]) -> None:
@@ -102,6 +149,8 @@ def hide_written(values: dict[str, Any]) -> None:
     for name, value in env.items() if isinstance(env, dict) else ():
         if _is_written_secret(name, value):
             hide(_literal(value))
+        for password in connection_passwords(_literal(value)):
+            hide(password)
 
 
 def check_given(env: Mapping[str, str]) -> None:
@@ -110,7 +159,12 @@ def check_given(env: Mapping[str, str]) -> None:
     Raises:
         ConfigError: some were masked when the configuration was kept.
     """
-    missing = [name for name, value in env.items() if value == MASK and names_secret(name)]
+    missing = [
+        name
+        for name, value in env.items()
+        if (value == MASK and (names_secret(name) or name.endswith("_KEY")))
+        or _MASKED_PASSWORD.search(value)
+    ]
     if missing:
         keys = [f"cluster.env.{name}" for name in missing]
         raise ConfigError(
@@ -130,7 +184,10 @@ def text_faults(values: dict[str, Any]) -> Iterator[Fault]:
     for path, what in named.items():
         yield _secret_fault(path, what, _variable_for(str(path[-1])))
     for path, text in _texts(values, ()):
-        told = holds_secret(_without_variables(text))
+        written = _without_variables(text)
+        if path[: len(_ENV)] == _ENV:  # what `masked` masks there is taken
+            written = without_connection_passwords(written)
+        told = holds_secret(f"{path[-1]}: {written}")  # a header's name tells what it holds
         if told and not any(path[: len(other)] == other for other in named):
             yield _secret_fault(path, told)
         yield from _variable_faults(path, text)
@@ -158,7 +215,9 @@ def _scalars(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 
 def _is_written_secret(name: object, value: Any) -> bool:
-    return names_secret(str(name)) and _literal(value).lower() not in _SWITCHES
+    literal = _literal(value)
+    is_named = names_secret(str(name)) and literal.lower() not in _SWITCHES
+    return is_named or is_key_variable(str(name), literal)
 
 
 def _literal(value: Any) -> str:
@@ -184,10 +243,9 @@ def _named_secrets(table: Any, path: KeyPath) -> Iterator[KeyPath]:
         for index, inner in enumerate(table):
             yield from _named_secrets(inner, (*path, index))
     for key, value in table.items() if isinstance(table, dict) else ():
-        if names_secret(str(key)):
-            written = (_without_variables(text) for _, text in _scalars(value))
-            if any(is_secret_value(str(key), text) for text in written):
-                yield (*path, key)
+        written = (_without_variables(text) for _, text in _scalars(value))
+        if names_secret(str(key)) and any(is_secret_value(str(key), text) for text in written):
+            yield (*path, key)
         else:
             yield from _named_secrets(value, (*path, key))
 

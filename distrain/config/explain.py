@@ -7,7 +7,7 @@ chose, and never of pydantic's types.
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.leaves import fits, mend
@@ -19,6 +19,8 @@ _MISSING: dict[KeyPath, str] = {
     ("data", "source"): "Say where the data lies: `source: FILE` below `data:`",
     ("data", "target"): "Say which column to predict: `target: COLUMN` below `data:`",
 }
+# What Ray Tune calls it; other keys are closer by their letters.
+_RAY_NAMES: Final = {"num_samples": "num_trials", "max_concurrent_trials": "max_concurrent"}
 
 
 def explain(values: Any) -> list[Fault]:
@@ -37,7 +39,7 @@ def _schema() -> Schema:
 
 
 @cache
-def _known_keys() -> frozenset[KeyPath]:
+def known_keys() -> frozenset[KeyPath]:
     """Return the path of every key that some configuration can have."""
     schema = _schema()
     definitions = schema["$defs"]
@@ -137,10 +139,12 @@ def _unknown(path: KeyPath, chosen: Schema, options: Sequence[Schema]) -> Fault:
 
 def _lead_elsewhere(key: str, valid: Sequence[str], options: Sequence[Schema]) -> str:
     """Return where a key would be right that is wrong here, or nothing if nowhere is."""
+    if _RAY_NAMES.get(key) in valid:
+        return f"Did you mean {_RAY_NAMES[key]!r}?"
     owners = [own_name(option) or "target" for option in options if key in option["properties"]]
     if owners:
         return f"It belongs to {', '.join(owners)}."
-    if "." in key and tuple(key.split(".")) in _known_keys():
+    if "." in key and tuple(key.split(".")) in known_keys():
         nested = key.replace(".", ": {") + ": ..." + "}" * key.count(".")
         return f"In a file write {nested}; dotted keys are for the command line."
     if nearest(key, valid) is not None:
@@ -148,7 +152,8 @@ def _lead_elsewhere(key: str, valid: Sequence[str], options: Sequence[Schema]) -
     has_own = any("target" in option["properties"] for option in options)
     if has_own and nearest(key, ("target",)):
         return "Did you mean 'target'?"
-    elsewhere = [known for known in _known_keys() if known[-1] == key]
+    elsewhere = [known for known in known_keys() if known[-1] == key]
+    elsewhere = [known for known in elsewhere if known[0] != "tune"] or elsewhere
     return f"Did you mean {dotted(elsewhere[0])!r}?" if len(elsewhere) == 1 else ""
 
 

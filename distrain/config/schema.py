@@ -16,6 +16,8 @@ _CHOICE_OF: dict[str, KeyPath] = {
     "optimizers": ("train", "optimizer"),
     "losses": ("train", "loss"),
     "lr_schedules": ("train", "lr_schedule"),
+    "search_algs": ("tune", "search_alg"),
+    "schedulers": ("tune", "scheduler"),
 }
 KINDS = (*_CHOICE_OF, "metrics")
 """What `distrain list` can list."""
@@ -67,7 +69,7 @@ def list_entries(kind: str) -> list[Entry]:
     """Return the names of a kind with their arguments.
 
     Args:
-        kind: models, optimizers, losses, lr_schedules or metrics.
+        kind: models, optimizers, losses, lr_schedules, search_algs, schedulers or metrics.
 
     Raises:
         ConfigError: there is no such kind.
@@ -97,6 +99,8 @@ def json_schema() -> dict[str, Any]:
         for option in options:
             if own_name(option) in FILLED_IN:
                 option["required"].remove("name")
+    earlier = definitions["EarlierSearch"]["properties"]["search"]
+    _at(schema, ("tune", "start_from"))["anyOf"].append(earlier)
     features = definitions["DataSettings"]["properties"]["features"]
     kinds = definitions["FeatureSettings"]["properties"]["kind"]
     words = [word for option in options_of(kinds, definitions) for word in names_of(option)]

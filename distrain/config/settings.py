@@ -18,9 +18,11 @@ from distrain.config.base import (
     Word,
 )
 from distrain.config.data import DataSettings
+from distrain.config.faults import KeyPath
 from distrain.config.model import ModelSettings
 from distrain.config.names import ALIAS_PATTERN, GOAL_PATTERN
 from distrain.config.train import TrainSettings
+from distrain.config.tune import TuneSettings
 
 Name = Annotated[
     str,
@@ -107,7 +109,9 @@ class RegisterSettings(Section):
 class TrackSettings(Section):
     """`track`: what is recorded, and where."""
 
-    every_steps: PositiveInt = Field(10, description="Steps between two training records.")
+    every_steps: PositiveInt = Field(
+        10, description="Steps between two training records; in a search they are an epoch's."
+    )
     uri: Text | None = Field(
         None, description="MLflow tracking URI [MLFLOW_TRACKING_URI, else SQLite below storage]."
     )
@@ -132,7 +136,10 @@ class ClusterSettings(Section):
     )
     env: dict[str, Word] = Field({}, description="Environment variables for the workers.")
     collective_timeout_s: PositiveFloat = Field(
-        300, description="Seconds until a collective call between workers is given up."
+        300,
+        description="Seconds until a collective call between workers is given up, or a trial that "
+        "makes no step is ended; after ten times that where a trial evaluates, or anybody waits "
+        "for a checkpoint.",
     )
 
 
@@ -148,5 +155,16 @@ class Settings(Section):
     model: ModelSettings = Field(description="The network.")
     train: TrainSettings = Field(TrainSettings(), description="The training.")
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="The evaluation.")
+    tune: TuneSettings | None = Field(
+        None, description="The search of `distrain tune`; other commands leave it alone."
+    )
     track: TrackSettings = Field(TrackSettings(), description="The record.")
     cluster: ClusterSettings = Field(ClusterSettings(), description="The machines.")
+
+
+EITHER_OR: tuple[tuple[KeyPath, KeyPath], ...] = (
+    (("train", "epochs"), ("train", "steps")),
+    (("train", "checkpoint", "every_s"), ("train", "checkpoint", "every_steps")),
+    (("evaluate", "every_epochs"), ("evaluate", "every_steps")),
+)
+"""Two keys that say the same in two ways, of which one can hold."""

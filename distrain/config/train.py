@@ -1,6 +1,6 @@
 """`train:` how weights are found: steps, workers, optimizer, schedule, stopping, checkpoints."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -190,6 +190,16 @@ class EmaSettings(Section):
     )
 
 
+class ChangeSettings(Section):
+    """One of `train.changes`: other values from a step on."""
+
+    step: PositiveInt = Field(description="Committed steps before the first that has them.")
+    values: dict[str, Any] = Field(
+        description="Dotted key, such as train.optimizer.lr, to value; of model.dropout, "
+        "train.gradient_clip_norm and what stands below train.optimizer, but for its name."
+    )
+
+
 class CheckpointSettings(Section):
     """`train.checkpoint`: how often training state is saved, in the background."""
 
@@ -250,6 +260,11 @@ class TrainSettings(Section):
     )
     gradient_clip_norm: PositiveFloat | None = Field(
         None, description="Greatest L2 norm of the whole gradient."
+    )
+    changes: list[ChangeSettings] | None = Field(
+        None,
+        description="What has other values from a step on, in the order of steps; a winner of "
+        "tune.scheduler pbt has become what it is by such changes.",
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32",

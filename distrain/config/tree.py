@@ -16,6 +16,7 @@ from distrain.config.faults import Fault, KeyPath, Place, dotted
 from distrain.config.names import BUILT_IN_IMAGES
 from distrain.config.settings import Settings
 from distrain.config.source_lines import Tree, read_value
+from distrain.config.tune import DOMAIN_KINDS
 from distrain.config.words import given
 
 SECTIONS = ("data", "model", "train", "evaluate", "track", "cluster")
@@ -24,8 +25,12 @@ CHOICES: tuple[KeyPath, ...] = (
     ("train", "loss"),
     ("train", "optimizer"),
     ("train", "lr_schedule"),
+    ("tune", "search_alg"),
+    ("tune", "scheduler"),
 )
 """Sections whose `name`, or `target`, says what they are."""
+
+_SPACE: KeyPath = ("tune", "space")
 
 FILLED_IN = ("mlp", "cnn", "adamw", "constant", "cross_entropy", "huber")
 """The names that `fill_names` can write; the others have to be given."""
@@ -60,11 +65,12 @@ def tree_of_override(text: str, rank: int) -> tuple[Tree, list[Fault]]:
     """
     place = Place("command line", 0, Path.cwd(), rank)
     key, equals, value = text.partition("=")
-    path = tuple(key.strip().split("."))
+    path: KeyPath = tuple(key.strip().split("."))
     if not equals or not all(path):
         told = f"{given(text)} is no override"
         expected = "section.key=value, such as train.epochs=5"
         return Tree(), [Fault(told, expected=expected, place=place)]
+    path = _with_space_key(path)
     inner, read, faults = read_value(value.strip(), place)
     if faults:
         fault = faults[0]
@@ -108,6 +114,16 @@ def run_name(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "run"
 
 
+def _with_space_key(path: KeyPath) -> KeyPath:
+    """Return a path into `tune.space` with the dotted key there, which is one key, in one piece."""
+    if path[:2] != _SPACE or len(path) == len(_SPACE):
+        return path
+    key, below = path[2:], path[-1:]
+    if len(key) > 1 and below[0] in (*DOMAIN_KINDS, "when"):
+        return (*_SPACE, ".".join(map(str, key[:-1])), *below)
+    return (*_SPACE, ".".join(map(str, key)))
+
+
 def _fill_name(section: dict[str, Any], key: str, name: str | None) -> None:
     chosen = section.get(key)
     if name and isinstance(chosen, dict) and not {"name", "target"} & chosen.keys():
@@ -122,9 +138,10 @@ def _model_name(data: Any) -> str:
 
 
 def _write_out(tree: Tree) -> None:
-    """Write short forms out: a word for {name: word}, or for {kind: word} below data.features."""
+    """Write short forms out: a word for {name: word}, and for the key of others it stands for."""
     for path in CHOICES:
         _write_word_out(tree, path, "name")
+    _write_word_out(tree, ("tune", "start_from"), "search")
     data = tree.values.get("data")
     features = data.get("features") if isinstance(data, dict) else None
     if isinstance(features, dict):
@@ -166,7 +183,8 @@ def _is_merged(earlier: Any, value: Any, path: KeyPath) -> bool:
     is_other = ("target" in earlier and "name" in value) or (
         "name" in earlier and "target" in value
     )
-    return not (path in CHOICES and is_other)
+    is_parameter = path[:-1] == _SPACE  # another domain takes the place of the earlier one
+    return not is_parameter and not (path in CHOICES and is_other)
 
 
 def _move_places(merged: Tree, later: Tree, path: KeyPath, *, deep: bool) -> None:

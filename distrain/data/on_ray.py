@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, final
 
 import pyarrow as pa
 import ray
+from ray._private.log import PlainRayHandler
 from ray.data import DataContext, Dataset, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
@@ -127,19 +128,20 @@ def data_context(*, has_small_results: bool = True) -> Iterator[None]:
 
 @contextmanager
 def _quiet_console() -> Iterator[None]:
-    consoles = [
-        handler
-        for handler in logging.getLogger("ray.data").handlers
-        if isinstance(handler, logging.StreamHandler)
-    ]
-    levels = [handler.level for handler in consoles]
+    """Keep Ray Data's lines off the console; blocks of several threads may overlap."""
+    handlers = logging.getLogger("ray.data").handlers
+    consoles = [handler for handler in handlers if isinstance(handler, PlainRayHandler)]
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL
+
     try:
         for handler in consoles:
-            handler.setLevel(logging.CRITICAL)
+            handler.addFilter(is_shown)
         yield
     finally:
-        for handler, level in zip(consoles, levels, strict=True):
-            handler.setLevel(level)
+        for handler in consoles:
+            handler.removeFilter(is_shown)
 
 
 def read_units(units: Sequence[Unit], reading: Reading) -> Dataset:

@@ -10,8 +10,9 @@ An alias moves only where
 Without a holder the goals decide alone. What cannot be known speaks against the move.
 
 The level is stated for all uses of some test rows together. The n-th version that is measured on
-them is compared at 1 / n (n - 1) of it: 1/2, 1/6, 1/12 ... add up to 1, however many follow, so by
-Bonferroni's inequality the chance that any of them is called better and is not stays at the stated
+them, the first holder included, takes that number for itself (`track/looks.py`) and is compared at
+1 / n (n - 1) of it: 1/2, 1/6, 1/12 ... add up to 1, however many follow, so by Bonferroni's
+inequality the chance that any of them is called better and is not stays at the stated
 level. (1 / n each, as it was first, adds up to 1.9 times the level after ten versions.)
 """
 
@@ -121,7 +122,7 @@ def level_of(level: float, num_versions: int) -> float:
 
     Args:
         level: the stated one, for all of them together.
-        num_versions: how many were measured, this one and the holder among them.
+        num_versions: its number, which no other has; the first holder's is 1.
     """
     return level / _parts(num_versions)
 
@@ -166,7 +167,7 @@ def judge(contest: Contest, *, num_versions: int, equal: Equal | None = None) ->
 
     Args:
         contest: the candidate against the holder.
-        num_versions: how many versions were measured on these test rows, as in `level_of`.
+        num_versions: its number among the versions measured on these test rows, as in `level_of`.
         equal: when a candidate that is as good counts as better; None: never.
     """
     found = contest.comparison
@@ -212,8 +213,8 @@ def _in_figures(found: Comparison) -> str:
 
 def _level_text(level: float, num_versions: int) -> str:
     return (
-        f"level {level:.4g}, which is 1/{_parts(num_versions)} of the stated one: {num_versions} "
-        "versions were measured on these test rows"
+        f"level {level:.4g}, which is 1/{_parts(num_versions)} of the stated one: it is number "
+        f"{num_versions} of the versions that were measured on these test rows"
     )
 
 

@@ -1,8 +1,11 @@
 """From the model section to a `torch.nn.Module`, and from a batch to what it is fed."""
 
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, final
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -28,22 +31,42 @@ def build_model(
 ) -> nn.Module:
     """Return the network that a model section describes, on the CPU, initialised from the seed.
 
+    A user's class may draw from torch, `numpy.random` or `random`.
+
     Args:
         spec: `{"name": family, ...}` or `{"target": "package.module:Class", "args": {...}}`. The
             user's class gets its args alone.
         input_shape: shape of one row of the input.
         num_outputs: classes or targets.
-        seed: what initialises the parameters. The caller's random state is left as it was.
+        seed: what initialises the parameters. The caller's random states are left as they were.
 
     Raises:
         ModelError: there is no such family, or the user's class cannot be found or constructed.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = _construct(spec, input_shape, num_outputs)
         if any(is_lazy(parameter) for parameter in model.parameters()):
             _materialize(model, input_shape)
     return model
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch, `numpy.random` and `random`, and put back their states at the end of the block.
+
+    Args:
+        seed: the run's; of a longer one, NumPy takes the last 32 bits.
+    """
+    of_random, of_numpy = random.getstate(), np.random.get_state(legacy=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(of_random)
+            np.random.set_state(of_numpy)
 
 
 def min_part_rows(model: nn.Module) -> int:
@@ -111,7 +134,7 @@ def _construct(
 
 
 def construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
-    """Return the user's network, constructed; its parameters come from torch's random state.
+    """Return the user's network, constructed; its parameters come from the random states.
 
     Args:
         target: `package.module:Class`, or a function that builds a module.
@@ -119,7 +142,7 @@ def construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
 
     Raises:
         ConfigError: a variable in them is not set.
-        ModelError: it cannot be found or constructed, or is no `torch.nn.Module`.
+        ModelError: it cannot be found or constructed, is no `torch.nn.Module`, or cannot be saved.
     """
     maker = load_target(target, where="model.target")
     filled = expanded(args)
@@ -139,7 +162,29 @@ def construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
             expected="a class derived from torch.nn.Module, or a function that builds one",
             mend="Derive the class from torch.nn.Module, or name another one",
         )
+    _check_state(target, model)
     return model
+
+
+def _check_state(target: str, model: nn.Module) -> None:
+    """Refuse a model that could be trained, and then not be saved."""
+    try:
+        state = model.state_dict()
+    except Exception as fault:  # the user's code may raise anything; told with its cause
+        raise ModelError(
+            f"the state_dict of {target!r} failed: {type(fault).__name__}: {fault}",
+            where="model.target",
+            expected="a model whose state can be saved",
+            mend="Correct the class",
+        ) from fault
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise ModelError(
+                f"the state of {target!r} holds a {type(value).__name__}, {name!r}",
+                where="model.target",
+                expected="tensors only, which can be saved without pickle",
+                mend="Keep other state out of state_dict (get_extra_state)",
+            )
 
 
 def _shown(args: Mapping[str, Any]) -> str:

@@ -29,6 +29,15 @@ def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
+def same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether two tensors of one type have the same shape and bits; nan is like nan."""
+    return one.shape == other.shape and torch.equal(_bits(one), _bits(other))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().contiguous().flatten().view(torch.uint8)
+
+
 def _little_endian(tensor: torch.Tensor) -> bytes:
     # All platforms that torch runs on are little-endian; bytes work for dtypes numpy lacks.
     flat = tensor.cpu().contiguous().reshape(-1)

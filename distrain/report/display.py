@@ -73,6 +73,13 @@ class PlainDisplay:
             self._shown_metric = metric
             self._print(progress_text(record))
 
+    def search(self, standing: Mapping[str, Any]) -> None:
+        """Print where the search is, if it is due."""
+        is_due = time.monotonic() - self._shown_at >= PLAIN_INTERVAL_S
+        if is_due or standing["num_ended"] == standing["num_trials"]:
+            self._shown_at = time.monotonic()
+            self._print(search_text(standing))
+
     def close(self, *, has_failed: bool = False) -> None:
         """Do nothing: every line is out already."""
 
@@ -89,6 +96,7 @@ class LiveDisplay:
         self._stage = ""
         self._since = time.monotonic()
         self._record: Mapping[str, Any] | None = None
+        self._standing: Mapping[str, Any] | None = None
         self._live = Live(
             console=console, refresh_per_second=4, transient=True, get_renderable=self._draw
         )
@@ -97,7 +105,8 @@ class LiveDisplay:
     def stage(self, text: str) -> None:
         """Leave the last stage above the bar and show the new one."""
         self._leave_stage()
-        self._stage, self._since, self._record = text, time.monotonic(), None
+        self._stage, self._since = text, time.monotonic()
+        self._record = self._standing = None
 
     def note(self, text: str) -> None:
         """Print the note above the bar."""
@@ -106,6 +115,10 @@ class LiveDisplay:
     def progress(self, record: Mapping[str, Any]) -> None:
         """Redraw the bar."""
         self._record = record
+
+    def search(self, standing: Mapping[str, Any]) -> None:
+        """Redraw the bar."""
+        self._standing = standing
 
     def close(self, *, has_failed: bool = False) -> None:
         """Leave the last stage, failed or done, and give the terminal back."""
@@ -124,6 +137,11 @@ class LiveDisplay:
             return Text("")
         grid = Table.grid(padding=(0, 1))
         seconds = f"{time.monotonic() - self._since:.0f} s"
+        if self._standing is not None:
+            ended, total = self._standing["num_ended"], self._standing["num_trials"]
+            bar = ProgressBar(total=total, completed=ended, width=16)
+            grid.add_row(bar, Text(search_text(self._standing)))
+            return grid
         if self._record is None:
             grid.add_row(Text(" …", style="cyan"), Text(self._stage), Text(seconds, style="dim"))
             return grid
@@ -146,6 +164,26 @@ def progress_text(record: Mapping[str, Any]) -> str:
     if record["left_s"] is not None and not is_last(record):
         parts.append(f"{duration_text(record['left_s'])} left")
     return "  ".join(part for part in parts if part)
+
+
+def search_text(standing: Mapping[str, Any]) -> str:
+    """Return one line of figures: trials, what became of them, the best so far, time left."""
+    ended, total = standing["num_ended"], standing["num_trials"]
+    parts = [f"{ended:,}/{total:,} trials", f"{standing['num_running']} running"]
+    parts += [
+        f"{standing[key]:,} {word}"
+        for key, word in (("num_stopped", "stopped"), ("num_failed", "failed"))
+        if standing[key]
+    ]
+    parts.append(f"{standing['epochs']:,} epochs")
+    if standing["best"] is not None:
+        trial, value = standing["best"]
+        parts.append(f"best {standing['metric']} {value:.4g} (trial {trial})")
+    if standing.get("after"):
+        parts.append(standing["after"])
+    elif 0 < ended < total:
+        parts.append(f"{duration_text(standing['wall_s'] / ended * (total - ended))} left")
+    return "  ".join(parts)
 
 
 def validation_text(record: Mapping[str, Any]) -> str:

@@ -14,12 +14,20 @@ from distrain.report.display import duration_text
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
     from distrain.config.schema import Entry
+    from distrain.evaluate.goals import GoalOutcome
+    from distrain.hindsight import ReplayResult
     from distrain.promotion import PromoteResult
     from distrain.reproduction import ReproduceResult
-    from distrain.results import Estimate, PrepareResult, TrainResult
+    from distrain.results import (
+        Estimate,
+        PrepareResult,
+        SearchEstimate,
+        TrainResult,
+        TuneResult,
+    )
     from distrain.track.model_versions import RegisteredVersion
     from distrain.track.runs import RunSummary
-    from distrain.track.sync import SyncedRun
+    from distrain.track.synced import SyncedRun
 
 
 @final
@@ -43,19 +51,15 @@ class Facts:
         return Text("\n").join(lines)
 
 
-def train_table(result: "TrainResult") -> Facts:
-    """Return what was trained, how good, how fast, where it lies, and how to open the UI."""
+def result_table(result: "TrainResult | TuneResult") -> Facts:
+    """Return what was trained or searched, what came of it, where it lies, how to open the UI."""
+    from distrain.results import TuneResult  # whoever has a result has loaded it
+
     facts = Facts()
-    facts.add("run", result.summary)
-    if result.status != "finished":
-        facts.add("status", f"{result.status.replace('_', ' ')} at step {result.step:,}")
-    for split in ("train", "validation", "test"):
-        facts.add(split, metrics_text(result.metrics, split))
-    for goal in result.goals:
-        reached = "not computed" if goal.value is None else f"{goal.value:.6g}"
-        mark = ("met", "green") if goal.is_met else ("not met", "red")
-        facts.add("goal", Text.assemble(f"{goal.metric} {goal.goal}: {reached}, ", mark))
-    facts.add("speed", speed_text(result) if result.step else "")
+    if isinstance(result, TuneResult):
+        _add_search(facts, result)
+    else:
+        _add_run(facts, result)
     facts.add("weights", f"sha256 {result.weights_sha256}" if result.weights_sha256 else "")
     facts.add("model", version_text(result.model) if result.model else "")
     facts.add("folder", str(result.run_dir))
@@ -63,6 +67,67 @@ def train_table(result: "TrainResult") -> Facts:
         facts.add("tracking", f"pending: the record is kept in {result.run_dir / 'journal'}")
     facts.add("look", result.look)
     return facts
+
+
+def _add_run(facts: Facts, result: "TrainResult") -> None:
+    """Add what was trained, how good it is, and how fast."""
+    facts.add("run", result.summary)
+    if result.status != "finished":
+        facts.add("status", f"{result.status.replace('_', ' ')} at step {result.step:,}")
+    for split in ("train", "validation", "test"):
+        facts.add(split, metrics_text(result.metrics, split))
+    for goal in result.goals:
+        facts.add("goal", goal_text(goal))
+    facts.add("speed", speed_text(result) if result.step else "")
+
+
+def _add_search(facts: Facts, result: "TuneResult") -> None:
+    """Add what was searched, what won, and what became of the rest."""
+    from distrain.tune.audit import AuditResult  # small, and of a search alone
+    from distrain.tune.confirm import ConfirmResult
+
+    ended = f"{result.num_trials:,} trials, {result.num_stopped_early:,} stopped early"
+    failed = f", {result.num_failed:,} failed" if result.num_failed else ""
+    spent = f"{result.epochs_spent:,} epochs in {duration_text(result.wall_s)}"
+    facts.add("search", f"{ended}{failed}; {spent}")
+    for message, count in result.failures:
+        facts.add("failed", f"{count:,} x {message}")
+    if result.best is not None:
+        values = ", ".join(f"{name} = {value}" for name, value in result.best["config"].items())
+        facts.add("best", f"trial {result.best['trial']}: {values}")
+        if "mean" in result.best:
+            facts.add("mean", f"{result.best['mean']:.6g} over {result.best['num_seeds']} seeds")
+        for split in ("train", "validation", "test"):
+            facts.add(split, metrics_text(result.best["metrics"], split))
+    for goal in result.goals:
+        facts.add("goal", goal_text(goal))
+    facts.add("confirm", ConfirmResult.of_json(result.confirm).text if result.confirm else "")
+    facts.add("audit", AuditResult.of_json(result.audit).text if result.audit else "")
+    facts.add("winner", result.summary)
+
+
+def replay_table(result: "ReplayResult") -> Facts:
+    """Return what a search did beside what another scheduler would have done."""
+    facts = Facts()
+    for name, played in (("recorded", result.recorded), ("replayed", result.played)):
+        best = played.best and f"best {result.metric} {played.best[1]:.6g} (trial {played.best[0]})"
+        told = [
+            f"{played.epochs:,} epochs",
+            f"{played.num_stopped:,} stopped",
+            best or "no trial comes to its end",
+        ]
+        if played.num_unknown:
+            told.append(f"{played.num_unknown:,} whose curve was not recorded so far")
+        facts.add(name, ", ".join(told))
+    facts.add("saved", f"{result.recorded.epochs - result.played.epochs:,} epochs")
+    return facts
+
+
+def goal_text(goal: "GoalOutcome") -> Text:
+    """Return a stated goal, what was reached, and whether that is enough."""
+    reached = "not computed" if goal.value is None else f"{goal.value:.6g}"
+    mark = ("met", "green") if goal.is_met else ("not met", "red")
+    return Text.assemble(f"{goal.metric} {goal.goal}: {reached}, ", mark)
 
 
 def evaluate_table(result: "EvaluateResult") -> Facts:
@@ -133,11 +198,24 @@ def prepare_table(result: "PrepareResult") -> Facts:
     return facts
 
 
-def estimate_table(estimate: "Estimate") -> Facts:
-    """Return what a run would do, for `--dry-run`."""
+def estimate_table(estimate: "Estimate | SearchEstimate") -> Facts:
+    """Return what a run or a search would do, for `--dry-run`."""
+    from distrain.results import SearchEstimate  # whoever has an estimate has loaded it
+
     facts = Facts()
-    facts.add("data", estimate.data)
-    facts.add("rows", ", ".join(f"{name} {rows:,}" for name, rows in estimate.rows.items()))
+    run = estimate.trial if isinstance(estimate, SearchEstimate) else estimate
+    facts.add("data", run.data)
+    facts.add("rows", ", ".join(f"{name} {rows:,}" for name, rows in run.rows.items()))
+    if isinstance(estimate, SearchEstimate):
+        _add_trials(facts, estimate)
+    else:
+        _add_steps(facts, estimate)
+    facts.add("tracking", run.tracking)
+    return facts
+
+
+def _add_steps(facts: Facts, estimate: "Estimate") -> None:
+    """Add what a run would take."""
     facts.add("steps", f"{estimate.steps:,} ({estimate.steps_per_epoch:,} per epoch)")
     if estimate.num_parameters is not None:
         facts.add("model", f"{estimate.num_parameters:,} parameters")
@@ -151,8 +229,38 @@ def estimate_table(estimate: "Estimate") -> Facts:
         facts.add("time", "unknown: training rows are streamed, and reading them is not timed")
     else:
         facts.add("time", f"about {duration_text(estimate.train_s)} of training steps")
-    facts.add("tracking", estimate.tracking)
-    return facts
+
+
+def _add_trials(facts: Facts, estimate: "SearchEstimate") -> None:
+    """Add what a search would take."""
+    count = estimate.num_concurrent
+    at_a_time = f"{count:,} at a time" if count else "as many at a time as fit on the cluster"
+    size = estimate.workers_per_trial
+    each = f", each of {size} workers" if size > 1 else ""
+    facts.add("trials", f"{estimate.num_trials:,}, {at_a_time}{each}")
+    least, most = estimate.epochs_at_least, estimate.epochs_at_most
+    facts.add("epochs", f"{least:,}" if least == most else f"{least:,} to {most:,}")
+    after = estimate.epochs_afterwards
+    told = f"about {after:,} epochs more, for tune.confirm and tune.audit_fraction"
+    facts.add("afterwards", told if after else "")
+    if estimate.trial.num_parameters is not None:
+        facts.add("model", f"{estimate.trial.num_parameters:,} parameters, as written")
+    if estimate.trial.num_parameters is None:
+        facts.add("time", "unknown until the data is prepared: distrain prepare")
+    elif estimate.at_least_s is None or estimate.at_most_s is None:
+        why = ": training rows are streamed, and reading them is not timed"
+        facts.add("time", f"unknown{'' if estimate.probes else why}")
+    else:
+        shortest, longest = duration_text(estimate.at_least_s), duration_text(estimate.at_most_s)
+        between = shortest if shortest == longest else f"{shortest} to {longest}"
+        facts.add("time", f"about {between} of training steps")
+    facts.add("timed", estimate.how)
+
+
+def _kind_text(run: "RunSummary") -> str:
+    if run.reproduces:
+        return " (made again)"
+    return " (winner)" if run.sweep else ""
 
 
 def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
@@ -166,7 +274,7 @@ def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
         shown = metrics_text(run.metrics, "test") or metrics_text(run.metrics, "validation")
         table.add_row(
             f"{run.name}/{run.run}",
-            run.status + (" (made again)" if run.reproduces else ""),
+            run.status + _kind_text(run),
             run.started[:16].replace("T", " "),
             escape(shown),
         )
@@ -176,13 +284,18 @@ def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
 def synced_line(run: "SyncedRun") -> str:
     """Return what became of one run's journal: `digits/20261121T0729-bcf1  shipped`."""
     head = f"{run.run_dir.parent.name}/{run.run_dir.name}"
+    damages = "".join(f"; {damage}" for damage in run.damages)
+    if run.is_deleted:
+        return (
+            f"{head}  deleted at MLflow, and left so; "
+            f"`distrain sync {head}` restores it and ships what is left"
+        )
     if run.outcome == "nothing":
-        return f"{head}  nothing to ship"
+        return f"{head}  nothing to ship{damages}"
     closed = ", closed: its driver is dead" if run.was_closed else ""
     if run.outcome == "pending":
         return f"{head}  still pending{closed}: {run.error}"
     model = f", {version_text(run.model)}" if run.model else ""
-    damages = "".join(f"; {damage}" for damage in run.damages)
     return f"{head}  shipped{closed}{model}{damages}"
 
 

@@ -7,10 +7,14 @@ model keeps each move as a tag `distrain.promotion.<n>`.
 A move is written down before the alias moves, and once more when it has: an alias that moved unseen
 is worse than a record of a move that was cut off. Such a record is told from the others, cannot be
 undone, and gives its number to the next move. Two moves at once are kept apart by claims.
+
+What a run's journal asked for is kept with its move, so that a journal that is shipped once more
+does not make a move again that was taken back meanwhile.
 """
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +36,7 @@ GATE_TAG: Final = "distrain.gate"
 WHY_TAG: Final = f"{GATE_TAG}.why"
 HOLDER_TAG: Final = f"{GATE_TAG}.holder"
 NOBODY: Final = "none"
-_MAX_VERSIONS: Final = 10_000
+NUMBER: Final = re.compile(r"[1-9][0-9]*")
 
 
 @final
@@ -55,6 +59,8 @@ class Move:
         evidence: the run that speaks for it, `<name>/<run>`; None: none.
         undoes: number of the move that this one takes back; None: none.
         done: whether the alias has moved; otherwise it is about to, or was cut off before.
+        asked_ms: when the run's journal asked for it, in milliseconds since 1970; None: a person
+            did.
     """
 
     alias: str
@@ -66,6 +72,7 @@ class Move:
     evidence: str | None = None
     undoes: int | None = None
     done: bool = False
+    asked_ms: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what the tag holds."""
@@ -104,26 +111,6 @@ def holder_of(client: "MlflowClient", name: str, alias: str) -> str | None:
     return None if holder is None else str(holder)
 
 
-def num_measured(client: "MlflowClient", name: str, test_sha256: str, key: str, holder: str) -> int:
-    """Return how many versions of a model were measured on some test rows.
-
-    Args:
-        client: of the registry.
-        name: the registered model.
-        test_sha256: names the rows, see `contest.digest_of_test_rows`.
-        key: of the version that is measured now, and counts; it may be there already.
-        holder: the version that it is compared with, and counts too.
-    """
-    found = client.search_model_versions(
-        f"name = '{name}' AND tags.`{TEST_TAG}` = '{test_sha256}'", max_results=_MAX_VERSIONS
-    )
-    own = {str(version.version) for version in found if version.tags.get("distrain.key") == key}
-    measured = {str(version.version) for version in found}
-    # A holder was measured on them too, though it may have been made on others.
-    measured |= {version.tags.get(HOLDER_TAG, NOBODY) for version in found}
-    return 1 + len((measured | {holder}) - own - {NOBODY})
-
-
 def note_verdict(client: "MlflowClient", name: str, version: str, tags: Mapping[str, str]) -> None:
     """Write what the gate decided on a version that is there; of earlier verdicts nothing stays."""
     held: Mapping[str, str] = client.get_model_version(name, version).tags
@@ -146,15 +133,29 @@ def overtaken(tags: Mapping[str, str], refusal: str) -> dict[str, str]:
     return {**tags, GATE_TAG: "refused", WHY_TAG: why}
 
 
+def numbered_tags(tags: Mapping[str, str], prefix: str) -> dict[int, str]:
+    """Return the texts of tags by the numbers that their names end with; others are a user's."""
+    numbers = {tag: tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)}
+    return {int(end): tags[tag] for tag, end in numbers.items() if NUMBER.fullmatch(end)}
+
+
 def moves_of(client: "MlflowClient", name: str) -> dict[int, Move]:
     """Return all moves of a model's aliases by number, the oldest first."""
-    tags: Mapping[str, str] = client.get_registered_model(name).tags
-    numbered = {
-        int(tag.removeprefix(PROMOTION)): text
-        for tag, text in tags.items()
-        if tag.startswith(PROMOTION)
-    }
+    numbered = numbered_tags(client.get_registered_model(name).tags, PROMOTION)
     return {number: Move.from_json(json.loads(numbered[number])) for number in sorted(numbered)}
+
+
+def is_made(client: "MlflowClient", name: str, asked: Move) -> bool:
+    """Return whether what a run's journal asks for was done before, and perhaps taken back since.
+
+    Args:
+        client: of the registry.
+        name: the registered model.
+        asked: the move, with the time that it was asked for.
+    """
+    told = (asked.alias, asked.to_version, asked.asked_ms)
+    moves = moves_of(client, name).values()
+    return any(told == (move.alias, move.to_version, move.asked_ms) for move in moves if move.done)
 
 
 def move_to_undo(client: "MlflowClient", name: str, alias: str) -> tuple[int, Move] | None:

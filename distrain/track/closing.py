@@ -6,23 +6,23 @@ stands in the watermark, so that a link that loses answers costs one request aga
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from distrain.track.children import Children
 from distrain.track.journal_reading import JournalRecord
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.registry import ModelFacts, register_version
 from distrain.track.rejected import Rejected
 from distrain.track.sending import GOES_ON, RunSender, delete_doubles, files_below, is_refusal
 from distrain.track.tracking_server import TrackingServer
-from distrain.track.watermark import Watermark
+from distrain.track.watermark import SAVE_EVERY_S, Watermark
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_SAVE_EVERY_S = 1.0
 
 
 @final
@@ -36,7 +36,9 @@ class Closing:
         client: one whose own retries are off.
         sender: of the run.
         mark: how far the journal has been shipped; it is moved on, and saved.
+        save: saves it.
         rejected: takes what the store refuses for good.
+        children: the runs of a search's trials.
     """
 
     folder: Path
@@ -44,7 +46,9 @@ class Closing:
     client: "MlflowClient"
     sender: RunSender
     mark: Watermark
+    save: Callable[[], None]
     rejected: Rejected
+    children: Children
 
     def send(self) -> None:
         """Send all of it, the status even where the rest fails; after a failure, call it again."""
@@ -68,28 +72,26 @@ class Closing:
                 self.sender.artifact(self._place(path), place)
                 del todo[0]
                 # Not after each: of a folder with thousands of files that would write gigabytes.
-                if not todo or time.monotonic() - last_save > _SAVE_EVERY_S:
-                    self.mark.save(self.folder)
+                if not todo or time.monotonic() - last_save > SAVE_EVERY_S:
+                    self.save()
                     last_save = time.monotonic()
         except Exception:  # goes through: only what was sent since the last save is kept first
-            self.mark.save(self.folder)
+            self.save()
             raise
 
     def _register_models(self) -> None:
         while self.mark.models:
             model = self.mark.models[0]
-            try:
-                version = self._register(model)
-            except Exception as error:  # kept in the rejected file and counted, or raised again
-                # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
-                if not (is_refusal(error) or isinstance(error, FileNotFoundError)):
-                    raise
-                self.rejected.add(f"model {model['facts']['name']}", str(error))
-            else:
+            version = self.rejected.unless_refused(
+                partial(self._register, model),
+                f"model {model['facts']['name']}",
+                lambda error: is_refusal(error) or isinstance(error, FileNotFoundError),
+            )
+            if version is not None:
                 made = (version.name, version.version, version.alias)
                 self.mark.versions[model["facts"]["key"]] = made
             del self.mark.models[0]
-            self.mark.save(self.folder)
+            self.save()
 
     def _register(self, model: dict[str, Any]) -> RegisteredVersion:
         assert self.mark.run_id is not None
@@ -108,11 +110,13 @@ class Closing:
         if self.mark.final is None:
             return
         status, end_ms = self.mark.final
+        if status != GOES_ON:
+            self.children.finish(self.client, end_ms, self.save)
         self.sender.end(status, end_ms)
         if status != GOES_ON and self.mark.run_id and self.mark.experiment_id:
             delete_doubles(self.client, self.mark.experiment_id, self.mark.run_id)
         self.mark.final, self.mark.status = None, status
-        self.mark.save(self.folder)
+        self.save()
 
     def _place(self, path: str) -> Path:
         """Return where a recorded path is now: what was relative is below the run's folder."""

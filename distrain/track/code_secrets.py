@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from distrain.errors import ModelError
-from distrain.redaction import ALLOWED, secrets_in
-from distrain.track.lineage import source_files
+from distrain.track.source_files import source_files
 from distrain.track.user_code import find_user_code
+from distrain.track.written_secrets import ALLOWED, secrets_in
 
-_MOST_BYTES: Final = 1 << 20
 _SHOWN: Final = 5
+# Notebooks with their plots, and vocabularies, are smaller: a second or two for each.
+_MOST_BYTES: Final = 16 << 20
 
 
 def check_no_secrets(targets: Iterable[str]) -> None:
@@ -44,7 +45,16 @@ def check_no_secrets(targets: Iterable[str]) -> None:
 def _places(source: Path) -> Iterator[str]:
     """Yield what stands where in a module, or in the files of a package, as messages name it."""
     for _, path in source_files(source):
-        if path.stat().st_size <= _MOST_BYTES:
-            text = path.read_text(encoding="utf-8", errors="replace")
-            for line, told in secrets_in(text):
-                yield f"{told} ({path}:{line})"
+        if not _is_text(path):
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for line, told in secrets_in(text, path.name):
+            yield f"{told} ({path}:{line})"
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a file is one to look through: Python, or text that is not very large."""
+    if path.suffix == ".py":
+        return True
+    with path.open("rb") as file:
+        return path.stat().st_size <= _MOST_BYTES and b"\0" not in file.read(8192)

@@ -3,6 +3,7 @@
     read a portion of what the journal holds behind the watermark
     make the run, if it is not there yet                       (by key)
     send parameters, datasets, metrics, tags                   (each request safe to repeat)
+    of a search: make its trials' runs, send what is theirs    (the same; `children.py`)
     move the watermark
     all that was there is read: send artifacts, register models, send the status  (`closing.py`)
 
@@ -10,10 +11,10 @@ So each record is sent at least once, and MLflow stores it once: timestamps come
 Where steps were computed again after a failure, the first value of a metric at a step stands; where
 it may be another than the second, nothing is sent before a checkpoint covers it (see `covered.py`).
 
-What a journal has lost, because a line of it was altered or a segment cut, is told and counted, and
-the rest is sent. A run or an experiment that was deleted meanwhile is restored: who records in it
-wants it. A store that was put back to an older state lacks what it was sent since; without its
-`shipped.json`, all of a journal is sent again.
+What a journal has lost, because a line of it was altered or is missing, or a segment was cut, is
+told, and the rest is sent; altered lines are counted. A run or an experiment that was deleted
+meanwhile is restored by who records in it (see `deleted.py`). A store that was put back to an older
+state lacks what it was sent since; without its `shipped.json`, all of a journal is sent again.
 """
 
 import logging
@@ -25,11 +26,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from distrain.track.children import Children
 from distrain.track.closing import Closing, models_to_register
 from distrain.track.covered import Waiting, pass_on
-from distrain.track.journal_reading import JournalRecord, list_segments, lost_ends, read_journal
+from distrain.track.deleted import restore_run
+from distrain.track.journal_reading import DRIVER, JournalRecord, read_journal, written_by
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.new_points import Sent, new_points
+from distrain.track.origin import LINEAGE_TAG
 from distrain.track.rejected import Rejected
 from distrain.track.sending import (
     MAX_METRICS_PER_CALL,
@@ -38,9 +42,10 @@ from distrain.track.sending import (
     batches,
     find_or_create_run,
     of_kind,
-    restore_run,
 )
 from distrain.track.tracking_server import TrackingServer
+from distrain.track.trials import SentTrial
+from distrain.track.unsent import losses_of
 from distrain.track.watermark import Watermark
 
 if TYPE_CHECKING:
@@ -62,6 +67,7 @@ class _Portion:
     artifacts: list[tuple[str, str]]
     models: list[dict[str, Any]]
     final: tuple[str, int] | None
+    trials: dict[int, SentTrial]
 
 
 @final
@@ -71,16 +77,31 @@ class Delivery:
     Args:
         folder: the journal's folder.
         server: the tracking store.
+        check: asked before the watermark is written; raises where that is another's by now.
+        may_restore: whether the run is restored where it was deleted.
     """
 
-    def __init__(self, folder: Path, server: TrackingServer) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: TrackingServer,
+        check: Callable[[], None] = lambda: None,
+        *,
+        may_restore: bool = True,
+    ) -> None:
         self.mark = Watermark.load_for(folder, server.identity)
+        if may_restore and self.mark.left_deleted:
+            self.mark = self.mark.anew()
+        self._may_restore = may_restore
+        self._is_taken_up = may_restore and self.mark.is_deleted
         self.damages: list[str] = []
         self._folder = folder
         self._server = server
+        self._check = check
         self._reached = dict(self.mark.positions)
         self._waiting = Waiting()
         self._portion: _Portion | None = None
+        self._children = Children(folder, self.mark, self._recorded_facts)
         self._has_begun_anew = False
         self._is_behind = False
 
@@ -96,14 +117,15 @@ class Delivery:
 
     def note_store(self) -> None:
         """Write down which store this journal goes to, before any of it is there."""
-        if self.mark.run_id is None:
-            self.mark.save(self._folder)
+        if self.mark.run_id is None or self._is_taken_up:
+            self.mark.is_deleted = self._is_taken_up = False
+            self._save()
 
-    def note_lost_ends(self) -> None:
-        """Tell where segments were cut; for a journal that nobody writes to any more."""
-        for segment, offset in lost_ends(self._folder, self.mark.reached).items():
-            self.damages.append(f"{self._folder / segment} is cut off at byte {offset}")
-            logger.warning("%s; what came behind it is lost", self.damages[-1])
+    def note_losses(self) -> None:
+        """Tell what is lost without a trace; for a journal that nobody writes to any more."""
+        for loss in losses_of(self._folder, self.mark):
+            self.damages.append(loss)
+            logger.warning("%s", loss)
 
     def send_next(self, client: "MlflowClient") -> bool:
         """Send one portion and return whether there may be more; after a failure, call it again.
@@ -121,27 +143,40 @@ class Delivery:
             self._close(client)
         return has_sent
 
-    def recover(self, client: "MlflowClient | None", error: Exception) -> None:
+    def recover(self, client: "MlflowClient | None", error: Exception) -> bool:
         """Put right what a request failed for, where that can be done.
 
         Send the whole journal again, once, where the store was replaced by an empty one; restore
-        the run, and its experiment, where they were deleted.
+        the run, and its experiment, where they were deleted and this command may. Where it may not,
+        pass over a trial's run that was deleted: the others' news are not to wait for it.
 
         Args:
             client: one whose own retries are off; None: there was none yet.
             error: what the request failed with.
+
+        Returns:
+            Whether something was put right, so that the request may be made again at once.
         """
         run_id = self.mark.run_id
         if client is None or run_id is None:
-            return
+            return False
         code = getattr(error, "error_code", None)
         if code == "RESOURCE_DOES_NOT_EXIST" and not self._has_begun_anew:
-            if run_id in str(error) or f"id={self.mark.experiment_id} " in str(error):
+            gone = (run_id, f"id={self.mark.experiment_id} ")
+            if any(what in str(error) for what in gone) or self._children.is_lost(error):
                 self._has_begun_anew = True
                 self.mark = Watermark(server=self._server.identity)
                 self._reached, self._waiting, self._portion = {}, Waiting(), None
+                self._children = Children(self._folder, self.mark, self._recorded_facts)
+                return True
         elif code in ("INVALID_PARAMETER_VALUE", "INVALID_STATE"):
-            restore_run(client, run_id)
+            if self._may_restore:
+                is_back = restore_run(client, run_id)
+                return self._children.restore(client) or is_back
+            if self._children.leave_deleted(client):
+                self._save()
+                return True
+        return False
 
     def _next_portion(self, client: "MlflowClient") -> _Portion | None:
         read, reached = read_journal(self._folder, self._reached, max_bytes=READ_BYTES)
@@ -153,6 +188,8 @@ class Delivery:
         if self.mark.run_id is None:
             self._make_run(client, records)
         requests, sent = self._requests(client, records)
+        of_trials, trials = self._children.requests(client, records)
+        requests += of_trials
         ends = [
             (r.payload["status"], r.payload.get("ended_ms", r.time_ms))
             for r in of_kind(records, "status")
@@ -162,7 +199,7 @@ class Delivery:
         ]
         models = models_to_register(records, self.mark.models)
         final = ends[-1] if ends else None
-        return _Portion(requests, reached, waiting, sent, artifacts, models, final)
+        return _Portion(requests, reached, waiting, sent, artifacts, models, final, trials)
 
     def _send_portion(self, portion: _Portion) -> None:
         while portion.requests:
@@ -175,8 +212,9 @@ class Delivery:
         self.mark.sent = portion.sent
         self.mark.artifacts += portion.artifacts
         self.mark.models = portion.models
+        self.mark.trials = portion.trials
         self.mark.final = portion.final or self.mark.final
-        self.mark.save(self._folder)
+        self._save()
 
     def _requests(
         self, client: "MlflowClient", records: Sequence[JournalRecord]
@@ -199,15 +237,35 @@ class Delivery:
     def _make_run(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> None:
         """Make or find the run; where its record is lost, from the names of its folders."""
         found = of_kind(records, "run")
-        facts = found[0].payload if found else _facts_of_folder(self._folder)
+        facts = found[0].payload if found else self._recorded_facts()
         began_ms = min((r.time_ms for r in records if r.time_ms), default=time.time_ns() // 10**6)
         ids = find_or_create_run(client, self._server, facts, began_ms)
         self.mark.experiment_id, self.mark.run_id = ids
-        self.mark.save(self._folder)
+        self._save()
 
     def _close(self, client: "MlflowClient") -> None:
         sender, rejected = self._sender(client), self._rejected(client)
-        Closing(self._folder, self._server, client, sender, self.mark, rejected).send()
+        parts = (sender, self.mark, self._save, rejected, self._children)
+        Closing(self._folder, self._server, client, *parts).send()
+
+    def _save(self) -> None:
+        self._check()
+        self.mark.save(self._folder)
+
+    def _recorded_facts(self) -> dict[str, Any]:
+        """Return what the driver recorded of the run, or what its folders' names tell.
+
+        Where the run has gone on, its tags are those that its last attempt began with.
+        """
+        facts: dict[str, Any] | None = None
+        later: dict[str, str] = {}
+        for record in written_by(DRIVER, self._folder):
+            if record.kind == "run" and facts is None:
+                facts = record.payload
+            elif record.kind == "tags" and LINEAGE_TAG in record.payload:
+                later |= record.payload
+        facts = facts or _facts_of_folder(self._folder)
+        return {**facts, "tags": {**facts["tags"], **later}}
 
     def _sender(self, client: "MlflowClient") -> RunSender:
         assert self.mark.run_id is not None
@@ -221,27 +279,6 @@ class Delivery:
         if offset >= self.mark.reached.get(segment, 0):  # else it was counted before
             rejected.add(f"record at byte {offset} of {segment}", "it is damaged")
             self.damages.append(f"{self._folder / segment} is damaged at byte {offset}")
-
-
-def has_unsent(folder: Path, mark: Watermark) -> bool:
-    """Return whether a journal holds something that a store has not been sent.
-
-    Args:
-        folder: the journal's folder.
-        mark: how far it was shipped there.
-    """
-    if mark.artifacts or mark.models or mark.final:
-        return True
-    return any(_has_line(path, mark.reached.get(path.name, 0)) for path in list_segments(folder))
-
-
-def _has_line(segment: Path, start: int) -> bool:
-    """Return whether a whole line begins at a byte: a torn end is nobody's to complete."""
-    if segment.stat().st_size <= start:
-        return False
-    with segment.open("rb") as file:
-        file.seek(start)
-        return file.readline().endswith(b"\n")
 
 
 def _facts_of_folder(folder: Path) -> dict[str, Any]:

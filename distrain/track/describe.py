@@ -19,7 +19,7 @@ MAX_SHOWN_FILES = 20
 _PARAM_NAME = re.compile(r"[/\w.\- :]+")
 
 # Sections that define a run, and what in them does not.
-_PARAM_SECTIONS = ("seed", "data", "model", "train")
+_PARAM_SECTIONS = ("seed", "data", "model", "train", "tune")
 _NOT_PARAMS = (
     "data.read",
     "data.features",
@@ -59,6 +59,21 @@ def run_params(config: Mapping[str, Any]) -> dict[str, str]:
         for name, value in _flattened(chosen)
         if value is not None and not name.startswith(_NOT_PARAMS)
     }
+
+
+def assignment_params(assignment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of a trial, as `run_params` returns them of its whole configuration.
+
+    Args:
+        assignment: dotted path into the configuration to its value there.
+    """
+    params: dict[str, str] = {}
+    for path, value in assignment.items():
+        nested = value
+        for name in reversed(path.split(".")):
+            nested = {name: nested}
+        params |= run_params(nested)
+    return params
 
 
 def dataset_facts(name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from distrain.redaction import MASK, redacted, secrets_in, without_credentials
+from distrain.redaction import MASK, redacted, without_credentials
+from distrain.track.written_secrets import secrets_in_diff
 
 GIT_TIMEOUT_S: Final = 3.0
 MAX_DIFF_BYTES: Final = 1 << 18
@@ -92,11 +93,11 @@ def uncommitted(folder: Path) -> Uncommitted | None:
 
 
 def without_secrets(text: str) -> tuple[str, int]:
-    """Return a text whose lines that look like secrets are masked, and how many these are."""
-    num_suspect = sum(1 for _ in secrets_in(text))
+    """Return a difference whose lines that look like secrets are masked, and how many these are."""
+    num_suspect = sum(1 for _ in secrets_in_diff(text))
     # First what goes over lines: a key's first line tells of those that follow.
     plain = redacted(text)
-    suspect = {number for number, _ in secrets_in(plain)}
+    suspect = {number for number, _ in secrets_in_diff(plain)}
     shown = [
         f"{line[:1]}{MASK}" if number in suspect else line
         for number, line in enumerate(plain.splitlines(), 1)

@@ -23,7 +23,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
@@ -53,6 +53,7 @@ Kind = Literal[
     "artifact",
     "model",
     "status",
+    "search",
     "progress",
     "note",
     "trouble",
@@ -221,6 +222,17 @@ class JournalWriter:
         ended = {} if ended_ms is None else {"ended_ms": ended_ms}
         self.append("status", {"status": status, **ended})
 
+    def search(self, payload: Mapping[str, Any]) -> None:
+        """Record an event of a search; see `trials.py` for what of them is shipped.
+
+        Args:
+            payload: `event` and what belongs to it; nan and infinities are kept, as words.
+        """
+        try:
+            self.append("search", payload)
+        except ValueError:
+            self.append("search", _with_words(payload))
+
     def progress(self, values: Mapping[str, Any]) -> None:
         """Record something for a display to show; it is never shipped, and may be left out."""
         if not self._file.is_stuck:  # by the time the disk takes it, it would be of no use
@@ -272,7 +284,18 @@ class JournalWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        # Whatever ended the block comes before a full disk, or another who has taken over.
+        with suppress(OSError) if kind is not None else nullcontext():
+            self.close()
+
+
+def _with_words(value: Any) -> Any:
+    """Return JSON values in which words stand for the numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: _with_words(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_words(part) for part in value]
+    return _finite_or_word(value) if isinstance(value, float) else value
 
 
 def _finite_or_word(value: float) -> float | str:

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from distrain.listing import paths_in
+
+DRIVER = "driver"
+"""The writer that records what a run is, and how it ends."""
 SEGMENT = re.compile(r"^(?P<writer>[A-Za-z0-9_]+)-(?P<number>\d{5})\.jsonl$")
+SHOWN_AFTER_S = 60.0
+"""Seconds after which NFS shows what another host has written."""
 CRC_HEAD = b'{"crc32":"'
 _CRC_WIDTH = len(CRC_HEAD) + 8 + len(b'",')
 _PASSED_OVER = re.compile(rb'"kind":"(?:progress"|metrics","payload":\{"step":(\d+),)')
 _BLOCK_BYTES = 1 << 20
-_SHOWN_AFTER_S = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +53,7 @@ class JournalRecord:
 
 def list_segments(folder: Path) -> list[Path]:
     """Return a journal's segment files by writer and number."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if SEGMENT.match(path.name))
+    return [path for path in paths_in(folder) if SEGMENT.match(path.name)]
 
 
 def segments_of(writer: str, folder: Path) -> list[Path]:
@@ -116,6 +119,25 @@ def lost_ends(folder: Path, reached: Mapping[str, int]) -> dict[str, int]:
     return lost
 
 
+def missing_records(folder: Path) -> dict[str, list[tuple[int, int]]]:
+    """Return which records are gone without a trace, by the segment that goes on behind them.
+
+    A writer counts its records, and goes on behind the last whole line that it finds. So a line
+    that a killed process left torn leaves no gap; one that was frozen may have used numbers too.
+
+    Args:
+        folder: the journal's folder; a missing one is an empty journal.
+
+    Returns:
+        Of each gap the first and the last number. A gap that damaged lines explain is none.
+    """
+    missing: dict[str, list[tuple[int, int]]] = {}
+    for writer in sorted({_writer_of(path) for path in list_segments(folder)}):
+        for segment, first, last in _gaps(writer, folder):
+            missing.setdefault(segment, []).append((first, last))
+    return missing
+
+
 def metric_values(record: JournalRecord) -> dict[str, float]:
     """Return the values of a `metrics` record as floats, nan and infinities included."""
     return {key: float(value) for key, value in record.payload["values"].items()}
@@ -143,9 +165,32 @@ def _parse(path: Path, line: bytes) -> JournalRecord | None:
     )
 
 
+def _gaps(writer: str, folder: Path) -> Iterator[tuple[str, int, int]]:
+    newest = num_damaged = 0
+    for path in segments_of(writer, folder):
+        last = newest
+        for line in _lines(path):
+            number = _number_of(path, line, last + 1)
+            if number is None:
+                num_damaged += 1
+                continue
+            if number - last - 1 > num_damaged:
+                yield path.name, last + 1, number - 1
+            last, num_damaged = number, 0
+        newest = max(newest, last)
+
+
+def _number_of(path: Path, line: bytes, expected: int) -> int | None:
+    """Return a record's number, None where it is damaged; only another is worth its checksum."""
+    if line.startswith(b'"seq":%d,' % expected, _CRC_WIDTH):
+        return expected
+    record = _parse(path, line)
+    return None if record is None else record.seq
+
+
 def _may_have_holes(path: Path) -> bool:
     """Return whether some of a segment may not be shown yet, as JSON's lines have no zeros."""
-    return time.time() - path.stat().st_mtime < _SHOWN_AFTER_S
+    return time.time() - path.stat().st_mtime < SHOWN_AFTER_S
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ import platform
 import re
 import site
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,39 +25,18 @@ import distrain
 from distrain.process import user_name
 from distrain.redaction import redacted
 from distrain.track.git import GitFacts, git_facts
+from distrain.track.source_files import source_files
 
 PACKAGES = ("distrain", "ray", "torch", "pyarrow", "numpy", "pandas", "mlflow", "safetensors")
 _INSTALLED: Final = re.compile(
     r"(?P<name>.+?)-(?P<version>\d[^-]*)(-py[\d.]+)?\.(dist|egg)-info", re.IGNORECASE
 )
-_BYTE_CODE: Final = "__pycache__"
 
 
 def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON value in its canonical form (64 hex digits)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def source_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """Give the files of a module or package by name, sorted; not hidden ones nor Python's own.
-
-    Args:
-        root: a file, or a folder with files below.
-
-    Returns:
-        Names relative to the folder that it lies in, with `/` between, and paths.
-    """
-    if not root.is_dir():
-        yield root.name, root
-        return
-    for folder, below, names in os.walk(root):
-        below[:] = sorted(name for name in below if not name.startswith((".", _BYTE_CODE)))
-        for name in sorted(names):
-            path = Path(folder, name)
-            # A link to nowhere, or a pipe, has nothing to be read.
-            if not name.startswith(".") and not name.endswith(".pyc") and path.is_file():
-                yield path.relative_to(root.parent).as_posix(), path
 
 
 def code_hashes(roots: Iterable[Path]) -> dict[str, str]:

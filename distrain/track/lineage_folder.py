@@ -25,7 +25,8 @@ from typing import Any, Final
 
 from distrain.redaction import without_credentials
 from distrain.track.git import git_facts, uncommitted
-from distrain.track.lineage import digest, environment_facts, installed, own_hashes, source_files
+from distrain.track.lineage import digest, environment_facts, installed, own_hashes
+from distrain.track.source_files import is_too_large, source_files
 
 FOLDER: Final = "lineage"
 INDEX: Final = "lineage.json"
@@ -37,8 +38,6 @@ LOCK: Final = "requirements.txt"
 MACHINE: Final = "machine.json"
 USER_CODE: Final = "code"
 EARLIER: Final = "earlier"
-# A package's folder may hold data beside its sources, which a run's record is no place for.
-MAX_OTHER_FILE_BYTES: Final = 1 << 20
 
 
 def write_lineage(
@@ -167,11 +166,10 @@ def _user_files(roots: Sequence[Path]) -> tuple[dict[str, bytes], dict[str, int]
     left_out: dict[str, int] = {}
     for root in roots:
         for name, path in source_files(root):
-            size = path.stat().st_size
-            if path.suffix == ".py" or size <= MAX_OTHER_FILE_BYTES:
-                kept[name] = path.read_bytes()
+            if is_too_large(path):
+                left_out[name] = path.stat().st_size
             else:
-                left_out[name] = size
+                kept[name] = path.read_bytes()
     return kept, left_out
 
 

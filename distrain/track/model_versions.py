@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from distrain.errors import ConfigError, TrackingError, did_you_mean, first_line
+from distrain.track.patient import patient
 from distrain.track.sending import is_refusal
 from distrain.track.tracking_server import TrackingServer, connect, load_mlflow
 
@@ -65,7 +66,7 @@ def find_version(server: TrackingServer, uri: str) -> RegisteredVersion:
             expected="the tracking store of earlier runs",
             mend="Name the storage folder that `distrain train` used",
         )
-    client = connect(server)
+    client = patient(connect(server))
     name, alias, version = found["name"], found["alias"], found["version"]
     load_mlflow()
     from mlflow.exceptions import MlflowException
@@ -95,7 +96,7 @@ def download_model(server: TrackingServer, version: RegisteredVersion, folder: P
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    client = connect(server)
+    client = patient(connect(server))
     try:
         source = client.get_model_version_download_uri(version.name, version.version)
         if source.startswith("models:/m-"):

@@ -1,8 +1,9 @@
 """Which points of a journal a store has not: of steps that were computed again, the first counts.
 
 A metric's points come in the order of their steps, so what is not beyond the greatest step that was
-sent was sent before. Not so where a run goes on with another `track.every_steps`: then there are
-steps between those of before, and what was recorded of them is looked up in earlier segments.
+sent was sent before. Not so where a run goes on with another `track.every_steps`, or a line of an
+earlier attempt was damaged: then there are steps between those of before, and what was recorded of
+them is looked up in earlier segments.
 """
 
 import functools
@@ -24,13 +25,15 @@ class Sent:
     Attributes:
         last_steps: metric to the greatest step.
         every_steps: steps between two records of the last attempt; None: it is not known.
-        since: where that differs from an attempt before: the segment of the last attempt, and the
-            step that it went on from; None: it never did.
+        since: where that differs from an attempt before, or a line of one was damaged: the segment
+            of the last attempt, and the step that it went on from; None: it never did.
+        is_damaged: whether a line that may have been metrics was damaged.
     """
 
     last_steps: dict[str, int] = field(default_factory=dict)
     every_steps: int | None = None
     since: tuple[str, int] | None = None
+    is_damaged: bool = False
 
 
 def new_points(
@@ -52,6 +55,8 @@ def new_points(
         if record.kind == "start":
             sent = _begun(record, sent)
             before = _recorded_before(sent.since, folder)
+        elif record.kind == "damaged":
+            sent = replace(sent, is_damaged=True)
         if record.kind not in ("metrics", "system"):
             continue
         step = record.payload["step"]
@@ -68,6 +73,7 @@ def _begun(start: JournalRecord, sent: Sent) -> Sent:
     """Return what is known when an attempt has begun."""
     every_steps = start.payload["every_steps"]
     differs = sent.every_steps not in (None, every_steps) or sent.since is not None
+    differs = differs or sent.is_damaged
     # Without exact bits, only what a checkpoint covers was sent, and nothing is sent again.
     is_looked_up = differs and start.payload["is_exact"]
     since = (start.segment, int(start.payload["step"])) if is_looked_up else None

@@ -26,7 +26,7 @@ import safetensors.torch
 import torch
 
 from distrain.data.features import Transform, check_columns
-from distrain.data.plan import evaluation_batches
+from distrain.data.plan import evaluation_batches, filled_up
 from distrain.data.tensors import to_tensor
 from distrain.durable import write_atomically
 from distrain.errors import ModelError
@@ -181,8 +181,8 @@ class Predictor:
     def outputs(self, x: Array) -> npt.NDArray[np.float32]:
         """Return the network's outputs for prepared inputs.
 
-        Rows are taken in evaluation's batches, by position, because the bits of a row may depend on
-        the size of its batch; a single row is padded to two.
+        Rows are taken in evaluation's batches, and filled up as there, so that the bits of a row do
+        not depend on the rows beside it.
 
         Args:
             x: `(rows, features)` float32, or `(rows, channels, height, width)` uint8.
@@ -197,8 +197,9 @@ class Predictor:
         return found
 
     def _forward(self, batch: Array) -> Array:
-        padded = np.concatenate([batch, batch]) if len(batch) == 1 else batch
-        given = self._normalizer(to_tensor(padded))
+        rows = filled_up(len(batch))
+        filled = batch if len(rows) == len(batch) else batch[rows]
+        given = self._normalizer(to_tensor(filled))
         outputs: Array = self._module(given).to(torch.float32).numpy()
         return outputs[: len(batch)]
 
@@ -242,10 +243,18 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _load_weights(module: torch.nn.Module, folder: Path, sha256: str) -> None:
-    path = folder / WEIGHTS
+def held_weights_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the weights that a packaged model holds, whatever it says of them.
+
+    Raises:
+        ModelError: they cannot be read.
+    """
+    return weights_sha256(_read_weights(folder / WEIGHTS))
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
-        state = safetensors.torch.load_file(path)
+        return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise ModelError(
             f"the weights cannot be read ({error})",
@@ -253,6 +262,11 @@ def _load_weights(module: torch.nn.Module, folder: Path, sha256: str) -> None:
             expected="the safetensors file that was saved with the model",
             mend="Take the model from the registry again, or train it again",
         ) from error
+
+
+def _load_weights(module: torch.nn.Module, folder: Path, sha256: str) -> None:
+    path = folder / WEIGHTS
+    state = _read_weights(path)
     if weights_sha256(state) != sha256:
         raise ModelError(
             "the weights are not the ones that were saved",

@@ -7,6 +7,10 @@ whoever calls looks, by key, whether it is there, and calls again.
 
 A server may store a file first, and copy it on to S3 before it answers. With the 20 s of any other
 request, a large one would be sent again for ever: an upload's time grows with the file.
+
+Before each request, repeated ones too, it is asked whether this process may still make any: one
+that was frozen may thaw when another has taken over. So it makes one more request at most, the one
+that was under way, and that has a timeout.
 """
 
 import os
@@ -30,27 +34,36 @@ _UPLOADS = ("log_artifact", "log_model_artifact")
 _NEVER_REPEATED = ("create_", "delete_run", "log_outputs", "restore_")
 
 
-def patient(client: "MlflowClient") -> "MlflowClient":
+def patient(client: "MlflowClient", check: Callable[[], None] = lambda: None) -> "MlflowClient":
     """Return a client whose repeatable requests are tried again, some six times in two seconds.
 
     Not after a request that took long: then it is the server that is away, not an answer.
 
     Args:
         client: a client whose own retries are off.
+        check: asked before each request; what it raises comes in the place of the request.
     """
-    return cast("MlflowClient", _PatientClient(client))
+    return cast("MlflowClient", _PatientClient(client, check))
 
 
 @final
 class _PatientClient:
-    def __init__(self, client: "MlflowClient") -> None:
+    def __init__(self, client: "MlflowClient", check: Callable[[], None]) -> None:
         self._client = client
+        self._check = check
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
+        found = partial(_checked, self._check, getattr(self._client, name))
         if name in _UPLOADS:
             return partial(_insist, partial(_upload, found))
         return found if name.startswith(_NEVER_REPEATED) else partial(_insist, found)
+
+
+def _checked(
+    check: Callable[[], None], request: Callable[..., Any], *args: Any, **options: Any
+) -> Any:
+    check()
+    return request(*args, **options)
 
 
 def _insist(request: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -59,7 +72,8 @@ def _insist(request: Callable[..., Any], *args: Any, **options: Any) -> Any:
         try:
             return request(*args, **options)
         except Exception as error:  # raised again, unless it says that an answer was lost
-            if not _is_lost(error) or time.monotonic() - started > SLOW_S:
+            took_s = time.monotonic() - started
+            if took_s > SLOW_S or not _is_lost(error):
                 raise
         time.sleep(FIRST_PAUSE_S * 2**number)
     return request(*args, **options)

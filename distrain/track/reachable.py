@@ -1,20 +1,21 @@
 """Whether a tracking server answers, told within seconds and without importing mlflow."""
 
-import base64
-import configparser
+import contextlib
+import http.client
 import os
 import socket
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 
 from distrain.errors import TrackingError
+from distrain.track.credentials import credentials_of
 from distrain.track.database import check_database
 from distrain.track.tracking_server import DATABASE_PORTS, TrackingServer
 
 CHECK_TIMEOUT_S = 3.0
+_MOST_READ = 200_000
 
 _REFUSALS = {
     0: "asks for credentials, and none are set",
@@ -32,8 +33,8 @@ def check_reachable(server: TrackingServer, timeout_s: float = CHECK_TIMEOUT_S) 
         timeout_s: seconds that the server has for each part of its answer.
 
     Raises:
-        TrackingError: nothing answers, it refuses, or it is no MLflow server; the database is
-            damaged, or of another MLflow version.
+        TrackingError: nothing answers, it refuses, or it is no MLflow server; MLflow's file of
+            credentials cannot be read; the database is damaged, or of another MLflow version.
     """
     if server.is_remote:
         _check_http(server, timeout_s)
@@ -46,47 +47,48 @@ def check_reachable(server: TrackingServer, timeout_s: float = CHECK_TIMEOUT_S) 
     if port is not None and parts.hostname:
         try:
             socket.create_connection((parts.hostname, parts.port or port), timeout_s).close()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a port that is no number
             raise _silent(server, str(error)) from error
 
 
 def _check_http(server: TrackingServer, timeout_s: float) -> None:
-    url, authorization = _credentials(server.uri)
+    url, authorization = credentials_of(server.uri)
     request = urllib.request.Request(url + _PROBE)
     if authorization:
         request.add_header("Authorization", authorization)
     try:
         with urllib.request.urlopen(request, timeout=timeout_s, context=_tls(url)) as answer:
-            body = answer.read(200_000)
+            body = _beginning(answer)
     except urllib.error.HTTPError as error:
         with error:
-            raise _answered(server, error.code, error.read(500).decode(errors="replace")) from error
-    except (OSError, ValueError) as error:
+            raise _answered(server, error.code, _body_of(error)) from error
+    except (OSError, ValueError, http.client.InvalidURL) as error:
         raise _silent(server, str(getattr(error, "reason", error))) from error
+    except http.client.IncompleteRead as error:
+        raise _silent(server, "its answer breaks off") from error
+    except http.client.HTTPException as error:  # a greeting of SSH, bytes without a meaning
+        raise _other_service(server) from error
     if not body.lstrip().startswith(b"{"):
         raise _other_service(server)
 
 
-def _credentials(uri: str) -> tuple[str, str | None]:
-    """Return the address without its user part, and the Authorization header MLflow would send."""
-    parts = urllib.parse.urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
-    url = urllib.parse.urlunsplit(parts._replace(netloc=host))
-    stored = _stored_credentials()
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or stored.get("mlflow_tracking_username")
-    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or stored.get("mlflow_tracking_password")
-    if not (user and password) and parts.username and parts.password:
-        user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password)
-    if user and password:
-        return url, "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
-    return url, f"Bearer {token}" if token else None
+def _beginning(answer: http.client.HTTPResponse) -> bytes:
+    """Return how an answer begins.
+
+    Raises:
+        http.client.IncompleteRead: it breaks off before its announced end.
+    """
+    body = answer.read(_MOST_READ)
+    if answer.length and len(body) < _MOST_READ:
+        raise http.client.IncompleteRead(body, answer.length)
+    return body
 
 
-def _stored_credentials() -> dict[str, str]:
-    parser = configparser.ConfigParser()
-    parser.read(Path.home() / ".mlflow" / "credentials")
-    return dict(parser["mlflow"]) if parser.has_section("mlflow") else {}
+def _body_of(error: urllib.error.HTTPError) -> str:
+    """Return how an answer's text begins; empty: it breaks off, and its status alone is known."""
+    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        return error.read(500).decode(errors="replace")
+    return ""
 
 
 def _tls(url: str) -> ssl.SSLContext | None:
@@ -141,7 +143,7 @@ def _answered(server: TrackingServer, code: int, body: str) -> TrackingError:
             mend=f'Start the server with --allowed-hosts "{host}:*", or use its IP address',
         )
     if code in (401, 403):
-        is_given = _credentials(server.uri)[1] is not None
+        is_given = credentials_of(server.uri)[1] is not None
         return TrackingError(
             f"the tracking server {_REFUSALS[code if is_given else 0]} (HTTP {code})",
             where=where,

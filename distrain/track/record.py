@@ -5,27 +5,32 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from distrain.redaction import redacted
+from distrain import lease
 from distrain.run_folder import JOURNAL
 from distrain.track import describe
 from distrain.track.journal import JournalWriter
-from distrain.track.journal_reading import recorded_kinds, written_by
+from distrain.track.journal_reading import DRIVER, recorded_kinds, written_by
 from distrain.track.model_versions import RegisteredVersion
+from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG, WINNER_TAG
+from distrain.track.outcome import (
+    ERROR,
+    ERROR_CAUSE,
+    ERROR_CLASS,
+    ERROR_KIND,
+    OUTCOME,
+    STOP_STEP,
+    VOID,
+    failure_tags,
+)
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
 
-DRIVER = "driver"
-OUTCOME = "distrain.outcome"
-ERROR = "distrain.error"
-ERROR_KIND = "distrain.error.kind"
-ERROR_CAUSE = "distrain.error.cause"
-ERROR_CLASS = "distrain.error.class"
-STOP_STEP = "distrain.stop_step"
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
 
@@ -57,21 +62,6 @@ class RunFacts:
         return f"{self.experiment}/{self.run}"
 
 
-def failure_tags(error: Exception) -> dict[str, str]:
-    """Return the tags that say why a run failed, in words and for searches.
-
-    The kind is of what stage, as in `--json`; the class is of the exception, or what became of a
-    worker; the cause is whose fault it is, `user` or `cluster`, where that can be told.
-    """
-    tags = {
-        ERROR: redacted(str(error)),
-        ERROR_KIND: getattr(error, "kind", type(error).__name__),
-        ERROR_CLASS: getattr(error, "error_class", "") or type(error).__name__,
-    }
-    cause = getattr(error, "cause", "")
-    return {**tags, ERROR_CAUSE: cause} if cause else tags
-
-
 @final
 class RunRecord:
     """Records a run and ships the record beside it. Call order: `with`, records, `end`, `drain`.
@@ -85,15 +75,24 @@ class RunRecord:
         drain_s: seconds to wait, over all of the run, for a tracking server that is away; at
             least a second, or one that answers could not be told from one that is away. None:
             nothing is sent; a later command does, to the same store.
+        fence: the driver's number; once another has a newer one, nothing more is recorded or sent.
+            None: the run has no driver.
     """
 
     def __init__(
-        self, run_dir: Path, server: TrackingServer, facts: RunFacts, *, drain_s: float | None
+        self,
+        run_dir: Path,
+        server: TrackingServer,
+        facts: RunFacts,
+        *,
+        drain_s: float | None,
+        fence: int | None = None,
     ) -> None:
         folder = run_dir / JOURNAL
+        self._is_ours = partial(lease.is_held, run_dir, fence)
         self._recorded = recorded_kinds(folder, DRIVER)
-        self.journal = JournalWriter(folder, DRIVER)
-        self.shipper = Shipper(folder, server)
+        self.journal = JournalWriter(folder, DRIVER, is_ours=self._is_ours)
+        self.shipper = Shipper(folder, server, check=partial(lease.check, run_dir, fence))
         self.facts = facts
         self._is_offline = drain_s is None
         self._patience_s = max(drain_s or 0.0, LEAST_DRAIN_S)
@@ -132,8 +131,9 @@ class RunRecord:
             if record.kind == "tags"
             for name in record.payload
         }
-        of_end = (ERROR, ERROR_KIND, ERROR_CLASS, ERROR_CAUSE, STOP_STEP)
-        void = {OUTCOME: "running", **dict.fromkeys(of_end, "none")}
+        of_error = (ERROR, ERROR_KIND, ERROR_CLASS, ERROR_CAUSE)
+        of_end = (*of_error, STOP_STEP, STEPS_TAG, WEIGHTS_TAG, WINNER_TAG)
+        void = {OUTCOME: "running", **dict.fromkeys(of_end, VOID)}
         return {name: word for name, word in void.items() if name in earlier}
 
     def __enter__(self) -> Self:
@@ -151,20 +151,30 @@ class RunRecord:
     ) -> None:
         try:
             if kind is not None and not self._has_end:
-                # Cut short: without this the run would be shown as running for ever.
-                self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
-                if isinstance(error, Exception):
-                    self.end("FAILED", {OUTCOME: "failed", **failure_tags(error)})
-                else:
-                    self.end("KILLED", {OUTCOME: "interrupted"})
-                self.drain()
+                self._end_cut_short(error)
         except OSError as fault:
             # What cut the run short is what the user has to know, not that the disk is full too.
             logger.warning("the end of the run is not recorded in %s: %s", self.journal.path, fault)
         finally:
             self.shipper.close()
-            with suppress(OSError) if kind is not None else nullcontext():
+            # What cut it short comes first; and an end is synced, with all that came before it.
+            is_settled = kind is not None or self._has_end
+            with suppress(OSError) if is_settled else nullcontext():
                 self.journal.close()
+
+    def _end_cut_short(self, error: BaseException | None) -> None:
+        """Record that the run was cut short: it would be shown as running for ever."""
+        if not self._is_ours():  # the journal itself looks only once a second
+            logger.warning(
+                "the run was taken over: its end is not recorded in %s", self.journal.path
+            )
+            return
+        self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
+        if isinstance(error, Exception):
+            self.end("FAILED", {OUTCOME: "failed", **failure_tags(error)})
+        else:
+            self.end("KILLED", {OUTCOME: "interrupted"})
+        self.drain()
 
     def drain(self) -> bool:
         """Return whether all that was recorded before this call is shipped.

@@ -17,7 +17,16 @@ from distrain.run_folder import CONFIG, JOURNAL
 from distrain.track.journal_reading import JournalRecord, metric_values, read_journal
 from distrain.track.lineage_folder import FOLDER, lineage_of
 from distrain.track.model_versions import RegisteredVersion, find_version, unanswered
-from distrain.track.origin import LINEAGE_TAG, REPRODUCED_TAG, RUN_TAG, STEPS_TAG, WEIGHTS_TAG
+from distrain.track.origin import (
+    LINEAGE_TAG,
+    REPRODUCED_TAG,
+    RUN_TAG,
+    STEPS_TAG,
+    SWEEP_TAG,
+    WEIGHTS_TAG,
+)
+from distrain.track.outcome import VOID
+from distrain.track.patient import patient
 from distrain.track.runs import find_run_dir
 from distrain.track.tracking_server import TrackingServer, connect, load_mlflow
 from distrain.track.watermark import Watermark
@@ -64,17 +73,24 @@ class RecordedRun:
     @property
     def weights_sha256(self) -> str | None:
         """Return the fingerprint of its final weights; None: it has none."""
-        return self.tags.get(WEIGHTS_TAG)
+        return self._told(WEIGHTS_TAG)
 
     @property
     def num_steps(self) -> int:
         """Return the committed optimizer steps that its weights have taken."""
         last = max((step for step, _ in self.values), default=0)
-        return int(self.tags.get(STEPS_TAG, last))
+        return int(self._told(STEPS_TAG) or last)
+
+    def _told(self, tag: str) -> str | None:
+        """Return what a tag of the end says; None: there is no end, or it was an earlier one."""
+        text = self.tags.get(tag)
+        return None if text == VOID else text
 
     @property
     def has_other_means(self) -> bool:
-        """Return whether `track.every_steps` was changed when it was resumed."""
+        """Return whether `track.every_steps` was another, in a part of the run or in its search."""
+        if SWEEP_TAG in self.tags:
+            return True
         changes = (text for name, text in self.tags.items() if name.startswith("distrain.resume."))
         return any(_OTHER_MEANS.search(text) for text in changes)
 
@@ -97,7 +113,7 @@ def find_recorded(
     if not model.startswith("models:"):
         return of_folder(find_run_dir(model, storage), {}, None)
     version = find_version(server, model)
-    client = connect(server)
+    client = patient(connect(server))
     from mlflow.exceptions import MlflowException
 
     try:
@@ -162,7 +178,7 @@ def note_reproduced(
     from mlflow.exceptions import MlflowException
 
     try:
-        client = connect(server)
+        client = patient(connect(server))
         if version is not None:
             client.set_model_version_tag(version.name, version.version, REPRODUCED_TAG, text)
         if run_id is not None:

@@ -17,6 +17,7 @@ from distrain.track.aliases import (
     WHY_TAG,
     Move,
     holder_of,
+    is_made,
     move_alias,
     note_verdict,
     overtaken,
@@ -87,8 +88,8 @@ def register_version(
         model: the MLflow model's folder, as `pyfunc_model.build_pyfunc` writes it; the ids that
             MLflow gives are written into it.
         facts: what the version says about itself.
-        alias: moves to the version, unless it is held by one that was made after it was asked for;
-            None: none does.
+        alias: moves to the version, unless it is held by one that was made after it was asked for,
+            or this very request moved it before; None: none does.
         asked_ms: when that was, in milliseconds since 1970.
 
     Returns:
@@ -104,7 +105,7 @@ def register_version(
 def _move_alias(
     client: "MlflowClient", facts: ModelFacts, alias: str, version: str, asked_ms: int
 ) -> bool:
-    """Move an alias to a version and return True; False: another holds it than was compared."""
+    """Move an alias to a version; return whether the version has it now."""
     holder = holder_of(client, facts.name, alias)
     expected = facts.tags.get(HOLDER_TAG)
     if expected is not None:
@@ -115,9 +116,16 @@ def _move_alias(
         expected = holder if made_ms <= asked_ms else None
     why = facts.tags.get(WHY_TAG, "")
     user = facts.tags.get("mlflow.user", "")
-    move = Move(
-        alias, expected, version, who=user, why=why, evidence=facts.tags.get("distrain.run")
-    )
+    run = facts.tags.get("distrain.run")
+    move = Move(alias, expected, version, who=user, why=why, evidence=run, asked_ms=asked_ms)
+    if holder != version and is_made(client, facts.name, move):
+        logger.warning(
+            "%s version %s: %s stays: it moved there before, and has moved on since",
+            facts.name,
+            version,
+            alias,
+        )
+        return False
     refusal = move_alias(client, facts.name, move)
     if refusal is not None:
         logger.warning("%s version %s: %s stays: %s", facts.name, version, alias, refusal)

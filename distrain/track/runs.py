@@ -17,7 +17,8 @@ from distrain.track.watermark import Watermark
 UNFINISHED = "unfinished"
 
 _RUN_ID = re.compile(r"^[0-9a-f]{32}$")
-_RUN_NAME = re.compile(r"^(\d{8}T\d{6})-[0-9a-z]+$")
+# A search's winner has its trial's number behind the name of the search.
+_RUN_NAME = re.compile(r"^(\d{8}T\d{6})-[0-9a-z]+(-\d+)?$")
 
 
 @final
@@ -33,10 +34,11 @@ class RunSummary:
         run_dir: its folder, absolute.
         run_id: MLflow's; None: not known.
         step: committed optimizer steps; None: not known.
-        metrics: final metrics by name.
+        metrics: final metrics by name; of a search, those of its best trial.
         model: `name`, `version` and `alias` of the registered model; None: none.
         weights_sha256: of the final model; None: none.
         reproduces: the run that it makes again; None: it is one of its own.
+        sweep: the search whose winner it is; None: it is of none.
     """
 
     name: str
@@ -50,6 +52,7 @@ class RunSummary:
     model: dict[str, Any] | None
     weights_sha256: str | None
     reproduces: str | None
+    sweep: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -115,6 +118,12 @@ def result_of(run_dir: Path) -> dict[str, Any]:
     return _fields(run_dir / RESULT)
 
 
+def won_by(run_dir: Path) -> str | None:
+    """Return the key of the search whose winner a run is; None: it is of none."""
+    won = _fields(run_dir / STARTED).get("won") or [None]
+    return str(won[0]) if won[0] is not None else None
+
+
 def _fields(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -133,7 +142,8 @@ def _is_run(path: Path) -> bool:
 
 
 def _summary(run_dir: Path) -> RunSummary:
-    result = result_of(run_dir)
+    result, started = result_of(run_dir), _fields(run_dir / STARTED)
+    best = result.get("best") or {}
     return RunSummary(
         name=run_dir.parent.name,
         run=run_dir.name,
@@ -142,10 +152,11 @@ def _summary(run_dir: Path) -> RunSummary:
         run_dir=str(run_dir),
         run_id=result.get("run_id"),
         step=result.get("step"),
-        metrics=result.get("metrics") or {},
+        metrics=result.get("metrics") or best.get("metrics") or {},
         model=result.get("model"),
         weights_sha256=result.get("weights_sha256"),
-        reproduces=_fields(run_dir / STARTED).get("reproduces"),
+        reproduces=started.get("reproduces"),
+        sweep=won_by(run_dir),
     )
 
 

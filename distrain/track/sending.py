@@ -10,7 +10,7 @@ on the other before it sends anything, so that either would be tried for ever.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -22,6 +22,7 @@ from distrain.track.tracking_server import TrackingServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, Run, RunTag
 
 MAX_METRICS_PER_CALL = 1000
 MAX_OTHERS_PER_CALL = 100
@@ -52,22 +53,47 @@ class RunSender:
 
     def params(self, values: Sequence[tuple[str, Any]]) -> None:
         """Send up to 100 parameters, apart from all else: one that conflicts rejects its call."""
-        from mlflow.entities import Param
-
-        self._send([Param(key, sendable(value)) for key, value in values], "params")
+        self._send(_params(values), "params")
 
     def metrics(self, points: Sequence[Point]) -> None:
         """Send up to 1,000 points of metrics with the timestamps that they were recorded with."""
-        from mlflow.entities import Metric
-
-        self._send([Metric(*point) for point in points], "metrics")
+        self._send(_metrics(points), "metrics")
 
     def tags(self, values: Sequence[tuple[str, Any]]) -> None:
         """Send up to 100 tags; the last value of a tag stands."""
-        from mlflow.entities import RunTag
+        self._send(_tags(values), "tags")
 
-        tags = [RunTag(key, sendable(value)[:MAX_TAG_LENGTH]) for key, value in values]
-        self._send(tags, "tags")
+    def together(
+        self,
+        params: Sequence[tuple[str, Any]],
+        points: Sequence[Point],
+        tags: Sequence[tuple[str, Any]],
+    ) -> None:
+        """Send up to 1,000 things of all three kinds in one request.
+
+        The store takes them in this order. One that it refuses makes it refuse the others behind,
+        so each kind then goes by itself.
+
+        Args:
+            params: up to 100 of them.
+            points: of metrics.
+            tags: up to 100 of them.
+        """
+        from mlflow.exceptions import MlflowException
+
+        given: dict[str, list[Any]] = {
+            "params": _params(params),
+            "metrics": _metrics(points),
+            "tags": _tags(tags),
+        }
+        try:
+            self._client.log_batch(self._run_id, **given, synchronous=True)
+        except MlflowException as error:
+            if not is_refusal(error):
+                raise
+            for kind, items in given.items():
+                if items:
+                    self._send(items, kind)
 
     def dataset(self, facts: Mapping[str, Any]) -> None:
         """Send one dataset input for each split; see `describe.dataset_facts`."""
@@ -75,20 +101,19 @@ class RunSender:
 
         inputs = dataset_inputs(facts)
         request = partial(self._client.log_inputs, self._run_id, datasets=inputs)
-        self._make(request, f"dataset {facts['name']}")
+        self._rejected.unless_refused(request, f"dataset {facts['name']}", is_refusal)
 
     def artifact(self, path: Path, artifact_path: str) -> None:
         """Send a file."""
         if not path.exists():
             self._rejected.add(f"artifact {path}", "the file is gone")
             return
-        try:
-            self._client.log_artifact(self._run_id, str(path), artifact_path or None)
-        except Exception as error:  # kept in the rejected file and counted, or raised again
-            # Artifact stores raise errors of their own clients: requests, boto3, the disk's.
-            if not (is_refusal(error) or isinstance(error, PermissionError)):
-                raise
-            self._rejected.add(f"artifact {path}", str(error))
+        request = partial(self._client.log_artifact, self._run_id, str(path), artifact_path or None)
+        self._rejected.unless_refused(
+            request,
+            f"artifact {path}",
+            lambda error: is_refusal(error) or isinstance(error, PermissionError),
+        )
 
     def end(self, status: str, end_ms: int) -> None:
         """Set the run's status, and where it ended when that was (milliseconds since 1970)."""
@@ -103,7 +128,7 @@ class RunSender:
 
         request = partial(self._client.log_batch, self._run_id, **{kind: items}, synchronous=True)
         if len(items) == 1:
-            self._make(request, f"{kind} {items[0].key}")
+            self._rejected.unless_refused(request, f"{kind} {items[0].key}", is_refusal)
             return
         try:
             request()
@@ -114,36 +139,31 @@ class RunSender:
             self._send(items[:middle], kind)
             self._send(items[middle:], kind)
 
-    def _make(self, request: Callable[[], object], what: str) -> None:
-        """Make a request; what the store refuses, though it takes other things, is set aside."""
-        if _refusal_of(request) is None:
-            return
-        self._rejected.tell(one_more=True)
-        # That was taken; if this is too by now, the store was in trouble, and is no more.
-        why = _refusal_of(request)
-        if why is None:
-            self._rejected.tell()
-        else:
-            self._rejected.add(what, why)
+
+def _params(values: Sequence[tuple[str, Any]]) -> "list[Param]":
+    from mlflow.entities import Param
+
+    return [Param(key, sendable(value)) for key, value in values]
 
 
-def _refusal_of(request: Callable[[], object]) -> str | None:
-    """Make a request and return why the store refuses it, None where it does not."""
-    from mlflow.exceptions import MlflowException
+def _metrics(points: Sequence[Point]) -> "list[Metric]":
+    from mlflow.entities import Metric
 
-    try:
-        request()
-    except MlflowException as error:
-        if not is_refusal(error):
-            raise
-        return str(error)
-    return None
+    return [Metric(*point) for point in points]
+
+
+def _tags(values: Sequence[tuple[str, Any]]) -> "list[RunTag]":
+    from mlflow.entities import RunTag
+
+    return [RunTag(key, sendable(value)[:MAX_TAG_LENGTH]) for key, value in values]
 
 
 def find_or_create_run(
     client: "MlflowClient", server: TrackingServer, facts: Mapping[str, Any], start_ms: int
 ) -> tuple[str, str]:
     """Return the experiment and run ids of a run; makes what is not there yet.
+
+    Of a run that is there, the tags are sent too: a search may have made it, for its trial.
 
     Args:
         client: a client whose own retries are off.
@@ -156,7 +176,10 @@ def find_or_create_run(
         [experiment_id], f"tags.`{KEY_TAG}` = '{facts['key']}'", max_results=1, order_by=_OLDEST
     )
     if found:
-        return experiment_id, found[0].info.run_id
+        run_id: str = found[0].info.run_id
+        for part in batches(_tags(list(facts["tags"].items())), MAX_OTHERS_PER_CALL):
+            client.log_batch(run_id, tags=part, synchronous=True)
+        return experiment_id, run_id
     tags = {name: sendable(value)[:MAX_TAG_LENGTH] for name, value in facts["tags"].items()}
     tags[KEY_TAG] = facts["key"]
     run = client.create_run(experiment_id, start_ms, tags, facts["name"])
@@ -164,10 +187,10 @@ def find_or_create_run(
 
 
 def delete_doubles(client: "MlflowClient", experiment_id: str, run_id: str) -> None:
-    """Delete other runs with a run's key.
+    """Delete other runs with a run's key that hold nothing.
 
     A server that answers after its client has given up makes a run that the client's next search
-    does not find yet; nothing was ever sent to it.
+    does not find yet; nothing was ever sent to it. One that holds something is nobody's to delete.
 
     Args:
         client: a client whose own retries are off.
@@ -178,32 +201,13 @@ def delete_doubles(client: "MlflowClient", experiment_id: str, run_id: str) -> N
     if key is None:  # somebody removed it
         return
     for found in client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{key}'"):
-        if found.info.run_id != run_id:
+        if found.info.run_id != run_id and holds_nothing(found):
             client.delete_run(found.info.run_id)
 
 
-def restore_run(client: "MlflowClient", run_id: str) -> None:
-    """Restore a run that was deleted while it was recorded, with its experiment; else do nothing.
-
-    Args:
-        client: a client whose own retries are off.
-        run_id: MLflow's.
-    """
-    run = client.get_run(run_id).info
-    if run.lifecycle_stage == "active":
-        return
-    experiment = client.get_experiment(run.experiment_id)
-    if experiment.lifecycle_stage == "deleted":
-        logger.warning(
-            "MLflow experiment %r was deleted while a run of it is recorded; it is restored",
-            experiment.name,
-        )
-        client.restore_experiment(run.experiment_id)  # with its runs
-    else:
-        logger.warning(
-            "MLflow run %r was deleted while it is recorded; it is restored", run.run_name
-        )
-        client.restore_run(run_id)
+def holds_nothing(run: "Run") -> bool:
+    """Return whether a run was made, and never sent anything."""
+    return not (run.data.metrics or run.data.params)
 
 
 def find_or_create_experiment(client: "MlflowClient", server: TrackingServer, name: str) -> str:

@@ -4,6 +4,7 @@
         send what the journal holds behind the watermark           (see `delivery.py`)
         a failure: wait, longer each time, and go on with the request that failed
         credentials or host name refused: tell it, and stop
+        another has taken the run over: tell it, and stop; asked before each request
 
 So a curve begins at once, and later ten reports that come once a second cost one request; who
 drains waits for none of these seconds. With half a second, and no wait after each portion, 20
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from distrain.errors import TrackingError, first_line
+from distrain.errors import CheckpointError, TrackingError, first_line
 from distrain.track.delivery import Delivery
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.patient import patient
@@ -45,6 +46,9 @@ class Shipper:
         folder: the journal's folder; one shipper at a time.
         server: the tracking store.
         connect_to: makes the client; imports mlflow and creates a fresh database on the way.
+        check: asked before each request; raises `CheckpointError` where another ships the journal
+            by now.
+        may_restore: whether the run is restored where it was deleted at MLflow.
     """
 
     def __init__(
@@ -53,12 +57,15 @@ class Shipper:
         server: TrackingServer,
         *,
         connect_to: "Callable[[TrackingServer], MlflowClient]" = connect,
+        check: Callable[[], None] = lambda: None,
+        may_restore: bool = True,
     ) -> None:
         self._folder = folder
         self._server = server
         self._connect = connect_to
+        self._check_lease = check
         self._client: MlflowClient | None = None
-        self._delivery = Delivery(folder, server)
+        self._delivery = Delivery(folder, server, self._check, may_restore=may_restore)
         self._state = threading.Condition()
         self._began = time.monotonic()
         self._num_passes = 0
@@ -67,6 +74,7 @@ class Shipper:
         self._is_refused = False
         self._is_draining = False
         self._is_closed = False
+        self._is_left_behind = False
         self._problem: str | None = None
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="distrain-shipper", daemon=True)
@@ -82,13 +90,18 @@ class Shipper:
         return self._delivery.versions
 
     @property
+    def child_ids(self) -> dict[int, str]:
+        """MLflow's ids of the runs of a search's trials, by number, as far as they are there."""
+        return dict(self._delivery.mark.child_ids)
+
+    @property
     def damages(self) -> list[str]:
-        """What of the journal is damaged or cut off, each with its file and byte."""
+        """What of the journal is damaged, cut off or missing, each with its file and place."""
         return self._delivery.damages
 
     @property
     def is_refused(self) -> bool:
-        """Whether the server lets nobody in, so that nothing more is tried."""
+        """Whether nothing more is tried: nobody is let in, another has taken over, or a slip."""
         return self._is_refused
 
     @property
@@ -100,9 +113,9 @@ class Shipper:
         """Write down which store the journal goes to, where another process is to ship it."""
         self._delivery.note_store()
 
-    def note_lost_ends(self) -> None:
-        """Tell where segments were cut; before `start`, where nobody writes any more."""
-        self._delivery.note_lost_ends()
+    def note_losses(self) -> None:
+        """Tell what is cut off or missing; before `start`, where nobody writes any more."""
+        self._delivery.note_losses()
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -127,28 +140,44 @@ class Shipper:
             return self._last_clean_pass >= wanted
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Stop; what is not shipped stays in the journal."""
+        """Stop; what is not shipped stays in the journal.
+
+        Args:
+            timeout_s: seconds to wait for what is under way; after them only the request that is
+                out comes to its end, and no other follows it.
+        """
         with self._state:
             self._is_closed = True
             self._state.notify_all()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        self._is_left_behind = True
 
     def _work(self) -> None:
-        while not (self._is_closed or self._is_refused):
-            with self._state:
-                self._num_passes += 1
-            pause_s = self._one_pass()
-            with self._state:
-                # A drain that began during a good pass waits for one that starts after it.
-                is_called_for = self._is_draining and self._num_failures == 0
-                if pause_s and not self._is_closed and not is_called_for:
-                    self._state.wait(pause_s)
+        try:
+            while not (self._is_closed or self._is_refused):
+                self._pass_and_pause()
+        except BaseException as error:  # goes through; whoever drains is not left waiting
+            self._stop(f"the thread that ships has died: {type(error).__name__}: {error}")
+            raise
+
+    def _pass_and_pause(self) -> None:
+        with self._state:
+            self._num_passes += 1
+        pause_s = self._one_pass()
+        with self._state:
+            # A drain that began during a good pass waits for one that starts after it.
+            is_called_for = self._is_draining and self._num_failures == 0
+            if pause_s and not self._is_closed and not is_called_for:
+                self._state.wait(pause_s)
 
     def _one_pass(self) -> float:
         """Ship what there is and return the seconds to wait before the next pass."""
         try:
             has_more = self._ship()
+        except CheckpointError as error:
+            self._leave(error)
+            return 0.0
         except Exception as error:  # told once, kept in `problem`, and tried again
             # Whatever goes wrong here must not touch the training.
             refusal = refusal_of(self._server, error)
@@ -176,11 +205,28 @@ class Shipper:
         """Ship one portion and return whether there may be more."""
         self._delivery.note_store()
         if self._client is None:
-            self._client = patient(self._connect(self._server))
+            self._client = patient(self._connect(self._server), self._check)
         if self._error is not None:
-            self._delivery.recover(self._client, self._error)
+            if self._delivery.recover(self._client, self._error):
+                self._num_failures = 0  # the next one, of another of many, is no worse
             self._error = None
         return self._delivery.send_next(self._client)
+
+    def _check(self) -> None:
+        """Return where this thread may send more.
+
+        Raises:
+            CheckpointError: another has taken the run over, or nobody waits for this thread.
+        """
+        if self._is_left_behind:
+            raise CheckpointError("the record was closed")
+        self._check_lease()
+
+    def _leave(self, reason: CheckpointError) -> None:
+        """Stop for good: what is left is another's to send."""
+        if not self._is_left_behind:
+            logger.warning("%s Nothing more is sent from here: %s", reason, self._folder)
+        self._stop(str(reason))
 
     def _refuse(self, refusal: TrackingError) -> None:
         """Stop for good: no repetition helps where credentials or a host name are wrong."""
@@ -190,8 +236,11 @@ class Shipper:
             refusal,
             self._folder,
         )
+        self._stop(str(refusal))
+
+    def _stop(self, problem: str) -> None:
         with self._state:
-            self._problem = str(refusal)
+            self._problem = problem
             self._is_refused = True
             self._state.notify_all()
 

@@ -11,9 +11,8 @@ from distrain.config.environment import expand_env
 from distrain.config.load import load_settings
 from distrain.errors import TrackingError
 from distrain.run_folder import CONFIG, JOURNAL
-from distrain.track.journal_reading import last_written
+from distrain.track.journal_reading import DRIVER, last_written
 from distrain.track.reachable import check_reachable
-from distrain.track.record import DRIVER
 from distrain.track.tracking_server import (
     STORAGE,
     TrackingServer,

@@ -13,24 +13,38 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import TYPE_CHECKING
 
 from distrain import lease
-from distrain.errors import ConfigError, DistrainError, TrackingError
-from distrain.run_folder import JOURNAL, write_result
-from distrain.track.delivery import has_unsent
+from distrain.errors import ConfigError, DistrainError, TrackingError, first_line
+from distrain.run_folder import JOURNAL
+from distrain.track.deleted import is_deleted
 from distrain.track.journal import JournalWriter
-from distrain.track.journal_reading import last_step, recorded_kinds, written_by
+from distrain.track.journal_reading import (
+    DRIVER,
+    SHOWN_AFTER_S,
+    last_step,
+    list_segments,
+    segments_of,
+    written_by,
+)
 from distrain.track.model_versions import RegisteredVersion
-from distrain.track.record import DRIVER, OUTCOME, STOP_STEP
-from distrain.track.runs import find_run_dir, list_runs, result_of, run_dirs
+from distrain.track.outcome import OUTCOME, STOP_STEP
+from distrain.track.patient import patient
+from distrain.track.runs import find_run_dir, list_runs, result_of, run_dirs, won_by
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
 from distrain.track.stores import Stores, store_of
+from distrain.track.synced import SyncedRun, SyncResult, update_result
 from distrain.track.tracking_server import REQUEST_TIMEOUT_S, TrackingServer
+from distrain.track.trials import SEARCH
+from distrain.track.unsent import has_unsent, is_unshipped, losses_at
 from distrain.track.watermark import Watermark
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 PATIENCE_S = 30.0
 OTHERS_S = 5.0
@@ -45,72 +59,6 @@ _STATUS = {
 logger = logging.getLogger(__name__)
 
 
-@final
-@dataclass(frozen=True)
-class SyncedRun:
-    """What became of one run's journal.
-
-    Attributes:
-        run_dir: the run's folder, absolute.
-        outcome: whether something was shipped, there was nothing to ship, or something still waits.
-        was_closed: whether its record had no end, and was given one.
-        run_id: MLflow's; None: the run does not exist there yet.
-        model: the version that was made of its newest model.
-        damages: what of the journal is damaged or cut off, each with its file and byte.
-        error: why something still waits.
-    """
-
-    run_dir: Path
-    outcome: Literal["shipped", "nothing", "pending"]
-    was_closed: bool = False
-    run_id: str | None = None
-    model: RegisteredVersion | None = None
-    damages: tuple[str, ...] = ()
-    error: DistrainError | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the run's entry in the object of `--json`."""
-        return {
-            "name": self.run_dir.parent.name,
-            "run": self.run_dir.name,
-            "run_dir": str(self.run_dir),
-            "outcome": self.outcome,
-            "was_closed": self.was_closed,
-            "run_id": self.run_id,
-            "model": asdict(self.model) if self.model else None,
-            "damages": list(self.damages),
-            "error": self.error.to_json() if self.error else None,
-        }
-
-
-@final
-@dataclass(frozen=True)
-class SyncResult:
-    """What became of the journals that were to be shipped.
-
-    Attributes:
-        runs: one entry for each run.
-    """
-
-    runs: tuple[SyncedRun, ...]
-
-    @property
-    def tracking(self) -> Literal["complete", "pending"]:
-        """Return whether everything has reached MLflow."""
-        is_pending = any(run.outcome == "pending" for run in self.runs)
-        return "pending" if is_pending else "complete"
-
-    @property
-    def exit_code(self) -> int:
-        """Return the command's exit code: 4 where a tracking server cannot be reached."""
-        errors = [run.error for run in self.runs if isinstance(run.error, TrackingError)]
-        return errors[0].exit_code if errors else 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the object of `--json`."""
-        return {"runs": [run.to_json() for run in self.runs], "tracking": self.tracking}
-
-
 def sync(
     named: Sequence[str],
     storage: Path,
@@ -120,7 +68,8 @@ def sync(
 ) -> SyncResult:
     """Ship what journals still hold, and close the records of runs whose driver is dead.
 
-    Waits for the lease of a driver that may be dead, and for a server that falters.
+    Waits for the lease of a driver that may be dead, and for a server that falters. A run that was
+    deleted at MLflow is restored where it is named, and left alone where not.
 
     Args:
         named: runs' folders, names or MLflow ids; none: all below the storage folder.
@@ -133,19 +82,27 @@ def sync(
     """
     known = [Path(run.run_dir) for run in list_runs(storage)]
     stores, done = Stores(), []
-    for run_dir in [find_run_dir(name, storage) for name in named] if named else known:
-        done.append(_sync(run_dir, stores, on_wait, lambda: False))
-        on_done(done[-1])
-    return SyncResult(tuple(done))
+    meant = [find_run_dir(name, storage) for name in named] if named else known
+    # A search first: its trials' runs are made with more than its winner's journal tells.
+    for run_dir in sorted(meant, key=lambda run_dir: won_by(run_dir) is not None):
+        run = _sync(run_dir, stores, on_wait, lambda: False, is_named=bool(named))
+        done.append(run)
+        on_done(run)
+    return SyncResult(tuple(done), is_named=bool(named))
 
 
-def ship_rest(run_dir: Path) -> SyncedRun:
-    """Ship what a run's journal still holds; the caller holds its lease.
+def ship_rest(run_dir: Path, fence: int) -> SyncedRun:
+    """Ship what a run's journal still holds; the run is restored where it was deleted.
+
+    Args:
+        run_dir: the run's folder.
+        fence: the number of its lease, which the caller holds.
 
     Raises:
+        CheckpointError: another has taken the run over.
         TrackingError: its store cannot be reached.
     """
-    return _ship(run_dir, Stores(), lambda: False)
+    return _ship(run_dir, Stores(), lambda: False, fence, is_named=True)
 
 
 @contextmanager
@@ -189,21 +146,12 @@ def ship_waiting(storage: Path) -> None:
     _ship_free(storage, lambda _: True, lambda: time.monotonic() > deadline)
 
 
-def is_unshipped(run_dir: Path) -> bool:
-    """Return whether a run's journal holds something unsent, or has no end."""
-    folder = run_dir / JOURNAL
-    mark = Watermark.load(folder)
-    if not has_unsent(folder, mark) and mark.status not in ("", GOES_ON):
-        return False
-    return bool(recorded_kinds(folder, DRIVER))
-
-
 def _ship_free(
     storage: Path, is_meant: Callable[[Path], bool], is_over: Callable[[], bool]
 ) -> None:
     """Ship the journals of runs that nobody drives."""
     stores = Stores()
-    for run_dir in run_dirs(storage.absolute()):
+    for run_dir in sorted(run_dirs(storage.absolute())):  # a search before its winner
         if is_over():
             return
         try:
@@ -216,32 +164,54 @@ def _ship_free(
 
 
 def _sync(
-    run_dir: Path, stores: Stores, on_wait: Callable[[str], None], is_over: Callable[[], bool]
+    run_dir: Path,
+    stores: Stores,
+    on_wait: Callable[[str], None],
+    is_over: Callable[[], bool],
+    *,
+    is_named: bool = False,
 ) -> SyncedRun:
     try:
-        if not is_unshipped(run_dir):
-            return SyncedRun(run_dir, "nothing", run_id=Watermark.load(run_dir / JOURNAL).run_id)
-        with lease.holding(run_dir, on_wait, is_shipping=True):
-            return _ship(run_dir, stores, is_over)
+        if not is_unshipped(run_dir, is_named=is_named):
+            return _nothing_left(run_dir, is_named=is_named)
+        with lease.holding(run_dir, on_wait, is_shipping=True) as held:
+            return _ship(run_dir, stores, is_over, held.fence, is_named=is_named)
     except DistrainError as error:
         return SyncedRun(run_dir, "pending", error=error)
     except OSError as error:
         return SyncedRun(run_dir, "pending", error=_unreadable(run_dir, error))
 
 
-def _ship(run_dir: Path, stores: Stores, is_over: Callable[[], bool]) -> SyncedRun:
+def _nothing_left(run_dir: Path, *, is_named: bool) -> SyncedRun:
+    mark = Watermark.load(run_dir / JOURNAL)
+    damages = tuple(losses_at(run_dir)) if is_named else ()
+    return SyncedRun(
+        run_dir, "nothing", run_id=mark.run_id, damages=damages, is_deleted=mark.is_deleted
+    )
+
+
+def _ship(
+    run_dir: Path, stores: Stores, is_over: Callable[[], bool], fence: int, *, is_named: bool
+) -> SyncedRun:
     server = store_of(run_dir)
     client = stores.client(server)
+    check = partial(lease.check, run_dir, fence)
+    check()  # a server that does not answer may have been waited for
+    if not is_named and _is_deleted(run_dir, server, patient(client, check)):
+        return SyncedRun(run_dir, "nothing", run_id=_note_deleted(run_dir, server), is_deleted=True)
     was_closed = _close_if_open(run_dir)
-    shipper = Shipper(run_dir / JOURNAL, server, connect_to=lambda _: client)
-    shipper.note_lost_ends()
+    shipper = Shipper(
+        run_dir / JOURNAL,
+        server,
+        connect_to=lambda _: client,
+        check=check,
+        may_restore=is_named,
+    )
+    shipper.note_losses()
     shipper.start()
-    trouble_s, is_shipped = 0.0, False
-    while trouble_s < PATIENCE_S and not (is_shipped := shipper.drain(ROUND_S)):
-        trouble_s = trouble_s + ROUND_S if shipper.problem else 0.0
-        if shipper.is_refused or is_over():
-            break
+    is_shipped = _is_all_sent(shipper, run_dir / JOURNAL, server, is_over)
     shipper.close(REQUEST_TIMEOUT_S)
+    check()  # else the result is another's to write
     done = SyncedRun(
         run_dir,
         "shipped" if is_shipped else "pending",
@@ -251,8 +221,47 @@ def _ship(run_dir: Path, stores: Stores, is_over: Callable[[], bool]) -> SyncedR
         tuple(shipper.damages),
         None if is_shipped else _unshipped(server, shipper.problem),
     )
-    _update_result(done)
+    update_result(done, shipper.child_ids)
     return done
+
+
+def _is_all_sent(
+    shipper: Shipper, folder: Path, server: TrackingServer, is_over: Callable[[], bool]
+) -> bool:
+    """Return whether a journal that nobody writes to was sent whole, as far as one has patience.
+
+    What NFS may not show yet is read when it does, or is damaged a minute after it was written.
+    """
+    trouble_s = hidden_s = 0.0
+    while trouble_s < PATIENCE_S and hidden_s <= SHOWN_AFTER_S:
+        if not shipper.drain(ROUND_S):
+            trouble_s = trouble_s + ROUND_S if shipper.problem else 0.0
+        elif has_unsent(folder, Watermark.load_for(folder, server.identity)):
+            hidden_s += ROUND_S
+            time.sleep(ROUND_S)
+        else:
+            return True
+        if shipper.is_refused or is_over():
+            break
+    return False
+
+
+def _is_deleted(run_dir: Path, server: TrackingServer, client: "MlflowClient") -> bool:
+    from mlflow.exceptions import MlflowException
+
+    folder = run_dir / JOURNAL
+    try:
+        return is_deleted(client, folder, DRIVER, Watermark.load_for(folder, server.identity))
+    except MlflowException as error:
+        raise _unshipped(server, first_line(error)) from error
+
+
+def _note_deleted(run_dir: Path, server: TrackingServer) -> str | None:
+    """Write down that a run is deleted, which a command that names it takes back; return its id."""
+    mark = Watermark.load_for(run_dir / JOURNAL, server.identity)
+    mark.is_deleted = True
+    mark.save(run_dir / JOURNAL)
+    return mark.run_id
 
 
 def _close_if_open(run_dir: Path) -> bool:
@@ -262,13 +271,16 @@ def _close_if_open(run_dir: Path) -> bool:
     ends = [record.payload["status"] for record in records if record.kind == "status"]
     if ends and ends[-1] != GOES_ON:
         return False
-    newest_ms = max(int(path.stat().st_mtime * 1000) for path in folder.glob("*.jsonl"))
+    newest_ms = max(int(path.stat().st_mtime * 1000) for path in list_segments(folder))
     told = [r.payload[OUTCOME] for r in records if r.kind == "tags" and OUTCOME in r.payload]
     # Where it told how it ended, and the status behind that is missing, the status was damaged.
     status = _STATUS.get(told[-1]) if told else None
     with JournalWriter(folder, DRIVER) as journal:
         if status is None:
-            journal.tags({OUTCOME: "killed", STOP_STEP: str(last_step(folder))})
+            # A search takes no steps; its trials, which do, are ended with it.
+            is_search = bool(segments_of(SEARCH, folder))
+            stop = {} if is_search else {STOP_STEP: str(last_step(folder))}
+            journal.tags({OUTCOME: "killed", **stop})
         journal.status(status or "KILLED", ended_ms=newest_ms)
     return status is None
 
@@ -277,18 +289,6 @@ def _version_of(run_dir: Path, made: Mapping[str, RegisteredVersion]) -> Registe
     """Return the version that was made of the weights that a run's result names."""
     sha256 = result_of(run_dir).get("weights_sha256") or "nothing"
     return next((made[key] for key in made if key.endswith(f"@{sha256[:16]}")), None)
-
-
-def _update_result(done: SyncedRun) -> None:
-    """Write into a run's result what its record has come to."""
-    fields = result_of(done.run_dir)
-    if not fields:
-        return
-    fields["run_id"] = done.run_id
-    fields["tracking"] = "complete" if done.outcome == "shipped" else "pending"
-    if done.model is not None:
-        fields["model"] = asdict(done.model)
-    write_result(done.run_dir, fields)
 
 
 def _unreadable(run_dir: Path, error: OSError) -> ConfigError:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, final
 from distrain.errors import ConfigError, TrackingError, first_line
 from distrain.redaction import MASK, RedactingFormatter, without_password
 from distrain.run_folder import ARTIFACTS, DATABASE
+from distrain.track.credentials import stored_credentials
 from distrain.track.database import check_database, initialisation_lock
 
 if TYPE_CHECKING:
@@ -182,8 +183,11 @@ def connect(server: TrackingServer) -> "MlflowClient":
         server: the tracking store.
 
     Raises:
-        TrackingError: the database cannot be made, or is of another MLflow version.
+        TrackingError: the database cannot be made, or is of another MLflow version; MLflow's file
+            of credentials cannot be read.
     """
+    if server.is_remote:
+        stored_credentials()  # MLflow's own error would quote what stands in the file
     load_mlflow()
     try:
         if server.database is None:

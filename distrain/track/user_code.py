@@ -17,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 
 from distrain.errors import ModelError
+from distrain.track.source_files import source_files
 
-_IGNORED = ("__pycache__", "*.pyc", ".*")
 _digests_seen: dict[str, str] = {}  # of sources by name, when `forget_changed_code` last looked
 
 
@@ -77,28 +77,17 @@ def forget_changed_code(targets: Iterable[str]) -> None:
 
 
 def save_user_code(sources: Sequence[Path], folder: Path) -> list[str]:
-    """Copy sources into a folder and return their names there.
+    """Copy sources, with all files of a package, into a folder and return their names there.
 
     Args:
         sources: files and package folders, as `find_user_code` gives them.
         folder: made where something goes into it.
     """
-    names = []
     for source in sources:
-        folder.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            ignore = shutil.ignore_patterns(*_IGNORED)
-            shutil.copytree(
-                source,
-                folder / source.name,
-                ignore=ignore,
-                dirs_exist_ok=True,
-                ignore_dangling_symlinks=True,
-            )
-        else:
-            shutil.copyfile(source, folder / source.name)
-        names.append(source.name)
-    return names
+        for name, path in source_files(source):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+    return [source.name for source in sources]
 
 
 @contextmanager
@@ -173,7 +162,7 @@ def _in_folder(folder: Path, module: str) -> Path | None:
 def _imported_names(source: Path) -> set[str]:
     """Return the top-level names that a module or package imports absolutely."""
     names: set[str] = set()
-    for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
+    for _, path in _python_files(source):
         try:
             tree = ast.parse(path.read_bytes(), filename=str(path))
         except SyntaxError as error:
@@ -194,10 +183,14 @@ def _is_same(module: ModuleType, saved: Path) -> bool:
 
 def _tree_digest(source: Path) -> str:
     state = hashlib.sha256()
-    for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
-        state.update(path.relative_to(source.parent).as_posix().encode() + b"\0")
+    for name, path in _python_files(source):
+        state.update(name.encode() + b"\0")
         state.update(path.read_bytes() + b"\0" if path.is_file() else b"")
     return state.hexdigest()
+
+
+def _python_files(source: Path) -> Iterator[tuple[str, Path]]:
+    return ((name, path) for name, path in source_files(source) if path.suffix == ".py")
 
 
 def _below(name: str, tops: Sequence[str]) -> bool:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any, final
 
 from distrain.track.new_points import Sent
+from distrain.track.trials import SentTrial
 
 WATERMARK = "shipped.json"
+SAVE_EVERY_S = 1.0
+"""While many requests go one by one: saved after each, it would write gigabytes."""
 
 
 @final
@@ -31,6 +34,13 @@ class Watermark:
         reached: segment file name to the byte behind what was read, whether it has to be read again
             or not.
         status: the last one that was sent.
+        is_deleted: whether the run was found deleted there; nothing is sent then until a command
+            names it.
+        child_ids: of a search, a trial's number to MLflow's id of its run.
+        trials: of a search, what was sent of each trial.
+        refused: MLflow's id of a trial's run to the number of its records that the store refused.
+        left_deleted: MLflow's ids of trials' runs that were found deleted there by a command that
+            does not restore them; one that does sends all of the journal again.
     """
 
     run_id: str | None = None
@@ -45,13 +55,23 @@ class Watermark:
     versions: dict[str, tuple[str, str, str | None]] = field(default_factory=dict)
     reached: dict[str, int] = field(default_factory=dict)
     status: str = ""
+    is_deleted: bool = False
+    child_ids: dict[int, str] = field(default_factory=dict)
+    trials: dict[int, SentTrial] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    left_deleted: list[str] = field(default_factory=list)
 
     @staticmethod
     def load(folder: Path) -> "Watermark":
         """Return the watermark of a journal's folder; a fresh one where there is none."""
         try:
             fields = json.loads((folder / WATERMARK).read_text(encoding="utf-8"))
-            return Watermark(**{**fields, "sent": Sent(**fields.get("sent", {}))})
+            fields["sent"] = Sent(**fields.get("sent", {}))
+            # The keys of JSON are text.
+            fields["child_ids"] = {int(n): kept for n, kept in fields.get("child_ids", {}).items()}
+            trials = fields.get("trials", {}).items()
+            fields["trials"] = {int(number): SentTrial(**kept) for number, kept in trials}
+            return Watermark(**fields)
         except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return Watermark()
 
@@ -63,6 +83,16 @@ class Watermark:
         """
         mark = Watermark.load(folder)
         return mark if mark.server == server else Watermark(server=server)
+
+    def anew(self) -> "Watermark":
+        """Return that of a journal of which the same runs, which are there, are sent all again."""
+        return Watermark(
+            run_id=self.run_id,
+            experiment_id=self.experiment_id,
+            server=self.server,
+            is_deleted=self.is_deleted,
+            child_ids=self.child_ids,
+        )
 
     def save(self, folder: Path) -> None:
         """Write it into a journal's folder, whole or not at all."""

@@ -13,6 +13,7 @@ starts it in the workers of Ray Train.
     optimize.py    update rules, learning rates       determinism.py    what is fixed for the bits
     precision.py   float32 or half of it              ema.py            a running average of weights
     spikes.py      which losses are extraordinary     trouble.py        whose rows; what is done
+    course.py      what changes on the way            taken_over.py    another run's state
     times.py       where an epoch's time went         profiling.py      a trace of a few steps
     evaluation.py  one pass over a split              metrics.py        sums, predictions to metrics
     selection.py   the best so far, and enough        recorder.py       what is told while it runs

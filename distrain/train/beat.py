@@ -23,18 +23,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
+from distrain.process import start_time_of
+
 LOG_FOLDER: Final = "logs"
 TICK_S: Final = 1.0
 STALL_S: Final = 60.0
 STALL_STEPS: Final = 20.0
 """A worker is stalled without a new step for 60 s, and for 20 times the median step."""
+WAITING: Final = "wait"
+"""The phase of a trial that waits for the driver's answer, however long that takes."""
 # What rightly takes long between two steps.
-PATIENT_PHASES: Final = ("start", "evaluate")
+PATIENT_PHASES: Final = ("start", "evaluate", "checkpoint")
 PATIENCE: Final = 10.0
 
+_AT_REST: Final = ("start", WAITING)
 _NAME: Final = "beat-rank-{rank}"
-# attempt, process, step, ticks, whether it waits for others; phase; Ray's id of the node
-_RECORD: Final = struct.Struct("<5q16s64s")
+# attempt, process, step, ticks, whether it waits for others; phase; Ray's id of the node; when the
+# process began
+_RECORD: Final = struct.Struct("<5q16s64sq")
 _POSITION: Final = struct.Struct("<q")
 _STEP_AT: Final = 16
 _TICKS_AT: Final = 24
@@ -62,8 +68,9 @@ class BeatRecord:
         step: committed optimizer steps.
         ticks: seconds that its process has run, about.
         is_waiting: whether it waits for other workers.
-        phase: `start`, `data`, `compute`, `evaluate` or `checkpoint`.
+        phase: `start`, `data`, `compute`, `evaluate` or `checkpoint`; of a trial `wait`, too.
         node: Ray's id of its node.
+        started: when its process began, in clock ticks since boot; None: the system does not tell.
     """
 
     attempt: int
@@ -73,14 +80,23 @@ class BeatRecord:
     is_waiting: bool
     phase: str
     node: str
+    started: int | None = None
 
 
 @final
 class Pace:
-    """Tells when a worker has been at one step for too long."""
+    """Tells when a worker has been at one step for too long.
 
-    def __init__(self) -> None:
+    Args:
+        stall_s: seconds that are never too long.
+        start_s: seconds that are not before training begins; None: as in other long phases.
+    """
+
+    def __init__(self, stall_s: float | None = None, start_s: float | None = None) -> None:
+        self._stall_s = STALL_S if stall_s is None else stall_s
+        self._start_s = start_s
         self._step = -1
+        self._phase = ""
         self._since: float | None = None
         self._steps_s: deque[float] = deque(maxlen=101)
 
@@ -93,15 +109,25 @@ class Pace:
             now: seconds of a clock that never goes back.
         """
         if self._since is None or step != self._step:
-            if self._since is not None and step > self._step:
+            # What began, or waited, may have been elsewhere: at step 0, before it found its own.
+            if self._since is not None and step > self._step and self._phase not in _AT_REST:
                 self._steps_s.append((now - self._since) / (step - self._step))
-            self._step, self._since = step, now
+            self._step, self._since, self._phase = step, now, phase
             return 0.0
-        median_s = statistics.median(self._steps_s) if self._steps_s else 0.0
-        limit_s = max(STALL_S, STALL_STEPS * median_s)
-        limit_s *= PATIENCE if phase in PATIENT_PHASES else 1.0
+        # What took long, and rightly so, does not count for what comes after it at the same step.
+        if phase == WAITING or (self._phase in PATIENT_PHASES and phase not in PATIENT_PHASES):
+            self._since = now
+        self._phase = phase
         stood_s = now - self._since
-        return stood_s if stood_s > limit_s else 0.0
+        return stood_s if stood_s > self.limit_s(phase) else 0.0
+
+    def limit_s(self, phase: str) -> float:
+        """Return how many seconds a worker may be at one step now, while it does what it does."""
+        if phase == "start" and self._start_s is not None:
+            return self._start_s
+        median_s = statistics.median(self._steps_s) if self._steps_s else 0.0
+        limit_s = max(self._stall_s, STALL_STEPS * median_s)
+        return limit_s * (PATIENCE if phase in PATIENT_PHASES else 1.0)
 
 
 @final
@@ -119,6 +145,10 @@ class Beat:
         """Tell what is done now, after so many committed steps."""
         _POSITION.pack_into(self._memory, _STEP_AT, step)
         self._memory[_PHASE_AT : _PHASE_AT + _PHASE_BYTES] = phase.encode().ljust(_PHASE_BYTES)
+
+    def rest(self) -> None:
+        """Tell that somebody else is waited for, with steps as they are."""
+        self._memory[_PHASE_AT : _PHASE_AT + _PHASE_BYTES] = WAITING.encode().ljust(_PHASE_BYTES)
 
     def tick(self, *, is_waiting: bool) -> BeatRecord:
         """Count a tick, say whether others are waited for, and return the record."""
@@ -141,7 +171,8 @@ def beating(run_dir: Path, rank: int, *, attempt: int, node: str) -> Iterator[Be
     """
     memory = _map(run_dir / LOG_FOLDER / _NAME.format(rank=rank))
     phase = b"start".ljust(_PHASE_BYTES)
-    _RECORD.pack_into(memory, 0, attempt, os.getpid(), 0, 0, 0, phase, node.encode())
+    process, started = os.getpid(), start_time_of(os.getpid()) or 0
+    _RECORD.pack_into(memory, 0, attempt, process, 0, 0, 0, phase, node.encode(), started)
     beat = Beat(memory)
     has_ended = threading.Event()
     thread = threading.Thread(
@@ -198,7 +229,8 @@ def _map(path: Path) -> mmap.mmap:
 
 
 def _read(content: bytes | mmap.mmap) -> BeatRecord:
-    attempt, process, step, ticks, is_waiting, phase, node = _RECORD.unpack_from(content)
+    fields = _RECORD.unpack_from(content)
+    attempt, process, step, ticks, is_waiting, phase, node, started = fields
     return BeatRecord(
         attempt=attempt,
         process=process,
@@ -207,6 +239,7 @@ def _read(content: bytes | mmap.mmap) -> BeatRecord:
         is_waiting=bool(is_waiting),
         phase=phase.decode().strip(),
         node=node.rstrip(b"\0").decode(),
+        started=started or None,
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from distrain.errors import ModelError
+from distrain.models.weights import same_bits
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class MovingBuffers:
         module: the network, on its device.
         probe: rows as the network is fed them; one training forward finds out which buffers move.
             The module and the random state are left as they were.
+
+    Attributes:
+        names: those of the buffers.
+        size: their elements, which are their places in the step's vector.
     """
 
     def __init__(self, module: nn.Module, probe: torch.Tensor) -> None:
@@ -49,6 +54,7 @@ class MovingBuffers:
         self._still = [(p, p.tensor, p.tensor._version) for p in places if p.name not in moving]
         self._saved = [p.tensor.clone() for p in self._moving]
         self._num_floats = sum(p.tensor.numel() for p in self._floats)
+        self.names = {place.name for place in self._moving}
         self.size = sum(p.tensor.numel() for p in self._moving)
 
     def restore(self) -> None:
@@ -148,16 +154,8 @@ def _moving_names(module: nn.Module, places: list[_Place], probe: torch.Tensor) 
     with torch.random.fork_rng(devices=devices), torch.no_grad():
         module.train()(probe)
     module.train(was_training)
-    moving = {place.name for place in places if not _same_bits(place.tensor, before[place.name])}
+    moving = {place.name for place in places if not same_bits(place.tensor, before[place.name])}
     for place in places:
         if place.name in moving:
             place.tensor.copy_(before[place.name])
     return moving
-
-
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return torch.equal(_bytes(one), _bytes(other))
-
-
-def _bytes(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().contiguous().flatten().view(torch.uint8)

@@ -1,5 +1,7 @@
 """Training state on disk: committed whole or not at all, checked when read, never unpickled.
 
+This is how it is written; `taking_up.py` reads it.
+
     <run>/checkpoints/step-<k>/state.safetensors     the tensors
     <run>/checkpoints/step-<k>/manifest.json         everything else, with checksums; written last
 
@@ -18,7 +20,6 @@ checkpoint after that step (`best.*`).
 import contextlib
 import hashlib
 import json
-import logging
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -26,35 +27,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_from_bytes
-from safetensors.torch import save_file
 
 from distrain.durable import replacing, sync_folder, write_atomically
-from distrain.errors import CheckpointError
+from distrain.listing import is_there, paths_in
 from distrain.train.tensor_file import write_tensors
 
 FOLDER: Final = "checkpoints"
 FORMAT_VERSION: Final = 1
 TENSORS: Final = "state.safetensors"
 MANIFEST: Final = "manifest.json"
+STILL: Final = "content of the model's frozen parameters and still buffers"
+"""A digest of a checkpoint; those that were written before there was one hold without it."""
 _NAME: Final = re.compile(r"step-(\d+)")
-# Any other fault of the storage may be over at the next try, and the checkpoint good.
-_LACKING: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
-_MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-_FIELDS: Final = {
-    "format": int,
-    "step": int,
-    "digests": dict,
-    "state": dict,
-    "architecture": dict,
-    "files": dict,
-}
-
-logger = logging.getLogger(__name__)
 
 
 @final
@@ -64,7 +49,8 @@ class SavedState:
 
     Attributes:
         step: committed optimizer steps: the whole position in the data.
-        digests: of the plan, the prepared dataset and the configuration; the kind of device.
+        digests: of the plan, the prepared dataset, the configuration, and what training leaves
+            alone of the model; the kind of device.
         state: plain values.
         tensors: by name; nobody writes to them any more.
         architecture: parameters and buffers of the model by name, with what they are like.
@@ -75,23 +61,6 @@ class SavedState:
     state: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
     architecture: Mapping[str, str] = field(default_factory=dict)
-
-
-@final
-@dataclass(frozen=True)
-class Content:
-    """A checkpoint as it lies on disk, found whole.
-
-    Attributes:
-        manifest: the bytes of `manifest.json`, uint8, `(bytes,)`.
-        tensors: the bytes of `state.safetensors`.
-    """
-
-    manifest: npt.NDArray[np.uint8]
-    tensors: npt.NDArray[np.uint8]
-
-
-NO_CONTENT: Final = Content(np.empty(0, np.uint8), np.empty(0, np.uint8))
 
 
 Others = Callable[[Path], contextlib.AbstractContextManager[Mapping[str, Any]]]
@@ -130,7 +99,7 @@ def commit(
         folder.parent.mkdir(parents=True, exist_ok=True)
         sync_folder(run_dir)
     try:
-        if folder.exists():
+        if is_there(folder):
             # It was torn, or it would have been taken up and this step not reached again.
             shutil.rmtree(folder)
         folder.mkdir()
@@ -160,119 +129,6 @@ def retain(run_dir: Path, keep: int, best_step: int | None) -> None:
             _remove(run_dir / FOLDER / f"step-{step}")
 
 
-def newest_good(run_dir: Path, tell: Callable[[str], None] = lambda _: None) -> int | None:
-    """Return the step of the newest checkpoint that is whole, or None.
-
-    Args:
-        run_dir: the run's folder.
-        tell: told of each bad one that is passed over; it is also logged.
-
-    Raises:
-        OSError: the storage could not read what is there, which is not damage.
-    """
-    for step in committed_steps(run_dir):
-        try:
-            _check(run_dir / FOLDER / f"step-{step}")
-        except CheckpointError as fault:
-            text = f"a checkpoint is passed over: {fault}"
-            logger.warning("%s", text)
-            tell(text)
-        else:
-            return step
-    return None
-
-
-def clear_after(
-    run_dir: Path, step: int | None, tell: Callable[[str], None] = lambda _: None
-) -> None:
-    """Leave no checkpoint but whole ones up to a step: before training goes on from there.
-
-    What was never committed is removed; what is newer is damaged, and set aside.
-
-    Args:
-        run_dir: the run's folder.
-        step: of the newest good one; None: there is none.
-        tell: told of each folder without a manifest that is removed; it is also logged.
-    """
-    folder = run_dir / FOLDER
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)  # a worker of an attempt that was given up may do so too
-    for path in folder.glob("step-*"):
-        if not (path / MANIFEST).exists():
-            text = f"{path}: the checkpoint has no manifest, so it was not finished; it is removed"
-            logger.warning("%s", text)
-            tell(text)
-            shutil.rmtree(path)
-    for newer in committed_steps(run_dir):
-        if step is None or newer > step:
-            aside = folder / f"damaged-step-{newer}"
-            shutil.rmtree(aside, ignore_errors=True)
-            (folder / f"step-{newer}").replace(aside)
-
-
-def read(run_dir: Path, step: int, *, has_shares: bool = False) -> Content:
-    """Return a checkpoint's bytes.
-
-    Args:
-        run_dir: the run's folder.
-        step: which one.
-        has_shares: whether its tensors are left to those who know which of them are theirs.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
-    folder = run_dir / FOLDER / f"step-{step}"
-    _check(folder)
-    manifest = np.fromfile(folder / MANIFEST, np.uint8)
-    return Content(
-        manifest, NO_CONTENT.tensors if has_shares else np.fromfile(folder / TENSORS, np.uint8)
-    )
-
-
-def restore(
-    content: Content,
-    digests: Mapping[str, str],
-    run_dir: Path,
-    read_shares: Callable[[Path, int], Mapping[str, torch.Tensor]] | None = None,
-) -> SavedState:
-    """Return what a checkpoint holds.
-
-    Args:
-        content: its bytes, found whole.
-        digests: what this run's are.
-        run_dir: the run's folder.
-        read_shares: from the checkpoint's folder and how many workers have written it to this
-            worker's tensors; None: they are in `content`.
-
-    Raises:
-        CheckpointError: it was made with another plan, dataset, configuration or kind of device.
-    """
-    manifest = json.loads(content.manifest.tobytes())
-    folder, theirs = run_dir / FOLDER / f"step-{manifest['step']}", manifest["digests"]
-    differing = [name for name, own in digests.items() if theirs.get(name) != own]
-    if differing:
-        raise CheckpointError(
-            "the checkpoint was made with another "
-            + ", another ".join(
-                f"{name} ({_shown(theirs.get(name))} there, {_shown(digests[name])} here)"
-                for name in differing
-            ),
-            where=str(folder),
-            expected="the state of the same run",
-            mend="Start a new run, or go back to what this one was started with",
-        )
-    try:
-        if read_shares is not None:
-            tensors = read_shares(folder, len(manifest["files"]))
-        else:
-            tensors = tensors_from_bytes(content.tensors.tobytes())
-    except SafetensorError as fault:
-        raise _damaged(folder / TENSORS, f"the tensors cannot be read ({fault})") from fault
-    return SavedState(
-        manifest["step"], theirs, manifest["state"], tensors, manifest["architecture"]
-    )
-
-
 def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
     """Write a state dict, whole or not at all, and make it durable.
 
@@ -281,13 +137,18 @@ def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
         state: tensors on the CPU that share no memory.
     """
     with replacing(path) as temporary:
-        save_file(dict(state), temporary)
+        write_tensors(temporary, state)
 
 
 def committed_steps(run_dir: Path) -> list[int]:
-    """Return the steps of the checkpoints that have a manifest, whole or not, the newest first."""
-    names = (path.parent.name for path in (run_dir / FOLDER).glob(f"step-*/{MANIFEST}"))
-    return sorted((int(name[1]) for name in map(_NAME.fullmatch, names) if name), reverse=True)
+    """Return the steps of the checkpoints that have a manifest, whole or not, the newest first.
+
+    Raises:
+        OSError: the storage cannot tell now.
+    """
+    named = ((_NAME.fullmatch(path.name), path) for path in paths_in(run_dir / FOLDER))
+    steps = (int(name[1]) for name, path in named if name and is_there(path / MANIFEST))
+    return sorted(steps, reverse=True)
 
 
 def _write_manifest(
@@ -304,7 +165,7 @@ def _write_manifest(
         "architecture": dict(saved.architecture),
         "files": dict(files),
     }
-    manifest["sha256"] = _sha256_of(manifest)
+    manifest["sha256"] = sha256_of(manifest)
     text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
     check_still_ours()
     write_atomically(folder / MANIFEST, text.encode())
@@ -316,50 +177,6 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _checked_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a checkpoint after comparing it with its checksum."""
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        stated = manifest.pop("sha256")
-    except (*_LACKING, *_MALFORMED) as fault:
-        raise _damaged(path, f"the manifest cannot be read ({fault!r})") from fault
-    if stated != _sha256_of(manifest):
-        raise _damaged(path, "the manifest is not what was written")
-    if not all(isinstance(manifest.get(name), kind) for name, kind in _FIELDS.items()):
-        raise _damaged(path, "the manifest has other fields")
-    if manifest["format"] != FORMAT_VERSION or folder.name != f"step-{manifest['step']}":
-        raise _damaged(path, f"it is of step {manifest['step']}, format {manifest['format']}")
-    found: dict[str, Any] = manifest
-    return found
-
-
-def _check(folder: Path) -> None:
-    files = _checked_manifest(folder)["files"]
-    for name in {TENSORS: None, **files}:
-        path = folder / name
-        try:
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                found = {"sha256": sha256, "num_bytes": file.tell()}
-        except _LACKING as fault:
-            raise _damaged(path, f"the file cannot be read ({fault})") from fault
-        if found != files.get(name):
-            raise _damaged(path, "the file is not what was written")
-
-
-def _shown(digest: str | None) -> str:
-    return (digest or "none")[:12]
-
-
-def _damaged(path: Path, message: str) -> CheckpointError:
-    return CheckpointError(
-        message,
-        where=str(path),
-        expected="a checkpoint as it was committed",
-        mend="The newest good one before it is taken up, or training begins anew",
-    )
-
-
-def _sha256_of(manifest: Mapping[str, Any]) -> str:
+def sha256_of(manifest: Mapping[str, Any]) -> str:
+    """Return the checksum of a manifest's other fields."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 Workers take contiguous runs of batches. Sums are float64 by batch, gathered and added in batch
 order on every worker, so metrics and what is decided by them have the same bits on any number of
-workers. A single row is padded to two: kernels treat one row in ways of their own.
+workers.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from distrain.data.features import Transform
-from distrain.data.plan import evaluation_batches
+from distrain.data.plan import evaluation_batches, filled_up
 from distrain.data.prepared import Split
 from distrain.data.tensors import Rows, to_rows, to_tensor
 from distrain.errors import TrainError
@@ -212,15 +212,16 @@ class Evaluator:
 
 
 def forward(module: torch.nn.Module, normalizer: InputNormalizer, x: torch.Tensor) -> torch.Tensor:
-    """Return a model's outputs on a batch, `(rows, outputs)`; a single row is padded to two.
+    """Return a model's outputs on a batch, `(rows, outputs)`.
 
     Args:
         module: the network, in evaluation mode.
         normalizer: what stands before it.
         x: at least one row.
     """
-    padded = torch.cat([x, x]) if len(x) == 1 else x
-    outputs: torch.Tensor = module(normalizer(padded))
+    rows = filled_up(len(x))
+    filled = x if len(rows) == len(x) else x[torch.from_numpy(rows).to(x.device)]
+    outputs: torch.Tensor = module(normalizer(filled))
     return outputs[: len(x)]
 
 

@@ -12,6 +12,7 @@ the cause, whatever the others said of it.
 """
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any, Final, Literal, final
 
 from distrain.data.files import is_of_storage
 from distrain.errors import DataError, DistrainError, TrainError
+from distrain.listing import paths_in
 from distrain.train.beat import LOG_FOLDER
 
 Cause = Literal["user", "cluster", "peer"]
@@ -51,7 +53,11 @@ _BROKEN_GPU: Final = (
 )
 # Not "OOM": Ray says of every process that was killed that the kernel's may have done it.
 _OUT_OF_MEMORY: Final = re.compile(r"running low on memory|due to memory pressure")
+# As an OSError's text begins: what follows names the file.
+_ERRNO: Final = re.compile(r"\[Errno -?\d+\]")
 _NODE_DIED: Final = re.compile(r"node (has |was |is )?(died|dead|terminated|lost)", re.IGNORECASE)
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -83,9 +89,10 @@ class Fault:
             return False
         if self.kind in _GONE and earlier.kind in _GONE:
             return self.step is not None
-        return self.kind == earlier.kind == "cluster" and (
-            self.error.message == earlier.error.message
-        )
+        told, told_earlier = _gist(self.error.message), _gist(earlier.error.message)
+        if self.step is None and _ERRNO.search(told):
+            return False  # the driver's own files: its storage may be back at the next attempt
+        return self.kind == earlier.kind == "cluster" and told == told_earlier
 
 
 def cause_of(error: BaseException) -> Cause:
@@ -114,18 +121,25 @@ def is_lost_peer(error: BaseException) -> bool:
 
 
 def find_fault(
-    records: Sequence[Mapping[str, Any]], deaths: Mapping[int, str], step: int | None, other: str
+    records: Sequence[Mapping[str, Any]],
+    deaths: Mapping[int | None, str],
+    step: int | None,
+    other: str,
 ) -> Fault:
     """Return what ended an attempt.
 
     Args:
         records: what workers left behind (see `read_failures`), the earliest first.
-        deaths: what Ray says of the workers whose processes died, by rank.
+        deaths: what Ray says of the workers whose processes died, by rank; None: of one that had
+            none yet.
         step: committed steps by the beats of the workers; None: unknown.
         other: what Ray says, where neither tells anything.
     """
     if deaths:
-        return min((_death(rank, said, step) for rank, said in deaths.items()), key=_by_weight)
+        return min(
+            (_death(_who(rank), said, step) for rank, said in deaths.items()),
+            key=_by_weight,
+        )
     by_cause = {cause: [r for r in records if r["cause"] == cause] for cause in ("user", "cluster")}
     for found in (by_cause["user"], by_cause["cluster"], list(records)):
         if found:
@@ -160,15 +174,19 @@ def verdict(faults: Sequence[Fault], max_failures: int) -> TrainError | None:
 
 
 def read_failures(run_dir: Path) -> list[dict[str, Any]]:
-    """Return the failure records of a run, the earliest first."""
-    paths = (run_dir / LOG_FOLDER).glob(FAILURE_FILE.format(rank="*"))
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    """Return the failure records of a run that can be read, the earliest first."""
+    found = []
+    for path in (run_dir / LOG_FOLDER).glob(FAILURE_FILE.format(rank="*")):
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as fault:  # what Ray says of that worker is told instead
+            logger.warning("%s cannot be read, and is left out: %s", path, fault)
     return sorted(found, key=lambda failure: float(failure["time_s"]))
 
 
 def remove_failures(run_dir: Path) -> None:
     """Remove the failure records of earlier attempts."""
-    for path in (run_dir / LOG_FOLDER).glob(FAILURE_FILE.format(rank="*")):
+    for path in paths_in(run_dir / LOG_FOLDER, FAILURE_FILE.format(rank="*")):
         path.unlink(missing_ok=True)
 
 
@@ -182,8 +200,20 @@ def failure_error(failure: Mapping[str, Any]) -> TrainError:
     )
 
 
-def _death(rank: int, said: str, step: int | None) -> Fault:
-    where = f"worker of rank {rank}, {_when(step)}"
+def death_of(who: str, said: str, step: int | None) -> TrainError:
+    """Return the error that tells how a process died.
+
+    Args:
+        who: whose it was.
+        said: what Ray says of it.
+        step: committed steps by its beats; None: unknown.
+    """
+    fault = _death(who, said, step)
+    return _ending(fault, fault.error.message)
+
+
+def _death(who: str, said: str, step: int | None) -> Fault:
+    where = f"{who}, {_when(step)}"
     if _OUT_OF_MEMORY.search(said):
         error = TrainError(
             "Ray killed the worker, because its machine ran out of memory",
@@ -204,6 +234,16 @@ def _death(rank: int, said: str, step: int | None) -> Fault:
         "worker's log and in `dmesg`",
     )
     return Fault("killed", error, step)
+
+
+def _who(rank: int | None) -> str:
+    return "a worker that was starting" if rank is None else f"worker of rank {rank}"
+
+
+def _gist(message: str) -> str:
+    """Return what a message says of a fault, but for the file's name, which may be a random one."""
+    told = _ERRNO.search(message)
+    return message[: told.end()] if told else message
 
 
 def _by_weight(fault: Fault) -> int:

@@ -105,7 +105,7 @@ class FlatGradients:
         self.length = model.vector.numel()
         self._model = model
         self._optimizer = optimizer
-        self._clip_norm = clip_norm
+        self.clip_norm = clip_norm
         self._gradient = torch.zeros_like(model.vector.data)
         model.vector.grad = self._gradient
         self._views: dict[int, list[torch.Tensor]] = {}
@@ -143,9 +143,9 @@ class FlatGradients:
     def update(self, total: torch.Tensor, divisor: float, lr: float) -> None:
         """Divide the sum of gradients, clip it and update the model once."""
         gradient = torch.div(total[: self.length], divisor, out=self._gradient)
-        if self._clip_norm is not None:
+        if self.clip_norm is not None:
             norm = torch.linalg.vector_norm(gradient)
-            gradient.mul_((self._clip_norm / (norm + 1e-6)).clamp_(max=1.0))
+            gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp_(max=1.0))
         self._optimizer.param_groups[0]["lr"] = lr
         self._optimizer.step()
 

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import torch
-
+from distrain.config.course import parts_of
 from distrain.config.digest import resolved_dict, steps_digest
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
 from distrain.data.recipe import streamed_files
-from distrain.models.build import construct_target
+from distrain.models.build import construct_target, seeded
 from distrain.models.target import load_target
 from distrain.train.job import TrainJob
 
@@ -27,7 +27,7 @@ def check_user_code(settings: Settings) -> None:
     """
     model = resolved_dict(settings)["model"]
     if "target" in model:
-        with torch.random.fork_rng(devices=[]):
+        with seeded(settings.seed):
             construct_target(model["target"], model.get("args") or {})
     for key, target in user_targets(settings):
         load_target(target, where=key)
@@ -64,6 +64,7 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
     """
     plain = resolved_dict(settings)
     train, evaluate = plain["train"], plain["evaluate"]
+    config_digest, changes = _course(settings)
     fetch_into = settings.data.cache.local_path
     return TrainJob(
         run_dir=str(run_dir),
@@ -82,6 +83,7 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         ingest=plain["data"]["ingest"],
         threads=train["threads_per_worker"],
         gradient_clip_norm=train["gradient_clip_norm"],
+        changes=changes,
         precision=train["precision"],
         on_spike=train["on_spike"],
         ema=train["ema"],
@@ -104,5 +106,20 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         fetch_into=fetch_into and expand_env(fetch_into),
         fetch_max_bytes=settings.data.cache.max_bytes,
         data_digest=dataset.digest,
-        config_digest=steps_digest(settings),
+        config_digest=config_digest,
     )
+
+
+def _course(settings: Settings) -> tuple[str, list[dict[str, Any]]]:
+    """Return the digest of a run's first part, and what changes after it, as a job holds them."""
+    parts = [
+        {
+            "step": step,
+            "optimizer": values["train"]["optimizer"],
+            "gradient_clip_norm": values["train"]["gradient_clip_norm"],
+            "dropout": values["model"].get("dropout"),
+            "config_digest": steps_digest(so_far),
+        }
+        for step, values, so_far in parts_of(settings)
+    ]
+    return parts[0]["config_digest"], parts[1:]

@@ -10,6 +10,15 @@ from distrain.train.strategy import Strategy
 
 Status = Literal["finished", "stopped_early", "interrupted"]
 
+Answer = Literal["go_on", "pause", "end", "stop"]
+"""What becomes of a run after an evaluation; `pause` saves it and ends the attempt alone, `stop`
+gives it up."""
+
+
+@final
+class GivenUpError(Exception):
+    """Whoever watches the run has given it up; raised on every worker at the same step."""
+
 
 @final
 @dataclass(frozen=True)
@@ -38,6 +47,9 @@ class TrainJob:
         ingest: `prepared`: training rows lie in the prepared dataset; `stream`: in the source.
         threads: threads inside an operation; part of the bits.
         gradient_clip_norm: greatest L2 norm of the whole gradient; None: no limit.
+        changes: what has other values from a step on, in the order of steps: `step`, and as they
+            are from there on `optimizer`, `gradient_clip_norm`, `dropout` (of the `model` section;
+            None: it has none) and `config_digest`.
         precision: of forward and backward passes in training: fp32, bf16 or fp16.
         on_spike: what is done about a loss out of the ordinary: record, skip or stop.
         ema: the `train.ema` section: decay of the average of weights that is evaluated and kept in
@@ -56,11 +68,14 @@ class TrainJob:
         checkpoint_every_s: seconds between checkpoints, by rank zero's clock.
         checkpoint_every_steps: steps between checkpoints.
         checkpoint_keep: how many of the newest are kept, beside the best.
+        is_trial: whether it is a trial of a search: the test split is left alone, and no final
+            weights are written; the winner's own run does both.
         ledger: whether every row that was trained on is written to `<run_dir>/ledger`.
-        record_every_steps: steps between two records of train/loss and train/lr.
+        record_every_steps: steps between two records of train/loss and train/lr; None: an epoch's.
         system_metrics_every_s: seconds between two looks at how busy the machines are; None: none.
         data_digest: the prepared dataset that is meant; empty: whatever lies in `prepared_dir`.
-        config_digest: a checkpoint of another configuration is refused.
+        config_digest: a checkpoint of another configuration is refused; of one after the first of
+            `changes`, the last change before it tells the digest.
         fence: the driver's fencing number, which must be the newest at every commit (see
             `distrain.lease`); None: the run has no driver.
         attempt: which of the driver's, from 1; it must be the last at every commit. None: there is
@@ -83,6 +98,7 @@ class TrainJob:
     ingest: Literal["prepared", "stream"] = "prepared"
     threads: int = 1
     gradient_clip_norm: float | None = None
+    changes: Sequence[Mapping[str, Any]] = field(default_factory=list)
     precision: Precision = "fp32"
     on_spike: OnSpike = "record"
     ema: Mapping[str, Any] | None = None
@@ -98,8 +114,9 @@ class TrainJob:
     checkpoint_every_s: float | None = 60.0
     checkpoint_every_steps: int | None = None
     checkpoint_keep: int = 3
+    is_trial: bool = False
     ledger: bool = False
-    record_every_steps: int = 10
+    record_every_steps: int | None = 10
     system_metrics_every_s: float | None = 10.0
     data_digest: str = ""
     config_digest: str = ""

@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from distrain.data.loader import StepBatch
 from distrain.durable import replacing
+from distrain.listing import paths_in
 
 FOLDER: Final = "ledger"
 COLUMNS: Final = ("epoch", "step", "logical_shard", "row")
@@ -196,7 +197,7 @@ def await_parts(
 
 def remove_after(run_dir: Path, step: int) -> None:
     """Remove what the ledger holds of steps after `step`; they will be trained again."""
-    for path in (run_dir / FOLDER).glob("*"):
+    for path in paths_in(run_dir / FOLDER):
         name = _NAME.fullmatch(path.name)
         if name is None or int(name[1]) > step:
             path.unlink()
@@ -204,7 +205,7 @@ def remove_after(run_dir: Path, step: int) -> None:
 
 def remove_leftovers(run_dir: Path) -> None:
     """Remove all but the parts, once every worker has written its last."""
-    for path in (run_dir / FOLDER).glob("*"):
+    for path in paths_in(run_dir / FOLDER):
         if not _NAME.fullmatch(path.name):
             path.unlink(missing_ok=True)
 

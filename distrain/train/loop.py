@@ -2,13 +2,14 @@
 
     set up the model, the plan and the splits; take up the newest good checkpoint if there is one
     for each step of the plan, from the position of the checkpoint on:
-        get this worker's parts of the step's rows
+        get this worker's parts of the step's rows; put in force what changes here
         sum the gradients over all parts and workers
         out of the ordinary: tell which rows it was; skip the step, or end, where that is asked
         update once
         every so many steps: record train/loss and train/lr
         every so many epochs or steps: measure the validation split; keep the best model;
             without improvement for too long: stop
+        whoever watches the run is told what was measured, and may pause it, or end it
         after an epoch: record where its time went
         every so many seconds or steps: copy the state; a thread makes it a checkpoint
     commit the last state, go back to the best model, measure the test split once
@@ -30,10 +31,11 @@ from distrain.data.loader import StepBatch
 from distrain.data.streamed import Feed
 from distrain.train.allocator import keep_freed_memory
 from distrain.train.checkpoint import FOLDER, committed_steps, save_weights
-from distrain.train.collective import barrier
+from distrain.train.collective import from_rank_zero
 from distrain.train.determinism import reproducible
-from distrain.train.job import Status, TrainJob, TrainOutcome
+from distrain.train.job import Answer, GivenUpError, Status, TrainJob, TrainOutcome
 from distrain.train.optimize import learning_rate
+from distrain.train.patience import on_rank_zero
 from distrain.train.profiling import profiling
 from distrain.train.recorder import Journal, NoJournal, ProgressLine
 from distrain.train.saving import Saver
@@ -50,13 +52,14 @@ OUTPUTS_FILE: Final = "final-outputs.safetensors"
 _NUM_SHOWN: Final = 64
 
 
-def train(
+def train(  # noqa: PLR0913 - all that a run takes from outside
     job: TrainJob,
     world: World,
     journal: Journal | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
     beat: Callable[[str, int], None] = lambda _phase, _step: None,
     feed: Feed | None = None,
+    ask: Callable[[int, int], Answer] | None = None,
 ) -> TrainOutcome:
     """Train a model to the end, or on from the newest checkpoint in `job.run_dir`.
 
@@ -71,8 +74,12 @@ def train(
             checkpoint and return with the status `interrupted`.
         beat: told what is done now, and after how many committed steps (see `beat.py`).
         feed: where the rows of a streamed training split come from; None: from this process.
+        ask: asked on rank zero what becomes of the run, after each evaluation that was due, with
+            all of it recorded: told the committed steps and the whole epochs. None: it goes on.
+            Given to all workers, or to none.
 
     Raises:
+        GivenUpError: `ask` gave the run up; nothing was committed after it.
         TrainError: the loss is not finite, or a spike at which the run is to stop, on every worker
             at the same step, with nothing committed after it; or the user's metric failed, which
             every worker is told.
@@ -88,7 +95,7 @@ def train(
         run = open_attempt(job, world, journal, feed)
         with run.replay.told_at_the_end(run.journal):
             if run.state.status is None:
-                _train_steps(run, stop_requested, beat)
+                _train_steps(run, stop_requested, beat, ask)
             if run.state.status == "interrupted":
                 return _outcome(run, dict(run.state.validation), "", "")
             beat("evaluate", run.state.step)
@@ -96,9 +103,12 @@ def train(
 
 
 def _train_steps(
-    run: Attempt, stop_requested: Callable[[], bool], beat: Callable[[str, int], None]
+    run: Attempt,
+    stop_requested: Callable[[], bool],
+    beat: Callable[[str, int], None],
+    ask: Callable[[int, int], Answer] | None,
 ) -> None:
-    state, setup, job = run.state, run.setup, run.job
+    state, setup = run.state, run.setup
     progress = ProgressLine(run.journal, state.step, setup.total_steps, setup.plan.steps_per_epoch)
     times = EpochTimes(run)
     with (
@@ -118,12 +128,14 @@ def _train_steps(
                 _evaluate(run, is_for_end=not is_due)
             state.status = _status(run, result)
             started = time.perf_counter()
-            if state.step % job.record_every_steps == 0 or state.has_ended:
+            if state.step % setup.record_every_steps == 0 or state.has_ended:
                 _record(run, lr)
             progress.tell(state.step, batch.num_rows, _ratio(result), _watched(state))
             state.stopwatch.end_record(started)
             if state.step % setup.plan.steps_per_epoch == 0 or state.has_ended:
                 times.tell()
+            if is_due and ask is not None:
+                state.status = _answer(run, ask) or state.status
             if state.status:
                 beat("checkpoint", state.step)
                 saver.finish()
@@ -138,7 +150,7 @@ def _step(run: Attempt, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, f
     started, exchanged = time.perf_counter(), setup.stepper.exchange_s
     lr = learning_rate(
         run.job.lr_schedule,
-        float(run.job.optimizer["lr"]),
+        setup.course.enter(batch.step),
         batch.step,
         total_steps=setup.total_steps,
         steps_per_epoch=setup.plan.steps_per_epoch,
@@ -200,13 +212,15 @@ def _finish(run: Attempt) -> TrainOutcome:
         metrics = dict(state.best_validation)
     elif run.average is not None:
         run.average.put_into_model()
-    if setup.test.num_rows:
+    if setup.test.num_rows and not run.job.is_trial:
         started = time.perf_counter()
         values = setup.evaluator.measure(setup.test, setup.metrics, by_predictions=True)
         measured = {f"test/{name}": value for name, value in values.items()}
         run.record(measured)
         metrics |= measured
         state.stopwatch.end_apart("evaluate", started)
+    if run.job.is_trial:
+        return _outcome(run, metrics, setup.model.final_weights()[1], "")
     # What is packaged later has to give the same.
     splits = {"validation": setup.validation, "test": setup.test}
     shown = {
@@ -216,12 +230,14 @@ def _finish(run: Attempt) -> TrainOutcome:
     }
     weights, sha256 = setup.model.final_weights()
     path = run.run_dir / FOLDER / WEIGHTS_FILE
-    if run.world.is_rank_zero:
+
+    def write() -> None:
         lease.check(run.run_dir, run.job.fence, run.job.attempt)
         save_weights(path.with_name(OUTPUTS_FILE), shown)
         save_weights(path, weights)
         run.journal.sync()
-    barrier(run.world)
+
+    on_rank_zero(write, run.world)
     return _outcome(run, metrics, sha256, str(path))
 
 
@@ -265,15 +281,33 @@ def _status(run: Attempt, result: StepResult) -> Status | None:
         return "finished"
     if run.state.selection.is_enough:
         return "stopped_early"
-    if result.wishes.stop:
-        return "interrupted"
+    # Before a request to stop: the validation split has been measured for the end.
     if result.wishes.is_time_up:
         run.journal.note(
             f"training stopped after step {run.state.step} of {run.setup.total_steps}, because it "
             f"has taken train.max_time_s = {run.job.max_time_s:g} s"
         )
         return "stopped_early"
-    return None
+    return "interrupted" if result.wishes.stop else None
+
+
+def _answer(run: Attempt, ask: Callable[[int, int], Answer]) -> Status | None:
+    """Return what whoever watches the run makes of it; None: it goes on, or ends by itself.
+
+    Raises:
+        GivenUpError: it is given up, on every worker.
+    """
+    step = run.state.step
+    epoch = step // run.setup.plan.steps_per_epoch
+    answers: tuple[Answer, ...] = ("go_on", "pause", "end", "stop")
+    given = answers.index(ask(step, epoch)) if run.world.is_rank_zero else 0
+    answer = answers[int(from_rank_zero([given], run.world)[0])]
+    if answer == "stop":
+        raise GivenUpError
+    if run.state.has_ended or answer == "go_on":
+        return None
+    run.state.was_ended = answer == "end"
+    return "interrupted" if answer == "pause" else "stopped_early"
 
 
 def _is_time_up(run: Attempt) -> bool:

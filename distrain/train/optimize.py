@@ -52,6 +52,19 @@ def build_optimizer(
     )
 
 
+def change_optimizer(optimizer: torch.optim.Optimizer, spec: Mapping[str, Any]) -> None:
+    """Give an optimizer other settings, but for its learning rate; what it keeps stays.
+
+    Args:
+        optimizer: as `build_optimizer` gives it.
+        spec: a whole `train.optimizer` section of the same name.
+    """
+    group = optimizer.param_groups[0]
+    for key, value in spec.items():
+        if key in group and key != "lr":
+            group[key] = type(group[key])(value)
+
+
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, prefixes: Sequence[str] = ("",)
 ) -> dict[str, torch.Tensor]:

@@ -2,12 +2,17 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final, Literal
 
+from distrain.config.settings import Settings
 from distrain.config.train import ElasticWorkers, TrainSettings
 from distrain.errors import ConfigError
 from distrain.ray_session import MAX_LOCAL_WORKERS
+
+ANY_NUMBER: Final = 1_000_000
+"""Trials at a time that nothing bounds but a cluster that nobody has looked at."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +24,37 @@ class Placement:
         cpu: CPUs per worker.
         gpu: GPUs per worker; 0 trains on CPUs, below 1 workers share a GPU.
         least: worker processes that an elastic run needs at least; 0: all of them.
+        group_size: workers that are placed together, all or none: those of one trial of a search,
+            of which `num_workers` are as many whole groups as run at a time.
     """
 
     num_workers: int
     cpu: float
     gpu: float
     least: int = 0
+    group_size: int = 1
 
     @property
     def min_workers(self) -> int:
         """Return how many workers there must be."""
         return self.least or self.num_workers
+
+    @property
+    def is_bounded(self) -> bool:
+        """Return whether it is known how many there are: no cluster has to be looked at for it."""
+        return self.num_workers < ANY_NUMBER // 2
+
+    @property
+    def num_groups(self) -> int:
+        """Return how many groups run at a time: the trials of a search."""
+        return self.num_workers // self.group_size
+
+    @property
+    def group_text(self) -> str:
+        """Return in words what Ray reserves for one group."""
+        gpu = f" and {self.gpu:g} GPU" if self.gpu else ""
+        each = f"{self.cpu:g} CPU{gpu}"
+        return each if self.group_size == 1 else f"{self.group_size} workers with {each} each"
 
     @property
     def workers_text(self) -> str:
@@ -105,6 +130,67 @@ def cluster_placement(train: TrainSettings, nodes: Sequence[Mapping[str, float]]
     if placement.min_workers > capacity:
         raise _too_many(placement, f"the cluster, whose {len(nodes)} nodes take {capacity}")
     return placement
+
+
+def search_placement(settings: Settings, place: Callable[[TrainSettings], Placement]) -> Placement:
+    """Return how many trials run at a time, each a group of workers, and what each worker gets.
+
+    As many whole groups as can be placed at the same time, so that none waits for room that another
+    one holds: Ray places a group as a whole, and its workers are all alike.
+
+    Args:
+        settings: with a `tune` section.
+        place: places the workers of a training section.
+
+    Raises:
+        ConfigError: not so many can be placed at the same time, or not even one.
+    """
+    tune = settings.tune
+    assert tune is not None
+    size, wanted = tune.workers_per_trial, tune.max_concurrent
+    one = _placed_together(settings, place, 1)
+    if wanted == "auto":
+        room = place(_asking_for(settings.train, "auto")).num_workers
+        placement = replace(one, num_workers=max(1, room // size) * size)
+    else:
+        placement = _placed_together(settings, place, wanted)
+    placement = replace(placement, group_size=size)
+    if tune.num_trials is None or not placement.is_bounded:
+        return placement
+    return replace(placement, num_workers=min(placement.num_groups, tune.num_trials) * size)
+
+
+def _placed_together(
+    settings: Settings, place: Callable[[TrainSettings], Placement], num_trials: int
+) -> Placement:
+    """Return the placement of so many trials' workers, all of them at the same time."""
+    assert settings.tune is not None
+    size = settings.tune.workers_per_trial
+    try:
+        return place(_asking_for(settings.train, num_trials * size))
+    except ConfigError as error:
+        if error.where != "train.num_workers":
+            raise
+        rest, each = error.message.partition(" workers")[2], f" of {size} workers"
+        if num_trials > 1:
+            raise ConfigError(
+                f"{num_trials} trials{each if size > 1 else ''}{rest}",
+                where="tune.max_concurrent",
+                expected="trials that can be placed at the same time",
+                mend="Use fewer, `max_concurrent: auto`, or less of train.resources_per_worker",
+            ) from error
+        words = "each do not fit" if size == 1 else "do not fit"
+        raise ConfigError(
+            f"a trial{each if size > 1 else ''}{rest.replace(words, 'does not fit', 1)}",
+            where="tune.workers_per_trial" if size > 1 else "train.resources_per_worker",
+            expected="the workers of one trial, placed at the same time",
+            mend="Use fewer workers, less of train.resources_per_worker, or a larger cluster",
+        ) from error
+
+
+def _asking_for(train: TrainSettings, count: int | Literal["auto"]) -> TrainSettings:
+    """Return a training section that asks for so many workers, and gives each of them a part."""
+    return train.model_copy(update={"num_workers": count, "logical_shards": ANY_NUMBER})
 
 
 def room(placement: Placement, nodes: Iterable[Mapping[str, float]]) -> int:

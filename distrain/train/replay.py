@@ -90,7 +90,7 @@ class Replay:
         """Tell of differences when a `with` block ends, by an error too, which comes first."""
         try:
             yield
-        except BaseException:
+        except BaseException:  # goes through: what differs is told first
             with suppress(OSError):  # a disk that takes nothing hides nothing
                 self.tell(journal)
             raise

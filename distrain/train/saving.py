@@ -34,6 +34,7 @@ from distrain.errors import TrainError
 from distrain.train import checkpoint, ledger
 from distrain.train.checkpoint import SavedState
 from distrain.train.collective import barrier
+from distrain.train.patience import await_all
 from distrain.train.shares import only_shares, remove_shares, taken_in, write_share
 from distrain.train.state import Attempt, architecture, kept_state, moving_tensors, prefixed
 
@@ -121,8 +122,9 @@ class Saver:
             OSError: training is at its end, and the ledger's last rows cannot be written.
         """
         started = time.perf_counter()
+        await_all(self._is_over, self._run.world)  # others have none, or a smaller one
         self._begin(is_last=True)
-        self._wait()
+        await_all(self._is_over, self._run.world)
         if self._num_missed:
             self._tell(
                 f"training ends at step {self._begun_step} without a checkpoint of it; "
@@ -132,7 +134,7 @@ class Saver:
         self._run.state.stopwatch.end_apart("checkpoint", started)
 
     def _clear_up(self) -> None:
-        """Wait for the others; see that the ledger is all there, and that nothing else is."""
+        """See that the ledger is all there, and that nothing else is, once all have written."""
         run = self._run
         rows = run.ledger if run.state.has_ended else None
         if rows is not None and rows.is_behind:
@@ -151,10 +153,17 @@ class Saver:
 
     def _wait(self) -> None:
         """Wait for the end of the save that is under way; raise what ended it, if anything did."""
+        self._is_over(None)
+
+    def _is_over(self, seconds: float | None) -> bool:
+        """Return whether a save has ended within so many seconds; raise what ended it, if any."""
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(seconds)
+        if self._is_busy:
+            return False
         if self._error is not None:
             raise self._error
+        return True
 
     def _begin(self, *, is_last: bool = False) -> None:
         run = self._run
@@ -184,7 +193,7 @@ class Saver:
             tensors |= own(prefixed("best_before_end.", run.best_before_end))
         return SavedState(
             run.state.step,
-            run.setup.digests,
+            run.digests_at(run.state.step),
             kept_state(run.state),
             tensors,
             self._architecture,

@@ -19,7 +19,16 @@ from distrain.errors import ConfigError, DataError, ModelError, did_you_mean
 from distrain.models.build import InputNormalizer, build_model, min_part_rows
 from distrain.models.check import try_batch
 from distrain.models.recompute import recompute_blocks
+from distrain.train.checkpoint import STILL
+from distrain.train.course import Course, model_section
 from distrain.train.evaluation import Evaluator
+from distrain.train.initial import (
+    MOST_BUILT_TWICE,
+    check_alike,
+    check_built_twice,
+    fingerprints,
+    still_digest,
+)
 from distrain.train.job import TrainJob
 from distrain.train.losses import Loss, build_loss, default_loss
 from distrain.train.metrics import Metric, resolve_metrics
@@ -43,22 +52,26 @@ class Setup:
     Attributes:
         plan: which rows make up which step.
         total_steps: steps of the run.
+        record_every_steps: steps between two records of the training loss.
         model: the network.
         optimizer: over its parameters.
         stepper: takes steps.
+        course: puts in force what changes on the way.
         evaluator: measures splits.
         loader: delivers this worker's rows.
         metrics: what is measured beside the loss.
         validation: the validation split; it may be empty.
         test: the test split; it may be empty.
-        digests: what a checkpoint must agree with.
+        digests: what a checkpoint must agree with, beside the configuration.
     """
 
     plan: Plan
     total_steps: int
+    record_every_steps: int
     model: TrainedModel
     optimizer: torch.optim.Optimizer
     stepper: Stepper
+    course: Course
     evaluator: Evaluator
     loader: Loader
     metrics: tuple[Metric, ...]
@@ -102,14 +115,15 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
             CPU lacks: then only float32 is tried.
 
     Raises:
-        ModelError: the model cannot be built, does not fit the data (both shapes are named), or has
-            an operation that there is not in the run's precision.
+        ModelError: the model cannot be built, does not fit the data (both shapes are named), has an
+            operation that there is not in the run's precision, or begins with other weights each
+            time.
         DataError: there are too few rows, or the prepared dataset is another than the job's.
         ConfigError: the batch is too small for the model, or a metric is not computed.
     """
     dataset = open_dataset(job)
     transform = dataset.transform
-    model = _build(job, transform)
+    model = _build_alike(job, transform)
     training = TrainingRows(dataset)
     plan = _plan(job, training, model)
     check_room(
@@ -167,7 +181,7 @@ def _try_precision(
 
 
 def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
-    """Return what a worker trains with.
+    """Return what a worker trains with; all workers must call.
 
     Args:
         job: the run.
@@ -175,7 +189,8 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
         feed: where the rows of a streamed training split come from; None: from this process.
 
     Raises:
-        ModelError: the model, the loss or a metric cannot be built.
+        ModelError: the model, the loss or a metric cannot be built, or the workers have made the
+            model with different weights.
         DataError: the prepared dataset is missing, damaged, or another than the job's.
         ConfigError: the batch is too small for the model, or a metric is not computed.
     """
@@ -183,6 +198,9 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
     dataset = open_dataset(job)
     transform = dataset.transform
     module = _build(job, transform).train()
+    # While it is whole, and on the CPU.
+    made = fingerprints(module, with_trained=world.world_size > 1)
+    check_alike(made, type(module).__name__, world)
     training = TrainingRows(dataset)
     plan = _plan(job, training, module)
     metrics = resolve_metrics(job.metrics, transform.task)
@@ -207,9 +225,11 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
     return Setup(
         plan=plan,
         total_steps=_total_steps(job, plan),
+        record_every_steps=job.record_every_steps or plan.steps_per_epoch,
         model=model,
         optimizer=optimizer,
         stepper=stepper,
+        course=Course(job, module, optimizer, gradients),
         evaluator=Evaluator(
             module, normalizer, loss, transform, world, is_sharded=model.is_sharded
         ),
@@ -226,8 +246,8 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
         digests={
             "plan": plan.digest,
             "prepared dataset": dataset.digest,
-            "configuration": job.config_digest,
             "kind of device": device.type,
+            STILL: still_digest(module, made, model.buffers.names),
             **({"strategy": job.strategy} if model.is_sharded else {}),
         },
     )
@@ -259,7 +279,7 @@ def split_names(dataset: PreparedDataset) -> list[str]:
 
 def _build(job: TrainJob, transform: Transform) -> torch.nn.Module:
     model = build_model(
-        job.model,
+        model_section(job),
         input_shape=transform.input_shape,
         num_outputs=transform.num_outputs,
         seed=job.seed,
@@ -268,6 +288,15 @@ def _build(job: TrainJob, transform: Transform) -> torch.nn.Module:
         check_can_be_cut(model)
     if job.activation_checkpointing:
         recompute_blocks(model)
+    return model
+
+
+def _build_alike(job: TrainJob, transform: Transform) -> torch.nn.Module:
+    """Build the model; one of the user's own, unless it is large, twice, to compare the weights."""
+    model = _build(job, transform)
+    num_elements = sum(value.numel() for value in model.state_dict().values())
+    if "target" in job.model and num_elements <= MOST_BUILT_TWICE:
+        check_built_twice(model, _build(job, transform))
     return model
 
 
@@ -323,13 +352,28 @@ def _check_selection(job: TrainJob, metrics: Sequence[Metric], splits: Sequence[
     if job.early_stopping is None:
         return
     name = Selection.of(job.early_stopping).metric
+    check_computed(name, "train.early_stopping.metric", metrics, splits)
+
+
+def check_computed(name: str, where: str, metrics: Sequence[Metric], splits: Sequence[str]) -> None:
+    """Refuse to steer by a metric that nobody computes while training.
+
+    Args:
+        name: with its split.
+        where: the key that names it.
+        metrics: what is computed, beside the loss.
+        splits: names of those that have rows.
+
+    Raises:
+        ConfigError: it is not among them.
+    """
     known = ["train/loss"]
     if "validation" in splits:
         known += [f"validation/{metric}" for metric in ("loss", *(m.name for m in metrics))]
     if name not in known:
         raise ConfigError(
             f"{name!r} is not computed",
-            where="train.early_stopping.metric",
+            where=where,
             expected="a metric that is computed while training",
             mend=did_you_mean(name, known, listed="Computed"),
         )

@@ -155,7 +155,7 @@ class ShardedGradients:
     ) -> None:
         self._model = model
         self._optimizer = optimizer
-        self._clip_norm = clip_norm
+        self.clip_norm = clip_norm
         self._num_parts = num_parts
         self._most_parts = most_parts
         self._world = world
@@ -217,8 +217,8 @@ class ShardedGradients:
         """Divide the sum of gradients, clip it by its whole norm and update this worker's share."""
         gradients = self._own_gradients()
         factor = 1.0 / divisor
-        if self._clip_norm is not None:
-            factor *= min(1.0, self._clip_norm / (self._norm / divisor + 1e-6))
+        if self.clip_norm is not None:
+            factor *= min(1.0, self.clip_norm / (self._norm / divisor + 1e-6))
         torch._foreach_mul_(gradients, factor)
         for share, gradient in zip(self._model.parameters, gradients, strict=True):
             share.grad = gradient

@@ -29,6 +29,7 @@ import torch
 from safetensors import safe_open
 
 from distrain.durable import write_atomically
+from distrain.listing import paths_in
 from distrain.train.checkpoint import FOLDER, TENSORS
 from distrain.train.tensor_file import write_tensors
 from distrain.train.world import World
@@ -123,7 +124,7 @@ def remove_shares(run_dir: Path, which: str = "*") -> None:
         run_dir: the run's folder.
         which: `<rank>-<attempt>`, or all.
     """
-    for path in (run_dir / FOLDER).glob(f".step-*-rank-{which}.*tmp"):
+    for path in paths_in(run_dir / FOLDER, f".step-*-rank-{which}.*tmp"):
         path.unlink(missing_ok=True)
 
 
@@ -175,7 +176,7 @@ def _names(num_files: int) -> list[tuple[int, str]]:
 
 
 def _file(run_dir: Path, step: int, rank: int, attempt: str) -> Path:
-    # An attempt begins with removing what is named like this: see `checkpoint.clear_after`.
+    # An attempt begins with removing what is named like this: see `taking_up.clear_after`.
     return run_dir / FOLDER / f".step-{step}-rank-{rank}-{attempt}.tmp"
 
 

@@ -11,12 +11,15 @@ import torch
 from distrain import lease
 from distrain.data.streamed import Feed
 from distrain.errors import CheckpointError
-from distrain.train import checkpoint, ledger
+from distrain.train import ledger, taking_up
+from distrain.train.checkpoint import SavedState
 from distrain.train.collective import barrier, bytes_from_rank_zero, from_rank_zero
+from distrain.train.course import config_digest_at
 from distrain.train.ema import WeightAverage
 from distrain.train.job import Status, TrainJob
 from distrain.train.ledger import Ledger
 from distrain.train.optimize import load_optimizer_tensors, optimizer_tensors
+from distrain.train.patience import on_rank_zero
 from distrain.train.precision import LossScale
 from distrain.train.recorder import Journal, Stopwatch, WeightedMean
 from distrain.train.replay import Replay
@@ -52,6 +55,7 @@ class RunState:
         scale: what fp16's losses are multiplied by; None in other precisions.
         before_end: what the last evaluation changed, as it was before, where only the end of the
             run called for it: a run that is made longer goes on as if it had not been.
+        was_ended: whether who watches it has ended it: by itself it does not go on then.
     """
 
     step: int = 0
@@ -66,6 +70,7 @@ class RunState:
     losses: LossWatch = field(default_factory=LossWatch)
     scale: LossScale | None = None
     before_end: dict[str, Any] | None = None
+    was_ended: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -136,6 +141,10 @@ class Attempt:
         """Return the run's folder."""
         return Path(self.job.run_dir)
 
+    def digests_at(self, step: int) -> dict[str, str]:
+        """Return what a checkpoint of a step must agree with."""
+        return {**self.setup.digests, "configuration": config_digest_at(self.job, step)}
+
     def record(self, values: Mapping[str, float]) -> None:
         """Record metrics at this step; of a step computed again they are also compared."""
         self.journal.metrics(self.state.step, values)
@@ -162,8 +171,10 @@ def open_attempt(
     setup = set_up(job, world, feed)
     run_dir = Path(job.run_dir)
     check_still_ours = partial(lease.check, run_dir, job.fence, job.attempt)
-    found = _newest_checkpoint(job, journal) if world.is_rank_zero else None
-    step = int(from_rank_zero([-1 if found is None else found], world)[0])
+    # Only who reads its own rows may leave them where they are.
+    look = partial(_newest_checkpoint, job, journal, keeps_tensors=not setup.model.is_sharded)
+    found = on_rank_zero(look, world) or taking_up.Found()
+    step = int(from_rank_zero([-1 if found.step is None else found.step], world)[0])
     barrier(world)
     run = Attempt(
         job=job,
@@ -178,37 +189,34 @@ def open_attempt(
         average=WeightAverage(setup.model, float(job.ema["decay"])) if job.ema else None,
     )
     if step >= 0:
-        _take_up(run, step)
+        _take_up(run, step, found.content)
     is_exact = job.bits_given_up_by is None
     if is_exact:
         # A mean may reach back over an interval.
-        records = journal.earlier(run.state.step - job.record_every_steps)
-        run.replay = Replay.of(records, run.state.step, job.record_every_steps)
-    journal.start(run.state.step, is_exact=is_exact, every_steps=job.record_every_steps)
+        records = journal.earlier(run.state.step - setup.record_every_steps)
+        run.replay = Replay.of(records, run.state.step, setup.record_every_steps)
+    journal.start(run.state.step, is_exact=is_exact, every_steps=setup.record_every_steps)
     return run
 
 
-def _newest_checkpoint(job: TrainJob, journal: Journal) -> int | None:
-    """Return the step of the newest good checkpoint, and remove what comes after it."""
+def _newest_checkpoint(job: TrainJob, journal: Journal, *, keeps_tensors: bool) -> taking_up.Found:
+    """Return the newest good checkpoint, and remove what comes after it."""
     run_dir = Path(job.run_dir)
     lease.check(run_dir, job.fence, job.attempt)
-    step = checkpoint.newest_good(run_dir, journal.note)
-    checkpoint.clear_after(run_dir, step, journal.note)
+    found = taking_up.find(run_dir, journal.note, keeps_tensors=keeps_tensors)
+    taking_up.clear_after(run_dir, found, journal.note)
     if job.ledger:
-        ledger.remove_after(run_dir, -1 if step is None else step)
-    return step
+        ledger.remove_after(run_dir, -1 if found.step is None else found.step)
+    return found
 
 
-def _take_up(run: Attempt, step: int) -> None:
+def _take_up(run: Attempt, step: int, content: taking_up.Content) -> None:
     world, model, optimizer = run.world, run.setup.model, run.setup.optimizer
-    content = checkpoint.NO_CONTENT
-    if world.is_rank_zero:
-        content = checkpoint.read(run.run_dir, step, has_shares=model.is_sharded)
-    content = checkpoint.Content(
+    content = taking_up.Content(
         bytes_from_rank_zero(content.manifest, world), bytes_from_rank_zero(content.tensors, world)
     )
     read = partial(read_shares, world=world) if model.is_sharded else None
-    saved = checkpoint.restore(content, run.setup.digests, run.run_dir, read)
+    saved = taking_up.restore(content, run.digests_at(step), run.run_dir, read)
     _check_architecture(saved, run)
     model.load(_with_prefix("model.", saved.tensors))
     load_optimizer_tensors(optimizer, _with_prefix("optimizer.", saved.tensors), model.prefixes)
@@ -236,6 +244,8 @@ def kept_before_end(run: Attempt) -> dict[str, Any]:
 
 def _reopen(run: Attempt) -> None:
     """Let a run that has ended go on, where it was given more steps, or more time, since."""
+    if run.state.was_ended:
+        return
     limit_s = run.job.max_time_s
     # Not `used_s`, of which each worker has its own.
     if limit_s is not None and run.state.stopwatch.before_s >= limit_s:
@@ -249,7 +259,7 @@ def _reopen(run: Attempt) -> None:
     run.state.status = "stopped_early" if run.state.selection.is_enough else None
 
 
-def _restored_state(saved: checkpoint.SavedState, run_dir: Path) -> RunState:
+def _restored_state(saved: SavedState, run_dir: Path) -> RunState:
     try:
         return RunState.from_json(dict(saved.state))
     except (TypeError, KeyError) as fault:
@@ -261,7 +271,7 @@ def _restored_state(saved: checkpoint.SavedState, run_dir: Path) -> RunState:
         ) from fault
 
 
-def _check_architecture(saved: checkpoint.SavedState, run: Attempt) -> None:
+def _check_architecture(saved: SavedState, run: Attempt) -> None:
     """Refuse the state of another model, such as one whose code was changed in between."""
     own, theirs = architecture(run.setup.model.module), saved.architecture
     differing = [name for name in {**theirs, **own} if own.get(name) != theirs.get(name)]

@@ -62,9 +62,11 @@ class Gradients(Protocol):
 
     Attributes:
         length: elements they take at the beginning of the step's vector.
+        clip_norm: greatest L2 norm of the gradient; None: no limit. It may be set between steps.
     """
 
     length: int
+    clip_norm: float | None
 
     def start(self, batch: StepBatch, nothing: "Nothing") -> None:
         """Begin a step; all workers must call.

@@ -8,8 +8,9 @@ attempts; the tag `distrain.node.<k>` says which that is. As MLflow has it, the 
 metric is the number of the look. It goes on where an earlier attempt, or a run that is resumed,
 left off; what the network carried is counted anew.
 
-Training needs none of this: a node that does not answer, or is gone, is passed over in silence, and
-what fails here is logged. Where another driver has taken the run over, nothing more is recorded.
+Training needs none of this: a node that does not answer, or is gone, is passed over in silence,
+what fails here is logged, and what stands still is not waited for. Where another driver has taken
+the run over, nothing more is recorded.
 """
 
 import logging
@@ -37,6 +38,8 @@ WRITER: Final = "system"
 START_LOOK_S: Final = 0.5
 FIRST_LOOK_S: Final = 1.0
 """The CPU's use is a mean over some time; yet a short run is to have one look, too."""
+END_S: Final = 10.0
+"""A disk that stands still, or Ray that does not answer, is not to hold up the end of a run."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ def recording_system_metrics(
         yield
         return
     work = partial(_record_training, run_dir, attempt, num_workers, every_s, fence)
-    with in_background(work, "system-metrics"):
+    with in_background(work, "system-metrics", patience_s=END_S):
         yield
 
 
@@ -84,7 +87,7 @@ def _record_training(
         with sampling(nodes, has_ended) as samplers:
             is_ours = partial(lease.is_held, run_dir, fence)
             _record(run_dir / JOURNAL, samplers, every_s, is_ours, has_ended)
-    except Exception:
+    except Exception:  # logged, with its traceback; the metrics end, the training goes on
         # Ray, the disk, or the kernel's counters: nothing of it may end the training.
         logger.warning("no more system metrics in this attempt", exc_info=True)
 

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from distrain import lease
 from distrain.errors import DistrainError, TrainError
-from distrain.redaction import RedactingFormatter, hide, names_secret, traceback_text
+from distrain.redaction import RedactingFormatter, hide, traceback_text
 from distrain.run_folder import JOURNAL
+from distrain.secret_names import names_secret
 from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
 
@@ -61,7 +62,7 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     rank = context.get_world_rank()
     node = ray.get_runtime_context().get_node_id()
     with (
-        _log_file(run_dir / LOG_FOLDER / f"rank-{rank}.txt"),
+        log_file(run_dir / LOG_FOLDER / f"rank-{rank}.txt"),
         beating(run_dir, rank, attempt=config["attempt"], node=node) as beat,
     ):
         folders = config["import_paths"]
@@ -89,7 +90,7 @@ def _train(
     try:
         with contextlib.ExitStack() as stack:
             writer = stack.enter_context(_journal(run_dir, is_ours)) if rank == 0 else None
-            stop_requested = _StopFile(run_dir / STOP_FILE)
+            stop_requested = StopFile(run_dir / STOP_FILE)
             feed = _feed(config["stream"], rank)
             outcome = loop.train(job, world, writer, stop_requested, beat, feed)
     except (Exception, SystemExit) as error:
@@ -132,7 +133,7 @@ def own_device(*, has_gpu: bool) -> str:
 
 
 @final
-class _StopFile:
+class StopFile:
     """Asks, once in a while, whether the driver has put a file there that says stop."""
 
     def __init__(self, path: Path) -> None:
@@ -140,6 +141,7 @@ class _StopFile:
         self._next_look = 0.0
 
     def __call__(self) -> bool:
+        """Return whether the file is there."""
         now = time.monotonic()
         if now < self._next_look:
             return False
@@ -147,19 +149,10 @@ class _StopFile:
         return self._path.exists()
 
 
-@contextlib.contextmanager
-def _journal(run_dir: Path, is_ours: Callable[[], bool]) -> "Iterator[JournalWriter]":
-    """Open rank zero's journal; a full disk at its end hides nothing that ended the training."""
+def _journal(run_dir: Path, is_ours: Callable[[], bool]) -> "JournalWriter":
     from distrain.track.journal import JournalWriter
 
-    writer = JournalWriter(run_dir / JOURNAL, "rank0", is_of_loop=True, is_ours=is_ours)
-    try:
-        yield writer
-    except BaseException:
-        with contextlib.suppress(OSError):
-            writer.close()
-        raise
-    writer.close()
+    return JournalWriter(run_dir / JOURNAL, "rank0", is_of_loop=True, is_ours=is_ours)
 
 
 def _write_failure(run_dir: Path, rank: int, error: BaseException) -> bool:
@@ -194,7 +187,7 @@ def _write_failure(run_dir: Path, rank: int, error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def _log_file(path: Path) -> Iterator[None]:
+def log_file(path: Path) -> Iterator[None]:
     """Send everything that this process prints or logs to a file, native libraries included."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = [os.dup(1), os.dup(2)]
@@ -205,11 +198,13 @@ def _log_file(path: Path) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logger = logging.getLogger("distrain")
+    before = logger.handlers, logger.propagate, logger.level
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
+        logger.handlers, logger.propagate, logger.level = before
         sys.stdout.flush()
         sys.stderr.flush()
         for descriptor, saved in zip((1, 2), kept, strict=True):

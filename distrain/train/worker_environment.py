@@ -6,12 +6,15 @@ anything else runs; what a process reads when it starts, such as LD_LIBRARY_PATH
 The variables that `model.args` uses travel with it too: nodes need not have them.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from distrain.config.environment import expanded, variables_in
-from distrain.redaction import names_secret, redacted
+from distrain.config.environment import expanded, variables_in, without_secrets
+from distrain.redaction import redacted
+from distrain.secret_names import names_secret
 
 
 def part_environment(
@@ -33,3 +36,23 @@ def part_environment(
     used = {name: os.environ[name] for name in variables_in(model_args) if name in os.environ}
     told = {name: text for name, text in filled.items() if name not in own}
     return told, {**used, **own}
+
+
+def args_digest(model_args: Mapping[str, Any], env: Mapping[str, str]) -> str | None:
+    """Return a SHA-256 (hex) of `model.args` as it is filled in; None: it has no variables.
+
+    A configuration is kept, and has its digest, with variables as they are written. Likely secrets
+    are not in this one either.
+
+    Args:
+        model_args: the section `model.args`; empty where there is none.
+        env: the section `cluster.env`.
+
+    Raises:
+        ConfigError: a variable without default is not set.
+    """
+    if not variables_in(model_args):
+        return None
+    told, own = part_environment(env, model_args)
+    filled = without_secrets(model_args, {**told, **os.environ, **own})
+    return hashlib.sha256(json.dumps(filled, sort_keys=True).encode()).hexdigest()

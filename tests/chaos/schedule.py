@@ -98,6 +98,25 @@ class Act:
     has_server: bool = False
 
 
+def smoke_schedule(chance: random.Random) -> list[Act]:
+    """Return a fault or two of each kind, within minutes."""
+    damage = chance.choice(sorted(CORRUPTIONS))
+    return [
+        Act(
+            FIXED,
+            [faults.kill_worker, CORRUPTIONS[damage], faults.lose_tracking, faults.kill_driver],
+            part_s=0.03,
+            has_server=True,
+        ),
+        Act(ELASTIC, [faults.kill_node, faults.add_node, faults.drain_node], part_s=0.04),
+    ]
+
+
+def disk_act(times: int) -> Act:
+    """Return a run whose disk is full so many times; root alone can mount its disk."""
+    return Act(FIXED, [faults.fill_disk] * times, is_small_disk=True)
+
+
 def short_schedule(chance: random.Random) -> list[Act]:
     """Return at least twelve faults of all kinds that need no root."""
     fixed = [
@@ -111,7 +130,8 @@ def short_schedule(chance: random.Random) -> list[Act]:
     elastic = [faults.kill_node, faults.add_node, faults.drain_node]
     return [
         Act(FIXED, fixed),
-        Act(FIXED, broken, has_server=True),
+        # Slow, so that there are steps left when the server has come back.
+        Act(FIXED, broken, part_s=0.03, has_server=True),
         Act(ELASTIC, elastic, part_s=0.04),
     ]
 
@@ -119,14 +139,16 @@ def short_schedule(chance: random.Random) -> list[Act]:
 def long_schedule(chance: random.Random, rounds: int) -> list[Act]:
     """Return the short schedule so many times in other orders, and a full disk."""
     acts = [act for _ in range(rounds) for act in short_schedule(chance)]
-    return [*acts, Act(FIXED, [faults.fill_disk, faults.fill_disk], is_small_disk=True)]
+    return [*acts, disk_act(2)]
 
 
-def carry_out(acts: Sequence[Act], folder: Path, chance: random.Random) -> Figures:
-    """Do it all, one run after another, and return the figures."""
+def carry_out(
+    acts: Sequence[Act], folder: Path, chance: random.Random, settings: Sequence[str] = ()
+) -> Figures:
+    """Do it all, one run after another, with further settings, and return the figures."""
     figures = Figures()
     with chaos_cluster() as cluster:
-        straight = Undertaking(folder / "straight", cluster.address, FIXED, part_s=0)
+        straight = Undertaking(folder / "straight", cluster.address, [*FIXED, *settings], part_s=0)
         figures.reference = straight.end()["weights_sha256"]
         figures.curves = straight.curves()
         for number, act in enumerate(acts):
@@ -138,7 +160,9 @@ def carry_out(acts: Sequence[Act], folder: Path, chance: random.Random) -> Figur
                 _server(own / "server", is_wanted=act.has_server) as server,
             ):
                 run = Undertaking(
-                    own, cluster.address, act.settings, part_s=act.part_s, tracking=server
+                    *(own, cluster.address, [*act.settings, *settings]),
+                    part_s=act.part_s,
+                    tracking=server,
                 )
                 _carry_out(act, run, cluster, chance, figures)
     return figures

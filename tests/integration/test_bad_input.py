@@ -281,6 +281,11 @@ CODE = {
         NET, "has no 'Nett'. Did you mean 'Net'?", words=("model.target=net:Nett",)
     ),
     "class that is no module": net("class Net: pass\n", "gives a Net", "torch.nn.Module"),
+    "state that is no tensor": net(
+        f"{NET}\n    def get_extra_state(self):\n        return lambda: 3\n",
+        "holds a function, '_extra_state'",
+        "tensors only",
+    ),
     "constructor that raises": net(
         NET.replace("super", "1 / 0; super"), "net:Net() failed: ZeroDivisionError", "model.args"
     ),
@@ -511,6 +516,7 @@ def test_a_ray_is_known_by_its_answer(ray_local: str) -> None:
     assert speaks_grpc(host, int(port))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 @pytest.mark.parametrize("case", table(ROWS))
 def test_a_fault_that_ray_finds_leaves_nothing(case: Case, tmp_path: Path) -> None:
@@ -520,6 +526,7 @@ def test_a_fault_that_ray_finds_leaves_nothing(case: Case, tmp_path: Path) -> No
     assert ended.left == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 @pytest.mark.parametrize("case", table(MISFITS))
 def test_a_misfit_is_told_before_launch_and_leaves_only_whole_prepared_data(

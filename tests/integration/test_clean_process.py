@@ -60,15 +60,15 @@ def build(tmp_path: Path, patch: pytest.MonkeyPatch, name: str, fault: str) -> P
             "does not predict rows given as they are in a process of its own.*reshape|shape",
         ),
         (
-            "assert len(x) == 3, 'three rows, no more and no less'",
-            "does not predict rows given one alone.*three rows, no more and no less",
+            "assert len(x) == 32, '32 rows, no more and no less'",
+            "does not predict rows given among many.*32 rows, no more and no less",
         ),
         ("x = (x * self.elsewhere).cpu()", "does not predict rows given as they are.*meta"),
         (
             "importlib.import_module('hidden' + '_helper')",
             "does not predict rows given as they are.*No module named 'hidden_helper'",
         ),
-        ("x = x * len(x)", "predicts a single row otherwise than among others"),
+        ("x = x / len(x)", "predicts rows otherwise among many others"),
     ],
     ids=[
         "none",

@@ -2,7 +2,9 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,6 +148,25 @@ def test_a_worse_one_does_not(place: Place) -> None:
     verdict = hold_contest(place.candidate(bad), "champion", place.server)
     assert not verdict.may_move
     assert verdict.text.startswith("not better than version")
+
+
+def test_two_that_are_compared_at_once_do_not_share_a_level(place: Place) -> None:
+    place.hold(place.package("h14", NOISE, place.dataset, seen=True), place.dataset)
+    good = place.package("c14", SIGNAL, place.dataset, seen=True)
+    barrier = threading.Barrier(2)
+
+    def level_of(key: str) -> float:
+        candidate = replace(place.candidate(good), key=key)
+        barrier.wait(60)
+        verdict = hold_contest(candidate, "champion", place.server)
+        assert verdict.contest is not None
+        assert verdict.contest.comparison is not None
+        return verdict.contest.comparison.level
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = sorted(pool.map(level_of, ["k14", "k15"]), reverse=True)
+
+    assert second < first
 
 
 def test_test_rows_that_the_holder_was_trained_on_are_left_out(place: Place) -> None:

@@ -46,6 +46,25 @@ def test_the_tiny_variant_of_an_example_runs_and_is_reproduced(config: str, tmp_
     check_example(config, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.long
+def test_the_tiny_variant_of_a_search_runs_and_its_winner_is_reproduced(tmp_path: Path) -> None:
+    folder = EXAMPLES / "digits"
+    files = [str(folder / name) for name in ("digits.yaml", "search.yaml", "tiny.yaml")]
+
+    searched = do(
+        tmp_path, "tune", *files, "tune.num_trials=4", "tune.scheduler.reduction_factor=2"
+    )
+    again = do(tmp_path, "reproduce", f"models:/digits/{searched['model']['version']}")
+
+    assert (searched["num_trials"], searched["epochs_spent"]) == (4, 4 + 2)
+    assert again["status"] == "equal"
+    assert again["weights_sha256"] == dict.fromkeys(
+        ("recorded", "rebuilt"), searched["weights_sha256"]
+    )
+
+
+@pytest.mark.long
 @pytest.mark.realdata
 @pytest.mark.parametrize("config", ["adult/adult.yaml", "fashion-mnist/fashion-mnist.yaml"])
 def test_the_tiny_variant_of_an_example_on_real_data_runs_and_is_reproduced(

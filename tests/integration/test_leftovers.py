@@ -2,12 +2,10 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -15,31 +13,20 @@ from typing import final
 import pytest
 
 from tests.bad_cases import CONFIG, PEOPLE
+from tests.leftovers import (
+    DRIVER,
+    MARK,
+    OWN_THREADS,
+    SHARED_MEMORY,
+    end_marked,
+    in_use,
+    marked,
+    wait_until_gone,
+)
 
 pytestmark = pytest.mark.slow
 
-MARK = "DISTRAIN_TEST_MARK"
 LEAVE_S = 20.0
-SHARED_MEMORY = Path("/dev/shm")
-# The command as a shell runs it; at its end the process tells what it still holds.
-DRIVER = """
-import json, os, sys, threading
-from pathlib import Path
-from distrain import cli
-
-code = 1
-try:
-    cli.main()
-except SystemExit as left:
-    code = left.code
-opened = []
-for link in Path("/proc/self/fd").iterdir():
-    if link.is_symlink():
-        opened.append(str(link.readlink()))
-threads = [thread.name for thread in threading.enumerate()]
-Path("held.json").write_text(json.dumps({"opened": opened, "threads": threads}))
-sys.exit(code)
-"""
 NET = """
 import os, signal, time, torch
 
@@ -89,7 +76,7 @@ class Left:
     num_seen: int
 
 
-@pytest.fixture(params=ENDS)
+@pytest.fixture(params=["finished", "failed", pytest.param("interrupted", marks=pytest.mark.long)])
 def end(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -116,13 +103,9 @@ def left(end: str, tmp_path: Path) -> Left:
         while driver.poll() is None:
             seen.update(marked(mark))
             time.sleep(0.5)
-        deadline = time.monotonic() + LEAVE_S
-        while list(marked(mark)) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        remaining = [command(process) for process in marked(mark)]
+        remaining = wait_until_gone(mark, LEAVE_S)
     finally:
-        for process in marked(mark):
-            os.kill(process, signal.SIGKILL)
+        end_marked(mark)
         driver.wait()
     held = json.loads((tmp_path / "held.json").read_text())
     return Left(
@@ -135,41 +118,6 @@ def left(end: str, tmp_path: Path) -> Left:
     )
 
 
-def marked(mark: str) -> Iterator[int]:
-    """Give the processes whose environment has a mark, those of other sessions never."""
-    wanted = f"{MARK}={mark}".encode()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                if wanted in (process / "environ").read_bytes().split(b"\0"):
-                    yield int(process.name)
-            except OSError:
-                continue  # it has just ended, or is another user's
-
-
-def command(process: int) -> str:
-    """Return a process's command line, as far as it is still there."""
-    try:
-        text = Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return f"process {process}, which has ended since"
-    return text.replace(b"\0", b" ").decode()
-
-
-def in_use() -> set[Path]:
-    """Return the files in shared memory that a living process has open or mapped."""
-    found: set[Path] = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                found |= {link.readlink() for link in (process / "fd").iterdir()}
-                lines = (process / "maps").read_text().splitlines()
-            except OSError:
-                continue
-            found |= {Path(line.split(maxsplit=5)[-1]) for line in lines if "/dev/shm/" in line}
-    return found
-
-
 def test_nothing_of_a_run_is_left(end: str, left: Left, tmp_path: Path) -> None:
     assert left.code == ENDS[end][0]
     assert left.num_seen > 4  # the driver, Ray's own, and two workers at least
@@ -179,9 +127,3 @@ def test_nothing_of_a_run_is_left(end: str, left: Left, tmp_path: Path) -> None:
     held = [path for path in left.opened if path.startswith(("/memfd:distrain", storage))]
     assert held == []
     assert [name for name in left.threads if name in OWN_THREADS] == []
-
-
-OWN_THREADS = (
-    *("distrain-shipper", "distrain-lease", "distrain-room"),
-    *("journal-watch", "oversight", "ray-train", "system-metrics"),
-)

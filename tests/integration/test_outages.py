@@ -25,6 +25,7 @@ from tests.recorded_run import RecordedRun, loss_at
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     # MLflow 3.17 uses what SQLAlchemy 2.1 and pandas 3 call deprecated.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),
     pytest.mark.filterwarnings("ignore:::mlflow"),

@@ -14,7 +14,7 @@ import pytest
 import ray
 from ray.data import DataContext
 
-from distrain import pipeline
+from distrain import dry_run, pipeline
 from distrain.config.data import DataSettings
 from distrain.config.load import settings_from_dict
 from distrain.data import on_ray, units
@@ -159,6 +159,7 @@ def test_shards_are_equal_on_one_cpu(
     assert again.digest == prepared_table.digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_bytes", [2**10, 2**30])
 def test_shards_do_not_depend_on_blocks(
     prepared_table: Prepared,
@@ -173,6 +174,7 @@ def test_shards_do_not_depend_on_blocks(
     assert hashes(again) == hashes(prepared_table)
 
 
+@pytest.mark.slow
 def test_shards_are_equal_when_the_source_is_read_again_for_each_pass(
     prepared_table: Prepared,
     table_csv: Path,
@@ -208,6 +210,7 @@ def test_touched_source_leads_to_the_same_dataset(
     assert find_prepared(settings(str(table_csv)), cache=cache) is not None
 
 
+@pytest.mark.slow
 def test_other_recipe_or_content_leads_to_another_dataset(tmp_path: Path) -> None:
     source = text_source(tmp_path, "a,label\n" + "1,x\n2,y\n" * 30)
     first = prepare(settings(source), cache=tmp_path / "cache")
@@ -325,6 +328,7 @@ def units_of(source: str) -> Any:
     return units.cut_into_units(opened.listing, opened.reading), opened.reading
 
 
+@pytest.mark.slow
 def test_reading_and_computing_is_one_task_for_each_unit(
     table_csv: Path, small_units: None
 ) -> None:
@@ -339,6 +343,7 @@ def test_reading_and_computing_is_one_task_for_each_unit(
     assert sum(rows for _, (_, rows) in results) == NUM_ROWS
 
 
+@pytest.mark.slow
 def test_files_that_disagree_on_a_type_are_read_as_text(tmp_path: Path, small_units: None) -> None:
     folder = tmp_path / "parts"
     text_source(folder, "zip,n,label\n" + "01,1,x\n02,2,y\n" * 120_000, "1.csv")
@@ -349,6 +354,7 @@ def test_files_that_disagree_on_a_type_are_read_as_text(tmp_path: Path, small_un
     assert "zip = 01" in transform.feature_names
 
 
+@pytest.mark.slow
 def test_quoted_line_break_in_a_large_file_is_survived(tmp_path: Path, small_units: None) -> None:
     lines = [f"{row},{'x' if row % 2 else 'y'},a\n" for row in range(400_000)]
     for row in range(123_400, 123_450):
@@ -387,7 +393,7 @@ def test_preparing_asks_for_no_room_for_workers(
         }
     )
     with pytest.raises(ConfigError, match="64 workers with 1 CPU each do not fit"):
-        pipeline.estimate(crowded)
+        dry_run.estimate(crowded)
 
     assert sum(pipeline.prepare(crowded, NoDisplay()).rows.values()) == 100
 

@@ -149,6 +149,7 @@ def test_a_changed_row_is_named_by_file_column_split_and_rows(
     } < set(told)
 
 
+@pytest.mark.long
 def test_an_altered_configuration_and_an_altered_copy_of_the_code_are_named(
     place: Place, trained: dict[str, Any]
 ) -> None:
@@ -165,6 +166,7 @@ def test_an_altered_configuration_and_an_altered_copy_of_the_code_are_named(
     assert differences(other_code) == [("code", "net.py")]
 
 
+@pytest.mark.long
 def test_from_mlflow_alone_the_first_step_that_differs_is_named(
     place: Place, trained: dict[str, Any]
 ) -> None:
@@ -184,6 +186,7 @@ def test_from_mlflow_alone_the_first_step_that_differs_is_named(
     assert result["steps_compared"] == 0
 
 
+@pytest.mark.long
 def test_a_run_that_was_made_longer_is_made_again_as_it_was_and_as_it_is(
     place: Place, trained: dict[str, Any]
 ) -> None:

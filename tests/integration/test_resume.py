@@ -222,6 +222,7 @@ def test_a_killed_driver_s_run_goes_on_to_the_same_bits(
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.mark.long
 def test_a_frozen_driver_leaves_its_run_to_who_took_it_over(
     storage: Storage, straight: dict[str, Any]
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.test_resume import EPOCHS, RUN, STEPS_PER_EPOCH, Storage
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_local")]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.usefixtures("ray_local")]
 
 SHARDED = RUN.replace("num_workers: 1", "num_workers: 3\n  strategy: fsdp")
 

@@ -485,6 +485,7 @@ def test_a_run_has_the_bits_of_prepared_rows(project: Path, small_units: None) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_through_many_windows_goes_on_after_the_loss_of_a_worker(
     project: Path, small_windows: None
 ) -> None:

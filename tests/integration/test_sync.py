@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +14,18 @@ import pytest
 
 from distrain import lease
 from distrain.errors import TrackingError
+from distrain.report.tables import synced_line
 from distrain.run_folder import JOURNAL
+from distrain.track import journal_reading
 from distrain.track import stores as stores_module
 from distrain.track import sync as sync_module
 from distrain.track.journal import JournalWriter
 from distrain.track.pyfunc_model import build_pyfunc
 from distrain.track.stores import store_of
-from distrain.track.sync import is_unshipped, ship_waiting, shipping_others, sync
+from distrain.track.sync import ship_waiting, shipping_others, sync
 from distrain.track.tracking_server import TrackingServer, connect, storage_server
-from distrain.track.watermark import Watermark
+from distrain.track.unsent import is_unshipped
+from distrain.track.watermark import WATERMARK, Watermark
 from tests.bad_cases import QUICK, fill, word
 from tests.command_line import run_in_process
 from tests.example_models import people, people_transform, save_example
@@ -52,20 +54,6 @@ time.sleep(60)
 @pytest.fixture(autouse=True)
 def _no_server_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A storage folder with a database, to be copied: making one takes seconds."""
-    storage = tmp_path_factory.mktemp("fresh")
-    connect(storage_server(storage))
-    return storage
-
-
-@pytest.fixture
-def storage(tmp_path: Path, fresh: Path) -> Path:
-    shutil.copytree(fresh, tmp_path / "runs")
-    return tmp_path / "runs"
 
 
 def client_of(storage: Path) -> "MlflowClient":
@@ -225,8 +213,52 @@ def test_of_a_damaged_journal_all_else_is_shipped_and_it_is_told(storage: Path, 
     assert len(client_of(storage).get_metric_history(run.run_id, "train/loss")) == 20
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "its watermark lost"])
 @pytest.mark.parametrize("deleted", ["run", "experiment"])
-def test_what_was_deleted_at_mlflow_while_records_wait_is_restored(
+def test_what_was_deleted_at_mlflow_is_left_so_by_who_passes_by(
+    storage: Path, deleted: str, is_known: bool
+) -> None:
+    run_dir = record_run(storage)
+    run_id = str(sync([], storage).runs[0].run_id)
+    client = client_of(storage)
+    if deleted == "run":
+        client.delete_run(run_id)
+    else:
+        client.delete_experiment(client.get_run(run_id).info.experiment_id)
+    if not is_known:
+        (run_dir / JOURNAL / WATERMARK).unlink()
+    with JournalWriter(run_dir / JOURNAL, "driver") as journal:
+        journal.metrics(21, {"train/loss": 0.5})
+
+    ship_waiting(storage)
+    assert not is_unshipped(run_dir)
+    (run,) = sync([], storage).runs
+
+    assert (run.outcome, run.is_deleted) == ("nothing", True)
+    assert "deleted at MLflow, and left so" in synced_line(run)
+    assert client.get_run(run_id).info.lifecycle_stage == "deleted"
+    experiment = client.get_experiment_by_name("people")
+    assert client.search_runs([experiment.experiment_id]) == []
+
+
+def test_a_run_that_is_named_is_taken_up_again_by_other_commands_too(storage: Path) -> None:
+    run_dir = record_run(storage)
+    run_id = str(sync([], storage).runs[0].run_id)
+    client_of(storage).delete_run(run_id)
+    with JournalWriter(run_dir / JOURNAL, "driver") as journal:
+        journal.metrics(21, {"train/loss": 0.5})
+    ship_waiting(storage)
+
+    assert sync(["r1"], storage).runs[0].outcome == "shipped"
+    with JournalWriter(run_dir / JOURNAL, "driver") as journal:
+        journal.metrics(22, {"train/loss": 0.5})
+    ship_waiting(storage)
+
+    assert len(client_of(storage).get_metric_history(run_id, "train/loss")) == 22
+
+
+@pytest.mark.parametrize("deleted", ["run", "experiment"])
+def test_what_was_deleted_at_mlflow_while_records_wait_is_restored_where_it_is_named(
     storage: Path, deleted: str
 ) -> None:
     run_dir = record_run(storage)
@@ -241,7 +273,7 @@ def test_what_was_deleted_at_mlflow_while_records_wait_is_restored(
             journal.metrics(step, {"train/loss": 1 / step})
         journal.status("FINISHED")
 
-    (run,) = sync([], storage).runs
+    (run,) = sync(["people/r1"], storage).runs
 
     assert (run.outcome, run.run_id) == ("shipped", run_id)
     assert client.get_run(run_id).info.lifecycle_stage == "active"
@@ -261,6 +293,101 @@ def test_a_segment_that_was_cut_is_told_with_its_byte(storage: Path) -> None:
     assert run.damages == (f"{segment} is cut off at byte {end}",)
     assert (run.outcome, run.was_closed) == ("shipped", True)
     assert len(client_of(storage).get_metric_history(str(run.run_id), "train/loss")) > 5
+
+
+def test_records_that_are_missing_are_told_even_where_there_is_nothing_to_ship(
+    storage: Path,
+) -> None:
+    run_dir = record_run(storage)
+    segment = run_dir / JOURNAL / "driver-00001.jsonl"
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines[:3] + lines[5:]))
+
+    (run,) = sync([], storage).runs
+    (named,) = sync([str(run_dir)], storage).runs
+
+    told = (f"{segment} lacks records that came before others of it: 4 to 5",)
+    assert (run.outcome, run.damages) == ("shipped", told)
+    assert (named.outcome, named.damages) == ("nothing", told)
+    assert synced_line(named) == f"people/r1  nothing to ship; {told[0]}"
+    assert len(client_of(storage).get_metric_history(str(run.run_id), "train/loss")) == 18
+
+
+@pytest.fixture
+def with_a_hole(storage: Path) -> Path:
+    """A run whose journal has zeros in its midst, as NFS shows what another host has written."""
+    run_dir = record_run(storage)
+    result = {"status": "finished", "run_id": None, "model": None, "tracking": "pending"}
+    (run_dir / "result.json").write_text(json.dumps(result))
+    segment = run_dir / JOURNAL / "driver-00001.jsonl"
+    lines = segment.read_bytes().splitlines(keepends=True)
+    lines[2] = bytes(len(lines[2]) - 1) + b"\n"
+    segment.write_bytes(b"".join(lines))
+    return run_dir
+
+
+def test_what_is_not_shown_yet_is_pending_for_who_does_not_wait(
+    storage: Path, with_a_hole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_module, "OTHERS_S", 0.5)
+
+    ship_waiting(storage)
+
+    assert result_of(with_a_hole)["tracking"] == "pending"
+    assert is_unshipped(with_a_hole)
+
+
+def test_what_is_never_shown_is_told_as_damaged_and_the_rest_is_shipped(
+    storage: Path, with_a_hole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_reading, "SHOWN_AFTER_S", 5.0)
+
+    (run,) = sync([], storage).runs
+
+    assert (run.outcome, result_of(with_a_hole)["tracking"]) == ("shipped", "complete")
+    assert "is damaged at byte" in run.damages[0]
+    client = client_of(storage)
+    assert client.get_run(str(run.run_id)).info.status == "FINISHED"
+    assert len(client.get_metric_history(str(run.run_id), "train/loss")) == 19
+
+
+def test_a_run_that_is_named_and_cannot_be_shipped_is_a_failure(storage: Path) -> None:
+    run_dir = record_run(storage)
+    (run_dir / "config.yaml").write_text("track: {uri: ${NOT_SET}}\n")
+    Watermark(server="http://ann:***@127.0.0.1:9").save(run_dir / JOURNAL)
+
+    passed_by, named = sync([], storage), sync(["r1"], storage)
+
+    assert (passed_by.tracking, passed_by.exit_code) == ("pending", 0)
+    assert (named.tracking, named.exit_code) == ("pending", 2)
+
+
+def test_a_run_that_cannot_be_read_is_told_also_where_it_is_named(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_run(storage)
+    sync([], storage)
+
+    def unreadable(_: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(sync_module, "losses_at", unreadable)
+    result = sync(["r1"], storage)
+
+    assert (result.tracking, result.exit_code) == ("pending", 2)
+    assert "Permission denied" in str(result.runs[0].error)
+
+
+def test_the_end_of_a_killed_run_is_its_last_record_and_not_what_was_rejected_later(
+    storage: Path,
+) -> None:
+    run_dir = record_run(storage, status=None)
+    os.utime(run_dir / JOURNAL / "driver-00001.jsonl", (1_000_000_000, 1_000_000_000))
+    (run_dir / JOURNAL / "rejected.jsonl").write_text("{}\n")
+
+    (run,) = sync([], storage).runs
+
+    assert client_of(storage).get_run(str(run.run_id)).info.end_time == 1_000_000_000_000
 
 
 @pytest.mark.slow

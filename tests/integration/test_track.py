@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from distrain.errors import ConfigError, ModelError, TrackingError
+from distrain.track.aliases import Move, move_alias, move_to_undo
 from distrain.track.journal import JournalWriter
 from distrain.track.model_versions import RegisteredVersion, download_model, find_version
 from distrain.track.packaged import Predictor
@@ -359,6 +360,36 @@ def test_an_alias_that_has_moved_on_stays(
     assert version.alias is None
     holder = client.get_model_version_by_alias("people", "champion")
     assert str(holder.version) == registered.version.version
+    client.delete_model_version("people", version.version)
+
+
+def test_a_move_that_was_taken_back_is_not_made_again_by_the_same_request(
+    registered: Registered, server: TrackingServer, client: "MlflowClient"
+) -> None:
+    newer = replace(
+        registered.facts,
+        key="people/newer",
+        tags={**registered.facts.tags, "distrain.gate.holder": registered.version.version},
+    )
+
+    def ship_again(asked_ms: int) -> RegisteredVersion:
+        return register_version(
+            client, server, registered.pyfunc, newer, alias="champion", asked_ms=asked_ms
+        )
+
+    version = ship_again(5)
+    assert version.alias == "champion"
+    found = move_to_undo(client, "people", "champion")
+    assert found is not None
+    number, before = found
+    back = Move("champion", version.version, before.from_version, undoes=number)
+    assert move_alias(client, "people", back) is None
+
+    assert ship_again(5) == replace(version, alias=None)
+    holder = client.get_model_version_by_alias("people", "champion")
+    assert str(holder.version) == registered.version.version
+    assert ship_again(6).alias == "champion"
+    move_alias(client, "people", back)
     client.delete_model_version("people", version.version)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 import distrain
 from distrain.results import TrainResult
 
-pytestmark = pytest.mark.usefixtures("ray_local")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_local")]
 
 CNN = {"name": "cnn", "channels": [4], "hidden": [16], "dropout": 0.2}
 MLP = {"name": "mlp", "hidden": [16], "dropout": 0.2}
@@ -56,6 +57,16 @@ def test_weights_are_the_same_on_one_worker_and_on_three(
 ) -> None:
     assert [result.num_workers for result in results.values()] == [1, 3]
     assert len({result.weights_sha256 for result in results.values()}) == 1
+
+
+@pytest.mark.usefixtures("results")
+def test_a_run_takes_no_process_but_its_workers_and_what_watches_their_nodes() -> None:
+    actors = ray._private.state.actors().values()
+
+    names = {actor["ActorClassName"] for actor in actors}
+    assert "RayTrainWorker" in names
+    assert not {name for name in names if "Controller" in name or "Dataset" in name}
+    assert "PlacementGroupCleaner" not in names
 
 
 def test_metrics_are_the_same_on_one_worker_and_on_three(
@@ -132,7 +143,6 @@ def test_the_curve_in_mlflow_is_the_journal_s(
     assert run.data.metrics["test/accuracy"] == results[3].metrics["test/accuracy"]
 
 
-@pytest.mark.slow
 def test_an_unmet_goal_keeps_the_alias_where_it_is_and_says_so(
     results: dict[int, TrainResult], storage: Path
 ) -> None:

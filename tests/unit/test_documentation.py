@@ -41,7 +41,15 @@ def test_make_targets_exist() -> None:
 
 
 EXAMPLES = sorted(REPOSITORY.glob("examples/*/*.yaml"))
-CONFIGS = [path for path in EXAMPLES if path.name != "tiny.yaml"]
+CONFIGS = [path for path in EXAMPLES if path.name not in ("tiny.yaml", "search.yaml")]
+SEARCHES = [path for path in EXAMPLES if path.name == "search.yaml"]
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=names(SEARCHES))
+def test_an_example_s_search_is_valid_beside_its_configuration(path: Path) -> None:
+    [base] = [config for config in CONFIGS if config.parent == path.parent]
+
+    assert load_settings([base, path]).tune is not None
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=names(CONFIGS))

@@ -15,6 +15,7 @@ import pytest
 
 from distrain import lease
 from distrain.errors import CheckpointError, ConfigError
+from tests.failing_storage import refusing_to_list
 
 TAKES_AND_WAITS = """
 import sys, time
@@ -250,6 +251,17 @@ def test_workers_of_an_earlier_attempt_are_fenced_out(tmp_path: Path) -> None:
         lease.check(tmp_path, fence, 1)
     lease.check(tmp_path, fence, 2)
     lease.check(tmp_path, fence)  # the driver is the same
+
+
+def test_no_attempt_begins_while_it_cannot_be_seen_which_others_may_commit(tmp_path: Path) -> None:
+    fence = lease.take(tmp_path).fence
+    lease.begin_attempt(tmp_path, fence, 1)
+
+    with refusing_to_list(tmp_path / lease.CLAIMS), pytest.raises(PermissionError):
+        lease.begin_attempt(tmp_path, fence, 2)
+
+    lease.begin_attempt(tmp_path, fence, 2)
+    assert not lease.is_held(tmp_path, fence, 1)
 
 
 def test_attempts_of_a_driver_that_was_taken_over_are_fenced_out(tmp_path: Path) -> None:

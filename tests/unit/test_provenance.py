@@ -12,8 +12,12 @@ from distrain.differences import Difference
 from distrain.errors import ConfigError, DataError
 from distrain.track import lineage
 from distrain.track.lineage_folder import sha256
-from distrain.track.origin import LINEAGE_TAG
+from distrain.track.model_versions import RegisteredVersion
+from distrain.track.origin import LINEAGE_TAG, WEIGHTS_TAG
+from distrain.track.packaged import held_weights_sha256
 from distrain.track.recorded import RecordedRun
+from distrain.track.tracking_server import TrackingServer
+from tests.example_models import people_transform, save_example
 from tests.lineage_examples import MACHINE, recorded_run
 
 
@@ -35,6 +39,41 @@ def alter(path: Path, old: str, new: str) -> None:
 
 def surroundings(recorded: RecordedRun) -> list[str]:
     return texts(provenance.of_surroundings(recorded, MACHINE, [Path.cwd()]))
+
+
+@pytest.mark.parametrize(
+    ("tagged", "is_damaged", "told"),
+    [
+        ("", False, []),
+        ("f" * 64, False, ["training: registered weights ffffffffffff -> 0000"]),
+        ("f" * 64, True, ["training: registered weights ffffffffffff -> damaged"]),
+    ],
+)
+def test_a_version_is_told_whose_files_are_not_the_weights_of_its_tags(
+    recorded: RecordedRun,
+    monkeypatch: pytest.MonkeyPatch,
+    tagged: str,
+    is_damaged: bool,
+    told: list[str],
+) -> None:
+    def download(_: object, __: object, folder: Path) -> Path:
+        packaged = save_example(folder / "packaged", people_transform())
+        if is_damaged:
+            (packaged / "model.safetensors").write_bytes(b"torn")
+        return folder
+
+    monkeypatch.setattr(provenance, "download_model", download)
+    held = held_weights_sha256(save_example(Path("other"), people_transform()))
+    version = RegisteredVersion("people", "1", None)
+    tags = {**recorded.tags, WEIGHTS_TAG: tagged or held}
+    server = TrackingServer("http://127.0.0.1:9", None, "track.uri")
+
+    found = provenance.of_registered(
+        replace(recorded, tags=tags, version=version), server, Path.cwd()
+    )
+
+    assert texts(found) == [text.replace("0000", held[:12]) for text in told]
+    assert all(difference.is_decisive for difference in found)
 
 
 def test_nothing_is_told_where_nothing_differs(recorded: RecordedRun) -> None:

@@ -19,14 +19,15 @@ from distrain.report.tables import reproduce_table
 from distrain.reproduction import ReproduceResult, _compared, _kept_text
 from distrain.results import TrainResult
 from distrain.track.journal import JournalWriter
-from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG
+from distrain.track.origin import MODEL_ARGS_TAG, STEPS_TAG, WEIGHTS_TAG
 from distrain.track.recorded import RecordedRun
 from tests.lineage_examples import MACHINE, manifest, recorded_run
 
 
-def settings(**train: Any) -> Settings:
+def settings(model: dict[str, Any] | None = None, **train: Any) -> Settings:
     data = {"source": "/a.csv", "target": "y"}
-    return settings_from_dict({"data": data, "train": train, "track": {"every_steps": 1}})
+    sections = {"data": data, "train": train, "track": {"every_steps": 1}}
+    return settings_from_dict({**sections, **({"model": model} if model else {})})
 
 
 @pytest.fixture
@@ -145,11 +146,16 @@ def test_what_makes_it_another_run_is_told_as_the_first_difference(
 
 
 @pytest.mark.parametrize(
-    ("order", "status", "parts"),
-    [("0" * 64, "not_promised", []), ("1" * 64, "different", ["order"])],
+    ("order", "args", "status", "parts"),
+    [
+        ("0" * 64, {}, "not_promised", []),
+        ("1" * 64, {}, "different", ["order"]),
+        ("0" * 64, {"p": "${DROPOUT:-0.9}"}, "different", ["configuration"]),
+    ],
 )
-def test_where_bits_are_not_promised_nothing_is_trained_and_the_order_of_rows_compared(
+def test_where_bits_are_not_promised_nothing_is_trained_and_order_and_variables_compared(
     order: str,
+    args: dict[str, str],
     status: str,
     parts: list[str],
     tmp_path: Path,
@@ -157,11 +163,15 @@ def test_where_bits_are_not_promised_nothing_is_trained_and_the_order_of_rows_co
 ) -> None:
     monkeypatch.chdir(tmp_path)
     recorded = recorded_run(tmp_path, reduction="fast")
+    if args:
+        recorded = replace(recorded, tags={**recorded.tags, MODEL_ARGS_TAG: "a" * 64})
     monkeypatch.setattr(reproduction, "machine", lambda *_: MACHINE)
+    model = {"target": "tests.user_models:Drops", "args": args}
 
     @contextmanager
     def ready(*_: object, **__: object) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(
+            settings=settings(model=model),
             prepared=SimpleNamespace(
                 dataset=SimpleNamespace(path="", manifest=manifest(tmp_path / "a.csv"))
             ),
@@ -177,6 +187,20 @@ def test_where_bits_are_not_promised_nothing_is_trained_and_the_order_of_rows_co
     assert [difference.part for difference in result.differences] == parts
     assert result.run_dir is None
     assert result.why.startswith("reduction: fast") is not bool(parts)
+
+
+def test_a_version_of_other_weights_is_different_and_nothing_is_trained(
+    recorded: RecordedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Difference("training", "registered weights", "f" * 64, "e" * 64, is_decisive=True)
+    monkeypatch.setattr(reproduction, "check_reachable", lambda _: None)
+    monkeypatch.setattr(reproduction, "find_recorded", lambda *_, **__: recorded)
+    monkeypatch.setattr(reproduction, "of_registered", lambda *_: [other])
+
+    result = reproduction.reproduce("models:/a/1", [], storage=tmp_path, display=NoDisplay())
+
+    assert (result.status, result.exit_code, result.first) == ("different", 3, other)
+    assert result.run_dir is None
 
 
 def test_a_training_that_fails_is_its_own_error(recorded: RecordedRun, made: TrainResult) -> None:

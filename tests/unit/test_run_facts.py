@@ -9,6 +9,7 @@ import pytest
 
 from distrain.config.load import settings_from_dict
 from distrain.run_facts import StartedRun, nothing_trained, recorded_facts, training_text
+from distrain.track.origin import MODEL_ARGS_TAG
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
 
@@ -37,6 +38,18 @@ def test_a_run_says_that_its_bits_are_not_promised(
     assert ("reduction: fast" in training_text(run)) is is_told
     told = recorded_facts(run).tags.get("distrain.bits")
     assert told == ("not promised (reduction: fast)" if is_told else None)
+
+
+def test_variables_in_the_model_s_args_are_told_by_a_digest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = {"target": "tests.user_models:Drops", "args": {"p": "${DROPOUT}"}}
+    digests = []
+    for value in ("0.1", "0.9"):
+        monkeypatch.setenv("DROPOUT", value)
+        digests.append(recorded_facts(started(model=model)).tags[MODEL_ARGS_TAG])
+    assert digests[0] != digests[1]
+    assert MODEL_ARGS_TAG not in recorded_facts(started()).tags
 
 
 @pytest.mark.parametrize(("num_workers", "is_told"), [(1, True), (2, False)])

@@ -13,9 +13,9 @@ from distrain.display import Display
 from distrain.errors import ModelError, TrainError
 from distrain.finish import Ending
 from distrain.track import record as record_module
-from distrain.track.journal_reading import written_by
+from distrain.track.journal_reading import DRIVER, written_by
 from distrain.track.model_versions import RegisteredVersion
-from distrain.track.record import DRIVER, RunFacts, RunRecord
+from distrain.track.record import RunFacts, RunRecord
 from distrain.train.job import TrainOutcome
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -36,24 +36,40 @@ def test_a_result_that_cannot_be_written_is_told_with_the_disk(tmp_path: Path) -
     notes = Notes()
     with (
         pytest.raises(TrainError, match=told),
-        running._telling_disk_faults(tmp_path, Ending(), notes),
+        running.telling_end_faults(tmp_path, None, notes),
     ):
         raise FULL
     assert notes.texts == [f"go on with: distrain resume {tmp_path}"]
 
 
 def test_why_the_run_failed_comes_before_the_disk(tmp_path: Path) -> None:
-    failed = Ending(error=ModelError("other predictions"))
+    failed = ModelError("other predictions")
     with (
         pytest.raises(ModelError, match="other predictions"),
-        running._telling_disk_faults(tmp_path, failed, Notes()),
+        running.telling_end_faults(tmp_path, failed, Notes()),
     ):
         raise FULL
 
 
+def test_a_run_that_the_disk_is_too_full_to_begin_is_told_with_the_disk(
+    ended_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise FULL
+
+    monkeypatch.setattr(running, "load_mlflow", lambda _: None)
+    monkeypatch.setattr(running, "dump_yaml", lambda _: "")
+    monkeypatch.setattr(running, "write_atomically", full)
+    ended_run.settings.track = SimpleNamespace(drain_s=1)
+    ended_run.is_offline = False
+
+    with pytest.raises(TrainError, match=r"No space left.*Make room there, then give"):
+        running.begun_record(ended_run)
+
+
 def test_an_unforeseen_error_is_told_where_its_traceback_cannot_be_kept(tmp_path: Path) -> None:
     missing = tmp_path / "gone"
-    error = running._unforeseen(ValueError("why"), missing)
+    error = running.unforeseen(ValueError("why"), missing)
     assert error.message == "ValueError: why"
     assert "cannot be kept" in error.mend
 
@@ -82,7 +98,7 @@ class Interrupting:
 
     run_id = None
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self.num_drains = 0
         self.versions: dict[str, RegisteredVersion] = {}
 
@@ -107,7 +123,8 @@ def ended_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         server=SimpleNamespace(shown="http://away", origin="track.uri"),
         prepared=SimpleNamespace(rows={"train": 10}, dataset=SimpleNamespace(digest="d")),
         preflight=SimpleNamespace(num_parameters=10),
-        job=SimpleNamespace(model={"name": "linear"}),
+        job=SimpleNamespace(model={"name": "linear"}, fence=None),
+        won=None,
     )
 
 
@@ -172,7 +189,7 @@ def test_who_interrupts_a_run_is_told_how_to_go_on_unless_it_makes_another_again
         "load_mlflow": lambda _: None,
         "dump_yaml": lambda _: "",
         "training_text": lambda _: "training",
-        "_with_lineage": lambda _: facts,
+        "with_lineage": lambda _: facts,
         "_ending": interrupted,
     }.items():
         monkeypatch.setattr(running, name, stand_in)

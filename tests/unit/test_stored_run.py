@@ -17,6 +17,7 @@ from distrain.run_facts import how_to_go_on
 from distrain.run_folder import write_result
 from distrain.stored_run import (
     Started,
+    check_args,
     check_model,
     check_writable,
     differing_circumstances,
@@ -24,6 +25,7 @@ from distrain.stored_run import (
     read_stored_run,
 )
 from distrain.track.model_versions import RegisteredVersion
+from distrain.track.origin import MODEL_ARGS_TAG
 
 SHAPES = {"0.weight": [4, 6], "0.bias": [4]}
 STARTED = Started(
@@ -224,3 +226,11 @@ def test_a_storage_among_the_overrides_says_where_to_look(tmp_path: Path) -> Non
     assert list(read_stored_run(run_dir, words).changed) == ["train.num_workers"]
     with pytest.raises(ConfigError, match="storage"):
         read_stored_run(run_dir, [f"storage={tmp_path / 'elsewhere'}"])
+
+
+def test_other_variables_in_the_model_s_args_are_refused() -> None:
+    check_args(STARTED, "b" * 64)  # as an earlier version has started it
+    with_variables = replace(STARTED, tags={**STARTED.tags, MODEL_ARGS_TAG: "a" * 64})
+    check_args(with_variables, "a" * 64)
+    with pytest.raises(ConfigError, match=r"model.args: with the variables of this environment"):
+        check_args(with_variables, "b" * 64)

@@ -136,5 +136,5 @@ def test_an_unknown_kind_is_told():
     assert str(caught.value) == (
         "distrain list: 'optimisers' cannot be listed. Expected a kind of names that a "
         "configuration may use. Did you mean 'optimizers'? There are: losses, lr_schedules, "
-        "metrics, models, optimizers."
+        "metrics, models, optimizers, schedulers, search_algs."
     )

@@ -110,6 +110,11 @@ SECRETS = [
     ("model.args.password", ["x", {"inner": "x"}]),
     ("model.args.layers", [{"secret": "x"}]),
     ("model.args.auth_token", "a" * 20),
+    ("model.args.second_pass", {"api_key": "x"}),
+    ("model.args.database", "host=db user=ann password=hunter2"),
+    ("model.args.headers", {"Authorization": "Bearer " + "a1B2" * 9}),
+    ("model.args.headers", {"authorization": "Basic dXNlcjpodW50ZXI="}),
+    ("cluster.env.DATABASE_DSN", "postgresql://ann:hunter2@db/x"),
 ]
 NO_SECRETS = {
     "use_token": True,
@@ -160,6 +165,49 @@ def test_other_likely_secrets_for_workers_are_taken_and_masked_where_they_are_wr
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("DB_PASS", "hunter2", "***"),
+        ("SMTP_PASS_2", "hunter2", "***"),
+        ("SENTRY_DSN", "any", "***"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "any", "***"),
+        ("ConnectionStrings__Default", "any", "***"),
+        ("SQLCONNSTR_MAIN", "any", "***"),
+        ("DATABASE", "Server=db;User Id=a;Password=hunter2;", "Server=db;User Id=a;Password=***;"),
+        ("DATABASE", "Password=hunter2;Server=db", "Password=***;Server=db"),
+        ("LIBPQ", "host=db user=ann password=hunter2", "host=db user=ann password=***"),
+        ("LIBPQ", "host=${SET} password=hunter2", "host=${SET} password=***"),
+        ("LIBPQ", "host=db password=${UNSET:-hunter2}", "host=db password=***"),
+        ("BLOBS", "AccountName=a;AccountKey=aGk=;B=1", "AccountName=a;AccountKey=***;B=1"),
+        ("ODBC", "UID=a;PWD={hun;ter22};X=1", "UID=a;PWD=***;X=1"),
+        ("DB_PASS", "${SET}", "${SET}"),
+        ("LIBPQ", "host=db password=${SET}", "host=db password=${SET}"),
+        ("BYPASS", "all", "all"),
+        ("FORWARD_PASS", "all", "all"),
+        ("KAGGLE_KEY", "abc", "***"),
+        ("PASSES", "2", "2"),
+        ("FLAGS", "a=1 b=2", "a=1 b=2"),
+    ],
+)
+def test_connections_for_workers_are_taken_and_masked_where_they_are_written(name, value, shown):
+    settings = settings_from_dict({**LEAST, "cluster": {"env": {name: value}}})
+
+    assert settings.cluster.env == {name: value}
+    assert masked(settings.cluster.env) == {name: shown}
+
+
+def test_the_password_of_a_connection_is_masked_in_messages_and_asked_for(monkeypatch):
+    monkeypatch.setattr("distrain.redaction._hidden", set())
+    env = {"DATABASE": "host=db password=planted-8"}
+
+    settings_from_dict({**LEAST, "cluster": {"env": env}})
+
+    assert str(ConfigError("planted-8 is refused")) == "*** is refused."
+    with pytest.raises(ConfigError, match=r"secret in cluster\.env\.DATABASE is not"):
+        check_given(masked(env))
+
+
 def test_a_likely_secret_for_workers_is_masked_in_messages(monkeypatch):
     monkeypatch.setattr("distrain.redaction._hidden", set())
 
@@ -169,6 +217,17 @@ def test_a_likely_secret_for_workers_is_masked_in_messages(monkeypatch):
         )
 
     assert "name is text 'a/***'" in str(caught.value)
+
+
+def test_what_a_variable_called_a_key_holds_is_masked_where_it_looks_random():
+    words = {"SORT_KEY": "user_id_of_2024_and_later", "PUBLIC_KEY": "a1B2c3D4" * 4, "X_KEY": "a1"}
+    words |= {"S3_MODEL_KEY": "models/v2/resnet50_224x224_b16"}
+
+    shown = masked({"ACME_KEY": "a1B2c3D4" * 4, "B_KEY": "${B_KEY}", **words})
+
+    assert shown == {"ACME_KEY": "***", "B_KEY": "${B_KEY}", **words}
+    with pytest.raises(ConfigError, match=r"secret in cluster\.env\.ACME_KEY is not kept"):
+        check_given(shown)
 
 
 def test_a_secret_that_is_not_kept_is_asked_for():
@@ -196,12 +255,18 @@ def test_the_mend_names_a_variable():
     [
         "https://me:${UNSET:-hunter2}@host/",
         "https://host/?token=hunter2",
+        "https://glpat-" + "hunter2hunter2@host/",
         "https://bucket/x.csv?X-Amz-Expires=9&X-Amz-Signature=hunter2",
     ],
 )
 def test_a_secret_in_a_default_or_a_query_is_refused(uri):
     with pytest.raises(ConfigError, match="holds what looks like a URL with a"):
         load(uri)
+
+
+def test_a_page_of_a_list_is_no_secret():
+    uri = "https://host/?max_tokens=5&page_token=CAUQAA&next_token=CAUQAA"
+    assert load(uri).track.uri == uri
 
 
 def test_a_table_is_filled_in_where_it_is_used(monkeypatch):

@@ -7,7 +7,7 @@ from distrain.errors import ConfigError
 
 DATA = "data: {source: a.csv, target: y}\n"
 TRAIN_KEYS = (
-    "activation_checkpointing, checkpoint, compile, early_stopping, ema, epochs, "
+    "activation_checkpointing, changes, checkpoint, compile, early_stopping, ema, epochs, "
     "global_batch_size, gradient_clip_norm, ledger, logical_shards, loss, lr_schedule, "
     "max_failures, max_time_s, num_workers, on_spike, optimizer, precision, profile, reduction, "
     "resources_per_worker, restore_best, steps, strategy, threads_per_worker"
@@ -21,13 +21,13 @@ FILES = {
     "a key of another section": (
         DATA + "epochs: 3\n",
         "run.yaml:2: epochs: unknown key. Did you mean 'train.epochs'? Valid keys: cluster, data, "
-        "evaluate, model, name, seed, storage, track, train.",
+        "evaluate, model, name, seed, storage, track, train, tune.",
     ),
     "a dotted key": (
         DATA + "train.optimizer.lr: 3\n",
         "run.yaml:2: train.optimizer.lr: unknown key. In a file write train: {optimizer: {lr: "
         "...}}; dotted keys are for the command line. Valid keys: cluster, data, evaluate, model, "
-        "name, seed, storage, track, train.",
+        "name, seed, storage, track, train, tune.",
     ),
     "a merge key, which YAML 1.2 does not know": (
         DATA + "track: {<<: {uri: x}}\n",
@@ -311,7 +311,7 @@ OVERRIDES = {
     "two faults": (
         ["a=1", "seed=x"],
         "command line: a: unknown key. Valid keys: cluster, data, evaluate, model, name, seed, "
-        "storage, track, train.\n"
+        "storage, track, train, tune.\n"
         "command line: seed is text 'x'. Expected a whole number from 0 to 9223372036854775807.",
     ),
 }

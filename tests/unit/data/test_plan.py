@@ -16,8 +16,8 @@ from distrain.data.plan import (
     BLOCK_ROWS,
     WINDOW_ROWS,
     Plan,
-    epoch_order,
     evaluation_batches,
+    filled_up,
 )
 from distrain.errors import ConfigError, DataError
 from distrain.train.world import parts_by_worker
@@ -63,6 +63,12 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plan_module._window_blocks.cache_clear()
 
 
+def epoch_order(num_rows: int, seed: int, epoch: int) -> list[int]:
+    """Return the order of an epoch, as a plan of a single step has it."""
+    order: list[int] = Plan(num_rows, num_rows, 1, 1, seed).rows(epoch, 0).tolist()
+    return order
+
+
 @given(plans(), st.integers(0, 3))
 def test_an_epoch_has_each_row_once(plan: Plan, epoch: int) -> None:
     rows = [plan.rows(epoch, step) for step in range(plan.steps_per_epoch)]
@@ -95,7 +101,7 @@ def test_the_order_is_the_one_it_has_always_been() -> None:
     steps = [plan.rows(*plan.position(step)).tolist() for step in range(4)]
     assert steps == [[1, 9, 7, 4], [3, 5, 6, 2], [8, 0], [4, 0, 7, 8]]
     assert plan.digest == "daa34fcfe1f531dc5cb179989ba2c2f093c132af00a2124250c48820895e2d21"
-    many = epoch_order(3_000_000, 0, 1, 1_999_998, 2_000_002)
+    many = Plan(3_000_000, 3_000_000, 1, 1, 0).rows(1, 0, 1_999_998, 2_000_002)
     assert many.tolist() == [126285, 2443549, 1830676, 1672871]
 
 
@@ -103,17 +109,18 @@ def test_the_order_is_the_one_it_has_always_been() -> None:
 @given(rows=st.integers(65, 700), seed=st.integers(0, 3), cuts=st.lists(st.integers(0, 700)))
 @pytest.mark.usefixtures("small_windows")
 def test_windows_make_one_order_however_it_is_cut(rows: int, seed: int, cuts: list[int]) -> None:
-    whole = epoch_order(rows, seed, 1, 0, rows)
+    whole = epoch_order(rows, seed, 1)
     assert sorted(whole) == list(range(rows))
     bounds = [0, *sorted(cut for cut in cuts if cut <= rows), rows]
-    pieces = [epoch_order(rows, seed, 1, *ends) for ends in itertools.pairwise(bounds)]
-    assert np.concatenate(pieces).tolist() == whole.tolist()
+    plan = Plan(rows, rows, 1, 1, seed)
+    pieces = [plan.rows(1, 0, *ends) for ends in itertools.pairwise(bounds)]
+    assert np.concatenate(pieces).tolist() == whole
 
 
 @pytest.mark.usefixtures("small_windows")
 def test_a_window_holds_rows_of_few_blocks() -> None:
-    window = epoch_order(640, 0, 0, 64, 128)
-    assert len(np.unique(window // 16)) == 4
+    window = epoch_order(640, 0, 0)[64:128]
+    assert len({row // 16 for row in window}) == 4
 
 
 @given(st.integers(1, 2000), st.text(max_size=4))
@@ -147,7 +154,7 @@ def test_kills_and_resizes_change_nothing(
     for epoch in range(epochs):
         rows = order[epoch * plan.num_rows : (epoch + 1) * plan.num_rows]
         assert sorted(rows) == list(range(plan.num_rows))
-        assert rows == epoch_order(plan.num_rows, plan.seed, epoch, 0, plan.num_rows).tolist()
+        assert rows == epoch_order(plan.num_rows, plan.seed, epoch)
 
 
 def parts_of_workers(plan: Plan, step: int, workers: int) -> list[list[int]]:
@@ -190,9 +197,8 @@ def test_the_windows_ahead_hold_the_rows_of_the_steps_to_come() -> None:
     ahead = [
         row for spans in itertools.islice(windows, 8) for span in spans for row in range(*span)
     ]
-    later = epoch_order(500, 0, 1, 120, 500).tolist()
-    assert set(later) <= set(ahead[: 500 - 64])
-    assert set(epoch_order(500, 0, 2, 0, 64).tolist()) <= set(ahead[500 - 64 :])
+    assert set(epoch_order(500, 0, 1)[120:]) <= set(ahead[: 500 - 64])
+    assert set(epoch_order(500, 0, 2)[:64]) <= set(ahead[500 - 64 :])
 
 
 @pytest.mark.slow
@@ -233,9 +239,7 @@ def test_a_far_step_is_cheap_in_a_fresh_process() -> None:
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = {
-        tuple(epoch_order(100, seed, epoch, 0, 100)) for seed in range(3) for epoch in range(3)
-    }
+    orders = {tuple(epoch_order(100, seed, epoch)) for seed in range(3) for epoch in range(3)}
     assert len(orders) == 9
 
 
@@ -259,11 +263,18 @@ def test_each_value_goes_everywhere_alike(size: int) -> None:
 
 
 @given(st.integers(0, 5000), st.integers(2, 1500))
-def test_evaluation_visits_each_row_once_and_never_a_single_one(rows: int, size: int) -> None:
+def test_evaluation_visits_each_row_once(rows: int, size: int) -> None:
     batches = evaluation_batches(rows, size)
     assert [row for start, stop in batches for row in range(start, stop)] == list(range(rows))
-    assert all(stop - start >= min(2, rows) for start, stop in batches)
-    assert all(stop - start <= size + 1 for start, stop in batches)
+    assert all(1 <= stop - start <= size for start, stop in batches)
+
+
+@pytest.mark.parametrize(("rows", "filled"), [(1, 32), (2, 32), (31, 32), (32, 32), (33, 64)])
+def test_a_batch_is_filled_up_with_its_own_rows(rows: int, filled: int) -> None:
+    found = filled_up(rows)
+    assert len(found) == filled
+    assert found[:rows].tolist() == list(range(rows))
+    assert set(found.tolist()) == set(range(rows))
 
 
 def test_plans_share_a_digest_only_if_all_their_steps_are_the_same() -> None:

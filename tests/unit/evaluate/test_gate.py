@@ -44,7 +44,7 @@ def test_a_better_model_may_move_and_says_by_how_much() -> None:
     assert verdict.may_move
     assert "better than version 3 on 1,000 test rows" in verdict.text
     assert "test/accuracy 0.92 against 0.9: a gain of 0.02" in verdict.text
-    assert "which is 1/2 of the stated one: 2 versions were measured" in verdict.text
+    assert "which is 1/2 of the stated one: it is number 2 of the versions" in verdict.text
     assert verdict.tags() == {
         "distrain.gate": "passed",
         "distrain.gate.why": verdict.text,
@@ -66,7 +66,9 @@ def test_a_gain_that_may_be_chance_is_refused() -> None:
 def test_every_further_version_on_the_same_rows_makes_the_level_stricter_and_is_told() -> None:
     assert [level_of(0.06, versions) for versions in (1, 2, 3, 4)] == [0.03, 0.03, 0.01, 0.005]
     verdict = judge(contest(), num_versions=4)
-    assert "1/12 of the stated one: 4 versions were measured on these test rows" in verdict.text
+    assert (
+        "1/12 of the stated one: it is number 4 of the versions that were measured" in verdict.text
+    )
 
 
 def test_the_levels_of_all_versions_add_up_to_no_more_than_the_stated_one() -> None:

@@ -1,12 +1,14 @@
 """From a model section to a network."""
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from distrain.errors import ModelError
-from distrain.models.build import InputNormalizer, build_model, min_part_rows
+from distrain.models.build import InputNormalizer, build_model, min_part_rows, seeded
 from distrain.models.weights import weights_sha256
 
 TABLE, IMAGE = (6,), (1, 9, 7)
@@ -32,6 +34,8 @@ SPECS = [
     ({"target": "tests.user_models:TwoLayers", "args": {"features": 6}}, TABLE),
     ({"target": "tests.user_models:make_model", "args": {"width": 5}}, TABLE),
     ({"target": "tests.user_models:Lazy"}, TABLE),
+    ({"target": "tests.user_models:DrawnByNumPy"}, TABLE),
+    ({"target": "tests.user_models:DrawnByPython"}, TABLE),
 ]
 
 
@@ -45,16 +49,29 @@ def test_every_family_gives_one_output_per_class(spec: dict[str, Any], shape: An
 def test_the_seed_alone_decides_the_first_weights(spec: dict[str, Any], shape: Any) -> None:
     first = weights_sha256(build(spec, shape, seed=1))
     torch.rand(7)
+    np.random.rand(7)
+    random.random()
     assert weights_sha256(build(spec, shape, seed=1)) == first
     assert weights_sha256(build(spec, shape, seed=2)) != first
 
 
-def test_building_leaves_the_random_state_alone() -> None:
-    torch.manual_seed(3)
-    expected = torch.rand(2)
-    torch.manual_seed(3)
-    build({"name": "mlp"})
-    assert torch.equal(torch.rand(2), expected)
+def test_building_leaves_the_random_states_alone() -> None:
+    def drawn() -> list[float]:
+        return [float(torch.rand(())), float(np.random.rand()), random.random()]
+
+    with seeded(3):
+        expected = drawn()
+    with seeded(3):
+        build({"target": "tests.user_models:DrawnByNumPy"})
+        assert drawn() == expected
+
+
+def test_a_seed_may_be_longer_than_numpy_takes() -> None:
+    first, second = (
+        weights_sha256(build({"target": "tests.user_models:DrawnByNumPy"}, seed=seed))
+        for seed in (2**40 + 1, 2**40 + 2)
+    )
+    assert first != second
 
 
 def test_residual_layers_of_equal_width_add_their_input() -> None:
@@ -104,6 +121,16 @@ def test_rows_of_numbers_are_fed_as_they_are() -> None:
             {"target": "tests.user_models:LazyImages"},
             TABLE,
             r"failed on rows of shape \(6,\): .* Expected a forward .* Correct the class",
+        ),
+        (
+            {"target": "tests.user_models:ExtraState", "args": {"features": 6}},
+            TABLE,
+            "holds a dict, '_extra_state'. Expected tensors only, which can be saved without",
+        ),
+        (
+            {"target": "tests.user_models:Unsaved", "args": {"features": 6}},
+            TABLE,
+            "the state_dict of 'tests.user_models:Unsaved' failed: OSError: no such place",
         ),
         (
             {"target": "tests.user_models:no_model"},

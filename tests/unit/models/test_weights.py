@@ -1,11 +1,13 @@
 """The fingerprint of weights."""
 
 import hashlib
+import math
 
+import pytest
 import torch
 from torch import nn
 
-from distrain.models.weights import weights_sha256
+from distrain.models.weights import same_bits, weights_sha256
 
 
 def test_the_hash_is_over_names_dtypes_shapes_and_bytes_in_order_of_names() -> None:
@@ -38,3 +40,11 @@ def test_a_single_bit_matters() -> None:
 
 def test_bfloat16_has_a_hash() -> None:
     assert len(weights_sha256({"w": torch.ones(2, dtype=torch.bfloat16)})) == 64
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [([1.0, math.nan, 0.0], True), ([1.0, math.nan, -0.0], False), ([1.0, math.nan], False)],
+)
+def test_bits_are_compared_and_not_numbers(other: list[float], is_same: bool) -> None:
+    assert same_bits(torch.tensor([1.0, math.nan, 0.0]), torch.tensor(other)) is is_same

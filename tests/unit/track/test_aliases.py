@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -17,11 +17,11 @@ from distrain.track import claims
 from distrain.track.aliases import (
     AliasBusyError,
     Move,
+    is_made,
     move_alias,
     move_to_undo,
     moves_of,
     note_verdict,
-    num_measured,
     overtaken,
 )
 
@@ -78,6 +78,7 @@ def test_a_move_is_kept_with_who_when_and_why(registry: Any) -> None:
         "evidence": "m/run2",
         "undoes": None,
         "done": True,
+        "asked_ms": None,
     }
 
 
@@ -114,6 +115,29 @@ def test_undoing_goes_back_move_by_move(registry: Any) -> None:
         move_alias(registry, "m", to(back, found[1].to_version, undoes=number))
     assert registry.aliases == {}
     assert move_to_undo(registry, "m", "champion") is None
+
+
+def test_what_a_journal_asked_for_is_told_from_a_later_request_and_from_one_cut_off(
+    registry: Any,
+) -> None:
+    asked = to("2", "1", asked_ms=5)
+    registry.aliases["champion"] = "1"
+    registry.tags["distrain.promotion.1"] = json.dumps(asked.to_json())
+    assert not is_made(registry, "m", asked)
+
+    assert move_alias(registry, "m", asked) is None
+    move_alias(registry, "m", to("1", "2", undoes=1))
+
+    assert is_made(registry, "m", asked)
+    assert not is_made(registry, "m", replace(asked, asked_ms=6))
+    assert not is_made(registry, "m", replace(asked, alias="candidate"))
+
+
+def test_a_tag_that_somebody_made_by_hand_is_no_move(registry: Any) -> None:
+    for name in ("note", "3b", "-1", ""):
+        registry.tags[f"distrain.promotion.{name}"] = "looks good"
+    assert move_alias(registry, "m", to("1", None)) is None
+    assert list(moves_of(registry, "m")) == [1]
 
 
 def test_another_alias_has_moves_of_its_own(registry: Any) -> None:
@@ -228,29 +252,6 @@ def test_one_that_waits_for_another_finds_that_the_holder_has_changed(
     registry.after = finish
     refusal = move_alias(registry, "m", to("3", "1"))
     assert refusal == "version 2 has champion now, not version 1"
-
-
-@pytest.mark.parametrize(
-    ("key", "holder", "expected"),
-    [
-        ("new", "1", 4),  # versions 1 and 2, version 7 that 2 was compared with, and this one
-        ("k2", "1", 3),  # version 2 once more
-        ("new", "9", 5),  # a holder that was made on other rows
-    ],
-)
-def test_versions_are_counted_that_were_measured_on_the_rows(
-    key: str, holder: str, expected: int
-) -> None:
-    def version(number: int, **tags: str) -> Any:
-        return SimpleNamespace(version=number, tags={"distrain.key": f"k{number}", **tags})
-
-    found = [
-        version(1, **{"distrain.gate.holder": "none"}),
-        version(2, **{"distrain.gate.holder": "7"}),
-    ]
-    client = Mock()
-    client.search_model_versions.return_value = found
-    assert num_measured(client, "m", "ab", key, holder) == expected
 
 
 def test_a_verdict_that_another_move_came_before_is_a_refusal() -> None:

@@ -59,9 +59,62 @@ def test_files_beside_the_code_of_a_package_are_looked_into(
         check_no_secrets(["kept_pack:Net"])
 
 
+def test_a_large_notebook_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_code(tmp_path, kept_pack____init__="Net = object\n")
+    plot = '"image/png": "' + "iVBORw0KGgo" * 200_000 + '",\n'
+    (tmp_path / "kept_pack" / "look.ipynb").write_text(f'{plot}"source": ["key = {KEY}"]')
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(ModelError, match=r"an AWS access key \(.*look\.ipynb:2\)"):
+        check_no_secrets(["kept_pack:Net"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("settings.yaml", "user: ann\npassword: hunter\n"),
+        ("keys.py", "\nconnect(password='hunter')\n"),
+        ("keys.py", "import os\nos.environ['API_KEY'] = 'abc123def'\n"),
+    ],
+)
+def test_a_secret_is_refused_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    write_code(tmp_path, kept_pack____init__="Net = object\n")
+    (tmp_path / "kept_pack" / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(ModelError, match=rf"a secret given to .*{name}:2\)") as caught:
+        check_no_secrets(["kept_pack:Net"])
+
+    assert "allowlist secret" in caught.value.mend
+
+
 def test_only_the_first_of_many_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_code(tmp_path, kept_net=f"KEY = '{KEY}'\n" * 9)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     with pytest.raises(ModelError, match=r"kept_net\.py:5\) and 4 more\."):
         check_no_secrets(["kept_net:Net"])
+
+
+def test_a_source_is_looked_into_whatever_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = "#" * (1 << 20)
+    write_code(tmp_path, kept_net=f"{lines}\nKEY = '{KEY}'\nNet = object\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(ModelError, match=r"an AWS access key \(.*kept_net\.py:2\)"):
+        check_no_secrets(["kept_net:Net"])
+
+
+def test_a_folder_that_a_package_links_to_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_code(tmp_path, kept_pack____init__="Net = object\n", shared__keys=f"KEY = '{KEY}'\n")
+    (tmp_path / "kept_pack" / "sub").symlink_to(tmp_path / "shared")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(ModelError, match=r"kept_pack/sub/keys\.py:1\)"):
+        check_no_secrets(["kept_pack:Net"])

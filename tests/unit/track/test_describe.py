@@ -39,6 +39,29 @@ def test_params_are_what_defines_the_run_each_formatted_once() -> None:
     }
 
 
+def test_a_trial_s_params_are_those_of_its_whole_configuration() -> None:
+    whole = {
+        "seed": 3,
+        "model": {"hidden": [128, 64], "dropout": None},
+        "train": {"optimizer": {"name": "sgd", "lr": 1e-05}, "epochs": 4},
+        "track": {"every_steps": 5},
+    }
+    assignment = {
+        "seed": 3,
+        "model.hidden": [128, 64],
+        "model.dropout": None,
+        "train.optimizer": {"name": "sgd", "lr": 1e-05},
+    }
+    params = describe.assignment_params(assignment)
+    assert params == {
+        "seed": "3",
+        "model.hidden": "[128, 64]",
+        "train.optimizer.name": "sgd",
+        "train.optimizer.lr": "1e-05",
+    }
+    assert params.items() <= describe.run_params(whole).items()
+
+
 def test_a_table_with_names_that_mlflow_refuses_is_one_param() -> None:
     weights = {">50K": 2.0, "<=50K": 1.0}
     params = describe.run_params({"train": {"loss": {"class_weights": weights}}})

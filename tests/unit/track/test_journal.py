@@ -17,6 +17,7 @@ from distrain.track.journal_reading import (
     list_segments,
     lost_ends,
     metric_values,
+    missing_records,
     read_journal,
 )
 
@@ -126,6 +127,16 @@ def test_values_that_are_not_finite_come_back(tmp_path: Path) -> None:
     values = metric_values(records[0])
     assert math.isnan(values["a"])
     assert (values["b"], values["c"], values["d"]) == (math.inf, -math.inf, 0.1)
+
+
+def test_an_event_of_a_search_keeps_what_is_not_finite_as_words(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "search") as journal:
+        journal.search({"event": "reported", "values": {"a": math.nan, "b": 0.1}, "trial": 3})
+        journal.search({"event": "decided", "cut": -math.inf, "ranks": [1, math.inf]})
+    reported, decided = read_journal(tmp_path, {})[0]
+    assert reported.kind == "search"
+    assert reported.payload == {"event": "reported", "values": {"a": "nan", "b": 0.1}, "trial": 3}
+    assert decided.payload == {"event": "decided", "cut": "-inf", "ranks": [1, "inf"]}
 
 
 def test_every_line_is_json_with_the_stated_fields(tmp_path: Path) -> None:
@@ -304,6 +315,78 @@ def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
     assert read_journal(tmp_path / "none", {}) == ([], {})
 
 
+def write_segments(folder: Path, *counts: int) -> list[Path]:
+    paths = []
+    for count in counts:
+        with JournalWriter(folder, "rank0") as journal:
+            for step in range(count):
+                journal.metrics(step, {"loss": 0.5})
+        paths.append(journal.path)
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("taken", "gaps"),
+    [
+        ({1: []}, {}),
+        ({1: [1]}, {1: [(1, 1)]}),
+        ({1: [3, 4], 2: [9]}, {1: [(3, 4)], 2: [(9, 9)]}),
+        ({1: [2], 3: [12]}, {1: [(2, 2)], 3: [(12, 12)]}),
+        ({1: [5]}, {2: [(5, 5)]}),
+        ({2: [6, 7, 8, 9, 10]}, {3: [(6, 10)]}),
+        ({3: [15]}, {}),  # nothing is behind it: only a watermark can tell
+    ],
+)
+def test_whole_lines_that_are_missing_are_told_by_their_numbers(
+    tmp_path: Path, taken: dict[int, list[int]], gaps: dict[int, list[tuple[int, int]]]
+) -> None:
+    paths = write_segments(tmp_path, 5, 5, 5)
+    for number, seqs in taken.items():
+        lines = paths[number - 1].read_bytes().splitlines(keepends=True)
+        first = 5 * (number - 1) + 1
+        kept = [line for seq, line in enumerate(lines, start=first) if seq not in seqs]
+        paths[number - 1].write_bytes(b"".join(kept))
+
+    told = missing_records(tmp_path)
+
+    assert told == {f"rank0-{number:05}.jsonl": gap for number, gap in gaps.items()}
+
+
+def test_a_line_that_a_killed_process_left_torn_is_no_gap(tmp_path: Path) -> None:
+    (path,) = write_segments(tmp_path, 5)
+    path.write_bytes(path.read_bytes()[:-9])
+    write_segments(tmp_path, 5)
+
+    records, _ = read_journal(tmp_path, {})
+
+    assert [record.seq for record in records] == list(range(1, 10))
+    assert missing_records(tmp_path) == {}
+
+
+def test_two_that_wrote_at_once_leave_no_gap(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "rank0") as frozen:
+        frozen.metrics(1, {"loss": 0.5})
+        with JournalWriter(tmp_path, "rank0") as other:
+            frozen.metrics(2, {"loss": 0.5})
+            frozen.metrics(3, {"loss": 0.5})
+            other.metrics(2, {"loss": 0.5})
+    write_segments(tmp_path, 2)
+
+    assert missing_records(tmp_path) == {}
+
+
+@pytest.mark.parametrize(("num_taken", "gaps"), [(0, {}), (1, {"rank0-00001.jsonl": [(2, 3)]})])
+def test_a_damaged_line_stands_for_one_number(
+    tmp_path: Path, num_taken: int, gaps: dict[str, list[tuple[int, int]]]
+) -> None:
+    path = write_steps(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"seq":2', b'"seq":7')
+    path.write_bytes(b"".join(lines[:2] + lines[2 + num_taken :]))
+
+    assert missing_records(tmp_path) == gaps
+
+
 def test_the_last_step_is_the_greatest_that_metrics_or_progress_tell_of(tmp_path: Path) -> None:
     with JournalWriter(tmp_path, "rank0") as before, JournalWriter(tmp_path, "driver") as driver:
         driver.run({"experiment": "e"})
@@ -346,3 +429,13 @@ def test_a_long_torn_end_holds_nothing_up(tmp_path: Path) -> None:
     records, _ = read_journal(tmp_path, {}, max_bytes=100)
 
     assert [record.kind for record in records] == ["metrics"]
+
+
+def test_a_path_in_the_run_s_folder_is_recorded_from_there(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path / "run" / "journal", "driver") as journal:
+        journal.artifact(tmp_path / "run" / "profile", "profile")
+        journal.artifact(tmp_path / "elsewhere.txt")
+
+    records, _ = read_journal(tmp_path / "run" / "journal", {})
+    places = [record.payload["path"] for record in records]
+    assert places == ["profile", str(tmp_path / "elsewhere.txt")]

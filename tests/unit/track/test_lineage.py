@@ -64,6 +64,15 @@ def test_the_code_digest_follows_the_users_sources(tmp_path: Path) -> None:
     assert lineage.code_digest([source]) != before
 
 
+def test_the_code_digest_follows_what_a_package_links_to(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "gate.py").write_text("A = 1\n")
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "sub").symlink_to(tmp_path / "shared")
+
+    assert list(lineage.code_hashes([tmp_path / "nets"])) == ["nets/sub/gate.py"]
+
+
 def test_digests_do_not_depend_on_the_order_of_keys() -> None:
     assert lineage.digest({"a": 1, "b": [2]}) == lineage.digest({"b": [2], "a": 1})
     assert lineage.digest({"a": 1}) != lineage.digest({"a": 2})

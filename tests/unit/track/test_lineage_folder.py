@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from distrain.track import lineage, lineage_folder
+from distrain.track import lineage
 from distrain.track.git import MAX_DIFF_BYTES, uncommitted
 from distrain.track.lineage_folder import lineage_of, sha256, write_lineage
+from distrain.track.source_files import MAX_OTHER_FILE_BYTES
 
 MANIFEST = {
     "digest": "d" * 64,
@@ -105,12 +106,12 @@ def test_the_user_s_files_are_kept_where_git_is_too(tmp_path: Path) -> None:
 
 
 def test_a_large_file_beside_the_sources_is_named_but_not_kept(here: Path, tmp_path: Path) -> None:
-    (here / "nets" / "weights.bin").write_bytes(bytes(lineage_folder.MAX_OTHER_FILE_BYTES + 1))
+    (here / "nets" / "weights.bin").write_bytes(bytes(MAX_OTHER_FILE_BYTES + 1))
 
     write(tmp_path / "lineage")
 
     user = read(tmp_path / "lineage", "code.json")["user"]
-    assert user["left_out"] == {"nets/weights.bin": lineage_folder.MAX_OTHER_FILE_BYTES + 1}
+    assert user["left_out"] == {"nets/weights.bin": MAX_OTHER_FILE_BYTES + 1}
     assert "nets/weights.bin" not in user["files"]
 
 
@@ -125,6 +126,21 @@ def test_what_is_not_committed_is_kept_without_secrets(here: Path, tmp_path: Pat
     assert secret not in diff
     kept = read(tmp_path / "lineage", "code.json")["git"]["uncommitted"]
     assert (kept["is_cut"], kept["num_masked"]) == (False, 1)
+
+
+def test_what_is_not_committed_needs_no_quotes_to_be_a_secret(here: Path) -> None:
+    settings = "password: hunter2\nAPI_KEY=abc123def\nmax_tokens: 5\npassword: ${PASSWORD}\n"
+    (here / "nets" / "words.txt").write_text(settings)
+    git(here, "add", "nets/words.txt")
+    (here / "nets" / "__init__.py").write_text("password = getpass()\nconnect(password='hunter3')")
+
+    found = uncommitted(here)
+
+    assert found is not None
+    assert not any(secret in found.text for secret in ("hunter", "abc123def"))
+    for kept in ("+max_tokens: 5", "+password: ${PASSWORD}", "+password = getpass()"):
+        assert kept in found.text
+    assert found.num_masked == 3
 
 
 def test_a_long_diff_is_cut_and_says_so(here: Path) -> None:

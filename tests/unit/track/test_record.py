@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from distrain import finish
+from distrain import finish, lease
 from distrain.errors import CheckpointError, TrainError
 from distrain.evaluate.gate import Verdict, judge_alone
 from distrain.track import record as record_module
+from distrain.track import segment
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import read_journal
 from distrain.track.model_versions import RegisteredVersion
+from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG, WINNER_TAG
 from distrain.track.record import RunFacts, RunRecord
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.watermark import Watermark
@@ -40,7 +42,7 @@ class FakeShipper:
     run_id = "run0"
     versions: ClassVar = {"e/r@" + 16 * "f": RegisteredVersion("e", "1", "champion")}
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self.is_away = False
         self.is_closed = False
         self.waits: list[float] = []
@@ -207,6 +209,20 @@ def test_what_cuts_a_run_short_is_its_outcome_until_it_goes_on(
     assert [record.payload for record in records[-2:]] == [void, {"status": "RUNNING"}]
 
 
+def test_the_weights_of_an_earlier_end_are_not_those_of_a_run_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    with RunRecord(tmp_path, SERVER, FACTS, drain_s=5) as record:
+        record.end("FINISHED", {WEIGHTS_TAG: "f" * 64, STEPS_TAG: "4", WINNER_TAG: "r-0001"})
+
+    RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
+
+    records, _ = read_journal(tmp_path / "journal", {})
+    void = [record.payload for record in records if record.kind == "tags"][-1]
+    assert void == dict.fromkeys((STEPS_TAG, WEIGHTS_TAG, WINNER_TAG), "none")
+
+
 def test_what_the_first_attempt_did_not_come_to_is_recorded_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +265,39 @@ def test_a_run_that_was_taken_over_gets_no_end_from_here(
 
     records, _ = read_journal(tmp_path / "journal", {})
     assert "status" not in [found.kind for found in records]
+
+
+def test_an_interrupted_driver_records_no_end_where_another_has_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    fence = lease.take(tmp_path).fence
+    record = RunRecord(tmp_path, SERVER, FACTS, drain_s=5, fence=fence)
+    (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+
+    with pytest.raises(KeyboardInterrupt), record:
+        raise KeyboardInterrupt
+
+    records, _ = read_journal(tmp_path / "journal", {})
+    assert not {"status", "tags"} & {found.kind for found in records}
+    assert record.shipper.waits == []  # type: ignore[attr-defined]
+    assert "the run was taken over" in caplog.text
+
+
+def test_a_driver_s_journal_takes_nothing_once_another_has_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    monkeypatch.setattr(segment, "LOOK_S", 0.0)
+    fence = lease.take(tmp_path).fence
+
+    with RunRecord(tmp_path, SERVER, FACTS, drain_s=5, fence=fence) as record:
+        record.end("FINISHED", {})
+        (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+        record.journal.tags({"distrain.outcome": "of one that thaws"})
+
+    records, _ = read_journal(tmp_path / "journal", {})
+    assert records[-1].payload == {"status": "FINISHED"}
 
 
 def test_offline_nothing_is_sent_and_the_store_is_kept_for_sync(tmp_path: Path) -> None:

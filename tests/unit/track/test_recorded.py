@@ -89,9 +89,12 @@ def test_a_run_of_an_earlier_version_is_told_to_keep_too_little(tmp_path: Path) 
 def test_a_run_that_goes_on_has_no_end_of_its_own_yet(run_dir: Path) -> None:
     longer = write(run_dir, "train: {epochs: 9}\n")
     with JournalWriter(run_dir / "journal", "driver") as driver:
-        driver.tags({LINEAGE_TAG: longer, "distrain.outcome": "running"})
+        void = dict.fromkeys((WEIGHTS_TAG, STEPS_TAG), "none")
+        driver.tags({LINEAGE_TAG: longer, "distrain.outcome": "running", **void})
 
-    assert of_folder(run_dir, {}, None).weights_sha256 is None
+    found = of_folder(run_dir, {}, None)
+
+    assert (found.weights_sha256, found.num_steps) == (None, 4)
 
 
 def test_a_lineage_that_was_removed_is_not_an_earlier_version_s(run_dir: Path) -> None:

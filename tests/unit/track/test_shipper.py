@@ -1,15 +1,19 @@
 # ruff: noqa: ARG002, ARG005 (a fake has the signature of what it stands for)
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from distrain import lease
 from distrain.track.journal import JournalWriter
+from distrain.track.model_versions import RegisteredVersion
 from distrain.track.new_points import Sent
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
@@ -29,7 +33,7 @@ class FakeInfo:
 class FakeRun:
     def __init__(self, run_id: str, key: str = "adult/r1") -> None:
         self.info = FakeInfo(run_id)
-        self.data = SimpleNamespace(tags={"distrain.key": key})
+        self.data = SimpleNamespace(tags={"distrain.key": key}, params={}, metrics={})
 
 
 class FakeClient:
@@ -361,6 +365,25 @@ def test_a_finer_record_of_steps_that_are_computed_again_fills_in_and_doubles_no
     assert steps == [10, 20, 30, 40, 50, *range(51, 81), *range(81, 121)]
 
 
+def test_a_point_whose_line_was_damaged_arrives_where_a_later_attempt_recorded_it_again(
+    journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distrain.track.delivery.READ_BYTES", 300)
+    folder = journal.path.parent
+    for first, last in ((1, 10), (5, 12)):
+        with JournalWriter(folder, "rank0") as writer:
+            writer.start(first - 1, is_exact=True, every_steps=1)
+            for step in range(first, last + 1):
+                writer.metrics(step, {"loss": 1.0})
+    segment = folder / "rank0-00001.jsonl"
+    segment.write_bytes(segment.read_bytes().replace(b'"step":5,', b'"step":6,'))
+    client = FakeClient()
+
+    assert ship(folder, client)
+
+    assert sorted(step for *_, step in client.metrics) == list(range(1, 13))
+
+
 def test_steps_that_may_differ_arrive_as_they_stayed(
     journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,6 +594,26 @@ def test_a_server_that_stays_away_is_told_and_harms_nothing(
     assert len(told) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_drains_is_told_where_the_thread_has_died(
+    journal: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise MemoryError("a slip")
+
+    monkeypatch.setattr("distrain.track.shipper.refusal_of", die)
+    shipper = Shipper(journal.path.parent, SERVER, connect_to=die)  # type: ignore[arg-type]
+    shipper.start()
+    started = time.monotonic()
+
+    assert not shipper.drain(60)
+
+    assert time.monotonic() - started < 30
+    assert shipper.is_refused
+    assert shipper.problem == "the thread that ships has died: MemoryError: a slip"
+    shipper.close()
+
+
 def test_a_client_that_cannot_be_made_harms_nothing(journal: JournalWriter) -> None:
     def connect(server: TrackingServer) -> Any:
         raise RuntimeError("no database")
@@ -657,6 +700,103 @@ def test_a_refused_artifact_is_kept_apart_and_the_rest_goes_on(
     assert len(client.metrics) == 1
     assert client.tags["distrain.tracking.rejected"] == "1"
     assert [status for status, _ in client.ends] == ["FINISHED"]
+
+
+def refusing(times: int) -> Callable[..., RegisteredVersion]:
+    """A registration that a database in trouble refuses some times, as MLflow tells it."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+    errors = iter([MlflowException("read-only transaction", BAD_REQUEST)] * times)
+
+    def register_version(*_: Any, **__: Any) -> RegisteredVersion:
+        for error in errors:
+            raise error
+        return RegisteredVersion("adult", "1", None)
+
+    return register_version
+
+
+@pytest.mark.parametrize(
+    ("times", "versions", "rejected"),
+    [(1, {"k": ["adult", "1", None]}, "0"), (10, {}, "1")],
+    ids=["that is over by then", "that lasts"],
+)
+def test_a_model_is_set_aside_only_where_the_store_takes_other_things_and_not_that(
+    journal: JournalWriter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    versions: dict[str, Any],
+    rejected: str,
+) -> None:
+    monkeypatch.setattr("distrain.track.closing.register_version", refusing(times))
+    (tmp_path / "model").mkdir()
+    journal.model(tmp_path / "model", {"name": "adult", "key": "k"}, None)
+    journal.status("FINISHED")
+    client = FakeClient()
+
+    assert ship(journal.path.parent, client)
+
+    assert Watermark.load(journal.path.parent).versions == versions
+    assert client.tags["distrain.tracking.rejected"] == rejected
+    assert [status for status, _ in client.ends] == ["FINISHED"]
+
+
+def test_who_was_taken_over_within_a_request_sends_and_marks_nothing_more(
+    journal: JournalWriter, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fence = lease.take(tmp_path).fence
+
+    def trouble(moment: str) -> None:
+        if moment == "before log_batch":
+            (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+
+    journal.params({"a": "1"})
+    journal.metrics(1, {"loss": 1.0})
+    journal.status("FINISHED")
+    client = FakeClient(trouble)
+    shipper = Shipper(
+        journal.path.parent,
+        SERVER,
+        connect_to=lambda server: client,  # type: ignore[arg-type,return-value]
+        check=partial(lease.check, tmp_path, fence),
+    )
+    shipper.start()
+    assert not shipper.drain(20)
+    shipper.close()
+
+    assert client.calls == ["get_experiment", "search_runs", "create_run", "log_batch"]
+    assert Watermark.load(journal.path.parent).reached == {}
+    assert shipper.is_refused
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "the run was taken over" in line
+    assert "Nothing more is sent from here" in line
+
+
+def test_a_shipper_that_is_not_waited_for_any_more_sends_nothing_after_its_request(
+    journal: JournalWriter,
+) -> None:
+    is_sending, may_end = threading.Event(), threading.Event()
+
+    def trouble(moment: str) -> None:
+        if moment == "before log_batch":
+            is_sending.set()
+            assert may_end.wait(20)
+
+    journal.params({"a": "1"})
+    journal.metrics(1, {"loss": 1.0})
+    client = FakeClient(trouble)
+    shipper = Shipper(journal.path.parent, SERVER, connect_to=lambda server: client)  # type: ignore[arg-type,return-value]
+    shipper.start()
+    assert is_sending.wait(20)
+
+    shipper.close(0.01)
+    may_end.set()
+    shipper._thread.join(20)
+
+    assert client.calls.count("log_batch") == 1
+    assert client.metrics == set()
 
 
 def test_an_artifact_store_that_is_away_holds_up_no_other_record(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from distrain.track.journal import JournalWriter
-from distrain.track.record import DRIVER
+from distrain.track.journal_reading import DRIVER
 from distrain.track.stores import store_of
 from distrain.track.watermark import WATERMARK, Watermark
 

@@ -1,5 +1,6 @@
 import http.server
 import logging
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from distrain.errors import ConfigError, DistrainError, TrackingError
+from distrain.redaction import redacted, traceback_text
 from distrain.track import tracking_server
+from distrain.track.credentials import stored_credentials
 from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import (
     TrackingServer,
@@ -27,6 +30,8 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"):
         monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    # A password that is read is masked from then on, in the tests that follow too.
+    monkeypatch.setattr("distrain.redaction._hidden", set())
 
 
 def test_the_default_is_sqlite_in_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,8 +86,17 @@ def test_other_forms_are_refused(tmp_path: Path, uri: str, message: str) -> None
         ("postgresql://ann:secret@db:5432/mlflow", "postgresql://ann:***@db:5432/mlflow"),
         ("http://ann:p@ss@host:5000", "http://ann:***@host:5000"),
         ("http://:secret@host", "http://:***@host"),
+        ("http://0f3a9c4e1b2d7a6c@host", "http://***@host"),
         ("mysql://ann:a/b@db/mlflow", "mysql://ann:***@db/mlflow"),
         ("http://host:5000/teams/@a", "http://host:5000/teams/@a"),
+        (
+            "mssql+pyodbc:///?odbc_connect=SERVER%3Ddb%3BUID%3Dme%3BPWD%3Dhunter2secret",
+            "mssql+pyodbc:///?odbc_connect=SERVER%3Ddb%3BUID%3Dme%3BPWD%3D***",
+        ),
+        (
+            "mssql+pyodbc:///?odbc_connect=SERVER=db;UID=me;PWD={hun;ter22}",
+            "mssql+pyodbc:///?odbc_connect=SERVER=db;UID=me;PWD=***",
+        ),
     ],
 )
 def test_passwords_are_not_shown(uri: str, shown: str) -> None:
@@ -170,14 +184,57 @@ def test_a_server_that_answers_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == ["Basic YW5uOnNlY3JldA=="]
 
 
-def test_credentials_may_stand_in_mlflows_own_file(tmp_path: Path) -> None:
+def write_credentials(tmp_path: Path, text: str) -> None:
     (tmp_path / "home" / ".mlflow").mkdir(parents=True)
-    (tmp_path / "home" / ".mlflow" / "credentials").write_text(
-        "[mlflow]\nmlflow_tracking_username = ann\nmlflow_tracking_password = secret\n"
+    path = tmp_path / "home" / ".mlflow" / "credentials"
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def test_credentials_may_stand_in_mlflows_own_file(tmp_path: Path) -> None:
+    write_credentials(
+        tmp_path, "[mlflow]\nmlflow_tracking_username = ann\nmlflow_tracking_password = secret\n"
     )
     with answering(200, b"{}") as (url, seen):
         check_reachable(TrackingServer(url, None, "track.uri"))
     assert seen == ["Basic YW5uOnNlY3JldA=="]
+
+
+def test_a_password_in_mlflows_own_file_is_masked_in_messages(tmp_path: Path) -> None:
+    write_credentials(tmp_path, "[mlflow]\nmlflow_tracking_password = planted%%1\n")
+
+    assert stored_credentials() == (None, "planted%1")
+
+    assert redacted("refused planted%1") == "refused ***"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "[mlflow]\nmlflow_tracking_password=a%b9planted\n",
+            "a % stands alone in it.*Write % as %%",
+        ),
+        (
+            "[mlflow]\nmlflow_tracking_password=%(planted)s\n",
+            "a % stands alone in it.*Write % as %%",
+        ),
+        ("mlflow_tracking_password=planted\n", r"does not begin with \[mlflow\]"),
+        ("[mlflow]\nplanted\n", "a line of it has no '='"),
+        ("[mlflow]\nplanted=1\nplanted=2\n", "a key stands there twice"),
+        ("[mlflow]\n[mlflow]\n", "a section stands there twice"),
+        ("[mlflow]\nmlflow_tracking_password=planted\udcff\n", "not written in UTF-8"),
+    ],
+)
+def test_a_faulty_file_of_credentials_is_told_without_what_stands_in_it(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    write_credentials(tmp_path, text)
+    server = TrackingServer("http://127.0.0.1:9", None, "track.uri")
+
+    for ask in (check_reachable, connect):
+        with pytest.raises(TrackingError, match=rf"\.mlflow/credentials: .*{told}") as caught:
+            ask(server)
+        assert "planted" not in traceback_text(caught.value)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "postgresql"])
@@ -185,6 +242,75 @@ def test_a_silent_server_is_told(scheme: str) -> None:
     server = TrackingServer(f"{scheme}://127.0.0.1:9", None, "track.uri")
     with pytest.raises(TrackingError, match=r"track.uri = .*: no tracking server answers"):
         check_reachable(server, timeout_s=1)
+
+
+@contextmanager
+def saying(words: bytes) -> Iterator[str]:
+    """Say the same to whoever connects, whatever was asked, and hang up; gives the address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(words)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+OTHER, SILENT = "something answers there, but it is no MLflow server", "no tracking server answers"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n", OTHER),
+        (b"", SILENT),
+        (bytes(range(256)) * 9, OTHER),
+        (b"x" * 100_000, OTHER),
+        (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n", OTHER),
+        (b"HTTP/9.9 200 OK\r\n\r\n", OTHER),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", SILENT),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", "answer breaks off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "answer breaks off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "answer breaks off"),
+        (
+            b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            r"in trouble \(HTTP 500\)",
+        ),
+    ],
+    ids=[
+        "ssh",
+        "closes",
+        "bytes",
+        "long",
+        "heads",
+        "version",
+        "chunk",
+        "cut",
+        "short",
+        "empty",
+        "fails",
+    ],
+)
+def test_what_speaks_no_http_or_breaks_off_is_told(words: bytes, message: str) -> None:
+    with saying(words) as url, pytest.raises(TrackingError, match=message) as caught:
+        check_reachable(TrackingServer(url, None, "track.uri"), timeout_s=2)
+    assert caught.value.exit_code == 4
+    assert caught.value.where == f"track.uri = {url}"
+    assert caught.value.expected
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:x", "postgresql://127.0.0.1:x/db"])
+def test_a_port_that_is_no_number_is_told(address: str) -> None:
+    with pytest.raises(TrackingError, match=SILENT):
+        check_reachable(TrackingServer(address, None, "track.uri"), timeout_s=2)
 
 
 def test_sqlite_needs_no_answer(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 def test_steps_do_not_fault_their_memory_in_again() -> None:
     ended = subprocess.run(

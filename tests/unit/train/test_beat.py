@@ -104,6 +104,8 @@ def test_a_worker_within_an_exchange_says_that_it_waits(
         (10, "compute", 201, True),
         (0.1, "evaluate", 300, False),
         (0.1, "evaluate", 601, True),
+        (0.1, "checkpoint", 300, False),
+        (0.1, "checkpoint", 601, True),
     ],
 )
 def test_a_worker_is_stalled_by_the_measure_of_its_steps(

@@ -11,17 +11,19 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from distrain.errors import CheckpointError
+from distrain.models.weights import same_bits
 from distrain.train.checkpoint import (
     SavedState,
-    clear_after,
     commit,
-    newest_good,
-    read,
-    restore,
     retain,
+    save_weights,
 )
+from distrain.train.faults import cause_of
+from distrain.train.taking_up import Found, clear_after, find, newest_good, restore
+from tests.failing_storage import refusing_to_list, room_for
 
 DIGESTS = {"plan": "a", "prepared dataset": "b", "kind of device": "cpu"}
 
@@ -44,7 +46,7 @@ def names(run_dir: Path) -> set[str]:
 
 def test_what_was_saved_comes_back_with_the_same_bits(tmp_path: Path) -> None:
     commit(tmp_path, saved(7))
-    found = restore(read(tmp_path, 7), DIGESTS, tmp_path)
+    found = restore(find(tmp_path, keeps_tensors=True).content, DIGESTS, tmp_path)
     assert found.step == 7
     assert found.state["loss"] == 7.1
     for name, value in saved(7).tensors.items():
@@ -54,7 +56,7 @@ def test_what_was_saved_comes_back_with_the_same_bits(tmp_path: Path) -> None:
 
 def test_there_may_be_none(tmp_path: Path) -> None:
     assert newest_good(tmp_path) is None
-    clear_after(tmp_path, None)
+    clear_after(tmp_path, Found())
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -93,6 +95,10 @@ def empty(path: Path) -> None:
 
 def fill_with_zeros(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
+
+
+def grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
 
 
 def become_a_folder(path: Path) -> None:
@@ -167,7 +173,7 @@ def test_a_manifest_of_other_content_is_passed_over(
 def test_a_damaged_one_is_set_aside_and_does_not_count_among_the_newest(tmp_path: Path) -> None:
     commit(tmp_path, saved(1))
     flip_a_bit(commit(tmp_path, saved(9)) / "state.safetensors")
-    clear_after(tmp_path, newest_good(tmp_path))
+    clear_after(tmp_path, find(tmp_path))
     commit(tmp_path, saved(5))
     retain(tmp_path, 1, None)
     assert names(tmp_path) == {"step-5", "damaged-step-9"}
@@ -180,10 +186,78 @@ def test_what_was_not_committed_is_removed_and_told(tmp_path: Path) -> None:
     (tmp_path / "checkpoints/.final.safetensors.123.tmp").touch()
     (tmp_path / "checkpoints/step-x").mkdir()
     told: list[str] = []
-    clear_after(tmp_path, newest_good(tmp_path), told.append)
+    clear_after(tmp_path, find(tmp_path), told.append)
     assert names(tmp_path) == {"step-1"}
     assert len(told) == 2
     assert all("no manifest" in text for text in told)
+
+
+def test_what_is_set_aside_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    commit(tmp_path, saved(1))
+    flip_a_bit(commit(tmp_path, saved(9)) / "state.safetensors")
+    told: list[str] = []
+    clear_after(tmp_path, find(tmp_path, told.append), told.append)
+    assert [text.partition(":")[0] for text in told] == ["a checkpoint is passed over"]
+    assert "step-9: it is damaged, and set aside as" in caplog.text
+
+
+@pytest.mark.parametrize("found", [Found(), Found(3, (9,))])
+def test_one_that_nobody_found_damaged_is_not_set_aside(tmp_path: Path, found: Found) -> None:
+    for step in (3, 5, 9):
+        commit(tmp_path, saved(step))
+    with pytest.raises(OSError, match=r"step-\d is there now, and was not when"):
+        clear_after(tmp_path, found)
+    assert names(tmp_path) == {"step-3", "step-5", "step-9"}
+
+
+def test_a_folder_that_cannot_be_listed_now_does_not_look_empty(tmp_path: Path) -> None:
+    commit(tmp_path, saved(4))
+    with refusing_to_list(tmp_path / "checkpoints"), pytest.raises(PermissionError):
+        newest_good(tmp_path)
+    assert newest_good(tmp_path) == 4
+
+
+def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(tmp_path, saved(4))
+    opened: list[str] = []
+    own = Path.open
+
+    def counted(path: Path, *args: Any, **options: Any) -> Any:
+        opened.append(path.name)
+        return own(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", counted)
+    content = find(tmp_path, keeps_tensors=True).content
+    assert sorted(opened) == ["manifest.json", "state.safetensors"]
+    assert torch.equal(
+        restore(content, DIGESTS, tmp_path).tensors["model.w"], torch.full((3,), 4.0)
+    )
+
+
+@pytest.mark.parametrize("change", [cut, flip_a_bit, empty, grow])
+def test_tensors_that_are_kept_are_checked_too(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    change(commit(tmp_path, saved(4)) / "state.safetensors")
+    assert find(tmp_path, keeps_tensors=True) == Found(None, (4,))
+
+
+def test_weights_that_find_no_room_are_a_fault_of_the_storage(tmp_path: Path) -> None:
+    with room_for(1 << 10), pytest.raises(OSError, match="large") as fault:
+        save_weights(tmp_path / "final.safetensors", {"w": torch.zeros(1 << 12)})
+    assert cause_of(fault.value) == "cluster"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_come_back_with_the_same_bits(tmp_path: Path) -> None:
+    weights = {"a.w": torch.randn(3, 5), "a.half": torch.ones(3).bfloat16(), "n": torch.tensor(7)}
+    weights["rotary"] = torch.polar(torch.ones(2, 3), torch.randn(2, 3))
+    weights |= {f"as {kind}": torch.arange(4).to(kind) for kind in (torch.uint16, torch.uint64)}
+    weights["as fp8"] = torch.arange(4).float().to(torch.float8_e4m3fn)
+    save_weights(tmp_path / "final.safetensors", weights)
+    found = load_file(tmp_path / "final.safetensors")
+    assert found.keys() == weights.keys()
+    assert all(same_bits(found[name], weights[name]) for name in weights)
 
 
 def test_a_torn_one_is_written_again(tmp_path: Path) -> None:
@@ -192,7 +266,7 @@ def test_a_torn_one_is_written_again(tmp_path: Path) -> None:
     assert newest_good(tmp_path) == 4
 
 
-@pytest.mark.parametrize("name", ["read_text", "open"])
+@pytest.mark.parametrize("name", ["read_bytes", "open"])
 def test_storage_that_cannot_be_read_now_is_not_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -238,7 +312,7 @@ def test_state_of_another_run_is_refused_with_what_differs(tmp_path: Path) -> No
     others = {**DIGESTS, "plan": "x" * 64, "kind of device": "cuda"}
     differing = r"another plan \(a there, x{12} here\), another kind of device \(cpu there, cuda"
     with pytest.raises(CheckpointError, match=f"made with {differing} here\\)"):
-        restore(read(tmp_path, 4), others, tmp_path)
+        restore(find(tmp_path).content, others, tmp_path)
 
 
 def test_nothing_in_it_is_pickled(tmp_path: Path) -> None:

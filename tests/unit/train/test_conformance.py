@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from distrain.train.job import TrainJob
+from tests.conformance_models import needs_bf16
 from tests.prepared_examples import write_classified, write_images
 from tests.training_group import Group, train_in_groups
 
@@ -107,14 +108,24 @@ def test_the_whole_table_has_one_fingerprint_per_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_half_precision_has_one_fingerprint_per_model(tmp_path: Path) -> None:
-    names = [f"{model} {precision}" for model in MODELS for precision in ("bf16", "fp16")]
-    names.remove("lstm fp16")  # oneDNN has no such kernel on a CPU
+    models = [model for model in MODELS if model != "lstm"]
+    names = [f"{model} {precision}" for model in models for precision in ("bf16", "fp16")]
     groups = groups_of(jobs(tmp_path, names), tmp_path / "runs", (1, 2, 3), FATES[2:])
     assert_one_each(fingerprints(groups, tmp_path, names))
 
 
 @pytest.mark.slow
+@pytest.mark.long
+@needs_bf16
+def test_a_recurrent_model_in_bf16_has_one_fingerprint(tmp_path: Path) -> None:
+    groups = groups_of(jobs(tmp_path, ["lstm bf16"]), tmp_path / "runs", (1, 2, 3), FATES[2:])
+    assert_one_each(fingerprints(groups, tmp_path, ["lstm bf16"]))
+
+
+@pytest.mark.slow
+@pytest.mark.long
 def test_eight_parts_have_one_fingerprint_on_any_number_of_workers(tmp_path: Path) -> None:
     made = jobs(tmp_path, ("mlp",), logical_shards=8)
     groups = groups_of(made, tmp_path / "runs", (1, 3, 5, 7), FATES)
@@ -122,6 +133,7 @@ def test_eight_parts_have_one_fingerprint_on_any_number_of_workers(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_compiled_models_have_one_fingerprint(tmp_path: Path) -> None:
     made = jobs(tmp_path, ("mlp",), compile=True)
     groups = groups_of(made, tmp_path / "runs", (2, 1), FATES[2:])

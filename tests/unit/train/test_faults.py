@@ -1,5 +1,7 @@
 """Whose fault an attempt's end is, and whether another attempt is made; without Ray."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,13 +9,16 @@ import torch
 import torch.distributed as dist
 
 from distrain.errors import CheckpointError, DataError, TrainError
+from distrain.train.beat import LOG_FOLDER
 from distrain.train.faults import (
+    FAILURE_FILE,
     NODE_LEFT,
     NODE_LOST,
     Fault,
     Kind,
     cause_of,
     find_fault,
+    read_failures,
     verdict,
 )
 
@@ -97,6 +102,25 @@ def test_where_nobody_left_a_word_ray_s_is_told() -> None:
     assert (found.kind, found.error.message) == ("cluster", "placement group timed out")
 
 
+def test_a_worker_that_dies_before_it_has_a_rank_is_a_killed_one() -> None:
+    found = find_fault([], {None: KILLED}, None, "failed to initialize")
+
+    assert found.kind == "killed"
+    assert found.text == (
+        "a worker that was starting, before the first step: the worker's process was killed"
+    )
+
+
+def test_a_failure_record_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
+    (tmp_path / LOG_FOLDER).mkdir()
+    whole = {**record("user"), "time_s": 1.0}
+    (tmp_path / LOG_FOLDER / FAILURE_FILE.format(rank=0)).write_text('{"message": "the h')
+    (tmp_path / LOG_FOLDER / FAILURE_FILE.format(rank=1)).write_text(json.dumps(whole))
+    (tmp_path / LOG_FOLDER / FAILURE_FILE.format(rank=2)).mkdir()  # no file that can be read
+
+    assert read_failures(tmp_path) == [whole]
+
+
 def test_the_user_s_fault_ends_the_run_at_once() -> None:
     error = verdict([fault("user", message="boom")], max_failures=3)
 
@@ -132,6 +156,17 @@ def test_workers_that_cannot_even_begin_end_the_run_at_the_second_time() -> None
     assert error.message == "went wrong, twice before the first step"
 
 
+def test_a_fault_of_storage_is_the_same_whatever_file_it_names() -> None:
+    read_only = "OSError: [Errno 30] Read-only file system: '{}'"
+    first = fault("cluster", 7, read_only.format("run/.state.0c1d.tmp"))
+    second = fault("cluster", 7, read_only.format("run/.state.77ab.tmp"))
+
+    error = verdict([first, second], max_failures=3)
+
+    assert error is not None
+    assert "state.77ab.tmp', twice" in error.message
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -139,6 +174,15 @@ def test_workers_that_cannot_even_begin_end_the_run_at_the_second_time() -> None
         (fault("node_lost"), fault("node_lost")),
         (fault("killed", None), fault("killed", None)),
         (fault("cluster", message="no space left"), fault("cluster", message="stale handle")),
+        (
+            fault("cluster", message="OSError: [Errno 5] Input/output error: 'a'"),
+            fault("cluster", message="OSError: [Errno 116] Stale file handle: 'a'"),
+        ),
+        # The driver's own files, before workers begin: the storage may be back at the next attempt.
+        (
+            fault("cluster", None, "OSError: [Errno 5] Input/output error: 'a'"),
+            fault("cluster", None, "OSError: [Errno 5] Input/output error: 'a'"),
+        ),
     ],
 )
 def test_bad_luck_twice_is_no_reason_to_give_up(first: Fault, second: Fault) -> None:

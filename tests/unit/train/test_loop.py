@@ -1,5 +1,6 @@
 """The loop, in one process and milliseconds."""
 
+import hashlib
 import json
 import statistics
 import subprocess
@@ -24,11 +25,14 @@ from distrain.errors import CheckpointError, ConfigError, DataError, ModelError,
 from distrain.models.weights import weights_sha256
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import read_journal
+from distrain.train.checkpoint import STILL
 from distrain.train.loop import TrainJob, TrainOutcome, train
 from distrain.train.precision import Precision
 from distrain.train.setup import try_first_batch
 from distrain.train.world import World
+from tests.conformance_models import needs_bf16
 from tests.example_jobs import job_maker
+from tests.failing_storage import refusing_to_list
 from tests.prepared_examples import write_classified, write_regression
 
 CPU = World.single("cpu")
@@ -94,6 +98,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def job_of(data: Path, tmp_path: Path) -> Callable[..., TrainJob]:
     return job_maker(tmp_path, data, model=MLP, record_every_steps=5)
+
+
+def change_digests(run_dir: Path, step: int, changes: Mapping[str, str | None]) -> None:
+    """Write the manifest of a checkpoint with other digests; None: without one."""
+    path = run_dir / "checkpoints" / f"step-{step}" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    digests = {**manifest["digests"], **changes}
+    manifest["digests"] = {name: text for name, text in digests.items() if text is not None}
+    del manifest["sha256"]
+    sha256 = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**manifest, "sha256": sha256}))
 
 
 def killed_after(steps: int, job: TrainJob) -> None:
@@ -307,6 +322,36 @@ def test_a_run_that_ran_out_of_time_goes_on_where_it_is_given_more(
     assert longer.weights_sha256 == train(job_of("straight"), CPU).weights_sha256
 
 
+def test_time_that_is_up_ends_a_run_though_it_is_asked_to_stop_at_the_same_step(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    stopped = train(job_of(max_time_s=1e-6), CPU, stop_requested=lambda: True)
+    assert (stopped.status, stopped.step) == ("stopped_early", 1)
+
+    longer = train(job_of(max_time_s=None), CPU)
+
+    assert same_result(longer, train(job_of("straight"), CPU))
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "ledger"])
+def test_storage_that_is_away_for_a_moment_costs_no_checkpoint_and_no_ledger(
+    job_of: Callable[..., TrainJob], name: str
+) -> None:
+    job = job_of(checkpoint_every_steps=4, ledger=True)
+    folder = Path(job.run_dir, name)
+    killed_after(10, job)
+    before = sorted(folder.iterdir())
+
+    with refusing_to_list(folder), pytest.raises(PermissionError):
+        train(job, CPU)
+
+    assert sorted(folder.iterdir()) == before
+    resumed = train(job, CPU)
+    # Of step 8, or, where that of step 4 took long to write, a later one.
+    assert resumed.resumed_from_step in range(4, 11)
+    assert same_result(resumed, train(job_of("straight", ledger=True), CPU))
+
+
 def test_a_run_that_was_taken_over_commits_nothing_more(job_of: Callable[..., TrainJob]) -> None:
     job = job_of(checkpoint_every_steps=2)
     run_dir = Path(job.run_dir)
@@ -475,6 +520,30 @@ def test_state_of_another_configuration_is_refused(job_of: Callable[..., TrainJo
         train(job_of(config_digest="two"), CPU)
 
 
+@pytest.mark.parametrize("kept", ["frozen", "buffer"])
+def test_other_values_of_what_training_leaves_alone_are_refused(
+    job_of: Callable[..., TrainJob], tmp_path: Path, kept: str
+) -> None:
+    path = tmp_path / "kept.pt"
+    args = {"path": str(path), "kept": kept}
+    job = job_of(model={"target": "tests.user_models:Reads", "args": args})
+    torch.save(torch.full((6,), 2.0), path)
+    straight = train(job, CPU)
+    assert train(job, CPU).resumed_from_step == straight.step
+    torch.save(torch.full((6,), 3.0), path)
+    with pytest.raises(CheckpointError, match="another content of the model's frozen parameters"):
+        train(job, CPU)
+
+
+def test_a_checkpoint_from_before_still_parts_had_a_digest_is_taken_up(
+    job_of: Callable[..., TrainJob],
+) -> None:
+    job = job_of()
+    step = train(job, CPU).step
+    change_digests(Path(job.run_dir), step, {STILL: None})
+    assert train(job, CPU).resumed_from_step == step
+
+
 def test_another_prepared_dataset_is_refused(job_of: Callable[..., TrainJob]) -> None:
     with pytest.raises(DataError, match=r"Expected 0123456789ab\.\.\., which the run was started"):
         train(job_of(data_digest="0123456789abcdef"), CPU)
@@ -551,7 +620,11 @@ def test_job_and_outcome_pass_through_json(job_of: Callable[..., TrainJob]) -> N
 
 @pytest.mark.parametrize(
     ("precision", "is_for_gpu", "is_refused"),
-    [("fp16", False, True), ("fp16", True, False), ("bf16", False, False)],
+    [
+        ("fp16", False, True),
+        ("fp16", True, False),
+        pytest.param("bf16", False, False, marks=needs_bf16),
+    ],
 )
 def test_a_model_is_tried_in_the_precision_of_the_run(
     job_of: Callable[..., TrainJob], precision: Precision, is_for_gpu: bool, is_refused: bool
@@ -591,6 +664,12 @@ def test_the_first_batch_tells_what_the_run_will_be(job_of: Callable[..., TrainJ
             r"forward failed on x of shape \(2, 6\)",
         ),
         ({"model": {"name": "cnn"}}, ModelError, "a cnn takes images"),
+        (
+            {"model": {"target": "tests.user_models:DrawnByTheSystem"}},
+            ModelError,
+            "made twice from the same seed, it begins with other values of layers.2.bias. Expected "
+            "a model that each worker, and each restart, makes alike. Let it draw from torch",
+        ),
         (
             {"loss": {"target": "tests.user_models:mean_output"}},
             ModelError,

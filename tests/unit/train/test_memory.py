@@ -9,7 +9,7 @@ import pytest
 
 from tests.prepared_examples import write_classified
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 # In a process of its own: what other tests left behind would blur it.
 MANY_STEPS = """

@@ -1,9 +1,22 @@
+"""How many workers a run has, and how many trials of how many workers a search has at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from distrain.config.load import settings_from_dict
 from distrain.config.train import TrainSettings
 from distrain.errors import ConfigError
 from distrain.train import placement
-from distrain.train.placement import Placement, cluster_placement, local_placement, room
+from distrain.train.placement import (
+    Placement,
+    asked_placement,
+    cluster_placement,
+    local_placement,
+    room,
+    search_placement,
+)
 
 
 def test_auto_takes_the_cores_but_no_more_than_logical_shards(
@@ -109,3 +122,95 @@ def test_nccl_is_for_workers_that_share_no_gpu(gpu: float | str, backend: str) -
     settings = TrainSettings.model_validate({"resources_per_worker": {"gpu": gpu}})
 
     assert local_placement(settings, num_gpus=2).collective_backend == backend
+
+
+def search(per_trial: int, *, at_once: int | str = "auto", trials: int = 20, **train: Any) -> Any:
+    return settings_from_dict(
+        {
+            "data": {"source": "a.csv", "target": "y"},
+            "train": {"logical_shards": 16, "global_batch_size": 64, **train},
+            "tune": {
+                "space": {"train.optimizer.lr": {"loguniform": [1e-4, 1e-1]}},
+                "num_trials": trials,
+                "max_concurrent": at_once,
+                "workers_per_trial": per_trial,
+            },
+        }
+    )
+
+
+def on_cluster(nodes: list[dict[str, float]]) -> Callable[[TrainSettings], Placement]:
+    return lambda train: cluster_placement(train, nodes)
+
+
+@pytest.mark.parametrize(
+    ("per_trial", "cpus", "groups"),
+    [(1, [4, 3], 7), (2, [4, 3], 3), (3, [2, 2, 2], 2), (4, [4, 3], 1), (7, [4, 3], 1)],
+)
+def test_as_many_trials_run_as_the_cluster_holds_whole_groups_of(
+    per_trial: int, cpus: list[int], groups: int
+) -> None:
+    nodes = [{"CPU": float(count)} for count in cpus]
+
+    placed = search_placement(search(per_trial), on_cluster(nodes))
+
+    assert (placed.num_groups, placed.group_size) == (groups, per_trial)
+    assert placed.num_workers == groups * per_trial
+
+
+def test_workers_of_a_group_may_have_parts_of_gpus() -> None:
+    settings = search(2, resources_per_worker={"cpu": 0.5, "gpu": 0.25})
+
+    placed = search_placement(settings, on_cluster([{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}]))
+
+    assert placed.num_groups == 2
+    assert placed.group_text == "2 workers with 0.5 CPU and 0.25 GPU each"
+
+
+def test_a_trial_that_does_not_fit_is_refused_with_the_numbers() -> None:
+    with pytest.raises(ConfigError) as raised:
+        search_placement(search(4), on_cluster([{"CPU": 2.0}, {"CPU": 1.0}]))
+
+    assert raised.value.where == "tune.workers_per_trial"
+    assert raised.value.message == (
+        "a trial of 4 workers with 1 CPU each does not fit on the cluster, whose 2 nodes take 3"
+    )
+    assert raised.value.exit_code == 2
+
+
+def test_more_trials_at_once_than_fit_are_refused_with_the_numbers() -> None:
+    with pytest.raises(ConfigError) as raised:
+        search_placement(search(2, at_once=3), on_cluster([{"CPU": 5.0}]))
+
+    assert raised.value.where == "tune.max_concurrent"
+    assert raised.value.message == (
+        "3 trials of 2 workers with 1 CPU each do not fit on the cluster, whose 1 nodes take 5"
+    )
+
+
+def test_one_worker_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a trial with 8 CPU does not fit on the cluster"):
+        search_placement(
+            search(1, resources_per_worker={"cpu": 8}), on_cluster([{"CPU": 4.0}, {"CPU": 4.0}])
+        )
+
+
+def test_a_local_ray_has_room_for_one_group_beyond_its_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(placement, "num_cores", lambda: 2)
+
+    placed = search_placement(search(3), lambda train: local_placement(train, num_gpus=0))
+
+    assert (placed.num_groups, placed.num_workers, placed.local_cpus) == (1, 3, 4)
+
+
+def test_no_more_trials_have_room_than_there_are() -> None:
+    placed = search_placement(search(2, trials=3), on_cluster([{"CPU": 64.0}]))
+
+    assert (placed.num_groups, placed.num_workers) == (3, 6)
+
+
+def test_how_many_trials_a_cluster_takes_is_open_until_it_is_looked_at() -> None:
+    assert not search_placement(search(2), asked_placement).is_bounded
+    assert search_placement(search(2, at_once=3), asked_placement).num_groups == 3

@@ -15,6 +15,8 @@ from distrain.train.world import World
 from tests.prepared_examples import write_classified, write_images, write_regression
 from tests.training_group import Group, train_in_groups
 
+pytestmark = pytest.mark.slow  # `tests/integration/test_train.py` compares 1 and 3 workers
+
 NAMES = (
     "mlp", "cnn", "mlp with batch norm and five parts", "regression", "stopped early", "not finite",
     "fast", "broken metric", "shares",

@@ -104,6 +104,7 @@ def outcome(sharded: tuple[Path, list[TrainJob], list[Any]], name: str) -> list[
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(MODELS))
 def test_shares_come_to_the_numbers_of_the_whole_model(
     sharded: tuple[Path, list[TrainJob], list[Any]], name: str, tmp_path: Path
@@ -117,6 +118,7 @@ def test_shares_come_to_the_numbers_of_the_whole_model(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_fast_reduction_makes_each_worker_s_rows_one_part(
     sharded: tuple[Path, list[TrainJob], list[Any]], tmp_path: Path
 ) -> None:
@@ -125,6 +127,7 @@ def test_fast_reduction_makes_each_worker_s_rows_one_part(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_ledger_has_each_row_once_an_epoch(
     sharded: tuple[Path, list[TrainJob], list[Any]],
 ) -> None:
@@ -138,6 +141,7 @@ def assert_each_row_once(ledger: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_holds_its_share_of_the_optimizer_s_state(
     sharded: tuple[Path, list[TrainJob], list[Any]],
 ) -> None:
@@ -154,6 +158,7 @@ def _optimizer_bytes(path: Path) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_goes_on_with_any_other_number_of_workers(tmp_path: Path) -> None:
     """Killed after 7 of 12 steps on three workers, at a checkpoint of 5, and once more."""
     made = jobs(tmp_path, ["mlp", "adam"], ledger=True, restore_best=True)
@@ -173,6 +178,7 @@ def test_a_killed_run_goes_on_with_any_other_number_of_workers(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_alone_takes_up_what_three_have_written(
     sharded: tuple[Path, list[TrainJob], list[Any]],
 ) -> None:
@@ -231,6 +237,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "step"), [(0, "step 2"), (3, "step 3")])
 def test_a_loss_that_is_not_finite_is_traced_to_the_rows_that_a_whole_model_names(
     troubled: list[Any], tmp_path: Path, number: int, step: str
@@ -242,6 +249,7 @@ def test_a_loss_that_is_not_finite_is_traced_to_the_rows_that_a_whole_model_name
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "told"), [(4, "in another order"), (5, "outside of the block's own forward")]
 )
@@ -253,12 +261,14 @@ def test_a_model_that_cannot_be_put_together_block_by_block_is_refused_on_all_wo
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_step_that_is_skipped_leaves_all_workers_in_step(troubled: list[Any]) -> None:
     assert [one["status"] for one in troubled[1]] == ["finished"] * 2
     assert len({one["weights_sha256"] for one in troubled[1]}) == 1
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_early_stopping_ends_all_workers_at_one_step(troubled: list[Any]) -> None:
     assert {one["status"] for one in troubled[2]} == {"stopped_early"}
     assert len({one["step"] for one in troubled[2]}) == 1

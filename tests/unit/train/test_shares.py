@@ -11,8 +11,9 @@ import torch
 
 from distrain.errors import CheckpointError
 from distrain.train import checkpoint, shares
-from distrain.train.checkpoint import SavedState, newest_good
+from distrain.train.checkpoint import SavedState
 from distrain.train.shares import only_shares, own_rows, read_shares, taken_in, write_share
+from distrain.train.taking_up import Found, clear_after, newest_good
 from distrain.train.world import World
 
 STEP = 7
@@ -138,7 +139,7 @@ def test_a_manifest_that_cannot_be_written_leaves_the_shares_for_another_try(
 
 def test_an_attempt_begins_without_shares_that_were_not_committed(tmp_path: Path) -> None:
     write_others(tmp_path, 3)
-    checkpoint.clear_after(tmp_path, None)
+    clear_after(tmp_path, Found())
     assert not list((tmp_path / checkpoint.FOLDER).iterdir())
 
 

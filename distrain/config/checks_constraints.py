@@ -1,0 +1,92 @@
+"""Checks on the constraints of a search: readable, about keys that are there, and satisfiable."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from distrain.config.assignment import exists, path_of, with_values
+from distrain.config.constraints import Constraint, read_constraint
+from distrain.config.explain import known_keys
+from distrain.config.faults import Fault, KeyPath, dotted
+from distrain.config.settings import Settings
+from distrain.config.tuning import drawn
+from distrain.errors import ConfigError, nearest
+
+NUM_TRIED = 200
+_CONSTRAINTS: KeyPath = ("tune", "constraints")
+
+
+def constraint_faults(settings: Settings, values: Mapping[str, Any] | None) -> Iterator[Fault]:
+    """Yield what is wrong with `tune.constraints`.
+
+    Args:
+        settings: the whole configuration.
+        values: plain values of the resolved configuration, None where the space is at fault, so
+            that nothing can be drawn from it.
+    """
+    assert settings.tune is not None
+    constraints: list[Constraint] = []
+    for index, text in enumerate(settings.tune.constraints):
+        here: KeyPath = (*_CONSTRAINTS, index)
+        try:
+            constraint = read_constraint(text)
+        except ConfigError as error:
+            told = f"{dotted(here)}: {error.message}"
+            yield Fault(told, (here,), expected=error.expected, mend=error.mend)
+            continue
+        unknown = [path for path in constraint.paths if not exists(path_of(path))]
+        for path in unknown:
+            told = f"{dotted(here)}: the configuration has no key {path!r}"
+            yield Fault(told, (here,), mend=_near(path))
+        if not unknown:
+            constraints.append(constraint)
+    is_readable = len(constraints) == len(settings.tune.constraints)
+    if constraints and is_readable and values is not None:
+        yield from _broken_starts(settings, constraints, values)
+        yield from _never_held(settings, constraints, values)
+
+
+def _broken_starts(
+    settings: Settings, constraints: Sequence[Constraint], values: Mapping[str, Any]
+) -> Iterator[Fault]:
+    assert settings.tune is not None
+    for index, point in enumerate(settings.tune.points):
+        trial = with_values(values, point)
+        for place, constraint in enumerate(constraints):
+            if not constraint.holds(trial):
+                here: KeyPath = ("tune", "start_from", index)
+                told = f"{dotted(here)} breaks the constraint {constraint.text!r}"
+                mend = "Change the point, or loosen the constraint"
+                yield Fault(told, (here, (*_CONSTRAINTS, place)), mend=mend)
+
+
+def _never_held(
+    settings: Settings, constraints: Sequence[Constraint], values: Mapping[str, Any]
+) -> Iterator[Fault]:
+    held = [0] * len(constraints)
+    for trial in drawn(settings, values, NUM_TRIED):
+        results = [constraint.holds(trial) for constraint in constraints]
+        if all(results):
+            return
+        held = [count + result for count, result in zip(held, results, strict=True)]
+    never = [index for index, count in enumerate(held) if not count]
+    for index in never:
+        yield Fault(
+            f"{dotted((*_CONSTRAINTS, index))}: {constraints[index].text!r} held in none of "
+            f"{NUM_TRIED} trials that were drawn from the space",
+            ((*_CONSTRAINTS, index),),
+            mend="Loosen it, or move the space to where it holds",
+        )
+    if not never:
+        yield Fault(
+            f"tune.constraints held together in none of {NUM_TRIED} trials that were drawn from "
+            "the space, though each held in some",
+            (_CONSTRAINTS,),
+            mend="Loosen one of them",
+        )
+
+
+def _near(path: str) -> str:
+    if "." not in path:
+        return f"Put text in quotes: '{path}'"
+    close = nearest(path, [dotted(known) for known in known_keys()])
+    return f"Did you mean {close!r}?" if close else "Write keys out, as in train.optimizer.lr"

@@ -1,0 +1,214 @@
+"""What comes before training and before a search: whatever is refused, nothing has begun.
+
+    check what can be checked without starting anything: files, storage, tracking server, workers,
+        and that the user's own code can be imported
+    start Ray; meanwhile import mlflow
+    prepare the data, or find it prepared
+    try the model on two rows
+
+Out: a run that is ready, with Ray for the length of a `with` block.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from distrain.config.environment import check_given, expand_env
+from distrain.config.settings import Settings
+from distrain.data.checking import quick_check
+from distrain.data.files import filesystem_of
+from distrain.data.prepare import Prepared, prepare
+from distrain.data.same import KnownData
+from distrain.display import Display
+from distrain.errors import TrackingError
+from distrain.locations import cache_of, data_of, storage_of
+from distrain.results import finding_text
+from distrain.run_facts import StartedRun, filled_in_args
+from distrain.run_folder import check_folder
+from distrain.search_checks import check_search
+from distrain.stored_run import Started, check_args, check_model
+from distrain.track.code_secrets import check_no_secrets
+from distrain.track.early_import import loading_mlflow
+from distrain.track.reachable import check_reachable
+from distrain.track.tracking_server import TrackingServer, resolve_tracking_uri
+from distrain.track.user_code import forget_changed_code
+from distrain.train.from_settings import check_user_code, job_from_settings, user_targets
+from distrain.train.placement import Placement
+from distrain.train.setup import try_first_batch
+from distrain.tune.deciding import check_deciding
+from distrain.tune.earlier import find_earlier
+from distrain.workplace import (
+    Places,
+    planned_placement,
+    planned_places,
+    search_session,
+    training_session,
+)
+
+
+@contextmanager
+def ready(
+    settings: Settings,
+    run_dir: Path,
+    import_paths: Sequence[str],
+    display: Display,
+    started: Started | None = None,
+    *,
+    is_offline: bool = False,
+) -> Iterator[StartedRun]:
+    """Do what comes before training, and keep Ray for the length of a `with` block.
+
+    Args:
+        settings: what to do.
+        run_dir: the run's folder; it need not exist.
+        import_paths: folders to import the user's code from, here and on the workers.
+        display: what is told meanwhile.
+        started: what the run was started with, and must be still; None: it starts now.
+        is_offline: whether the tracking server is left alone.
+
+    Raises:
+        DistrainError: of exit code 2 or 4, as `train`.
+    """
+    make_importable(import_paths)
+    server = check(settings, is_offline=is_offline)
+    with (
+        loading_mlflow(None if is_offline else server) as loading,
+        training_session(settings, display) as placement,
+    ):
+        run = _settled(settings, run_dir, server, placement, display, started)
+        loading.result()
+        yield replace(run, import_paths=list(import_paths), is_offline=is_offline)
+
+
+@contextmanager
+def ready_to_search(
+    settings: Settings,
+    run_dir: Path,
+    import_paths: Sequence[str],
+    display: Display,
+    started: Started | None = None,
+    *,
+    is_offline: bool,
+) -> Iterator[tuple[StartedRun, Places]]:
+    """Do what comes before a search, as `ready` does before training.
+
+    Gives the sweep, and where its trials and its winner run.
+
+    Raises:
+        DistrainError: of exit code 2 or 4, as `tune`.
+    """
+    make_importable(import_paths)
+    check_search(settings)
+    if started is None:
+        find_earlier(settings, storage_of(settings))
+    planned_places(settings)
+    server = check(settings, is_offline=is_offline)
+    with (
+        loading_mlflow(None if is_offline else server) as loading,
+        search_session(settings, display) as places,
+    ):
+        run = _settled(settings, run_dir, server, places.trials, display, started)
+        check_deciding(settings, run.job, run.prepared.dataset)
+        loading.result()
+        run = replace(run, import_paths=list(import_paths), is_offline=is_offline)
+        yield replace(run, is_sweep=True), places
+
+
+def _settled(
+    settings: Settings,
+    run_dir: Path,
+    server: TrackingServer,
+    placement: Placement,
+    display: Display,
+    started: Started | None,
+) -> StartedRun:
+    """Prepare the data, or find it prepared, and try the model on two rows."""
+    if started is not None:
+        check_args(started, filled_in_args(settings))
+    prepared = prepare_data(settings, display, started.data if started else None)
+    job = job_from_settings(settings, prepared.dataset, run_dir)
+    preflight = try_first_batch(job, is_for_gpu=placement.gpu > 0)
+    if started is not None:
+        check_model(started, preflight.shapes)
+    run = StartedRun(settings, server, prepared, placement, preflight, job, [])
+    if started is None:
+        return run
+    won = None if started.won is None else (str(started.won[0]), int(started.won[1]))
+    return replace(run, reproduces=started.reproduces, won=won)
+
+
+def check(settings: Settings, *, is_offline: bool) -> TrackingServer:
+    """Check all that can be checked in seconds, before anything is started or written.
+
+    Args:
+        settings: what to do; the user's own code can be imported already.
+        is_offline: whether the tracking server is left alone.
+
+    Returns:
+        Where the run would be recorded.
+
+    Raises:
+        DistrainError: of exit code 2 or 4, as `train`.
+    """
+    check_given(settings.cluster.env)
+    storage = storage_of(settings)
+    check_folder(storage, key="storage")
+    check_folder(storage / str(settings.name), key="storage")
+    check_cache(cache_of(settings))
+    planned_placement(settings)
+    quick_check(data_of(settings))
+    uri = settings.track.uri
+    server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
+    if not is_offline:
+        _check_server(server)
+    targets = [target for _, target in user_targets(settings)]
+    forget_changed_code(targets)
+    check_user_code(settings)
+    check_no_secrets(targets)
+    return server
+
+
+def _check_server(server: TrackingServer) -> None:
+    try:
+        check_reachable(server)
+    except TrackingError as error:
+        raise TrackingError(
+            error.message,
+            where=error.where,
+            expected=error.expected,
+            mend=f"{error.mend}. With --offline the record stays here until `distrain sync`",
+        ) from error
+
+
+def check_cache(place: Path | str) -> None:
+    """Refuse a cache of prepared data that cannot be written.
+
+    Args:
+        place: its folder, or its URI.
+    """
+    if isinstance(place, Path):
+        check_folder(place, key="data.cache.path")
+    else:
+        filesystem_of(place)
+
+
+def make_importable(folders: Sequence[str]) -> None:
+    """Put folders first among those that this process imports from."""
+    sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
+
+
+def prepare_data(settings: Settings, display: Display, known: KnownData | None = None) -> Prepared:
+    """Prepare the data on Ray, or find it prepared, and tell what was found in it.
+
+    Args:
+        settings: what to do.
+        display: what is told meanwhile.
+        known: what a run that goes on was started with, and must be still.
+    """
+    display.stage("preparing the data")
+    prepared = prepare(data_of(settings), cache=cache_of(settings), known=known)
+    for finding in prepared.findings:
+        display.note(finding_text(finding))
+    return prepared

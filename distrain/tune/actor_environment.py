@@ -1,0 +1,44 @@
+"""The variables that Ray Tune starts its actors with: what Tune itself has no argument for.
+
+A process reads LD_LIBRARY_PATH, OMP_NUM_THREADS and the like when it starts, so an actor cannot set
+them for itself. Ray writes what it starts a process with into files of its own: no secret goes this
+way, not even those that Tune would hand on from the driver.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+
+from distrain.secret_names import names_secret
+
+
+@contextlib.contextmanager
+def actors_started_with(environment: Mapping[str, str]) -> Iterator[None]:
+    """Have Tune start actors with these variables, for the length of a `with` block.
+
+    Args:
+        environment: what `part_environment` lets Ray be told.
+    """
+    # Ray 2.60.0; `tests/integration/test_tune_environment.py` sees whether it is still so.
+    from ray.tune.execution import class_cache
+
+    defaults, handed_on = class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.DEFAULT_ENV_VARS = {**defaults, **environment}
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in handed_on if not _is_of_account(name)}
+    try:
+        yield
+    finally:
+        class_cache.DEFAULT_ENV_VARS = defaults
+        class_cache.ENV_VARS_TO_PROPAGATE = handed_on
+
+
+def of_account() -> dict[str, str]:
+    """Return what Tune would hand on of this process's account at a cloud, for actors to set."""
+    from ray.tune.execution import class_cache
+
+    names = class_cache.ENV_VARS_TO_PROPAGATE
+    return {name: os.environ[name] for name in names if _is_of_account(name) and name in os.environ}
+
+
+def _is_of_account(name: str) -> bool:
+    return name.startswith("AWS_") or names_secret(name)

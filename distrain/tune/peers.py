@@ -1,0 +1,155 @@
+"""The other workers of a trial that has several: actors beside its slot, and as warm as that.
+
+Each runs the loop as rank zero does, in a process group that is made for each attempt at a trial.
+What ends an attempt on all workers alike leaves the actors for the next one. A worker that fails
+alone leaves a record, and its process, so that the others miss it: see `crew.py` for what then.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, NoReturn, final
+
+from distrain.errors import TrainError
+from distrain.redaction import hide, traceback_text
+from distrain.secret_names import names_secret
+from distrain.train.beat import LOG_FOLDER, beating
+from distrain.train.faults import FAILURE_FILE, cause_of
+from distrain.train.job import GivenUpError, TrainJob
+from distrain.train.worker import STOP_FILE, StopFile, log_file
+from distrain.train.world import World
+from distrain.tune.faults import error_fields
+from distrain.tune.hangs import LOG, show_stacks_when_asked
+
+JOB_FILE: Final = "job.json"
+LEFT_EXIT: Final = 71
+"""Exit code of a process that has left word why."""
+AGREED: Final = (GivenUpError, TrainError)
+"""What the loop raises on all workers at the same step."""
+
+
+def node_of_process() -> str:
+    """Return Ray's id of this process's node."""
+    ray: Any = importlib.import_module("ray")
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def enter(common: Mapping[str, Any]) -> None:
+    """Make this process the search's: its environment, and where the user's code lies."""
+    os.environ.update(common["environment"])
+    for name, text in common["environment"].items():
+        if names_secret(name):
+            hide(text)
+    show_stacks_when_asked()
+    folders = common["import_paths"]
+    sys.path[:] = [*folders, *(path for path in sys.path if path not in folders)]
+
+
+@final
+class Peer:
+    """A worker of another rank than zero; a Ray actor.
+
+    Args:
+        common: as in `trial.run_slot`.
+    """
+
+    def __init__(self, common: Mapping[str, Any]) -> None:
+        self._common = common
+        enter(common)
+
+    def node(self) -> str:
+        """Return Ray's id of the node."""
+        return node_of_process()
+
+    def train(self, work: Mapping[str, Any], world: Mapping[str, Any], port: int) -> None:
+        """Take part in an attempt at a trial; a failure of its own ends this process.
+
+        Args:
+            work: as in `trial.run_slot`; with `host`, where rank zero is.
+            world: this worker's, as `World` has it.
+            port: of rank zero's store.
+        """
+        own, folder = World(**world), Path(work["folder"])
+        rank = own.world_rank
+        with log_file(folder / LOG_FOLDER / LOG.format(rank=rank)):
+            try:
+                self._train(work, own, folder, port)
+            except AGREED as error:
+                sys.stderr.write(traceback_text(error))
+            except (Exception, SystemExit) as error:
+                sys.stderr.write(traceback_text(error))
+                _leave(error, folder, rank, work["attempt"], self._common)
+
+    def _train(self, work: Mapping[str, Any], world: World, folder: Path, port: int) -> None:
+        from distrain.train import loop
+
+        job = TrainJob.from_json(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
+        rank = world.world_rank
+        with beating(folder, rank, attempt=work["attempt"], node=self.node()) as beat:
+            store = store_of(work["host"], port, world)
+            with process_group(store, world, self._common["backend"]):
+                stop = StopFile(Path(self._common["sweep_dir"]) / STOP_FILE)
+                loop.train(job, world, None, stop, beat, ask=lambda _step, _epoch: "go_on")
+
+
+def _leave(
+    error: BaseException, folder: Path, rank: int, attempt: int, common: Mapping[str, Any]
+) -> NoReturn:
+    """Leave a record of a failure, and end this process: the others wait for it elsewise."""
+    record = {
+        **error_fields(error, folder, rank, common),
+        "rank": rank,
+        "attempt": attempt,
+        "is_of_peer": cause_of(error) == "peer",
+        "time_s": time.time(),
+    }
+    # A peer of an earlier attempt may leave its own late: not in the place of this one's.
+    path = folder / LOG_FOLDER / FAILURE_FILE.format(rank=f"{rank}-of-attempt-{attempt}")
+    with contextlib.suppress(OSError):  # a full disk; that the process ended is told by Ray
+        path.with_suffix(".partial").write_text(json.dumps(record), encoding="utf-8")
+        path.with_suffix(".partial").replace(path)
+    sys.stderr.flush()
+    os._exit(LEFT_EXIT)
+
+
+def store_of(host: str, port: int, world: World) -> Any:
+    """Return what the workers meet at: rank zero's own, on any port, or one that leads there."""
+    dist: Any = importlib.import_module("torch.distributed")
+    return dist.TCPStore(
+        host,
+        port,
+        world.world_size,
+        is_master=world.is_rank_zero,
+        wait_for_workers=False,
+        timeout=timedelta(seconds=world.collective_timeout_s),
+    )
+
+
+@contextlib.contextmanager
+def process_group(store: Any, world: World, backend: str) -> Iterator[None]:
+    """Make the process group of an attempt, for the length of a `with` block; all must call."""
+    dist: Any = importlib.import_module("torch.distributed")
+    dist.init_process_group(
+        backend,
+        store=store,
+        rank=world.world_rank,
+        world_size=world.world_size,
+        timeout=timedelta(seconds=world.collective_timeout_s),
+    )
+    try:
+        yield
+        dist.barrier()
+    except AGREED:
+        raise
+    except BaseException:  # goes through; the others must not be waited for
+        if backend == "nccl":  # which waits for what the others will not send
+            dist.group.WORLD.abort()
+        raise
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,140 @@
+"""One trial in a warm Tune actor: the training loop in its process, which reports to the driver.
+
+The actor outlives the trial, so nothing is imported, prepared or read twice; all that a trial sets
+in its process, the next one sets anew. Where a trial has several workers, the actor is their rank
+zero, and those beside it are as warm: see `crew.py`.
+
+An exception is reported, as what the user's code is to blame for or not; only a process that dies
+is for Tune to notice. A trial that hangs has its process ended: see `hangs.py`.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from distrain.redaction import traceback_text
+from distrain.train.beat import LOG_FOLDER, Beat, beating, last_step, read_beats
+from distrain.train.job import Answer, GivenUpError, TrainJob, TrainOutcome
+from distrain.train.taking_up import newest_good
+from distrain.train.worker import STOP_FILE, StopFile, log_file
+from distrain.tune.crew import PeerError, training_world
+from distrain.tune.faults import OUT_OF_MEMORY, error_fields
+from distrain.tune.hangs import LOG, watched
+from distrain.tune.peers import JOB_FILE, enter, node_of_process
+from distrain.tune.reporter import Channel, ClosedError, Reporter
+
+
+def run_slot(common: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Run one trial after the other, and report; called by Tune in an actor.
+
+    Args:
+        common: of all trials: `import_paths`, `environment` (what an actor sets for itself),
+            `num_workers` (of each), `cpu` and
+            `gpu` (of each worker), `reserved` (what a trial has, in words), `has_gpu`, `backend`
+            and `collective_timeout_s` (of exchanges between workers), `by_epoch` (whether the
+            search counts time in epochs) and `sweep_dir`.
+        config: `slot`, a folder for the driver's answers, and `work`: `folder` of a trial,
+            `attempt`, `until` and `saved_step` as in `trials.Work`.
+    """
+    channel = Channel(Path(config["slot"]))
+    work = config["work"]
+    enter(common)
+    try:
+        while True:
+            work = _run_trial(common, work, channel)
+    except ClosedError:  # a function that returns is waited for by Tune, to report once more
+        raise SystemExit from None
+
+
+def _run_trial(
+    common: Mapping[str, Any], work: Mapping[str, Any], channel: Channel
+) -> dict[str, Any]:
+    """Run or go on with a trial, tell what came of it, and return the slot's next work.
+
+    Raises:
+        ClosedError: there is none any more.
+    """
+    started = time.perf_counter()
+    folder = Path(work["folder"])
+    reporter = Reporter(common, work, channel, started)
+    with log_file(folder / LOG_FOLDER / LOG.format(rank=0)):
+        try:
+            kind, fields = _run(common, work, folder, reporter)
+        except GivenUpError:
+            if reporter.next_work is None:
+                raise ClosedError from None
+            return reporter.next_work
+        except (Exception, SystemExit) as error:  # told: the driver tells the user of it
+            sys.stderr.write(traceback_text(error))
+            kind, fields = _failure(error, folder, work["attempt"], common)
+    fields["train_s"] = time.perf_counter() - started
+    next_work: dict[str, Any] = channel.tell(kind, fields)["work"]
+    return next_work
+
+
+def _run(
+    common: Mapping[str, Any], work: Mapping[str, Any], folder: Path, reporter: Reporter
+) -> tuple[str, dict[str, Any]]:
+    from distrain.train import loop
+
+    job = TrainJob.from_json(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
+    saved = work["saved_step"]
+    if saved is not None and newest_good(folder) == saved:
+        return "paused", {"step": saved}
+    attempt, timeout_s = work["attempt"], common["collective_timeout_s"]
+    with (
+        beating(folder, 0, attempt=attempt, node=node_of_process()) as beat,
+        watched(folder, attempt, timeout_s),
+    ):
+        try:
+            beat.rest()  # peers that have to be made are waited for by `crew.py`
+            with training_world(common, work) as world:
+                outcome = loop.train(
+                    job,
+                    world,
+                    reporter,
+                    StopFile(Path(common["sweep_dir"]) / STOP_FILE),
+                    beat,
+                    ask=_asking(reporter.ask, beat),
+                )
+        finally:  # what comes next is the driver's answer
+            beat.rest()
+    return _end_of(outcome)
+
+
+def _asking(ask: Callable[[int, int], Answer], beat: Beat) -> Callable[[int, int], Answer]:
+    """Return a function that asks, and tells meanwhile that it waits."""
+
+    def waiting(step: int, epoch: int) -> Answer:
+        beat.rest()
+        answer = ask(step, epoch)
+        beat("evaluate", step)
+        return answer
+
+    return waiting
+
+
+def _end_of(outcome: TrainOutcome) -> tuple[str, dict[str, Any]]:
+    if outcome.status == "interrupted":
+        return "paused", {"step": outcome.step}
+    return "ended", {
+        "outcome": outcome.status,
+        "step": outcome.step,
+        "epoch": outcome.step // outcome.steps_per_epoch,
+        "metrics": outcome.metrics,
+        "weights_sha256": outcome.weights_sha256,
+    }
+
+
+def _failure(
+    error: BaseException, folder: Path, attempt: int, common: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Return how a trial failed: by itself, or by what may be gone when it is tried again."""
+    told = error.fields if isinstance(error, PeerError) else error_fields(error, folder, 0, common)
+    fields = {"step": last_step(read_beats(folder, attempt)) or 0, "error": told}
+    if told["cause"] == "user" and told["class"] != OUT_OF_MEMORY:  # others may have had the memory
+        return "ended", {**fields, "outcome": "failed"}
+    return "lost", fields

@@ -1,0 +1,44 @@
+"""What becomes of a search whose disk is full at its end."""
+
+import errno
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from distrain import searching
+from distrain.display import NoDisplay
+from distrain.errors import DistrainError, TrainError
+
+
+@pytest.mark.parametrize(
+    ("why_failed", "told"),
+    [
+        (None, "how the run ended cannot be written .*No space left.*Make room there"),
+        (TrainError("none of 3 trials came to its end"), "none of 3 trials"),
+    ],
+)
+def test_an_end_that_the_disk_does_not_take_is_told_as_the_disk_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why_failed: DistrainError | None, told: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(searching, "begun_record", lambda _: nullcontext())
+    monkeypatch.setattr(searching, "Space", SimpleNamespace(of=lambda _: None))
+    monkeypatch.setattr(searching, "_ending", lambda *_: SimpleNamespace(error=why_failed))
+    monkeypatch.setattr(searching.lease, "check", lambda *_: None)
+    monkeypatch.setattr(searching, "_record_end", full)
+    run: Any = SimpleNamespace(
+        run_dir=tmp_path,
+        settings=None,
+        job=SimpleNamespace(fence=1),
+        prepared=SimpleNamespace(dataset=None),
+        import_paths=[],
+    )
+    places: Any = SimpleNamespace(trials=None)
+
+    with pytest.raises(TrainError, match=told):
+        searching.finish_search(run, places, NoDisplay())

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from distrain.track import sync as sync_module
+from distrain.track.sync import ship_waiting, sync
+from distrain.track.synced import SyncedRun
+from tests.recorded_search import KEY, SWEEP, make_run
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the runs whose journals are shipped, in order."""
+    names: list[str] = []
+
+    def note(run_dir: Path, *_: object, **__: object) -> SyncedRun:
+        names.append(run_dir.name)
+        return SyncedRun(run_dir, "shipped")
+
+    monkeypatch.setattr(sync_module, "_sync", note)
+    monkeypatch.setattr(sync_module, "is_unshipped", lambda _: True)
+    return names
+
+
+def test_a_search_is_shipped_before_its_winner(tmp_path: Path, shipped: list[str]) -> None:
+    winner = make_run(tmp_path, f"{SWEEP}-0003", [KEY, 3])
+    search = make_run(tmp_path, SWEEP)
+
+    sync([], tmp_path)
+    sync([str(winner), str(search)], tmp_path)
+    ship_waiting(tmp_path)
+
+    assert shipped == 3 * [SWEEP, f"{SWEEP}-0003"]

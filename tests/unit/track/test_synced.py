@@ -1,0 +1,73 @@
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distrain import lease
+from distrain.track.model_versions import RegisteredVersion
+from distrain.track.synced import SyncedRun, update_result
+from distrain.track.watermark import Watermark
+from tests.recorded_search import KEY, SWEEP, RecordedSearch, make_run
+
+MODEL = RegisteredVersion("adult", "1", "champion")
+
+
+def record_search(storage: Path, winner_tracking: str, *, is_shipped: bool = True) -> Path:
+    """Leave a search that was made offline, and its winner; return the search's folder."""
+    run_dir = make_run(storage, SWEEP)
+    with RecordedSearch(run_dir / "journal") as search:
+        search.driver.status("FINISHED")
+    if is_shipped:
+        reached = {path.name: path.stat().st_size for path in search.folder.iterdir()}
+        Watermark(reached=reached, status="FINISHED").save(search.folder)
+    best = {"trial": 3, "run_id": None, "config": {}, "metrics": {}}
+    result = {"run_id": "s", "tracking": "pending", "model": None, "best": best}
+    (run_dir / "result.json").write_text(json.dumps(result))
+    winner = make_run(storage, f"{SWEEP}-0003", [KEY, 3])
+    model = asdict(MODEL) if winner_tracking == "complete" else None
+    result = {"run_id": None, "tracking": winner_tracking, "model": model, "best": None}
+    (winner / "result.json").write_text(json.dumps(result))
+    return run_dir
+
+
+def read_result(run_dir: Path) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads((run_dir / "result.json").read_text())
+    return fields
+
+
+@pytest.mark.parametrize("winner_tracking", ["pending", "complete"])
+def test_a_search_is_whole_once_its_winner_is(tmp_path: Path, winner_tracking: str) -> None:
+    run_dir = record_search(tmp_path, winner_tracking)
+
+    update_result(SyncedRun(run_dir, "shipped", run_id="s"), {3: "c"})
+
+    result = read_result(run_dir)
+    assert (result["tracking"], result["best"]["run_id"]) == (winner_tracking, "c")
+    assert (result["model"] is None) == (winner_tracking == "pending")
+
+
+@pytest.mark.parametrize("is_shipped", [True, False])
+def test_a_winner_that_is_shipped_tells_its_search(tmp_path: Path, is_shipped: bool) -> None:
+    run_dir = record_search(tmp_path, "pending", is_shipped=is_shipped)
+    winner = run_dir.with_name(f"{SWEEP}-0003")
+
+    update_result(SyncedRun(winner, "shipped", run_id="c", model=MODEL), {})
+
+    result = read_result(run_dir)
+    assert result["model"] == read_result(winner)["model"] == asdict(MODEL)
+    assert (result["run_id"], result["best"]["run_id"]) == ("s", "c")
+    assert result["tracking"] == ("complete" if is_shipped else "pending")
+    assert lease.is_free(run_dir)
+
+
+def test_the_result_of_a_search_that_goes_on_is_its_driver_s_to_write(tmp_path: Path) -> None:
+    run_dir = record_search(tmp_path, "pending")
+    winner = run_dir.with_name(f"{SWEEP}-0003")
+    before = (run_dir / "result.json").read_text()
+
+    with lease.holding(run_dir, lambda _: None):
+        update_result(SyncedRun(winner, "shipped", run_id="c", model=MODEL), {})
+
+    assert (run_dir / "result.json").read_text() == before
