@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 import ray
+from ray.train.torch import TorchConfig
+from ray.train.torch.config import _TorchBackend
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.controller import TrainController
@@ -37,6 +39,7 @@ from ray.train.v2.api.result import Result
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from distrain.background import in_background
+from distrain.train.interface import exchange_where_ray_does
 
 LOOK_S: Final = 0.25
 TELL_S: Final = 90.0
@@ -68,6 +71,21 @@ class Start:
     is_left: threading.Event
     note: Callable[[str], None]
     limit_s: float
+
+
+class MeetingConfig(TorchConfig):
+    """A `TorchConfig` whose workers exchange over the network that Ray uses."""
+
+    @property
+    def backend_cls(self) -> type[_TorchBackend]:
+        """Return what makes the process group."""
+        return _Backend
+
+
+class _Backend(_TorchBackend):
+    def on_start(self, worker_group: Any, backend_config: Any) -> None:
+        worker_group.execute(exchange_where_ray_does)
+        super().on_start(worker_group, backend_config)
 
 
 class InProcessTrainer(TorchTrainer):

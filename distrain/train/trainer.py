@@ -67,7 +67,6 @@ class TrainerMaker:
         """
         # Untyped: Ray's annotations are those of the older interface, which takes other arguments.
         ray_train: Any = importlib.import_module("ray.train")
-        ray_torch: Any = importlib.import_module("ray.train.torch")
         controller: Any = importlib.import_module("distrain.train.controller")
         placement, timeout_s = self.placement, self.cluster.collective_timeout_s
         told, own = part_environment(self.cluster.env, self.job.model.get("args") or {})
@@ -100,7 +99,7 @@ class TrainerMaker:
                 worker_runtime_env={"env_vars": told} if told else None,
                 logging_config=ray_train.LoggingConfig(log_level="ERROR"),
             ),
-            torch_config=ray_torch.TorchConfig(
+            torch_config=controller.MeetingConfig(
                 backend=placement.collective_backend, timeout_s=math.ceil(timeout_s)
             ),
         )

@@ -21,6 +21,7 @@ from distrain.redaction import hide, traceback_text
 from distrain.secret_names import names_secret
 from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
+from distrain.train.interface import exchange_where_ray_does
 from distrain.train.job import GivenUpError, TrainJob
 from distrain.train.worker import STOP_FILE, StopFile, log_file
 from distrain.train.world import World
@@ -46,6 +47,7 @@ def enter(common: Mapping[str, Any]) -> None:
     for name, text in common["environment"].items():
         if names_secret(name):
             hide(text)
+    exchange_where_ray_does()
     show_stacks_when_asked()
     folders = common["import_paths"]
     sys.path[:] = [*folders, *(path for path in sys.path if path not in folders)]

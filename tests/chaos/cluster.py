@@ -5,7 +5,7 @@ import time
 from typing import Any, final
 
 # A lost node is missed in a second or two, not in half a minute.
-_IMPATIENCE = {
+IMPATIENCE = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 500,
     "health_check_timeout_ms": 1000,
@@ -31,7 +31,7 @@ class ChaosCluster:
             head_node_args={
                 "num_cpus": head,
                 "include_dashboard": False,
-                "_system_config": _IMPATIENCE,
+                "_system_config": IMPATIENCE,
             },
         )
         for count in others:

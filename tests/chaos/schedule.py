@@ -4,19 +4,25 @@ import contextlib
 import random
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, final
 
-from tests.chaos import faults
+from tests.chaos import faults, links
 from tests.chaos.cluster import ChaosCluster
-from tests.chaos.faults import CORRUPTIONS, Fault
+from tests.chaos.faults import CORRUPTIONS
+from tests.chaos.hosts import Hosts, hosts
 from tests.chaos.undertaking import Injected, Undertaking
 from tests.mlflow_server import MlflowServer
 
+Fault = Callable[[Undertaking, Any, random.Random], object]
+"""Does something to a run, and to the nodes or hosts that it runs on."""
+
 ELASTIC = ("train.num_workers={min: 1, max: 3}",)
+BETWEEN_HOSTS = ("train.num_workers={min: 1, max: 2}",)
 FIXED = ("train.num_workers=2",)
 STEPS_BETWEEN = (4, 18)
 DISK_MIB = 96
@@ -89,6 +95,7 @@ class Act:
         part_s: seconds that a part of a step takes at least.
         is_small_disk: whether its storage is a disk of its own, of `DISK_MIB`.
         has_server: whether it is recorded at a tracking server of its own.
+        num_hosts: hosts of its own that it runs on; 0: it runs on the nodes of all acts.
     """
 
     settings: Sequence[str]
@@ -96,15 +103,16 @@ class Act:
     part_s: float = 0.01
     is_small_disk: bool = False
     has_server: bool = False
+    num_hosts: int = 0
 
 
 def smoke_schedule(chance: random.Random) -> list[Act]:
-    """Return a fault or two of each kind, within minutes."""
-    damage = chance.choice(sorted(CORRUPTIONS))
+    """Return a fault or two of each kind that needs no root, within minutes."""
+    damages = [CORRUPTIONS[name] for name in chance.sample(sorted(CORRUPTIONS), 2)]
     return [
         Act(
             FIXED,
-            [faults.kill_worker, CORRUPTIONS[damage], faults.lose_tracking, faults.kill_driver],
+            [faults.kill_worker, *damages, faults.lose_tracking, faults.kill_driver],
             part_s=0.03,
             has_server=True,
         ),
@@ -115,6 +123,11 @@ def smoke_schedule(chance: random.Random) -> list[Act]:
 def disk_act(times: int) -> Act:
     """Return a run whose disk is full so many times; root alone can mount its disk."""
     return Act(FIXED, [faults.fill_disk] * times, is_small_disk=True)
+
+
+def hosts_act() -> Act:
+    """Return a run between two hosts whose link is cut and healed; root alone can make them."""
+    return Act(BETWEEN_HOSTS, [links.blink, links.cut, links.heal], part_s=0.04, num_hosts=2)
 
 
 def short_schedule(chance: random.Random) -> list[Act]:
@@ -137,9 +150,9 @@ def short_schedule(chance: random.Random) -> list[Act]:
 
 
 def long_schedule(chance: random.Random, rounds: int) -> list[Act]:
-    """Return the short schedule so many times in other orders, and a full disk."""
+    """Return the short schedule so many times in other orders, a full disk and a cut link."""
     acts = [act for _ in range(rounds) for act in short_schedule(chance)]
-    return [*acts, disk_act(2)]
+    return [*acts, disk_act(2), hosts_act()]
 
 
 def carry_out(
@@ -158,13 +171,15 @@ def carry_out(
             with (
                 _disk(own / "runs", is_small=act.is_small_disk),
                 _server(own / "server", is_wanted=act.has_server) as server,
+                hosts(act.num_hosts) if act.num_hosts else nullcontext(cluster) as nodes,
             ):
                 run = Undertaking(
-                    *(own, cluster.address, [*act.settings, *settings]),
+                    *(own, nodes.address, [*act.settings, *settings]),
                     part_s=act.part_s,
                     tracking=server,
+                    prefix=nodes.words_on(0) if isinstance(nodes, Hosts) else (),
                 )
-                _carry_out(act, run, cluster, chance, figures)
+                _carry_out(act, run, nodes, chance, figures)
     return figures
 
 
@@ -179,13 +194,13 @@ def chaos_cluster() -> Iterator[ChaosCluster]:
 
 
 def _carry_out(
-    act: Act, run: Undertaking, cluster: ChaosCluster, chance: random.Random, figures: Figures
+    act: Act, run: Undertaking, nodes: Any, chance: random.Random, figures: Figures
 ) -> None:
     try:
         for fault in act.faults:
             done = run.injected[-1].step if run.injected else 10
             run.wait_for_step(done + chance.randint(*STEPS_BETWEEN))
-            fault(run, cluster, chance)
+            fault(run, nodes, chance)
         result = run.end()
     finally:
         figures.injected += run.injected

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from tests.chaos.schedule import Figures, carry_out, disk_act, smoke_schedule
+from tests.chaos.hosts import HAS_NAMESPACES
+from tests.chaos.schedule import Figures, carry_out, disk_act, hosts_act, smoke_schedule
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -22,14 +23,18 @@ IS_ROOT = os.geteuid() == 0
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory: pytest.TempPathFactory) -> Figures:
     chance = random.Random(1)
-    acts = [*smoke_schedule(chance), *([disk_act(1)] if IS_ROOT else [])]
+    acts = smoke_schedule(chance)
+    if HAS_NAMESPACES:
+        acts.append(hosts_act())
+    if IS_ROOT:
+        acts.append(disk_act(1))
     return carry_out(acts, tmp_path_factory.mktemp("chaos"), chance, SETTINGS)
 
 
 def test_every_run_ends_with_the_same_weights(figures: Figures) -> None:
     print(figures.table())
 
-    assert len(figures.injected) == 7 + IS_ROOT
+    assert len(figures.injected) == 8 + 3 * HAS_NAMESPACES + IS_ROOT
     assert set(figures.hashes) == {figures.reference}
 
 
@@ -46,6 +51,17 @@ def test_no_more_is_computed_again_than_a_checkpoint_covers(figures: Figures) ->
 
     assert max(lost.values()) <= MOST_STEPS_LOST
     assert lost["node added"] == lost["node drained"] == 0
+
+
+@pytest.mark.skipif(not HAS_NAMESPACES, reason="root alone can make network namespaces")
+def test_a_cut_link_costs_the_worker_behind_it_and_no_run(figures: Figures) -> None:
+    workers = {fault.name: fault.num_workers for fault in figures.injected if "link" in fault.name}
+
+    assert workers == {
+        "link cut for a second": (2, 2),
+        "link cut": (2, 1),
+        "link healed": (1, 2),
+    }
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="a small disk is mounted by root alone")

@@ -58,6 +58,7 @@ class Undertaking:
         settings: further settings as overrides of the command line.
         part_s: seconds that a part of a step takes at least.
         tracking: the server that it is recorded at; None: a database below its storage.
+        prefix: what its command lines begin with.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Undertaking:
         *,
         part_s: float,
         tracking: MlflowServer | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(__file__).with_name("slow_net.py"), folder)
@@ -77,6 +79,7 @@ class Undertaking:
         self.injected: list[Injected] = []
         self._address = address
         self.tracking = tracking
+        self._prefix = prefix
         if tracking is not None:
             settings = [*settings, f"track.uri={tracking.tracking.uri}"]
         self.start("train", "chaos.yaml", f"cluster.address={address}", *settings)
@@ -91,7 +94,7 @@ class Undertaking:
         """Start a command."""
         with (self.folder / "stderr.txt").open("a") as errors:
             self.process = subprocess.Popen(
-                [DISTRAIN, *words, "--json"],
+                [*self._prefix, DISTRAIN, *words, "--json"],
                 cwd=self.folder,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -105,8 +108,13 @@ class Undertaking:
         self.start("resume", str(self.run_dir))
 
     def beats(self) -> dict[int, BeatRecord]:
-        """Return what the workers told last, by rank; nothing where they are not training."""
+        """Return what the workers told last, by rank; nothing where they are not training.
+
+        A worker that is cut off may still tell of itself: it is of an earlier attempt.
+        """
         beats = read_beats(self.run_dir) if self.run_dir else {}
+        newest = max((beat.attempt for beat in beats.values()), default=0)
+        beats = {rank: beat for rank, beat in beats.items() if beat.attempt == newest}
         ready = beats and all(beat.phase != "start" for beat in beats.values())
         return beats if ready else {}
 

@@ -1,0 +1,150 @@
+"""Hosts with addresses of their own on one machine: network namespaces, joined by a switch.
+
+Each is a Ray node of a private cluster. They share the machine's disk, as the nodes of a cluster
+share their storage. Only root can make them.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import final
+
+from tests.chaos.cluster import IMPATIENCE
+
+HAS_NAMESPACES = os.geteuid() == 0 and shutil.which("ip") is not None
+RAY = Path(sys.executable).with_name("ray")
+NETWORK = "10.77.0"
+PORT = 6379
+LINK = "link0"
+TIMEOUT_S = 60.0
+
+
+@final
+class Hosts:
+    """A switch, and hosts that are plugged into it; the first one has the cluster's head.
+
+    Args:
+        count: how many hosts, with a CPU each.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._id = secrets.token_hex(3)
+        self._temp_dir = Path(tempfile.mkdtemp(prefix="hosts-", dir="/tmp"))
+        self._nodes: dict[int, subprocess.Popen[str]] = {}
+        self._names = [f"distrain-{self._id}-{number}" for number in range(count)]
+        self._switch = f"distrain-{self._id}-switch"
+        _ip("netns", "add", self._switch)
+        _ip("-n", self._switch, "link", "add", "switch", "type", "bridge")
+        _ip("-n", self._switch, "link", "set", "switch", "up")
+        for number in range(count):
+            self._plug(number)
+        for number in range(count):
+            self.start_node(number)
+
+    @property
+    def address(self) -> str:
+        """Return HOST:PORT of the cluster."""
+        return f"{self.address_of(0)}:{PORT}"
+
+    @staticmethod
+    def address_of(number: int) -> str:
+        """Return a host's own address."""
+        return f"{NETWORK}.{number + 1}"
+
+    def words_on(self, number: int) -> list[str]:
+        """Return what a command line begins with that is run on a host."""
+        return ["ip", "netns", "exec", self._names[number]]
+
+    def processes_on(self, number: int) -> set[int]:
+        """Return the ids of all processes on a host."""
+        return {int(line) for line in _ip("netns", "pids", self._names[number]).split()}
+
+    def start_node(self, number: int) -> None:
+        """Start Ray on a host, and wait until it is up."""
+        role = [f"--address={self.address}"]
+        if number == 0:
+            settings = json.dumps(IMPATIENCE)
+            role = ["--head", f"--port={PORT}", f"--temp-dir={self._temp_dir}"]
+            role += ["--include-dashboard=false", f"--system-config={settings}"]
+        log = self._temp_dir / f"host-{number}.log"
+        with log.open("w") as told:
+            process = subprocess.Popen(
+                [
+                    *(*self.words_on(number), RAY, "start", *role, "--num-cpus=1"),
+                    *(f"--node-ip-address={self.address_of(number)}", "--block"),
+                ],
+                stdout=told,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+            )
+        self._nodes[number] = process
+        deadline = time.monotonic() + TIMEOUT_S
+        while "Ray runtime started" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+
+    def cut(self, number: int) -> None:
+        """Take a host's link out of the switch: what is sent over it is lost without a word."""
+        _ip("-n", self._switch, "link", "set", f"port{number}", "nomaster")
+
+    def heal(self, number: int) -> None:
+        """Plug a host's link into the switch again."""
+        _ip("-n", self._switch, "link", "set", f"port{number}", "master", "switch")
+
+    def end_node(self, number: int) -> None:
+        """End all processes on a host with SIGKILL."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while left := self.processes_on(number):
+            assert time.monotonic() < deadline, left
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.05)
+        if number in self._nodes:
+            self._nodes.pop(number).wait()
+
+    def remove(self) -> None:
+        """End all that runs on the hosts, and remove them."""
+        for number, name in reversed(list(enumerate(self._names))):
+            self.end_node(number)
+            _ip("netns", "del", name)
+        _ip("netns", "del", self._switch)
+        shutil.rmtree(self._temp_dir)
+
+    def _plug(self, number: int) -> None:
+        name, port = self._names[number], f"port{number}"
+        _ip("netns", "add", name)
+        _ip("-n", name, "link", "set", "lo", "up")
+        _ip(
+            *("-n", self._switch, "link", "add", port, "type", "veth"),
+            *("peer", "name", LINK, "netns", name),
+        )
+        _ip("-n", self._switch, "link", "set", port, "master", "switch", "up")
+        _ip("-n", name, "address", "add", f"{self.address_of(number)}/24", "dev", LINK)
+        _ip("-n", name, "link", "set", LINK, "up")
+
+
+@contextlib.contextmanager
+def hosts(count: int) -> Iterator[Hosts]:
+    """Give a cluster of so many hosts."""
+    made = Hosts(count)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+def _ip(*words: str) -> str:
+    done = subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+    return done.stdout
