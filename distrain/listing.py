@@ -5,6 +5,8 @@
 a folder in which nothing is left.
 """
 
+import contextlib
+import os
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -36,3 +38,18 @@ def is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def has_come(path: Path) -> bool:
+    """Return whether there is something of a name by now, for who waits until there is.
+
+    NFS remembers for up to a minute that there was nothing, whatever another host has made since.
+    Who opens the folder is told whether it has changed (close-to-open, `man 5 nfs`); on a local
+    disk that takes microseconds.
+
+    Raises:
+        OSError: that cannot be told now.
+    """
+    with contextlib.suppress(OSError):  # no folder, nothing in it; else the look itself fails
+        os.close(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY))
+    return is_there(path)

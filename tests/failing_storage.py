@@ -42,3 +42,32 @@ def room_for(num_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextlib.contextmanager
+def remembering_what_was_not_there() -> Iterator[None]:
+    """Look as NFS does, for the length of a `with` block.
+
+    A name that was not there when it was looked for is not there until its folder is opened.
+    """
+    absent: set[Path] = set()
+    stat, opened = os.stat, os.open
+
+    def looking(path: Any, *arguments: Any, **named: Any) -> os.stat_result:
+        is_known_absent = not isinstance(path, int) and Path(path) in absent
+        if is_known_absent:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        try:
+            return stat(path, *arguments, **named)
+        except FileNotFoundError:
+            absent.add(Path(path))
+            raise
+
+    def opening(path: Any, *arguments: Any, **named: Any) -> int:
+        absent.difference_update([one for one in absent if one.parent == Path(path)])
+        return opened(path, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "stat", looking)
+        patch.setattr(os, "open", opening)
+        yield

@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from distrain.data.loader import StepBatch
 from distrain.durable import replacing
-from distrain.listing import paths_in
+from distrain.listing import has_come, paths_in
 
 FOLDER: Final = "ledger"
 COLUMNS: Final = ("epoch", "step", "logical_shard", "row")
@@ -187,8 +187,8 @@ def await_parts(
     folder = run_dir / FOLDER
     deadline = time.monotonic() + timeout_s
     for rank in range(1, world_size):
-        while not _part(folder, step, rank).exists():
-            if _failure(folder, step, rank).exists():
+        while not has_come(_part(folder, step, rank)):
+            if has_come(_failure(folder, step, rank)):
                 _failure(folder, step, rank).unlink()
                 raise OSError(f"the worker of rank {rank} could not write its part of the ledger")
             if is_leaving.wait(POLL_S) or time.monotonic() > deadline:

@@ -29,7 +29,7 @@ import torch
 from safetensors import safe_open
 
 from distrain.durable import write_atomically
-from distrain.listing import paths_in
+from distrain.listing import has_come, paths_in
 from distrain.train.checkpoint import FOLDER, TENSORS
 from distrain.train.tensor_file import write_tensors
 from distrain.train.world import World
@@ -185,7 +185,7 @@ def _note(file: Path) -> Path:
 
 
 def _awaited(file: Path, deadline: float, is_leaving: threading.Event) -> dict[str, Any]:
-    while not _note(file).exists():
+    while not has_come(_note(file)):
         if is_leaving.wait(POLL_S) or time.monotonic() > deadline:
             raise TimeoutError(f"another worker has not written {os.fspath(file)}")
     note: dict[str, Any] = json.loads(_note(file).read_text(encoding="utf-8"))

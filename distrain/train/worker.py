@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 
 from distrain import lease
 from distrain.errors import DistrainError, TrainError
+from distrain.listing import has_come
 from distrain.redaction import RedactingFormatter, hide, traceback_text
 from distrain.run_folder import JOURNAL
 from distrain.secret_names import names_secret
@@ -146,7 +147,7 @@ class StopFile:
         if now < self._next_look:
             return False
         self._next_look = now + STOP_INTERVAL_S
-        return self._path.exists()
+        return has_come(self._path)
 
 
 def _journal(run_dir: Path, is_ours: Callable[[], bool]) -> "JournalWriter":

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from distrain.listing import is_there, paths_in
-from tests.failing_storage import refusing_to_list
+from distrain.listing import has_come, is_there, paths_in
+from tests.failing_storage import refusing_to_list, remembering_what_was_not_there
 
 
 def test_names_come_in_order_and_those_with_a_dot_are_among_them(tmp_path: Path) -> None:
@@ -34,3 +34,15 @@ def test_what_is_below_a_file_is_not_there(tmp_path: Path) -> None:
 def test_what_cannot_be_told_is_raised(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="too long"):
         is_there(tmp_path / ("a" * 300))
+
+
+def test_what_another_host_has_made_is_there_for_who_waits(tmp_path: Path) -> None:
+    with remembering_what_was_not_there():
+        assert not has_come(tmp_path / "a")
+        (tmp_path / "a").touch()
+        assert not is_there(tmp_path / "a")
+        assert has_come(tmp_path / "a")
+
+
+def test_nothing_has_come_where_there_is_no_folder(tmp_path: Path) -> None:
+    assert not has_come(tmp_path / "none" / "a")

@@ -14,6 +14,7 @@ from distrain.data.tensors import Rows
 from distrain.errors import CheckpointError
 from distrain.train import ledger as ledger_module
 from distrain.train.ledger import Ledger, await_parts, remove_after
+from tests.failing_storage import remembering_what_was_not_there
 
 
 def batch(step: int, *parts: list[int]) -> StepBatch:
@@ -113,6 +114,24 @@ def test_a_worker_that_cannot_write_its_part_is_not_waited_for(tmp_path: Path) -
     with pytest.raises(OSError, match="rank 1 could not write"):
         await_parts(tmp_path, 3, 2, timeout_s=30, is_leaving=threading.Event())
     assert list((tmp_path / "ledger").iterdir()) == []
+
+
+def test_a_part_from_another_host_is_found_though_there_was_none_before(tmp_path: Path) -> None:
+    part = tmp_path / "ledger/step-00000003-rank-1.parquet"
+    part.parent.mkdir()
+    timer = threading.Timer(0.05, part.touch)
+    with remembering_what_was_not_there():
+        timer.start()
+        await_parts(tmp_path, 3, 2, timeout_s=5, is_leaving=threading.Event())
+    timer.join()
+
+
+def test_a_failure_on_another_host_is_told_though_there_was_none_before(tmp_path: Path) -> None:
+    timer = threading.Timer(0.05, Ledger(tmp_path, 1).tell_failure, [3])
+    timer.start()
+    with remembering_what_was_not_there(), pytest.raises(OSError, match="rank 1 could not write"):
+        await_parts(tmp_path, 3, 2, timeout_s=5, is_leaving=threading.Event())
+    timer.join()
 
 
 def test_a_worker_that_was_taken_for_lost_leaves_nothing_for_others(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from distrain.train.checkpoint import SavedState
 from distrain.train.shares import only_shares, own_rows, read_shares, taken_in, write_share
 from distrain.train.taking_up import Found, clear_after, newest_good
 from distrain.train.world import World
+from tests.failing_storage import remembering_what_was_not_there
 
 STEP = 7
 WHOLE = {
@@ -200,3 +201,18 @@ def test_the_shares_of_two_attempts_are_two_files(tmp_path: Path) -> None:
     folder = commit(tmp_path, 2)
     found = read_shares(folder, 2, World(1))
     assert all(torch.equal(found[name], whole) for name, whole in WHOLE.items())
+
+
+def test_a_note_from_another_host_is_found_though_there_was_none_before(tmp_path: Path) -> None:
+    write_others(tmp_path, 2)
+    (note,) = (tmp_path / checkpoint.FOLDER).glob("*.note.tmp")
+    elsewhere = note.rename(tmp_path / "note")
+    folder = note.with_name(f"step-{STEP}")
+    folder.mkdir()
+    timer = threading.Timer(0.05, elsewhere.rename, [note])
+    world = World(2, collective_timeout_s=5.0)
+    with remembering_what_was_not_there():
+        timer.start()
+        with taken_in(folder, STEP, world, threading.Event()) as notes:
+            assert list(notes) == ["state-rank-1.safetensors"]
+    timer.join()

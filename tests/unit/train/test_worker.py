@@ -12,7 +12,8 @@ from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import read_journal
 from distrain.train.faults import read_failures
 from distrain.train.job import TrainJob
-from distrain.train.worker import _train, own_device
+from distrain.train.worker import STOP_FILE, StopFile, _train, own_device
+from tests.failing_storage import remembering_what_was_not_there
 from tests.prepared_examples import write_classified
 
 
@@ -30,6 +31,17 @@ def test_a_worker_computes_on_the_gpu_that_ray_gave_it() -> None:
 
 def test_a_worker_without_a_gpu_computes_on_the_cpu() -> None:
     assert own_device(has_gpu=False) == "cpu"
+
+
+def test_a_stop_file_from_another_host_is_found_though_there_was_none_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distrain.train.worker.STOP_INTERVAL_S", 0.0)
+    stop_requested = StopFile(tmp_path / STOP_FILE)
+    with remembering_what_was_not_there():
+        assert not stop_requested()
+        (tmp_path / STOP_FILE).touch()
+        assert stop_requested()
 
 
 def diverge(tmp_path: Path) -> None:
