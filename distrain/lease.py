@@ -15,8 +15,9 @@ A number is claimed by making the file `<run>/.lease/<fence>`, which exactly one
 stay, so that no number is ever given twice. Who holds the newest number is the driver: one that was
 frozen and thaws again may overwrite `lease.json`, but not the claims. Both are read, because a
 listing of a folder on NFS may be a minute old, and a file that is opened is not. For the same
-reason the workers of an attempt open a file that the next attempt removes: a node that was taken
-for lost, and thaws, is fenced out like a driver.
+reason the workers of an attempt open a file that the next attempt, or driver, removes: a node that
+was taken for lost, and thaws, is fenced out like a driver. In a trial's folder, which has no
+`lease.json`, that file alone does it.
 
 What a number takes is written before it is claimed: on a full disk a claim still works, and would
 leave a run that its driver may not drive any more, and nobody else does.
@@ -160,7 +161,7 @@ def take(
 
 
 def begin_attempt(run_dir: Path, fence: int | None, attempt: int) -> None:
-    """Let the workers of an attempt commit, and those of earlier attempts no longer.
+    """Let the workers of an attempt commit, and those of earlier attempts and drivers no longer.
 
     Args:
         run_dir: the run's folder.
@@ -169,8 +170,9 @@ def begin_attempt(run_dir: Path, fence: int | None, attempt: int) -> None:
     """
     if fence is None:
         return
-    for earlier in paths_in(run_dir / CLAIMS, f"{fence}.*"):
-        earlier.unlink()
+    for permit in paths_in(run_dir / CLAIMS, "[0-9]*.*"):
+        if int(permit.name.partition(".")[0]) <= fence:  # a later driver's are not this one's
+            permit.unlink(missing_ok=True)
     _permit(run_dir, fence, attempt).touch()
     sync_folder(run_dir / CLAIMS)
 

@@ -276,6 +276,35 @@ def test_attempts_of_a_driver_that_was_taken_over_are_fenced_out(tmp_path: Path)
     assert lease.newest_fence(tmp_path) == next_fence
 
 
+def test_a_trial_s_workers_of_an_earlier_driver_are_fenced_out_though_a_listing_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease.grant(tmp_path, 1, 1)
+    lease.grant(tmp_path, 2, 1)
+
+    monkeypatch.setattr(lease, "newest_fence", lambda _: 1)  # as NFS may have it for a minute
+    assert not lease.is_held(tmp_path, 1, 1)
+
+
+def test_a_driver_that_thaws_takes_no_attempt_from_the_next_one(tmp_path: Path) -> None:
+    lease.grant(tmp_path, 1, 1)
+    lease.grant(tmp_path, 2, 1)
+
+    lease.begin_attempt(tmp_path, 1, 2)
+
+    assert lease.is_held(tmp_path, 2, 1)
+
+
+def test_an_attempt_begins_beside_files_that_are_none_of_ours(tmp_path: Path) -> None:
+    lease.grant(tmp_path, 1, 1)
+    kept = tmp_path / lease.CLAIMS / ".nfs00000000000a1b2c"  # removed while it was open
+    kept.touch()
+
+    lease.grant(tmp_path, 2, 1)
+
+    assert kept.exists()
+
+
 @pytest.mark.parametrize("name", ["write_text", "replace"])
 def test_a_full_disk_takes_no_run_from_its_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
