@@ -30,7 +30,13 @@ from distrain.track.children import Children
 from distrain.track.closing import Closing, models_to_register
 from distrain.track.covered import Waiting, pass_on
 from distrain.track.deleted import restore_run
-from distrain.track.journal_reading import DRIVER, JournalRecord, read_journal, written_by
+from distrain.track.journal_reading import (
+    DRIVER,
+    Hidden,
+    JournalRecord,
+    read_journal,
+    written_by,
+)
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.new_points import Sent, new_points
 from distrain.track.origin import LINEAGE_TAG
@@ -99,6 +105,7 @@ class Delivery:
         self._server = server
         self._check = check
         self._reached = dict(self.mark.positions)
+        self._hidden = Hidden()
         self._waiting = Waiting()
         self._portion: _Portion | None = None
         self._children = Children(folder, self.mark, self._recorded_facts)
@@ -179,7 +186,9 @@ class Delivery:
         return False
 
     def _next_portion(self, client: "MlflowClient") -> _Portion | None:
-        read, reached = read_journal(self._folder, self._reached, max_bytes=READ_BYTES)
+        read, reached = read_journal(
+            self._folder, self._reached, max_bytes=READ_BYTES, hidden=self._hidden
+        )
         num_bytes = sum(reached.values()) - sum(self._reached.values())
         self._is_behind = num_bytes >= READ_BYTES
         records, waiting = pass_on(read, self._waiting)

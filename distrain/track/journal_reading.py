@@ -21,9 +21,12 @@ DRIVER = "driver"
 SEGMENT = re.compile(r"^(?P<writer>[A-Za-z0-9_]+)-(?P<number>\d{5})\.jsonl$")
 SHOWN_AFTER_S = 60.0
 """Seconds after which NFS shows what another host has written."""
+CLOCKS_DIFFER_S = 86_400.0
+"""Seconds by which the clock of a host differs from its file server's at most."""
 CRC_HEAD = b'{"crc32":"'
 _CRC_WIDTH = len(CRC_HEAD) + 8 + len(b'",')
 _PASSED_OVER = re.compile(rb'"kind":"(?:progress"|metrics","payload":\{"step":(\d+),)')
+_ZEROS = re.compile(rb"\0+")
 _BLOCK_BYTES = 1 << 20
 
 logger = logging.getLogger(__name__)
@@ -51,6 +54,34 @@ class JournalRecord:
     segment: str
 
 
+@final
+class Hidden:
+    """What a reader that comes again and again is not shown yet of a journal; for one thread.
+
+    NFS shows zeros for a while for what another host has written, and JSON's lines have none. How
+    long they have been there, this process's clock tells: a file's time is by its server's.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, dict[int, float]] = {}
+
+    def begins_at(self, path: Path, data: bytes, start: int) -> int | None:
+        """Return where in a part of a segment the first zeros are that may still give way.
+
+        Args:
+            path: the segment.
+            data: the part.
+            start: the byte of the segment that it begins at.
+        """
+        now, before = time.monotonic(), self._since.get(path.name, {})
+        has_zeros = b"\0" in data  # far faster than the pattern, and nearly always false
+        offsets = [start + z.start() for z in _ZEROS.finditer(data)] if has_zeros else []
+        since = self._since[path.name] = {at: before.get(at, now) for at in offsets}
+        if not offsets or time.time() - path.stat().st_mtime > CLOCKS_DIFFER_S:
+            return None
+        return next((at - start for at in offsets if now - since[at] < SHOWN_AFTER_S), None)
+
+
 def list_segments(folder: Path) -> list[Path]:
     """Return a journal's segment files by writer and number."""
     return [path for path in paths_in(folder) if SEGMENT.match(path.name)]
@@ -62,13 +93,17 @@ def segments_of(writer: str, folder: Path) -> list[Path]:
 
 
 def read_journal(
-    folder: Path, positions: Mapping[str, int], *, max_bytes: int | None = None
+    folder: Path,
+    positions: Mapping[str, int],
+    *,
+    max_bytes: int | None = None,
+    hidden: Hidden | None = None,
 ) -> tuple[list[JournalRecord], dict[str, int]]:
     """Return what is complete after the given positions, and the positions behind it.
 
-    A last line without its end is left for the next read, and so is what another host has written
-    and NFS does not show yet: zeros. A whole line whose checksum does not match becomes a record of
-    kind `damaged`, and what follows it is read on.
+    A last line without its end is left for the next read, and so are zeros where `hidden` has it. A
+    whole line whose checksum does not match becomes a record of kind `damaged`, and what follows it
+    is read on.
 
     Args:
         folder: the journal's folder; a missing one is an empty journal.
@@ -76,6 +111,8 @@ def read_journal(
         max_bytes: about how much to read of each segment; None: all of it. A writer's next segment
             waits until the one before it is read to its end, so that no step comes before an
             earlier one.
+        hidden: the reader's, where it comes again; None: zeros are damage, as they do not give way
+            while it reads.
 
     Returns:
         Records, writer by writer and in the order in which each wrote them, and the new positions.
@@ -92,10 +129,10 @@ def read_journal(
             data = file.read(-1 if max_bytes is None else max_bytes)
             is_cut = len(data) == max_bytes
             data += file.readline()
-        hole = data.find(b"\0") if _may_have_holes(path) else -1
-        end = data.rfind(b"\n", 0, None if hole < 0 else hole) + 1
+        hole = None if hidden is None else hidden.begins_at(path, data, start)
+        end = data.rfind(b"\n", 0, hole) + 1
         # Cut without a whole line, it is a torn end that nobody will complete.
-        if hole >= 0 or (is_cut and end):
+        if hole is not None or (is_cut and end):
             unfinished.add(_writer_of(path))
         records.extend(_records(path, data[:end], start))
         reached[path.name] = start + end
@@ -186,11 +223,6 @@ def _number_of(path: Path, line: bytes, expected: int) -> int | None:
         return expected
     record = _parse(path, line)
     return None if record is None else record.seq
-
-
-def _may_have_holes(path: Path) -> bool:
-    """Return whether some of a segment may not be shown yet, as JSON's lines have no zeros."""
-    return time.time() - path.stat().st_mtime < SHOWN_AFTER_S
 
 
 def _lines(path: Path) -> Iterator[bytes]:

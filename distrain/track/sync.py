@@ -230,7 +230,7 @@ def _is_all_sent(
 ) -> bool:
     """Return whether a journal that nobody writes to was sent whole, as far as one has patience.
 
-    What NFS may not show yet is read when it does, or is damaged a minute after it was written.
+    What NFS may not show yet is read when it does, or is damaged a minute after it was looked for.
     """
     trouble_s = hidden_s = 0.0
     while trouble_s < PATIENCE_S and hidden_s <= SHOWN_AFTER_S:

@@ -8,7 +8,7 @@ from typing import Final
 
 from distrain.background import in_background
 from distrain.display import Display
-from distrain.track.journal_reading import JournalRecord, list_segments, read_journal
+from distrain.track.journal_reading import Hidden, JournalRecord, list_segments, read_journal
 
 WATCH_INTERVAL_S: Final = 0.25
 
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 def watching(journal: Path, display: Display) -> AbstractContextManager[None]:
     """Show the journal's new progress records and notes from a thread, until the block ends."""
     positions = {path.name: path.stat().st_size for path in list_segments(journal)}
+    hidden = Hidden()
 
     def watch(has_ended: threading.Event) -> None:
         nonlocal positions
@@ -25,7 +26,7 @@ def watching(journal: Path, display: Display) -> AbstractContextManager[None]:
         while not is_last:
             is_last = has_ended.wait(WATCH_INTERVAL_S)
             try:
-                records, positions = read_journal(journal, positions)
+                records, positions = read_journal(journal, positions, hidden=hidden)
                 for record in records:
                     _show(record, display)
                 is_failing = False

@@ -3,15 +3,19 @@ import math
 import os
 import tempfile
 import threading
+import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distrain.track import journal_reading
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import (
+    Hidden,
     last_step,
     last_written,
     list_segments,
@@ -285,30 +289,77 @@ def test_long_segments_are_read_in_parts(tmp_path: Path) -> None:
     assert peak_bytes < journal.path.stat().st_size / 2
 
 
-def test_what_nfs_does_not_show_yet_is_left_for_the_next_read(tmp_path: Path) -> None:
-    path = write_steps(tmp_path)
+def write_with_zeros(folder: Path, *, age_s: float) -> tuple[Path, bytes]:
+    """Write a segment that two records are not shown of; return it and all that it holds."""
+    path = write_steps(folder)
     content = path.read_bytes()
     lines = content.splitlines(keepends=True)
-    shown = [*lines[:2], bytes(len(lines[2]) + 10), lines[3][10:], *lines[4:]]
-    path.write_bytes(b"".join(shown))
+    zeros = [bytes(len(lines[2]) + 10), lines[3][10:], bytes(10), lines[4][10:]]
+    path.write_bytes(b"".join([*lines[:2], *zeros, *lines[5:]]))
+    os.utime(path, (0, time.time() - age_s))
+    return path, content
 
-    first, positions = read_journal(tmp_path, {}, max_bytes=len(content))
+
+@pytest.mark.parametrize("age_s", [-7200, 0, 7200])
+def test_what_nfs_does_not_show_yet_is_left_for_the_next_read_whatever_its_server_s_clock(
+    tmp_path: Path, age_s: float
+) -> None:
+    path, content = write_with_zeros(tmp_path, age_s=age_s)
+    hidden = Hidden()
+
+    first, positions = read_journal(tmp_path, {}, max_bytes=len(content), hidden=hidden)
     path.write_bytes(content)
-    rest, _ = read_journal(tmp_path, positions)
+    rest, _ = read_journal(tmp_path, positions, hidden=hidden)
 
     assert [record.seq for record in first] == [1, 2]
     assert [record.seq for record in rest] == [3, 4, 5, 6, 7, 8]
 
 
-def test_zeros_in_a_segment_that_nobody_writes_to_are_damage(tmp_path: Path) -> None:
-    path = write_steps(tmp_path)
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([lines[0], bytes(len(lines[1]) - 1) + b"\n", *lines[2:]]))
-    os.utime(path, (0, 0))
+def test_zeros_that_stay_for_a_minute_are_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_with_zeros(tmp_path, age_s=0)
+    hidden = Hidden()
+    _, positions = read_journal(tmp_path, {}, hidden=hidden)
+    monkeypatch.setattr(journal_reading, "SHOWN_AFTER_S", 0.0)
 
-    records, _ = read_journal(tmp_path, {})
+    rest, _ = read_journal(tmp_path, positions, hidden=hidden)
 
-    assert [record.kind for record in records] == ["metrics", "damaged"] + 6 * ["metrics"]
+    assert [record.kind for record in rest] == 2 * ["damaged"] + 3 * ["metrics"]
+
+
+def test_zeros_at_another_place_are_waited_for_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, content = write_with_zeros(tmp_path, age_s=0)
+    hidden = Hidden()
+    now = iter([0.0, 59.0, 61.0, 120.0])
+    monkeypatch.setattr(
+        journal_reading, "time", SimpleNamespace(time=time.time, monotonic=lambda: next(now))
+    )
+    _, positions = read_journal(tmp_path, {}, hidden=hidden)
+    num_shown = content.index(b"\n", positions[path.name]) + 1
+    path.write_bytes(content[:num_shown] + bytes(len(content) - num_shown - 1) + b"\n")
+
+    shown, positions = read_journal(tmp_path, positions, hidden=hidden)
+    waiting, positions = read_journal(tmp_path, positions, hidden=hidden)
+    damaged, _ = read_journal(tmp_path, positions, hidden=hidden)
+
+    assert [[record.seq for record in read] for read in (shown, waiting)] == [[3], []]
+    assert [record.kind for record in damaged] == ["damaged"]
+
+
+@pytest.mark.parametrize("hidden", [None, Hidden()])
+def test_zeros_in_a_segment_that_nobody_writes_to_are_damage(
+    tmp_path: Path, hidden: Hidden | None
+) -> None:
+    write_with_zeros(tmp_path, age_s=time.time())
+
+    records, _ = read_journal(tmp_path, {}, hidden=hidden)
+
+    assert [record.kind for record in records] == (
+        2 * ["metrics"] + 2 * ["damaged"] + 3 * ["metrics"]
+    )
 
 
 def test_a_missing_journal_is_empty(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 # ruff: noqa: ARG002, ARG005 (a fake has the signature of what it stands for)
 import json
+import os
 import random
 import threading
 import time
@@ -648,6 +649,25 @@ def test_a_damaged_record_is_counted(journal: JournalWriter) -> None:
     assert ship(folder, client)
     assert {value for _, value, _, _ in client.metrics} == {0.5}
     assert client.tags["distrain.tracking.rejected"] == "1"
+
+
+def test_what_nfs_shows_late_arrives_though_its_server_s_clock_is_behind(
+    journal: JournalWriter,
+) -> None:
+    journal.metrics(1, {"loss": 1.0})
+    journal.metrics(2, {"loss": 0.5})
+    content = journal.path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    journal.path.write_bytes(b"".join([lines[0], bytes(len(lines[1]) - 1), b"\n", lines[2]]))
+    os.utime(journal.path, (0, time.time() - 120))
+    client = FakeClient()
+
+    assert ship(journal.path.parent, client)
+    journal.path.write_bytes(content)
+    assert ship(journal.path.parent, client)
+
+    assert {value for _, value, _, _ in client.metrics} == {1.0, 0.5}
+    assert "distrain.tracking.rejected" not in client.tags
 
 
 def test_a_missing_artifact_does_not_stop_the_rest(journal: JournalWriter, tmp_path: Path) -> None:

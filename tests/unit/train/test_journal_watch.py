@@ -37,12 +37,12 @@ def test_a_journal_that_was_away_for_a_moment_is_shown_afterwards(
 ) -> None:
     read, looks, is_back = journal_watch.read_journal, [0], threading.Event()
 
-    def away_at_first(*arguments: Any) -> Any:
+    def away_at_first(*arguments: Any, **named: Any) -> Any:
         looks[0] += 1
         if looks[0] <= 3:
             raise OSError(116, "Stale file handle")
         is_back.set()
-        return read(*arguments)
+        return read(*arguments, **named)
 
     monkeypatch.setattr(journal_watch, "WATCH_INTERVAL_S", 0.01)
     monkeypatch.setattr(journal_watch, "read_journal", away_at_first)
