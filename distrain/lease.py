@@ -9,7 +9,8 @@
 
 A lease lapses when it was not renewed for 10 s by the clock of who waits for it, or at once where
 its driver was on this host and is dead. What `lease.json` says of the time is no proof: clocks of
-two hosts differ, and a host's is put forward, or was asleep with it, while the driver lives.
+two hosts differ, and a host's is put forward, or was asleep with it, while the driver lives. Nor is
+silence while storage stood still: the holder could not renew it either, and the wait begins anew.
 
 A number is claimed by making the file `<run>/.lease/<fence>`, which exactly one process can; claims
 stay, so that no number is ever given twice. Who holds the newest number is the driver: one that was
@@ -268,18 +269,22 @@ def read_holder(run_dir: Path) -> Holder | None:
 def _wait_until_free(run_dir: Path, on_wait: Callable[[str], None]) -> int:
     """Return the newest fencing number when nobody holds it any more."""
     first = holder, newest = _look(run_dir)
-    deadline = time.monotonic() + LAPSE_S
+    looked_at = time.monotonic()
+    deadline = looked_at + LAPSE_S
     is_told = False
-    while not _is_free(holder, newest) and time.monotonic() < deadline:
+    while not _is_free(holder, newest) and looked_at < deadline:
         if not is_told:
             on_wait(_waiting_text(holder))
             is_told = True
         time.sleep(POLL_S)
         holder, newest = seen = _look(run_dir)
+        stood_s, looked_at = time.monotonic() - looked_at, time.monotonic()
         if seen != first and not _is_free(holder, newest):
             if holder is None or not holder.is_shipping:
                 raise _refusal(run_dir, holder)
-            first, deadline = seen, time.monotonic() + LAPSE_S
+            first, deadline = seen, looked_at + LAPSE_S
+        elif stood_s > RENEW_S:  # storage stood still, or this process: the holder may have, too
+            deadline = looked_at + LAPSE_S
     return newest
 
 

@@ -1,6 +1,7 @@
 """One driver at a time, whatever becomes of the others."""
 
 import errno
+import itertools
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,44 @@ def test_whether_a_run_looks_free_is_told_at_once(
     lease.take(tmp_path)
     change(tmp_path, **{"renewed_at": time.time() - 3600, **fields})
     assert lease.is_free(tmp_path) is is_free
+
+
+def let_storage_stand_still(
+    monkeypatch: pytest.MonkeyPatch, afterwards: Callable[[], None] = lambda: None
+) -> None:
+    """Let the second look at a lease take longer than a lease lasts; do something at the fifth."""
+    look, looks = lease._look, itertools.count(1)
+    befalls = {2: lambda: time.sleep(1.5 * lease.LAPSE_S), 5: afterwards}
+
+    def slow(run_dir: Path) -> Any:
+        befalls.get(next(looks), lambda: None)()
+        return look(run_dir)
+
+    monkeypatch.setattr(lease, "_look", slow)
+
+
+def test_a_driver_that_could_not_renew_while_storage_stood_still_keeps_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease.take(tmp_path)
+    change(tmp_path, host="elsewhere")
+    let_storage_stand_still(monkeypatch, lambda: change(tmp_path, renewed_at=1.0))
+
+    with pytest.raises(ConfigError, match="on elsewhere, which lives"):
+        lease.take(tmp_path)
+
+
+def test_a_driver_that_is_silent_after_storage_stood_still_loses_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease.take(tmp_path)
+    change(tmp_path, host="elsewhere")
+    let_storage_stand_still(monkeypatch)
+    started = time.monotonic()
+
+    assert lease.take(tmp_path).fence == 2
+
+    assert time.monotonic() - started >= 2.4 * lease.LAPSE_S
 
 
 def test_who_dies_while_taking_it_is_waited_for(tmp_path: Path) -> None:
