@@ -121,7 +121,7 @@ class _Crew:
         self._common = common
         self._peers: list[Any] = []
         self._nodes: list[str] = []
-        self._kills = KernelKills()
+        self._kills = KernelKills(node_of_process())
 
     @contextlib.contextmanager
     def attempt(self, work: Mapping[str, Any], alone: World) -> Iterator[World]:
@@ -258,10 +258,14 @@ class _Crew:
         told = {record["rank"] for record in left}
         deaths = {rank: said for rank, said in self._deaths(calls).items() if rank not in told}
         step, reserved = last_step(read_beats(folder)), self._common["reserved"]
-        is_by_kernel = bool(deaths) and self._kills.is_more()
+        by_kernel = self._kills.killed(deaths, read_beats(folder, work["attempt"]))
         errors = [
             death_text(
-                who(folder, rank, self._common), said, step, reserved, is_by_kernel=is_by_kernel
+                who(folder, rank, self._common),
+                said,
+                step,
+                reserved,
+                is_by_kernel=rank in by_kernel,
             )
             for rank, said in sorted(deaths.items())
         ]

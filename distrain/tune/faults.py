@@ -3,12 +3,12 @@
 import errno
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.errors import DistrainError, TrainError
-from distrain.train.beat import LOG_FOLDER
+from distrain.train.beat import LOG_FOLDER, BeatRecord
 from distrain.train.faults import cause_of, death_of
 from distrain.tune.hangs import LOG
 
@@ -134,20 +134,30 @@ def _gib(num_bytes: int) -> str:
 
 @final
 class KernelKills:
-    """Knows how often the kernel has killed a process of this machine for want of memory.
+    """Knows which dead processes the kernel may have killed: for want of memory, on this machine.
 
     Args:
+        node: Ray's id of this machine; what the kernels of others do is not known here.
         counters: the file that has the kernel's count; where there is none, nothing is known.
     """
 
-    def __init__(self, counters: Path = Path("/proc/vmstat")) -> None:
+    def __init__(self, node: str, counters: Path = Path("/proc/vmstat")) -> None:
+        self._node = node
         self._counters = counters
         self._count = self._read()
 
-    def is_more(self) -> bool:
-        """Return whether it has since this was made, or asked before."""
+    def killed(self, ranks: Iterable[int], beats: Mapping[int, BeatRecord]) -> set[int]:
+        """Return which of a trial's dead processes it may have killed since it was last asked.
+
+        Args:
+            ranks: the dead processes'.
+            beats: what they told last, by rank; of one that told nothing, nothing is claimed.
+        """
+        here = {rank for rank in ranks if rank in beats and beats[rank].node == self._node}
+        if not here:
+            return here
         before, self._count = self._count, self._read()
-        return self._count > before
+        return here if self._count > before else set()
 
     def _read(self) -> int:
         try:
@@ -167,7 +177,7 @@ def death_text(
         said: what Ray says of it.
         step: committed steps, as last told; None: unknown.
         reserved: what Ray reserved for the trial, in words.
-        is_by_kernel: whether the kernel has killed a process of this machine meanwhile.
+        is_by_kernel: whether the kernel may have killed it, on this machine.
     """
     error = death_of(whose, said, step)
     if error.error_class == "killed" and is_by_kernel:

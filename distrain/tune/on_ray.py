@@ -35,6 +35,7 @@ from distrain.train.worker import STOP_FILE
 from distrain.tune.actor_environment import actors_started_with
 from distrain.tune.course import Course
 from distrain.tune.hangs import watching_for_hangs
+from distrain.tune.peers import node_of_process
 from distrain.tune.slots import Slots
 from distrain.tune.trials import Work
 
@@ -106,7 +107,8 @@ def run_search(  # noqa: PLR0913 - what a search needs of its driver
 
     def fit() -> None:
         try:
-            slots = Slots(course, prepare, actors.placement, folder / _SLOTS, on_event)
+            node = node_of_process()
+            slots = Slots(course, prepare, actors.placement, folder / _SLOTS, on_event, node)
             with (
                 actors_started_with(actors.environment),
                 watching_for_hangs(slots.running, actors.timeout_s),

@@ -53,6 +53,7 @@ class Slots:
         placement: what each trial gets.
         folder: where slots find replies.
         on_event: called whenever the search has changed.
+        node: Ray's id of this process's node.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Slots:
         placement: Placement,
         folder: Path,
         on_event: Callable[[], None],
+        node: str,
     ) -> None:
         self.error: BaseException | None = None
         self._course = course
@@ -69,7 +71,7 @@ class Slots:
         self._placement = placement
         self._folder = folder
         self._on_event = on_event
-        self._kills = KernelKills()
+        self._kills = KernelKills(node)
         self._slots: dict[str, _Slot] = {}
 
     @property
@@ -124,13 +126,14 @@ class Slots:
             return
         work, folder = slot.work, slot.trial_folder
         try:
-            step = last_step(read_beats(folder, work.attempt)) or 0
+            beats = read_beats(folder, work.attempt)
+            step = last_step(beats) or 0
             error = last_word(folder) or death_text(
                 f"trial {work.trial}",
                 said,
                 step,
                 self._placement.group_text,
-                is_by_kernel=self._kills.is_more(),
+                is_by_kernel=bool(self._kills.killed([0], beats)),
             )
             self._course.lost(work.trial, step, error)
         except BaseException as error:  # raised by `run_search`

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from distrain.train.beat import BeatRecord
 from distrain.tune.faults import (
     KernelKills,
     death_text,
@@ -82,24 +83,45 @@ def test_a_process_that_ray_killed_for_memory_tells_what_its_machine_had() -> No
     assert error.error_class == "out_of_memory"
 
 
-def test_a_process_that_the_kernel_killed_for_memory_is_told_so(tmp_path: Path) -> None:
-    counters = tmp_path / "vmstat"
-    counters.write_text("nr_free_pages 12\noom_kill 3\noom_kill_other 9\n")
-    kills = KernelKills(counters)
-    assert not kills.is_more()
+def beat_on(node: str) -> BeatRecord:
+    return BeatRecord(1, 26332, 12, 9, False, "compute", node)
+
+
+@pytest.fixture
+def counters(tmp_path: Path) -> Path:
+    """The kernel's counters, as it has killed three processes since the machine began."""
+    path = tmp_path / "vmstat"
+    path.write_text("nr_free_pages 12\noom_kill 3\noom_kill_other 9\n")
+    return path
+
+
+def test_a_process_that_the_kernel_killed_for_memory_is_told_so(counters: Path) -> None:
+    kills, beats = KernelKills("here", counters), {0: beat_on("here")}
+    assert kills.killed([0], beats) == set()
     counters.write_text("nr_free_pages 12\noom_kill 4\noom_kill_other 9\n")
 
-    error = death_text("trial 7", "killed by SIGKILL", 12, "1 CPU", is_by_kernel=kills.is_more())
+    is_by_kernel = 0 in kills.killed([0], beats)
+    error = death_text("trial 7", "killed by SIGKILL", 12, "1 CPU", is_by_kernel=is_by_kernel)
 
     assert error.message == "the kernel killed the trial, because its machine ran out of memory"
     assert "it had 1 CPU, and afterwards " in error.expected
     assert error.error_class == "out_of_memory"
-    assert not kills.is_more()
+    assert kills.killed([0], beats) == set()
+
+
+def test_of_a_process_elsewhere_or_that_told_nothing_it_is_not_known(counters: Path) -> None:
+    kills = KernelKills("here", counters)
+    beats = {0: beat_on("here"), 1: beat_on("there"), 2: beat_on("here")}
+    counters.write_text("oom_kill 4\n")
+
+    assert kills.killed([1, 3], beats) == set()
+    assert kills.killed([0, 1, 3], beats) == {0}
 
 
 def test_where_the_kernel_counts_nothing_a_process_was_just_killed(tmp_path: Path) -> None:
-    is_by_kernel = KernelKills(tmp_path / "absent").is_more()
+    kills = KernelKills("here", tmp_path / "absent")
 
+    is_by_kernel = 0 in kills.killed([0], {0: beat_on("here")})
     error = death_text("trial 7", "killed by SIGKILL", 12, "1 CPU", is_by_kernel=is_by_kernel)
 
     assert error.error_class == "killed"

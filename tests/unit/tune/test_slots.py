@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distrain.errors import TrainError
+from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.placement import Placement
 from distrain.tune.course import Afterwards, Course
+from distrain.tune.faults import KernelKills
 from distrain.tune.hangs import leave_last_word
 from distrain.tune.reporter import REPLY
 from distrain.tune.search import Search
@@ -17,6 +20,7 @@ from distrain.tune.slots import Slots
 from distrain.tune.trials import Work
 from tests.simulated_trials import METRIC, MemoryLog, plan_of
 
+HERE = "the node of the driver"
 ENDED = {"outcome": "finished", "step": 10, "epoch": 1, "metrics": {METRIC: 0.5}, "train_s": 0.1}
 
 
@@ -31,7 +35,8 @@ def slots_of(tmp_path: Path) -> Callable[..., tuple[Slots, Search]]:
             return tmp_path / "trials" / str(work.trial)
 
         placement = Placement(2, 1.0, 0.0)
-        slots = Slots(course, prepare or folder, placement, tmp_path / "slots", lambda: None)
+        replies = tmp_path / "slots"
+        slots = Slots(course, prepare or folder, placement, replies, lambda: None, HERE)
         return slots, search
 
     return make
@@ -131,6 +136,29 @@ def test_an_actor_without_memory_tells_what_it_had(slots_of: Any) -> None:
     assert "it had 1 CPU, and 15.2GB of its machine's 16.0GB" in search.trials[0].error.expected
 
 
+@pytest.mark.parametrize(
+    ("node", "killer"),
+    [(HERE, "the kernel killed the trial"), ("another", "the worker's process was killed")],
+)
+def test_the_kernel_of_the_driver_s_node_is_not_blamed_for_a_death_on_another(
+    slots_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: str, killer: str
+) -> None:
+    counters, trial_folder = tmp_path / "vmstat", tmp_path / "trials" / "0"
+    counters.write_text("oom_kill 0\n")
+    monkeypatch.setattr("distrain.tune.slots.KernelKills", partial(KernelKills, counters=counters))
+    (trial_folder / LOG_FOLDER).mkdir(parents=True)
+    slots, search = slots_of(1)
+
+    for attempt, name in enumerate(("a", "b"), start=1):
+        slots.open(name)
+        with beating(trial_folder, 0, attempt=attempt, node=node):
+            counters.write_text(f"oom_kill {attempt}\n")
+        slots.take_death(name, "it died")
+
+    assert search.trials[0].error is not None
+    assert killer in search.trials[0].error.message
+
+
 def test_a_slot_that_failed_unseen_is_taken_for_dead_once(slots_of: Any) -> None:
     slots, search = slots_of(1)
     slots.open("a")
@@ -157,7 +185,7 @@ def test_a_trial_that_will_be_audited_is_told_to_save_its_state(tmp_path: Path) 
     log = MemoryLog()
     course = Course(Search(plan_of("asha", num=4), log), log, Afterwards(audit_fraction=1.0))
     placement = Placement(2, 1.0, 0.0)
-    slots = Slots(course, lambda _: tmp_path, placement, tmp_path / "slots", lambda: None)
+    slots = Slots(course, lambda _: tmp_path, placement, tmp_path / "slots", lambda: None, HERE)
     for name, value in (("a", 0.1), ("b", 0.9)):
         slots.open(name)
         report = {"time": 1, "epoch": 1, "step": 5, "values": {METRIC: value}, "train_s": 0.1}
