@@ -16,7 +16,7 @@ control store was killed and 14 s after its own node's raylet was.
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
@@ -31,7 +31,7 @@ from distrain.errors import TrainError
 from distrain.run_folder import JOURNAL
 from distrain.track.journal import JournalWriter
 from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
-from distrain.train.beat import LOG_FOLDER, last_step, read_beats, remove_beats
+from distrain.train.beat import LOG_FOLDER, BeatRecord, last_step, read_beats, remove_beats
 from distrain.train.deaths import deaths_told, last_line
 from distrain.train.faults import (
     NODE_LEFT,
@@ -43,7 +43,7 @@ from distrain.train.faults import (
 )
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.journal_watch import watching
-from distrain.train.nodes import live_nodes
+from distrain.train.nodes import Node, live_nodes
 from distrain.train.oversight import Oversight
 from distrain.train.placement import Placement
 from distrain.train.system_metrics import recording_system_metrics
@@ -257,14 +257,31 @@ class _Driver:
             logger.warning("%s: the workers' beats cannot be read: %s", self._run_dir, fault)
             beats = {}
         deaths = deaths_told(lost)
-        nodes = {node.id: node for node in live_nodes()}
-        for rank, beat in beats.items():
-            node = nodes.get(beat.node)
-            if node is not None and node.is_draining:
-                deaths[rank] = NODE_LEFT
-            elif node is None or not node.answers():
-                deaths[rank] = NODE_LOST
+        deaths |= _lost_with_their_nodes(beats, live_nodes())
         return find_fault(read_failures(self._run_dir), deaths, last_step(beats), last_line(lost))
+
+
+def _lost_with_their_nodes(
+    beats: Mapping[int, BeatRecord], nodes: Sequence[Node]
+) -> dict[int | None, str]:
+    """Return what became of the nodes of workers, by rank, where they leave or are lost.
+
+    Each node is asked once: one that is silent takes its time.
+
+    Args:
+        beats: what the workers told last, by rank.
+        nodes: those that Ray counts as alive.
+    """
+    there = {node.id: node for node in nodes}
+    fates = {node: _fate(there.get(node)) for node in {beat.node for beat in beats.values()}}
+    told = {rank: fates[beat.node] for rank, beat in beats.items()}
+    return {rank: fate for rank, fate in told.items() if fate is not None}
+
+
+def _fate(node: Node | None) -> str | None:
+    if node is not None and node.is_draining:
+        return NODE_LEFT
+    return NODE_LOST if node is None or not node.answers() else None
 
 
 @contextmanager

@@ -14,7 +14,10 @@ from distrain.errors import CheckpointError
 from distrain.track import segment
 from distrain.track.journal_reading import read_journal
 from distrain.train import run
+from distrain.train.beat import BeatRecord
+from distrain.train.faults import NODE_LEFT, NODE_LOST
 from distrain.train.job import TrainJob, TrainOutcome
+from distrain.train.nodes import Node
 from distrain.train.placement import Placement
 from distrain.train.run import run_training
 
@@ -192,6 +195,27 @@ def test_a_fault_is_found_where_beats_cannot_be_read(
     monkeypatch.setattr(run, "wait_for_room", lambda *_: 1)
 
     assert drive(TrainJob(str(tmp_path), "", {"name": "mlp"})).status == "finished"
+
+
+def test_a_silent_node_is_asked_once_for_all_of_its_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def answers(node: Node) -> bool:
+        asked.append(node.id)
+        return node.id == "good"
+
+    monkeypatch.setattr(Node, "answers", answers)
+    places = enumerate(["silent", "good", "silent", "gone", "leaving"])
+    beats = {rank: BeatRecord(1, 1, 1, 1, False, "compute", node) for rank, node in places}
+    nodes = [Node(name, "", 1, {}, {}) for name in ("good", "silent")]
+    nodes.append(Node("leaving", "", 1, {}, {}, is_draining=True))
+
+    told = run._lost_with_their_nodes(beats, nodes)
+
+    assert told == {0: NODE_LOST, 2: NODE_LOST, 3: NODE_LOST, 4: NODE_LEFT}
+    assert sorted(asked) == ["good", "silent"]
 
 
 def test_a_run_has_ended_though_its_folder_cannot_be_tidied(
