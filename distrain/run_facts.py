@@ -159,7 +159,9 @@ def training_text(run: StartedRun) -> str:
         promise += "; one worker alone shards nothing"
     if run.placement.gpu:
         return f"training on {workers} with a GPU each{promise}"
-    shares = f", who share {cores} cores" if count > cores else ""
+    # Of several hosts, this one's cores are but a part of what there is.
+    is_shared = count > cores and run.placement.num_hosts == 1
+    shares = f", who share {cores} cores" if is_shared else ""
     return f"training on {workers}{shares}{promise}"
 
 

@@ -11,6 +11,8 @@ from distrain.config.train import ElasticWorkers, TrainSettings
 from distrain.errors import ConfigError
 from distrain.ray_session import MAX_LOCAL_WORKERS
 
+_OF_ADDRESS: Final = "node:"
+_OF_HEAD: Final = "node:__internal_head__"
 ANY_NUMBER: Final = 1_000_000
 """Trials at a time that nothing bounds but a cluster that nobody has looked at."""
 
@@ -26,6 +28,7 @@ class Placement:
         least: worker processes that an elastic run needs at least; 0: all of them.
         group_size: workers that are placed together, all or none: those of one trial of a search,
             of which `num_workers` are as many whole groups as run at a time.
+        num_hosts: how many hosts the nodes are on that they may be placed on.
     """
 
     num_workers: int
@@ -33,6 +36,7 @@ class Placement:
     gpu: float
     least: int = 0
     group_size: int = 1
+    num_hosts: int = 1
 
     @property
     def min_workers(self) -> int:
@@ -126,7 +130,7 @@ def cluster_placement(train: TrainSettings, nodes: Sequence[Mapping[str, float]]
     gpu = _gpu_per_worker(train, num_gpus)
     _check_some_gpu(gpu, num_gpus, "the cluster")
     capacity = sum(_fits(node, _cpu(train), gpu) for node in nodes)
-    placement = _placement(train, gpu, capacity)
+    placement = replace(_placement(train, gpu, capacity), num_hosts=_num_hosts(nodes))
     if placement.min_workers > capacity:
         raise _too_many(placement, f"the cluster, whose {len(nodes)} nodes take {capacity}")
     return placement
@@ -196,6 +200,12 @@ def _asking_for(train: TrainSettings, count: int | Literal["auto"]) -> TrainSett
 def room(placement: Placement, nodes: Iterable[Mapping[str, float]]) -> int:
     """Return how many of the workers fit on nodes with these resources, as many as there may be."""
     return sum(_fits(node, placement.cpu, placement.gpu) for node in nodes)
+
+
+def _num_hosts(nodes: Iterable[Mapping[str, float]]) -> int:
+    """Return how many hosts nodes are on: each has a resource that is named after its address."""
+    names = {name for node in nodes for name in node if name.startswith(_OF_ADDRESS)}
+    return max(1, len(names - {_OF_HEAD}))
 
 
 def _cpu(train: TrainSettings) -> float:

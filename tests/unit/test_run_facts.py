@@ -63,6 +63,18 @@ def test_a_worker_alone_is_told_to_shard_nothing(num_workers: int, is_told: bool
     assert ("one worker alone shards nothing" in training_text(run)) is is_told
 
 
+@pytest.mark.parametrize(("num_hosts", "is_told"), [(1, True), (4, False)])
+def test_workers_share_cores_where_all_of_them_are_on_this_host(
+    num_hosts: int, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distrain.run_facts.num_cores", lambda: 2)
+    placement = Placement(num_workers=8, cpu=1.0, gpu=0.0, num_hosts=num_hosts)
+
+    told = training_text(replace(started(), placement=placement))
+
+    assert ("8 workers, who share 2 cores" in told) is is_told
+
+
 @pytest.mark.parametrize(
     "sections",
     [

@@ -69,6 +69,15 @@ def test_auto_on_a_cluster_counts_whole_workers_per_node() -> None:
     assert cluster_placement(settings, [{"CPU": 4.0}, {"CPU": 7.0}]).num_workers == 3
 
 
+def test_a_cluster_s_hosts_are_counted_by_their_addresses() -> None:
+    head = {"CPU": 4.0, "node:192.0.2.1": 1.0, "node:__internal_head__": 1.0}
+    beside = {"CPU": 4.0, "node:192.0.2.1": 1.0}
+    elsewhere = {"CPU": 4.0, "node:192.0.2.2": 1.0}
+
+    assert cluster_placement(TrainSettings(), [head, beside]).num_hosts == 1
+    assert cluster_placement(TrainSettings(), [head, beside, elsewhere]).num_hosts == 2
+
+
 @pytest.mark.parametrize(
     ("gpu", "num_gpus", "count"),
     [(0.6, 2, 2), (0.5, 2, 4), (0.3, 2, 6), (1, 2, 2), (2, 5, 2), (0.1, 1, 10)],
