@@ -18,6 +18,7 @@ the same. Where bits are not promised they are not compared.
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +48,7 @@ from distrain.provenance import (
 from distrain.readiness import ready
 from distrain.results import EXIT_GOALS_UNMET, TrainResult
 from distrain.run_facts import StartedRun, filled_in_args
-from distrain.run_folder import JOURNAL, new_run_dir
+from distrain.run_folder import JOURNAL, new_run_dir, temporary_folder, why_unwritable
 from distrain.track import lineage_folder
 from distrain.track.lineage import environment_facts, machine
 from distrain.track.lineage_folder import data_facts
@@ -140,8 +141,8 @@ def reproduce(
     server = registry_of(model, storage)
     if model.startswith("models:"):
         check_reachable(server)
-    with tempfile.TemporaryDirectory(prefix="distrain-lineage-") as temporary:
-        recorded = find_recorded(model, server=server, storage=storage, folder=Path(temporary))
+    with _temporary(storage.absolute(), "lineage") as temporary:
+        recorded = find_recorded(model, server=server, storage=storage, folder=temporary)
         if recorded.weights_sha256 is None:
             raise ConfigError(
                 "the run has no final weights to compare with",
@@ -149,7 +150,7 @@ def reproduce(
                 expected="a run that was trained to its end",
                 mend=f"Go on with it first: distrain resume {recorded.key.rpartition('/')[2]}",
             )
-        altered = of_registered(recorded, server, Path(temporary))
+        altered = of_registered(recorded, server, temporary)
         for difference in altered:
             display.note(difference.text)
         if altered:
@@ -204,6 +205,14 @@ def _reproduced(
     return result
 
 
+def _temporary(storage: Path, purpose: str) -> AbstractContextManager[Path]:
+    """Return a folder that is removed afterwards, and that the workers of all hosts see."""
+    if why_unwritable(storage) is None:
+        return temporary_folder(storage, purpose)
+    # Nothing can be made there, so what is fetched is looked at by this process alone.
+    return temporary_folder(Path(tempfile.gettempdir()), purpose)
+
+
 def _machine(settings: Settings | None) -> dict[str, Any]:
     """Return what the run would be made on; without settings, on whatever is here."""
     names = gpu_names()
@@ -216,12 +225,12 @@ def _of_changed(
 ) -> list[Difference]:
     """Return what changed files make of the prepared data; it is prepared to be looked at alone."""
     with (
-        tempfile.TemporaryDirectory(prefix="distrain-changed-") as temporary,
+        _temporary(storage_of(settings), "changed") as temporary,
         data_session(settings.cluster.address, display),
     ):
         display.stage("preparing the changed data, to name what differs")
         try:
-            prepared = prepare_data(data_of(settings), cache=Path(temporary))
+            prepared = prepare_data(data_of(settings), cache=temporary)
         except DataError as fault:
             return [Difference("data", "preparing it", "possible", str(fault), is_decisive=True)]
         found = differing.of_prepared(data_was, data_facts(prepared.dataset.manifest))

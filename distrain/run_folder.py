@@ -1,9 +1,11 @@
 """A run's folder: its name, whether it can be made, and the files that a command leaves in it."""
 
+import contextlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,29 @@ def why_unwritable(folder: Path) -> str | None:
     if not os.access(nearest, os.W_OK | os.X_OK) or os.statvfs(nearest).f_flag & os.ST_RDONLY:
         return f"{nearest} cannot be written"
     return None if _takes_a_file(nearest) else f"{nearest} takes no new file"
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path, purpose: str) -> Iterator[Path]:
+    """Give a new folder below another, and remove it afterwards with all that is in it.
+
+    The other is made where it is not there, and removed again unless something else lies in it.
+
+    Args:
+        parent: absolute.
+        purpose: what its name begins with, behind a dot: it is no run's.
+    """
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=f".{purpose}-", dir=parent, ignore_cleanup_errors=True
+        ) as made:
+            yield Path(made)
+    finally:
+        with contextlib.suppress(OSError):  # the first that is not empty ends it
+            for folder in missing:
+                folder.rmdir()
 
 
 def new_run_dir(storage: Path, name: str) -> Path:

@@ -1,7 +1,7 @@
 """What is said of a run that was made again."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from distrain.config.load import settings_from_dict
 from distrain.config.settings import Settings
 from distrain.differences import Difference
 from distrain.display import NoDisplay
-from distrain.errors import TrainError
+from distrain.errors import DataError, TrainError
 from distrain.report.tables import reproduce_table
 from distrain.reproduction import ReproduceResult, _compared, _kept_text
 from distrain.results import TrainResult
@@ -201,6 +201,47 @@ def test_a_version_of_other_weights_is_different_and_nothing_is_trained(
 
     assert (result.status, result.exit_code, result.first) == ("different", 3, other)
     assert result.run_dir is None
+
+
+def test_what_is_fetched_lies_where_all_hosts_see_it_for_the_time(
+    recorded: RecordedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Difference("training", "registered weights", "f" * 64, "e" * 64, is_decisive=True)
+    folders: list[Path] = []
+
+    def find(*_: object, folder: Path, **__: object) -> RecordedRun:
+        folders.append(folder)
+        return recorded
+
+    monkeypatch.setattr(reproduction, "find_recorded", find)
+    monkeypatch.setattr(reproduction, "of_registered", lambda *_: [other])
+    monkeypatch.chdir(tmp_path)
+
+    reproduction.reproduce("a/r", [], storage=Path("runs"), display=NoDisplay())
+
+    assert [folder.parent for folder in folders] == [tmp_path / "runs"]
+    assert folders[0].name.startswith(".")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_changed_files_make_is_prepared_where_all_hosts_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches: list[Path] = []
+
+    def prepare(_: object, cache: Path) -> None:
+        caches.append(cache)
+        raise DataError("no rows")
+
+    monkeypatch.setattr(reproduction, "data_session", lambda *_: nullcontext())
+    monkeypatch.setattr(reproduction, "prepare_data", prepare)
+    placed = settings().model_copy(update={"storage": str(tmp_path / "runs")})
+
+    (difference,) = reproduction._of_changed({}, placed, NoDisplay())
+
+    assert difference.what == "preparing it"
+    assert [cache.parent for cache in caches] == [tmp_path / "runs"]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_training_that_fails_is_its_own_error(recorded: RecordedRun, made: TrainResult) -> None:

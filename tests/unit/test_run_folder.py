@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distrain.errors import ConfigError
-from distrain.run_folder import check_folder, write_result
+from distrain.run_folder import check_folder, temporary_folder, write_result
 
 
 def test_numbers_that_json_cannot_hold_are_null_in_the_result(tmp_path: Path) -> None:
@@ -28,3 +28,19 @@ def test_a_file_in_the_way_is_told_with_the_key(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"a is not a folder.*Name another folder: storage=PATH"):
         check_folder(tmp_path / "a" / "b", key="storage")
+
+
+def test_a_temporary_folder_goes_with_what_was_made_for_it(tmp_path: Path) -> None:
+    with temporary_folder(tmp_path / "a" / "b", "test") as folder:
+        (folder / "file").touch()
+        assert folder.parent == tmp_path / "a" / "b"
+        assert folder.name.startswith(".test-")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_leaves_what_came_beside_it(tmp_path: Path) -> None:
+    with temporary_folder(tmp_path / "a" / "b", "test"):
+        (tmp_path / "a" / "other").touch()
+
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["other"]
