@@ -10,7 +10,7 @@ goes on; in `model.args` it is refused, because a saved model is built from its 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.errors import ConfigError
@@ -24,6 +24,13 @@ from distrain.redaction import (
 )
 from distrain.secret_names import is_secret_value, names_password, names_secret
 
+ACCOUNT: Final = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+)
+"""Variables of an account at a cloud, which Ray Tune hands on to its actors."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _ENV: KeyPath = ("cluster", "env")
 _MODEL_ARGS: KeyPath = ("model", "args")
@@ -31,6 +38,14 @@ _MASKED_PASSWORD = re.compile(
     rf"(?:password|pwd|key|signature)={re.escape(MASK)}(?=[\s;]|$)", re.IGNORECASE
 )
 _SWITCHES = ("", "0", "1", "false", "true")
+
+
+def of_account() -> dict[str, str]:
+    """Return what this process has of an account at a cloud, for those of other nodes to set.
+
+    It is sent to them with what they do: Ray writes what it starts a process with into its logs.
+    """
+    return {name: os.environ[name] for name in ACCOUNT if name in os.environ}
 
 
 def expand_env(text: str, environ: Mapping[str, str] | None = None) -> str:

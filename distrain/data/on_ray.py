@@ -1,9 +1,11 @@
 """Runs on Ray Data: read by units, computed on run by run, in order, faults told whole.
 
 Nothing here changes Ray Data's global context: each data set is made and executed under a copy.
+A task sets the driver's account at a cloud before it opens anything: other nodes may have none.
 """
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from ray._private.log import PlainRayHandler
 from ray.data import DataContext, Dataset, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
+from distrain.config.environment import of_account
 from distrain.data.reading import CannotCut, Reading, Unit
 from distrain.data.runs import (
     Run,
@@ -75,8 +78,10 @@ class _UnitReader:
     def __init__(self, unit: Unit, reading: Reading) -> None:
         self._unit = unit
         self._reading = reading
+        self._account = of_account()
 
     def __call__(self) -> Iterator[pa.Table]:
+        os.environ.update(self._account)
         number = 0
         try:
             for run in read_runs(self._unit, self._reading):
@@ -92,9 +97,11 @@ class _PerRun:
 
     def __init__(self, function: Callable[[Run], Any]) -> None:
         self._function = function
+        self._account = of_account()
 
     def on_packed(self, packed: pa.Table) -> Iterator[pa.Table]:
         """Yield the function's result, or its fault, for each run of a block."""
+        os.environ.update(self._account)
         for row in _rows(packed):
             try:
                 run = unpack_run(row)

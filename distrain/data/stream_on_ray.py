@@ -17,8 +17,9 @@ one of the group before is still read from. Through a hub on a busy machine of 2
 
 import itertools
 import logging
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -28,6 +29,7 @@ import ray
 from ray.data import DataContext, ExecutionResources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from distrain.config.environment import of_account
 from distrain.data.files import SourceFile
 from distrain.data.on_ray import data_context
 from distrain.data.plan import WindowId, windows_between
@@ -66,7 +68,7 @@ def streaming(
         num_cpus=0,
         max_concurrency=num_workers + 1,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
-    ).remote(name, path, seed, num_workers, tuple(files))
+    ).remote(name, path, seed, num_workers, tuple(files), of_account())
     try:
         yield name
     finally:
@@ -143,11 +145,19 @@ class _Hub:
         seed: the run's seed.
         num_workers: workers that ask.
         files: the source's; none: those that the dataset was prepared from.
+        account: the driver's at a cloud, as variables.
     """
 
     def __init__(
-        self, name: str, path: str, seed: int, num_workers: int, files: Sequence[SourceFile]
+        self,
+        name: str,
+        path: str,
+        seed: int,
+        num_workers: int,
+        files: Sequence[SourceFile],
+        account: Mapping[str, str],
     ) -> None:
+        os.environ.update(account)
         self._name = name
         self._files = files
         self._path = path

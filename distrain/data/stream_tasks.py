@@ -4,6 +4,7 @@ Tasks declare no CPU: those that do wait for ever where the workers have reserve
 2.60.0). They are bounded in number instead, by the CPUs that nobody has reserved.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Final, final
 import pyarrow as pa
 import ray
 
+from distrain.config.environment import of_account
 from distrain.config.names import is_remote
 from distrain.data.on_ray import TaskForEach
 from distrain.data.prepared import PreparedDataset
@@ -57,8 +59,10 @@ class _BlockMaker:
         self._path = path
         self._hub = hub
         self._unit = unit
+        self._account = of_account()
 
     def __call__(self) -> Iterator[pa.Table]:
+        os.environ.update(self._account)
         try:
             for shard, content in opened(self._path, self._hub).make(self._unit):
                 yield _packed(shard.file, content)

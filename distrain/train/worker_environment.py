@@ -1,9 +1,10 @@
-"""`cluster.env`, parted in two: what Ray may be told, and what workers set themselves.
+"""What workers have in their environment, parted in two: told to Ray, or set by themselves.
 
 Ray writes the environment that it starts a worker with into its logs, and shows it in its
 dashboard. What holds a secret travels with the training function instead, and is set before
 anything else runs; what a process reads when it starts, such as LD_LIBRARY_PATH, cannot come so.
-The variables that `model.args` uses travel with it too: nodes need not have them.
+The variables that `model.args` uses travel with it too, and so does the driver's account at a
+cloud, unless `cluster.env` has another: nodes need not have them.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from distrain.config.environment import expanded, variables_in, without_secrets
+from distrain.config.environment import expanded, of_account, variables_in, without_secrets
 from distrain.redaction import redacted
 from distrain.secret_names import names_secret
 
@@ -35,7 +36,8 @@ def part_environment(
     }
     used = {name: os.environ[name] for name in variables_in(model_args) if name in os.environ}
     told = {name: text for name, text in filled.items() if name not in own}
-    return told, {**used, **own}
+    account = {name: text for name, text in of_account().items() if name not in told}
+    return told, {**account, **used, **own}
 
 
 def args_digest(model_args: Mapping[str, Any], env: Mapping[str, str]) -> str | None:

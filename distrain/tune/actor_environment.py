@@ -2,11 +2,11 @@
 
 A process reads LD_LIBRARY_PATH, OMP_NUM_THREADS and the like when it starts, so an actor cannot set
 them for itself. Ray writes what it starts a process with into files of its own: no secret goes this
-way, not even those that Tune would hand on from the driver.
+way, not even those that Tune would hand on from the driver: actors set them for themselves, as
+workers do.
 """
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 
 from distrain.secret_names import names_secret
@@ -30,14 +30,6 @@ def actors_started_with(environment: Mapping[str, str]) -> Iterator[None]:
     finally:
         class_cache.DEFAULT_ENV_VARS = defaults
         class_cache.ENV_VARS_TO_PROPAGATE = handed_on
-
-
-def of_account() -> dict[str, str]:
-    """Return what Tune would hand on of this process's account at a cloud, for actors to set."""
-    from ray.tune.execution import class_cache
-
-    names = class_cache.ENV_VARS_TO_PROPAGATE
-    return {name: os.environ[name] for name in names if _is_of_account(name) and name in os.environ}
 
 
 def _is_of_account(name: str) -> bool:

@@ -22,7 +22,6 @@ from distrain.train.from_settings import job_from_settings
 from distrain.train.placement import Placement
 from distrain.train.taken_over import take_over
 from distrain.train.worker_environment import part_environment
-from distrain.tune.actor_environment import of_account
 from distrain.tune.budget import Budget
 from distrain.tune.course import Afterwards, Course
 from distrain.tune.earlier import EVENT, Earlier, find_earlier, read_earlier
@@ -193,7 +192,7 @@ class Sweep:
         return told, {
             "import_paths": self.import_paths,
             # An actor whose trial still saves its state is waited for, not thrown away.
-            "environment": {**of_account(), **own, "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600"},
+            "environment": {**own, "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600"},
             "num_workers": self.placement.group_size,
             "cpu": self.placement.cpu,
             "gpu": self.placement.gpu,

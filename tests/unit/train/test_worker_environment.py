@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from distrain.config.environment import ACCOUNT
 from distrain.errors import ConfigError
 from distrain.train.worker_environment import args_digest, part_environment
 
@@ -9,6 +10,8 @@ from distrain.train.worker_environment import args_digest, part_environment
 def test_what_holds_a_secret_is_kept_from_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PW", "hunter2")
     monkeypatch.setenv("PLANTED_TOKEN", "planted-value")
+    for name in ACCOUNT:
+        monkeypatch.delenv(name, raising=False)
     env = {
         "NCCL_SOCKET_IFNAME": "eth0",
         "LD_LIBRARY_PATH": "${PLANTED_PATH:-/opt/lib}:/x",
@@ -28,6 +31,20 @@ def test_what_holds_a_secret_is_kept_from_ray(monkeypatch: pytest.MonkeyPatch) -
         "DATABASE_URL": "postgresql://me:hunter2@host/db",
         "HEADERS": "x-key planted-value",
     }
+
+
+def test_workers_set_the_driver_s_account_unless_another_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ACCOUNT:
+        monkeypatch.setenv(name, f"the driver's {name}")
+
+    assert part_environment({}, {}) == ({}, {name: f"the driver's {name}" for name in ACCOUNT})
+    told, own = part_environment({"AWS_ACCESS_KEY_ID": "of-workers"}, {})
+
+    assert "of-workers" in (told | own).values()
+    assert "the driver's AWS_ACCESS_KEY_ID" not in own.values()
+    assert own["AWS_SESSION_TOKEN"] == "the driver's AWS_SESSION_TOKEN"
 
 
 def test_a_variable_that_is_not_set_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
