@@ -23,7 +23,7 @@ from distrain.data.prepare import Prepared, find_prepared
 from distrain.display import Display
 from distrain.locations import cache_of, data_of, storage_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
-from distrain.readiness import check_cache, prepare_data, ready, ready_to_search
+from distrain.readiness import check_cache, check_sight, prepare_data, ready, ready_to_search
 from distrain.results import PrepareResult, TrainResult, TuneResult
 from distrain.run_facts import StartedRun, recorded_facts, started_facts
 from distrain.run_folder import RESULT, check_folder, new_run_dir
@@ -213,6 +213,7 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
         prepared = Prepared(found, reused=True)
     else:
         with data_session(settings.cluster.address, display):
+            check_sight(settings)
             prepared = prepare_data(settings, display)
     manifest, transform = prepared.dataset.manifest, prepared.dataset.transform
     kind = "logits" if transform.task == "classification" else "values"

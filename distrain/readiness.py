@@ -3,6 +3,7 @@
     check what can be checked without starting anything: files, storage, tracking server, workers,
         and that the user's own code can be imported
     start Ray; meanwhile import mlflow
+    of a cluster of several hosts, check that all see what the run keeps and reads
     prepare the data, or find it prepared
     try the model on two rows
 
@@ -19,13 +20,14 @@ from distrain.config.environment import check_given, expand_env
 from distrain.config.settings import Settings
 from distrain.data.checking import quick_check
 from distrain.data.files import filesystem_of
-from distrain.data.prepare import Prepared, prepare
+from distrain.data.prepare import Prepared, find_prepared, prepare
 from distrain.data.same import KnownData
+from distrain.data.sources import local_places
 from distrain.display import Display
 from distrain.errors import TrackingError
 from distrain.locations import cache_of, data_of, storage_of
 from distrain.results import finding_text
-from distrain.run_facts import StartedRun, filled_in_args
+from distrain.run_facts import StartedRun, filled_in_args, own_code
 from distrain.run_folder import check_folder
 from distrain.search_checks import check_search
 from distrain.stored_run import Started, check_args, check_model
@@ -35,6 +37,7 @@ from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import TrackingServer, resolve_tracking_uri
 from distrain.track.user_code import forget_changed_code
 from distrain.train.from_settings import check_user_code, job_from_settings, user_targets
+from distrain.train.hosts import check_hosts, other_hosts
 from distrain.train.placement import Placement
 from distrain.train.setup import try_first_batch
 from distrain.tune.deciding import check_deciding
@@ -77,6 +80,7 @@ def ready(
         loading_mlflow(None if is_offline else server) as loading,
         training_session(settings, display) as placement,
     ):
+        check_sight(settings, import_paths)
         run = _settled(settings, run_dir, server, placement, display, started)
         loading.result()
         yield replace(run, import_paths=list(import_paths), is_offline=is_offline)
@@ -109,6 +113,7 @@ def ready_to_search(
         loading_mlflow(None if is_offline else server) as loading,
         search_session(settings, display) as places,
     ):
+        check_sight(settings, import_paths)
         run = _settled(settings, run_dir, server, places.trials, display, started)
         check_deciding(settings, run.job, run.prepared.dataset)
         loading.result()
@@ -180,6 +185,39 @@ def _check_server(server: TrackingServer) -> None:
             expected=error.expected,
             mend=f"{error.mend}. With --offline the record stays here until `distrain sync`",
         ) from error
+
+
+def check_sight(settings: Settings, import_paths: Sequence[str] = ()) -> None:
+    """Check that all hosts see the storage, the user's code and local data; Ray must be connected.
+
+    Where there is one host, nothing is done.
+
+    Args:
+        settings: what is to be done.
+        import_paths: folders to import the user's code from on the workers.
+
+    Raises:
+        ConfigError: a host does not see something.
+    """
+    hosts = other_hosts()
+    if not hosts:
+        return
+    storage, cache, data = storage_of(settings), cache_of(settings), data_of(settings)
+    kept = {"storage": storage}
+    if isinstance(cache, Path) and not cache.is_relative_to(storage):
+        kept["data.cache.path"] = cache
+    code = own_code(settings) if import_paths else []
+    read = [("the user's code", path) for path in code if str(path.parent) in import_paths]
+    # What is prepared is not read again.
+    if data.ingest == "stream" or find_prepared(data, cache=cache) is None:
+        sources = {"data.source": data.source, "data.test_source": data.test_source}
+        read += [
+            (key, path)
+            for key, source in sources.items()
+            if source is not None
+            for path in local_places(source)
+        ]
+    check_hosts(hosts, kept, read)
 
 
 def check_cache(place: Path | str) -> None:

@@ -45,7 +45,7 @@ from distrain.provenance import (
     read_json,
     settings_of,
 )
-from distrain.readiness import ready
+from distrain.readiness import check_sight, ready
 from distrain.results import EXIT_GOALS_UNMET, TrainResult
 from distrain.run_facts import StartedRun, filled_in_args
 from distrain.run_folder import JOURNAL, new_run_dir, temporary_folder, why_unwritable
@@ -228,6 +228,7 @@ def _of_changed(
         _temporary(storage_of(settings), "changed") as temporary,
         data_session(settings.cluster.address, display),
     ):
+        check_sight(settings)
         display.stage("preparing the changed data, to name what differs")
         try:
             prepared = prepare_data(data_of(settings), cache=temporary)

@@ -4,14 +4,17 @@ A listing is sorted and complete before anything is read, and stands for the con
 same URIs, sizes and modification times (or ETags) need not be read again.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pyarrow import fs
 
 from distrain.config.data import IdxSource, Source
+from distrain.config.names import is_remote
 from distrain.data.builtin import BUILT_IN_PREFIX, check_built_in, library_version
 from distrain.data.files import (
     COMPRESSIONS,
@@ -63,6 +66,24 @@ def list_source(source: Source, format_: str | None = None) -> Listing:
     return Listing(format_ or _common_format(files), tuple(files))
 
 
+def local_places(source: Source) -> list[Path]:
+    """Return what a source names on this machine's file system: files, folders, those of globs.
+
+    Args:
+        source: as under `data.source`; of a URI or a built-in there is nothing.
+    """
+    if isinstance(source, IdxSource):
+        names = [source.idx.images, source.idx.labels]
+    else:
+        names = [source] if isinstance(source, str) else source
+    paths = [
+        Path(absolute(name))
+        for name in names
+        if not is_remote(name) and not name.startswith(BUILT_IN_PREFIX)
+    ]
+    return [path if os.path.lexists(path) else Path(_fixed_part(str(path))) for path in paths]
+
+
 def _expand(name: str, format_: str | None) -> list[SourceFile]:
     """Return the files behind one path, glob, directory or URI, sorted."""
     if name.startswith(BUILT_IN_PREFIX):
@@ -105,8 +126,7 @@ def _glob(pattern: str) -> list[SourceFile]:
     uri = absolute(pattern)
     system, path = filesystem_of(uri)
     parts = PurePosixPath(path).parts
-    fixed = next(i for i, part in enumerate(parts) if _GLOB_CHARACTERS & set(part))
-    folder = str(PurePosixPath(*parts[:fixed]))
+    folder = _fixed_part(path)
     infos = _walk(system, folder, uri)
     files = [
         source_file(uri.replace(path, info.path, 1), info)
@@ -123,6 +143,12 @@ def _glob(pattern: str) -> list[SourceFile]:
             + f"Check the pattern; it was looked for below {folder}.",
         )
     return _checked(files)
+
+
+def _fixed_part(path: str) -> str:
+    """Return the folder that a glob is looked for below; a path without wildcards as it is."""
+    fixed = takewhile(lambda part: not _GLOB_CHARACTERS & set(part), PurePosixPath(path).parts)
+    return str(PurePosixPath(*fixed))
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:

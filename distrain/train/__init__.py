@@ -25,7 +25,7 @@ starts it in the workers of Ray Train.
     oversight.py   the driver's eyes on workers       nodes.py          the machines there are
     beat.py        what a worker tells of itself      watch.py          who stands still
     system_metrics.py  how busy the machines are      samplers.py       one on each of them
-    node_usage.py  what a sampler measures
+    node_usage.py  what a sampler measures            hosts.py          whether all see the storage
 """
 
 from distrain.door import make_callable

@@ -1,5 +1,6 @@
-"""What Ray Train's errors tell of workers: whose process died, and the last word of the others."""
+"""What Ray Train's errors tell of workers: who died, who refused, the last word of the others."""
 
+from distrain.errors import TrainError
 from distrain.train.faults import NODE_LEFT
 
 
@@ -24,6 +25,18 @@ def deaths_told(lost: Exception | None) -> dict[int | None, str]:
         if said is not None:
             deaths[rank] = said
     return deaths
+
+
+def refusal_told(lost: Exception | None) -> TrainError | None:
+    """Return what a worker told Ray that could leave no record, and the user is to mend.
+
+    Args:
+        lost: what a trainer raised.
+    """
+    for failure in getattr(lost, "worker_failures", {}).values():
+        if isinstance(failure, TrainError) and failure.cause == "user":
+            return failure
+    return None
 
 
 def last_line(lost: Exception | None) -> str:

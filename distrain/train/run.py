@@ -32,7 +32,7 @@ from distrain.run_folder import JOURNAL
 from distrain.track.journal import JournalWriter
 from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
 from distrain.train.beat import LOG_FOLDER, BeatRecord, last_step, read_beats, remove_beats
-from distrain.train.deaths import deaths_told, last_line
+from distrain.train.deaths import deaths_told, last_line, refusal_told
 from distrain.train.faults import (
     NODE_LEFT,
     NODE_LOST,
@@ -251,6 +251,9 @@ class _Driver:
             (self._run_dir / STOP_FILE).touch()
 
     def _fault(self, lost: Exception | None, attempt: int) -> Fault:
+        refusal = refusal_told(lost)
+        if refusal is not None:
+            return Fault("user", refusal, None, refusal.error_class)
         try:
             beats = read_beats(self._run_dir, attempt)
         except OSError as fault:  # the step is then unknown

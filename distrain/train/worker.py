@@ -26,6 +26,7 @@ from distrain.run_folder import JOURNAL
 from distrain.secret_names import names_secret
 from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
+from distrain.train.hosts import check_run_folder
 
 if TYPE_CHECKING:
     from distrain.data.streamed import Feed
@@ -50,6 +51,9 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     Returns:
         Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure
         that all of them decided on.
+
+    Raises:
+        TrainError: this host does not see the run's folder, where a record could be left.
     """
     import ray
     import ray.train
@@ -62,6 +66,7 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     run_dir = Path(config["job"]["run_dir"])
     rank = context.get_world_rank()
     node = ray.get_runtime_context().get_node_id()
+    check_run_folder(run_dir, rank)
     with (
         log_file(run_dir / LOG_FOLDER / f"rank-{rank}.txt"),
         beating(run_dir, rank, attempt=config["attempt"], node=node) as beat,

@@ -68,8 +68,15 @@ class Hosts:
         """Return the ids of all processes on a host."""
         return {int(line) for line in _ip("netns", "pids", self._names[number]).split()}
 
-    def start_node(self, number: int) -> None:
-        """Start Ray on a host, and wait until it is up."""
+    def start_node(self, number: int, hidden: Path | None = None) -> None:
+        """Start Ray on a host, and wait until it is up.
+
+        Args:
+            number: the host's.
+            hidden: a folder in whose place its processes have an empty one of their own.
+        """
+        mount = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
+        mounted = [] if hidden is None else ["sh", "-c", mount, str(hidden)]
         role = [f"--address={self.address}"]
         if number == 0:
             settings = json.dumps(IMPATIENCE)
@@ -79,13 +86,19 @@ class Hosts:
         with log.open("w") as told:
             process = subprocess.Popen(
                 [
-                    *(*self.words_on(number), RAY, "start", *role, "--num-cpus=1"),
+                    *(*self.words_on(number), *mounted, RAY, "start", *role, "--num-cpus=1"),
                     *(f"--node-ip-address={self.address_of(number)}", "--block"),
                 ],
                 stdout=told,
                 stderr=subprocess.STDOUT,
                 text=True,
-                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+                # The token that a local Ray has left at home is taken up by a head alone, and the
+                # switch leads nowhere else.
+                env={
+                    **os.environ,
+                    "RAY_USAGE_STATS_ENABLED": "0",
+                    "RAY_AUTH_MODE": "disabled",
+                },
             )
         self._nodes[number] = process
         deadline = time.monotonic() + TIMEOUT_S

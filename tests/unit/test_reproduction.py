@@ -234,6 +234,7 @@ def test_what_changed_files_make_is_prepared_where_all_hosts_see_it(
         raise DataError("no rows")
 
     monkeypatch.setattr(reproduction, "data_session", lambda *_: nullcontext())
+    monkeypatch.setattr(reproduction, "check_sight", lambda _: None)
     monkeypatch.setattr(reproduction, "prepare_data", prepare)
     placed = settings().model_copy(update={"storage": str(tmp_path / "runs")})
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distrain.config.data import IdxSource
-from distrain.data.sources import list_source
+from distrain.data.sources import list_source, local_places
 from distrain.errors import DataError
 
 
@@ -84,6 +84,13 @@ def test_changed_file_changes_the_listing(folder: Path) -> None:
     before = list_source(f"{folder}/a.csv").to_json()
     os.utime(folder / "a.csv", ns=(1, 1))
     assert list_source(f"{folder}/a.csv").to_json() != before
+
+
+def test_local_files_folders_and_those_of_globs_are_told(folder: Path) -> None:
+    names = [f"{folder}/a.csv", f"file://{folder}", f"{folder}/*.csv", "s3://bucket/a.csv"]
+
+    assert local_places(names) == [folder / "a.csv", folder, folder]
+    assert local_places("sklearn:digits") == []
 
 
 def test_built_in_is_known_by_its_name_and_version() -> None:

@@ -1,5 +1,7 @@
 """Whose process died, by Ray Train's errors."""
 
+import pickle
+
 import pytest
 from ray.exceptions import (
     ActorDiedError,
@@ -14,7 +16,8 @@ from ray.train.v2._internal.exceptions import (
     WorkerHealthCheckFailedError,
 )
 
-from distrain.train.deaths import deaths_told
+from distrain.errors import TrainError
+from distrain.train.deaths import deaths_told, refusal_told
 from distrain.train.faults import NODE_LEFT, Fault, find_fault, verdict
 
 
@@ -47,6 +50,16 @@ def test_dead_workers_are_told_from_failed_ones() -> None:
 
 def test_no_error_tells_of_no_deaths() -> None:
     assert deaths_told(None) == {}
+
+
+def test_a_refusal_that_could_leave_no_record_is_told_by_ray() -> None:
+    refusal = TrainError("the run's folder is not there", cause="user", error_class="unseen")
+    fails = TrainError("the loss is nan")
+    lost = WorkerGroupError("lost", {0: RuntimeError("connection closed"), 1: refusal})
+
+    assert refusal_told(pickle.loads(pickle.dumps(lost))).to_json() == refusal.to_json()
+    assert refusal_told(WorkerGroupError("lost", {0: ValueError("no"), 1: fails})) is None
+    assert refusal_told(None) is None
 
 
 @pytest.mark.parametrize(

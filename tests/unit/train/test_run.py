@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.train import WorkerGroupError
 
 from distrain import lease
 from distrain.config.settings import ClusterSettings
 from distrain.display import NoDisplay
-from distrain.errors import CheckpointError
+from distrain.errors import CheckpointError, TrainError
 from distrain.track import segment
 from distrain.track.journal_reading import read_journal
 from distrain.train import run
@@ -216,6 +217,32 @@ def test_a_silent_node_is_asked_once_for_all_of_its_workers(
 
     assert told == {0: NODE_LOST, 2: NODE_LOST, 3: NODE_LOST, 4: NODE_LEFT}
     assert sorted(asked) == ["good", "silent"]
+
+
+def test_a_run_that_a_worker_does_not_see_ends_at_once_and_is_told_by_its_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = TrainError(
+        "the run's folder is not there",
+        where="worker of rank 1 on host beta (192.0.2.2)",
+        cause="user",
+        error_class="storage_not_seen",
+    )
+    numbers: list[int] = []
+
+    def fit(_: Any) -> tuple[None, Exception]:
+        numbers.append(len(numbers))
+        return None, WorkerGroupError("lost", {1: refusal})
+
+    monkeypatch.setattr(run, "_fit", fit)
+    monkeypatch.setattr(run, "live_nodes", list)
+    monkeypatch.setattr(run, "wait_for_room", lambda *_: 1)
+
+    with pytest.raises(TrainError, match=r"^worker of rank 1 on host beta .* not there") as caught:
+        drive(TrainJob(str(tmp_path), "", {"name": "mlp"}))
+
+    assert numbers == [0]
+    assert (caught.value.cause, caught.value.error_class) == ("user", "storage_not_seen")
 
 
 def test_a_run_has_ended_though_its_folder_cannot_be_tidied(

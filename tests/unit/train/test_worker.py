@@ -5,14 +5,18 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import ray
+import ray.train
+import ray.util
 import torch
 
 from distrain.errors import TrainError
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import read_journal
+from distrain.train import hosts
 from distrain.train.faults import read_failures
 from distrain.train.job import TrainJob
-from distrain.train.worker import STOP_FILE, StopFile, _train, own_device
+from distrain.train.worker import STOP_FILE, StopFile, _train, own_device, train_fn_per_worker
 from tests.failing_storage import remembering_what_was_not_there
 from tests.prepared_examples import write_classified
 
@@ -65,6 +69,23 @@ def diverge(tmp_path: Path) -> None:
         "stream": None,
     }
     assert _train(config, context, run_dir, lambda _phase, _step: None) is None
+
+
+def test_a_worker_makes_no_folder_for_a_run_that_it_does_not_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = TrainJob(str(tmp_path / "run"), "", {"name": "linear"})
+    context = SimpleNamespace(get_world_rank=lambda: 1)
+    monkeypatch.setattr(ray.train, "get_context", lambda: context)
+    node = SimpleNamespace(get_node_id=lambda: "n1")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: node)
+    monkeypatch.setattr(ray.util, "get_node_ip_address", lambda: "192.0.2.7")
+    monkeypatch.setattr(hosts, "PATIENCE_S", 0.0)
+
+    with pytest.raises(TrainError, match="worker of rank 1 on host"):
+        train_fn_per_worker({"job": job.to_json(), "environment": {}})
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def full(*_: object, **__: object) -> None:
