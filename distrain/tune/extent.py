@@ -73,6 +73,12 @@ def _epochs_of_trial(settings: Settings, steps_per_epoch: int) -> int:
     return settings.train.epochs or -(-(settings.train.steps or 1) // steps_per_epoch)
 
 
+def _every(settings: Settings, *, is_by_step: bool) -> int:
+    """Return the time between two reports of a trial, in the scheduler's unit."""
+    evaluate = settings.evaluate
+    return (evaluate.every_steps if is_by_step else evaluate.every_epochs) or 1
+
+
 def _epochs(settings: Settings, steps_per_epoch: int, *, is_worse: bool) -> tuple[float, ...]:
     tune = settings.tune
     assert tune is not None
@@ -81,6 +87,7 @@ def _epochs(settings: Settings, steps_per_epoch: int, *, is_worse: bool) -> tupl
     is_by_step = getattr(tune.scheduler, "time_attr", "epoch") == "step"
     epochs = _epochs_of_trial(settings, steps_per_epoch)
     last = settings.train.steps if is_by_step and settings.train.steps else epochs
+    every = _every(settings, is_by_step=is_by_step)
     sign = 1.0 if is_worse == (tune.mode == "min") else -1.0
     times: list[int] = []
     ready: deque[int] = deque()
@@ -94,8 +101,9 @@ def _epochs(settings: Settings, steps_per_epoch: int, *, is_worse: bool) -> tupl
         verdicts = []
         is_going = True
         while is_going and times[trial] < last:
-            times[trial] += 1
-            verdicts = scheduler.report(trial, times[trial], sign * trial)
+            times[trial] = min(times[trial] + every, last)
+            is_measured = times[trial] % every == 0  # at its end a trial reports no more than that
+            verdicts = scheduler.report(trial, times[trial], sign * trial) if is_measured else []
             own = [verdict for verdict in verdicts if verdict.trial == trial]
             is_going = scheduler.pause_at(trial) != times[trial] and not any(
                 verdict.action != "go_on" for verdict in own

@@ -7,16 +7,25 @@ import pytest
 from distrain.config.load import settings_from_dict
 from distrain.config.settings import Settings
 from distrain.tune.extent import epochs_afterwards, epochs_between, epochs_of_settings
+from distrain.tune.schedulers import OneByOne
+from distrain.tune.verdicts import Verdict
 
 METRICS = {"min": "validation/loss", "max": "validation/accuracy"}
 SPACE = {"train.optimizer.lr": {"loguniform": [1e-4, 1e-1]}}
 
 
-def search_of(scheduler: Any, mode: str = "max", **tune: Any) -> Settings:
+def search_of(
+    scheduler: Any,
+    mode: str = "max",
+    train: dict[str, int] | None = None,
+    evaluate: dict[str, int] | None = None,
+    **tune: Any,
+) -> Settings:
     return settings_from_dict(
         {
             "data": {"source": "a.csv", "target": "y", "task": "classification"},
-            "train": {"epochs": 20},
+            "train": train or {"epochs": 20},
+            "evaluate": evaluate or {},
             "tune": {
                 "metric": METRICS[mode], "num_trials": 64, "space": SPACE,
                 "scheduler": scheduler, **tune,
@@ -103,3 +112,44 @@ def test_a_budget_takes_from_all_settings_alike() -> None:
     least, _ = epochs_of_settings(search_of("none", budget={"epochs": 128}), steps_per_epoch=5)
 
     assert least == (2.0,) * 64
+
+
+@pytest.mark.parametrize(
+    ("length", "every", "time_attr", "least"),
+    [
+        # Three values are there after the third evaluation, not after the third epoch or step.
+        ("epochs", {"every_epochs": 5}, "epoch", 64 * 15),
+        ("steps", {"every_steps": 20}, "step", 64 * 60 / 5),
+        # The last evaluation of 100 steps is at 90: none has three values before its end.
+        ("steps", {"every_steps": 45}, "step", 64 * 100 / 5),
+    ],
+)
+def test_a_plateau_is_seen_where_trials_are_evaluated(
+    length: str, every: dict[str, int], time_attr: str, least: float
+) -> None:
+    [grace] = every.values()
+    scheduler = {"name": "plateau", "window": 3, "time_attr": time_attr, "grace_period": grace}
+    settings = search_of(scheduler, train={length: 100}, evaluate=every)
+
+    found, _ = epochs_between(settings, steps_per_epoch=5)
+
+    assert found == least
+
+
+def test_steps_between_evaluations_are_not_played_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reported: list[int] = []
+    rule = {"name": "median", "time_attr": "step", "grace_period": 1000}
+    settings = search_of(rule, train={"steps": 10_500}, evaluate={"every_steps": 1000})
+    report = OneByOne.report
+
+    def heard(self: OneByOne, trial: int, time: int, value: float) -> list[Verdict]:
+        reported.append(time)
+        return report(self, trial, time, value)
+
+    monkeypatch.setattr(OneByOne, "report", heard)
+    _, most = epochs_between(settings, steps_per_epoch=100)
+
+    assert most == 64 * 105
+    assert set(reported) == set(range(1000, 10_001, 1000))
