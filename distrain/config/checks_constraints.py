@@ -8,7 +8,7 @@ from distrain.config.constraints import Constraint, read_constraint
 from distrain.config.explain import known_keys
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.settings import Settings
-from distrain.config.tuning import drawn
+from distrain.config.tuning import has_few_points, points_of
 from distrain.errors import ConfigError, nearest
 
 NUM_TRIED = 200
@@ -62,8 +62,12 @@ def _broken_starts(
 def _never_held(
     settings: Settings, constraints: Sequence[Constraint], values: Mapping[str, Any]
 ) -> Iterator[Fault]:
+    assert settings.tune is not None
+    is_small = has_few_points(settings.tune.space)
+    tried = "of the space's points" if is_small else f"of {NUM_TRIED} trials drawn from the space"
     held = [0] * len(constraints)
-    for trial in drawn(settings, values, NUM_TRIED):
+    for point in points_of(settings, values, NUM_TRIED):
+        trial = with_values(values, point)
         results = [constraint.holds(trial) for constraint in constraints]
         if all(results):
             return
@@ -71,15 +75,13 @@ def _never_held(
     never = [index for index, count in enumerate(held) if not count]
     for index in never:
         yield Fault(
-            f"{dotted((*_CONSTRAINTS, index))}: {constraints[index].text!r} held in none of "
-            f"{NUM_TRIED} trials that were drawn from the space",
+            f"{dotted((*_CONSTRAINTS, index))}: {constraints[index].text!r} held in none {tried}",
             ((*_CONSTRAINTS, index),),
             mend="Loosen it, or move the space to where it holds",
         )
     if not never:
         yield Fault(
-            f"tune.constraints held together in none of {NUM_TRIED} trials that were drawn from "
-            "the space, though each held in some",
+            f"tune.constraints held together in none {tried}, though each held in some",
             (_CONSTRAINTS,),
             mend="Loosen one of them",
         )

@@ -16,6 +16,9 @@ from distrain.config.tune import ParameterSettings
 MAX_POINTS = 100_000
 """The largest grid: its points are counted, one by one, before a search begins."""
 
+MAX_GONE_THROUGH = 10_000
+"""So many points of a space are gone through, where chance finds none that is wanted."""
+
 LISTED_KINDS = ("choice", "grid", "quniform", "randint", "lograndint")
 """The domains whose values can be gone through."""
 
@@ -109,10 +112,21 @@ def overlap(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return one[:size] == other[:size]
 
 
-def drawn(settings: Settings, values: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
-    """Yield the plain values of the configuration, of its `start_from`, and of trials drawn.
+def has_few_points(space: Space) -> bool:
+    """Return whether all of a checked space can be gone through in a moment."""
+    product = 1
+    for parameter in space.values():
+        count = domain_of(parameter).num_values
+        if count is None or product * count > MAX_GONE_THROUGH:
+            return False
+        product *= count
+    return True
 
-    Defaults that another `name` brings are not among them.
+
+def points_of(settings: Settings, values: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
+    """Yield points of `start_from`, then all that a space with few of them has, else drawn ones.
+
+    The configuration as written is none of them, unless it is a point of the space.
 
     Args:
         settings: a configuration with a sound space.
@@ -121,11 +135,16 @@ def drawn(settings: Settings, values: Mapping[str, Any], count: int) -> Iterator
     """
     assert settings.tune is not None
     space = settings.tune.space
-    yield with_values(values, {})
-    for point in settings.tune.points:
-        yield with_values(values, point)
+    is_small = has_few_points(space)
+    points = grid_points(space, values) if is_small else _drawn(settings, values, count)
+    yield from itertools.chain(settings.tune.points, points)
+
+
+def _drawn(settings: Settings, values: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
+    assert settings.tune is not None
+    space = settings.tune.space
     domains = {key: domain_of(parameter) for key, parameter in space.items()}
     chance = random.Random(settings.seed)
     for _ in range(count):
         point = {key: domain.value_at(chance.random()) for key, domain in domains.items()}
-        yield with_values(values, met(space, values, point))
+        yield met(space, values, point)

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from distrain.config.domains import key_of
 from distrain.config.settings import Settings
 from distrain.config.tune import CmaEsSearch, GridSearch, RandomSearch, SobolSearch, TpeSearch
+from distrain.config.tuning import MAX_GONE_THROUGH
 from distrain.tune.earlier import Earlier
 from distrain.tune.proposers import Proposer, RandomProposer, SobolProposer
 from distrain.tune.space import Space
@@ -30,7 +31,6 @@ __all__ = ["Sampler", "Told", "build_sampler"]
 
 MAX_PROPOSED = 20
 MAX_DRAWN = 1000
-MAX_GONE_THROUGH = 10_000
 
 
 class Sampler(Protocol):

@@ -219,14 +219,29 @@ ELSEWHERE = {
     "a constraint that never holds": (
         {"constraints": ["train.optimizer.lr > 1"]},
         {},
-        "tune.constraints[0]: 'train.optimizer.lr > 1' held in none of 200 trials that were drawn "
-        "from the space. Loosen it, or move the space to where it holds.",
+        "tune.constraints[0]: 'train.optimizer.lr > 1' held in none of 200 trials drawn from "
+        "the space. Loosen it, or move the space to where it holds.",
     ),
     "constraints that exclude each other": (
         {"constraints": ["train.optimizer.lr > 0.002", "train.optimizer.lr < 0.002"]},
         {},
-        "tune.constraints held together in none of 200 trials that were drawn from the space, "
-        "though each held in some. Loosen one of them.",
+        "tune.constraints held together in none of 200 trials drawn from the space, though each "
+        "held in some. Loosen one of them.",
+    ),
+    "a constraint that the configuration alone keeps, and no point of the space": (
+        {
+            "constraints": ["train.global_batch_size >= 64"],
+            "space": {"train.global_batch_size": {"choice": [16, 32]}},
+        },
+        {"train": {"global_batch_size": 256}},
+        "tune.constraints[0]: 'train.global_batch_size >= 64' held in none of the space's points. "
+        "Loosen it, or move the space to where it holds.",
+    ),
+    "constraints that the configuration alone keeps, of ranges": (
+        {"constraints": ["train.optimizer.lr > 0.1"]},
+        {"train": {"optimizer": {"lr": 0.5}}},
+        "tune.constraints[0]: 'train.optimizer.lr > 0.1' held in none of 200 trials drawn from the "
+        "space. Loosen it, or move the space to where it holds.",
     ),
     "a metric of the test split": (
         {"metric": "test/accuracy"},
@@ -497,6 +512,15 @@ def test_a_faulty_search_is_told(tune, sections, message):
                 "search_alg": "grid",
                 "num_trials": 2,
                 "constraints": ["seed > 1"],
+            },
+            {},
+        ),
+        # one point of 300 is allowed, which few draws would come upon
+        (
+            {
+                "space": {"seed": {"randint": [1, 101]}, "train.epochs": {"choice": [1, 2, 3]}},
+                "search_alg": "grid",
+                "constraints": ["seed == 77 and train.epochs == 2"],
             },
             {},
         ),
