@@ -1,6 +1,6 @@
 """The commands as functions: `distrain.train`, `resume`, `evaluate`, `predict`, `promote`, ..."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from distrain.pipeline import train as run_train
 from distrain.pipeline import tune as run_tune
 from distrain.results import TrainResult, TuneResult
 from distrain.stored_run import find_resumed, is_sweep
+from distrain.track.user_code import find_user_code
+from distrain.tune.own_constraint import import_path_of
 
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
@@ -57,12 +59,22 @@ def train(config: Config, overrides: Sequence[str] = (), *, offline: bool = Fals
     return run_train(settings, NoDisplay(), folders, is_offline=offline)
 
 
-def tune(config: Config, overrides: Sequence[str] = (), *, offline: bool = False) -> TuneResult:
+def tune(
+    config: Config,
+    overrides: Sequence[str] = (),
+    *,
+    constraints: Sequence[Callable[[Mapping[str, Any]], bool]] = (),
+    offline: bool = False,
+) -> TuneResult:
     """Search, and evaluate, record and register what won, as `distrain tune` does.
 
     Args:
         config: as for `train`, with a section `tune`.
         overrides: `section.key=value`, the value read as YAML.
+        constraints: functions from the top of a module, beside `tune.constraints`. Each is called
+            with a trial's values by dotted key, such as `trial["train.optimizer.lr"]`, and returns
+            whether it may be so, for the same values always the same; `trial.get(key)` is None for
+            a key that the trial does not have. What is kept is their import path.
         offline: as for `train`.
 
     Returns:
@@ -72,7 +84,10 @@ def tune(config: Config, overrides: Sequence[str] = (), *, offline: bool = False
         DistrainError: the input is at fault, or what was named cannot be reached.
     """
     settings, folders = load_config(config, overrides), _import_paths(config)
-    return run_tune(settings, NoDisplay(), folders, is_offline=offline)
+    paths = [import_path_of(function) for function in constraints]
+    beside = {str(source.parent): None for path in paths for source in find_user_code(path)}
+    settings = _with_constraints(settings, paths)
+    return run_tune(settings, NoDisplay(), [*folders, *beside], is_offline=offline)
 
 
 def resume(
@@ -222,6 +237,14 @@ def reproduce(
     return reproduction.reproduce(
         str(model), overrides, storage=Path(storage), display=NoDisplay(), is_offline=offline
     )
+
+
+def _with_constraints(settings: Settings, paths: Sequence[str]) -> Settings:
+    if settings.tune is None:  # which the search is refused for
+        return settings
+    constraints = [*dict.fromkeys([*settings.tune.constraints, *paths])]
+    tune = settings.tune.model_copy(update={"constraints": constraints})
+    return settings.model_copy(update={"tune": tune})
 
 
 def _import_paths(config: Config) -> list[str]:

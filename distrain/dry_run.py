@@ -45,6 +45,7 @@ def estimate_search(
     Raises:
         DistrainError: what `tune` would refuse too.
     """
+    make_importable(import_paths)
     check_search(settings)
     found = find_earlier(settings, storage_of(settings))
     earlier = None if found is None else read_earlier(found, settings, Space.of(settings))

@@ -29,7 +29,7 @@ from distrain.locations import cache_of, data_of, storage_of
 from distrain.results import finding_text
 from distrain.run_facts import StartedRun, filled_in_args, own_code
 from distrain.run_folder import check_folder
-from distrain.search_checks import check_search
+from distrain.search_checks import check_own_constraints, check_search
 from distrain.stored_run import Started, check_args, check_model
 from distrain.track.code_secrets import check_no_secrets
 from distrain.track.early_import import loading_mlflow
@@ -108,7 +108,9 @@ def ready_to_search(
     if started is None:
         find_earlier(settings, storage_of(settings))
     planned_places(settings)
-    server = check(settings, is_offline=is_offline)
+    server = check(settings, is_offline=is_offline, is_search=True)
+    if started is None:
+        check_own_constraints(settings)
     with (
         loading_mlflow(None if is_offline else server) as loading,
         search_session(settings, display) as places,
@@ -144,12 +146,13 @@ def _settled(
     return replace(run, reproduces=started.reproduces, won=won)
 
 
-def check(settings: Settings, *, is_offline: bool) -> TrackingServer:
+def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> TrackingServer:
     """Check all that can be checked in seconds, before anything is started or written.
 
     Args:
         settings: what to do; the user's own code can be imported already.
         is_offline: whether the tracking server is left alone.
+        is_search: whether a search is begun, or goes on.
 
     Returns:
         Where the run would be recorded.
@@ -168,9 +171,9 @@ def check(settings: Settings, *, is_offline: bool) -> TrackingServer:
     server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
     if not is_offline:
         _check_server(server)
-    targets = [target for _, target in user_targets(settings)]
+    targets = [target for _, target in user_targets(settings, is_search=is_search)]
     forget_changed_code(targets)
-    check_user_code(settings)
+    check_user_code(settings, is_search=is_search)
     check_no_secrets(targets)
     return server
 

@@ -97,10 +97,10 @@ def started_facts(run: StartedRun) -> Started:
     )
 
 
-def own_code(settings: Settings) -> list[Path]:
+def own_code(run: StartedRun) -> list[Path]:
     """Return the user's own modules and packages that a run needs, sorted."""
-    found = {code for _, target in user_targets(settings) for code in find_user_code(target)}
-    return sorted(found)
+    targets = user_targets(run.settings, is_search=run.is_sweep)
+    return sorted({code for _, target in targets for code in find_user_code(target)})
 
 
 def how_to_go_on(run_dir: Path) -> str:
@@ -115,7 +115,7 @@ def recorded_facts(run: StartedRun) -> RunFacts:
     tags = lineage.run_tags(
         config_digest=config_digest(run.settings),
         seed=run.job.seed,
-        user_code=own_code(run.settings),
+        user_code=own_code(run),
     )
     filled_in = filled_in_args(run.settings)
     if filled_in is not None:

@@ -1,11 +1,17 @@
 """What a search is refused for, before it begins and when it goes on."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
+from distrain.config.checks_constraints import NUM_TRIED
+from distrain.config.constraints import is_own
+from distrain.config.digest import resolved_dict
 from distrain.config.settings import Settings
+from distrain.config.tuning import points_of
 from distrain.errors import ConfigError
 from distrain.stored_run import LENGTHS
+from distrain.tune.space import Space
 
 _FREE: Final = ("tune.max_concurrent", "tune.workers_per_trial", "tune.budget.", "tune.confirm")
 
@@ -32,6 +38,41 @@ def check_search(settings: Settings) -> None:
             where="train.changes",
             expected="one of them; `distrain train` takes the changes, and leaves tune alone",
             mend="Leave it out of the search's configuration",
+        )
+
+
+def check_own_constraints(settings: Settings) -> None:
+    """Try the user's own functions among `tune.constraints` on trials, before any begins.
+
+    Args:
+        settings: of a search; the user's code can be imported.
+
+    Raises:
+        ModelError: a function cannot be imported.
+        ConfigError: a function fails; or a point to start from, or all that is tried, is excluded.
+    """
+    assert settings.tune is not None
+    own = [text for text in settings.tune.constraints if is_own(text)]
+    if not own:
+        return
+    space, told = Space.of(settings), ", ".join(own)
+    for index, point in enumerate(settings.tune.points):
+        if not space.allows(point):
+            raise ConfigError(
+                "the point breaks a constraint",
+                where=f"tune.start_from[{index}]",
+                expected=f"a point of which {told} is True",
+                mend="Change the point, or loosen the constraint",
+            )
+    space.allows(space.as_written(settings))  # it may be no trial, but must not fail
+    points = points_of(settings, resolved_dict(settings), NUM_TRIED)
+    first = [space.allows(point) for point in islice(points, NUM_TRIED)]
+    if not any(first) and not any(map(space.allows, points)):
+        raise ConfigError(
+            f"no trial was found of which {told} is True, beside what else is asked for",
+            where="tune.constraints",
+            expected="a space that has some",
+            mend="Loosen one of the constraints, or move the space to where they hold",
         )
 
 

@@ -40,8 +40,9 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 Word = Annotated[
     str, BeforeValidator(_word), WithJsonSchema({"type": ["string", "integer", "number"]})
 ]
+IMPORT_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 ImportPath = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"),
+    StringConstraints(pattern=IMPORT_PATTERN),
     Field(json_schema_extra={"x-expected": "an import path such as package.module:Name"}),
 ]

@@ -1,10 +1,10 @@
 """Checks on the constraints of a search: readable, about keys that are there, and satisfiable."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from distrain.config.assignment import exists, path_of, with_values
-from distrain.config.constraints import Constraint, read_constraint
+from distrain.config.constraints import Constraint, is_own, read_constraint
 from distrain.config.explain import known_keys
 from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.settings import Settings
@@ -18,14 +18,17 @@ _CONSTRAINTS: KeyPath = ("tune", "constraints")
 def constraint_faults(settings: Settings, values: Mapping[str, Any] | None) -> Iterator[Fault]:
     """Yield what is wrong with `tune.constraints`.
 
+    Functions of the user's own are left out: nothing is imported here.
+
     Args:
         settings: the whole configuration.
         values: plain values of the resolved configuration, None where the space is at fault, so
             that nothing can be drawn from it.
     """
     assert settings.tune is not None
-    constraints: list[Constraint] = []
-    for index, text in enumerate(settings.tune.constraints):
+    constraints: dict[int, Constraint] = {}
+    texts = {i: text for i, text in enumerate(settings.tune.constraints) if not is_own(text)}
+    for index, text in texts.items():
         here: KeyPath = (*_CONSTRAINTS, index)
         try:
             constraint = read_constraint(text)
@@ -38,20 +41,20 @@ def constraint_faults(settings: Settings, values: Mapping[str, Any] | None) -> I
             told = f"{dotted(here)}: the configuration has no key {path!r}"
             yield Fault(told, (here,), mend=_near(path))
         if not unknown:
-            constraints.append(constraint)
-    is_readable = len(constraints) == len(settings.tune.constraints)
+            constraints[index] = constraint
+    is_readable = len(constraints) == len(texts)
     if constraints and is_readable and values is not None:
         yield from _broken_starts(settings, constraints, values)
         yield from _never_held(settings, constraints, values)
 
 
 def _broken_starts(
-    settings: Settings, constraints: Sequence[Constraint], values: Mapping[str, Any]
+    settings: Settings, constraints: Mapping[int, Constraint], values: Mapping[str, Any]
 ) -> Iterator[Fault]:
     assert settings.tune is not None
     for index, point in enumerate(settings.tune.points):
         trial = with_values(values, point)
-        for place, constraint in enumerate(constraints):
+        for place, constraint in constraints.items():
             if not constraint.holds(trial):
                 here: KeyPath = ("tune", "start_from", index)
                 told = f"{dotted(here)} breaks the constraint {constraint.text!r}"
@@ -60,20 +63,19 @@ def _broken_starts(
 
 
 def _never_held(
-    settings: Settings, constraints: Sequence[Constraint], values: Mapping[str, Any]
+    settings: Settings, constraints: Mapping[int, Constraint], values: Mapping[str, Any]
 ) -> Iterator[Fault]:
     assert settings.tune is not None
     is_small = has_few_points(settings.tune.space)
     tried = "of the space's points" if is_small else f"of {NUM_TRIED} trials drawn from the space"
-    held = [0] * len(constraints)
+    never = {*constraints}
     for point in points_of(settings, values, NUM_TRIED):
         trial = with_values(values, point)
-        results = [constraint.holds(trial) for constraint in constraints]
-        if all(results):
+        held = {index for index, constraint in constraints.items() if constraint.holds(trial)}
+        if len(held) == len(constraints):
             return
-        held = [count + result for count, result in zip(held, results, strict=True)]
-    never = [index for index, count in enumerate(held) if not count]
-    for index in never:
+        never -= held
+    for index in sorted(never):
         yield Fault(
             f"{dotted((*_CONSTRAINTS, index))}: {constraints[index].text!r} held in none {tried}",
             ((*_CONSTRAINTS, index),),

@@ -2,7 +2,8 @@
 
 A small part of Python's expressions and nothing else: dotted keys of the configuration, numbers,
 text, lists, true, false and null, comparisons, `in`, `and`, `or`, `not`, and + - * / // % between
-numbers. Nothing is called, imported or looked up but the trial's own plain values.
+numbers. Nothing is called, imported or looked up but the trial's own plain values. Beside such a
+line may stand the import path of a function, which is told apart here and called elsewhere.
 """
 
 import ast
@@ -14,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from distrain.config.base import IMPORT_PATTERN
 from distrain.errors import ConfigError
 
 Values = Mapping[str, Any] | BaseModel
@@ -81,6 +83,11 @@ class Constraint:
             return False
 
 
+def is_own(text: str) -> bool:
+    """Return whether a constraint names a function of the user's own: package.module:function."""
+    return re.fullmatch(IMPORT_PATTERN, text) is not None
+
+
 def read_constraint(text: str) -> Constraint:
     """Return the constraint that a line states.
 
@@ -98,6 +105,7 @@ def read_constraint(text: str) -> Constraint:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         told = getattr(error, "msg", None) or "too deeply nested"
         mend = "Write == to compare" if _SINGLE_EQUALS.search(text) else ""
+        mend = mend or ("A function of your own is package.module:function" if ":" in text else "")
         raise ConfigError(
             f"{text!r} cannot be read: {told}", expected=_EXPECTED, mend=mend
         ) from error

@@ -243,7 +243,9 @@ class TuneSettings(Section):
         description="Dotted key below model or train, or seed, to the values that it takes."
     )
     constraints: list[Text] = Field(
-        [], description="What has to hold of a trial, such as 'train.global_batch_size >= 64'."
+        [],
+        description="What has to hold of a trial, such as 'train.global_batch_size >= 64'; or "
+        "package.module:function of a mapping of its dotted keys that returns True or False.",
     )
     start_from: list[dict[str, Any]] | EarlierSearch = Field(
         [],

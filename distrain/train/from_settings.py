@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from distrain.config.constraints import is_own
 from distrain.config.course import parts_of
 from distrain.config.digest import resolved_dict, steps_digest
 from distrain.config.environment import expand_env
@@ -16,11 +17,12 @@ from distrain.models.target import load_target
 from distrain.train.job import TrainJob
 
 
-def check_user_code(settings: Settings) -> None:
+def check_user_code(settings: Settings, *, is_search: bool = False) -> None:
     """Import what the settings name by `target`, and construct the model: no data is needed.
 
     Args:
         settings: with defaults resolved.
+        is_search: as for `user_targets`.
 
     Raises:
         ModelError: something cannot be imported, or the model cannot be constructed.
@@ -29,15 +31,16 @@ def check_user_code(settings: Settings) -> None:
     if "target" in model:
         with seeded(settings.seed):
             construct_target(model["target"], model.get("args") or {})
-    for key, target in user_targets(settings):
+    for key, target in user_targets(settings, is_search=is_search):
         load_target(target, where=key)
 
 
-def user_targets(settings: Settings) -> list[tuple[str, str]]:
+def user_targets(settings: Settings, *, is_search: bool = False) -> list[tuple[str, str]]:
     """Return what the settings name of the user's own code: configuration keys and import paths.
 
     Args:
         settings: with defaults resolved.
+        is_search: whether a search is meant, which asks functions for constraints, too.
     """
     plain = resolved_dict(settings)
     named = [
@@ -45,11 +48,13 @@ def user_targets(settings: Settings) -> list[tuple[str, str]]:
         ("train.loss.target", plain["train"]["loss"]),
         *(("evaluate.metrics", metric) for metric in plain["evaluate"]["metrics"] or ()),
     ]
-    return [
+    targets = [
         (key, entry["target"])
         for key, entry in named
         if isinstance(entry, Mapping) and "target" in entry
     ]
+    constraints = settings.tune.constraints if is_search and settings.tune is not None else []
+    return [*targets, *(("tune.constraints", text) for text in constraints if is_own(text))]
 
 
 def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Path) -> TrainJob:

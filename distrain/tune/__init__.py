@@ -21,7 +21,7 @@ search can be taken up where it was, replayed, and simulated; Ray Tune only plac
     course.py      a search and what comes after      confirm.py      the winner's other seeds
     audit.py       how often a stop was wrong         seeds.py        several for each setting
     setting.py     what they come to together         part.py         of what comes after
-    actor_environment.py  what actors start with
+    actor_environment.py  what actors start with      own_constraint.py  the user's own functions
 """
 
 from distrain.door import make_callable

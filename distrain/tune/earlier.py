@@ -196,13 +196,15 @@ class _Fit:
             why = self._outside(assignment) or self._not_as_trained(assignment, told)
         except ConfigError as error:
             return _Fitted(told, None, error.message)
+        if not why and not self._space.allows(assignment):
+            why = "a constraint excludes it"
         return _Fitted(told, None, why) if why else _Fitted(told, assignment)
 
     def _outside(self, assignment: Mapping[str, Any]) -> str:
         for key, value in assignment.items():
             if self._domains[key].position_of(value) is None:
                 return f"{key} = {key_of(value)} is not in the space"
-        return "" if self._space.allows(assignment) else "a constraint excludes it"
+        return ""
 
     def _not_as_trained(self, assignment: Mapping[str, Any], told: Told) -> str:
         """Return what varied, is fixed now, and was something else; nothing: all is as it was."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from distrain.config.assignment import path_of, value_in, with_values
 from distrain.config.checks import check_run
-from distrain.config.constraints import Constraint, read_constraint
+from distrain.config.constraints import Constraint, is_own, read_constraint
 from distrain.config.digest import resolved_dict
 from distrain.config.domains import Domain, domain_of, key_of
 from distrain.config.faults import raise_faults
@@ -19,6 +19,7 @@ from distrain.config.trials import trial_settings
 from distrain.config.tune import ParameterSettings
 from distrain.config.tuning import conditions_first, grid_points, is_met
 from distrain.errors import ConfigError
+from distrain.tune.own_constraint import OwnConstraint
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class Space:
 
     Attributes:
         parameters: in the order in which they were written.
-        constraints: what has to hold of every trial.
+        constraints: what has to hold of every trial; looked at in this order.
     """
 
     parameters: tuple[Parameter, ...]
-    constraints: tuple[Constraint, ...]
+    constraints: tuple[Constraint | OwnConstraint, ...]
     _base: Settings = field(repr=False)
     _written: Mapping[str, ParameterSettings] = field(repr=False)
 
@@ -74,7 +75,10 @@ class Space:
             Parameter(key, domain_of(entry), entry.when, entry.kinds[0])
             for key, entry in written.items()
         )
-        constraints = tuple(read_constraint(text) for text in settings.tune.constraints)
+        constraints = tuple(
+            OwnConstraint(text) if is_own(text) else read_constraint(text)
+            for text in settings.tune.constraints
+        )
         return cls(parameters, constraints, settings, written)
 
     def settings_of(self, base: Settings, assignment: Mapping[str, Any]) -> Settings:
@@ -101,10 +105,24 @@ class Space:
         return all(constraint.holds(settings) for constraint in self.constraints)
 
     def allows(self, assignment: Mapping[str, Any]) -> bool:
-        """Return whether an assignment gives a configuration in which all constraints hold."""
+        """Return whether an assignment gives a configuration in which all constraints hold.
+
+        Raises:
+            ModelError: a function of the user's own cannot be imported.
+            ConfigError: it fails.
+        """
         values = with_values(self._plain(self._base), assignment)
         settings, _ = trial_settings(values, check_run)
-        return settings is not None and self.is_allowed(settings)
+        try:
+            return settings is not None and self.is_allowed(settings)
+        except ConfigError as error:
+            told = ", ".join(f"{key} = {key_of(value)}" for key, value in assignment.items())
+            raise ConfigError(
+                f"{error.message}, in a trial with {told or 'the values as written'}",
+                where=error.where,
+                expected=error.expected,
+                mend=error.mend,
+            ) from error
 
     def as_written(self, base: Settings) -> dict[str, Any]:
         """Return the assignment of trial 0: the base's own values of the keys that vary in it."""

@@ -205,6 +205,12 @@ ELSEWHERE = {
         {},
         f"tune.constraints[0]: 'len(model.hidden)' cannot stand in a constraint. {READABLE}",
     ),
+    "a constraint that is nearly an import path": (
+        {"constraints": ["my-rules:fit"]},
+        {},
+        f"tune.constraints[0]: 'my-rules:fit' cannot be read: invalid syntax. {READABLE} A "
+        "function of your own is package.module:function.",
+    ),
     "a constraint on nothing": (
         {"constraints": ["train.batch_size > 1"]},
         {},
@@ -524,6 +530,8 @@ def test_a_faulty_search_is_told(tune, sections, message):
             },
             {},
         ),
+        # a function is not imported to read a configuration
+        ({"constraints": ["no_such_module:fits", "train.optimizer.lr < 0.05"]}, {}),
         ({"space": {"train.early_stopping.patience": {"randint": [1, 5]}}}, {}),
         ({"space": {"model.args.width": {"choice": [1, 2]}}}, {"model": {"target": "m:M"}}),
         ({"scheduler": {"name": "sha", "time_attr": "step", "grace_period": 4}},
