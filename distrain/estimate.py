@@ -1,4 +1,4 @@
-"""`--dry-run`: what a run would do, found out without starting anything.
+"""`--dry-run`: what a run, or a trial, would do, found out without starting anything.
 
 Where the data is prepared already, rows and parameters are exact, and a few steps are timed in this
 process. Where it is not, rows are estimated from the source's head, and the rest is left open.

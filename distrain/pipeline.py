@@ -19,11 +19,10 @@ from pathlib import Path
 from distrain import lease
 from distrain.config.settings import Settings
 from distrain.data.checking import quick_check
-from distrain.data.prepare import Prepared, find_prepared
 from distrain.display import Display
 from distrain.locations import cache_of, data_of, storage_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
-from distrain.readiness import check_cache, check_sight, prepare_data, ready, ready_to_search
+from distrain.readiness import check_cache, find_or_prepare, ready, ready_to_search
 from distrain.results import PrepareResult, TrainResult, TuneResult
 from distrain.run_facts import StartedRun, recorded_facts, started_facts
 from distrain.run_folder import RESULT, check_folder, new_run_dir
@@ -208,13 +207,7 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
     check_folder(storage_of(settings), key="storage")
     check_cache(cache_of(settings))
     quick_check(data_of(settings))
-    found = find_prepared(data_of(settings), cache=cache_of(settings))
-    if found is not None:
-        prepared = Prepared(found, reused=True)
-    else:
-        with data_session(settings.cluster.address, display):
-            check_sight(settings)
-            prepared = prepare_data(settings, display)
+    prepared = find_or_prepare(settings, display)
     manifest, transform = prepared.dataset.manifest, prepared.dataset.transform
     kind = "logits" if transform.task == "classification" else "values"
     return PrepareResult(

@@ -44,6 +44,7 @@ from distrain.tune.deciding import check_deciding
 from distrain.tune.earlier import find_earlier
 from distrain.workplace import (
     Places,
+    data_session,
     planned_placement,
     planned_places,
     search_session,
@@ -238,6 +239,21 @@ def check_cache(place: Path | str) -> None:
 def make_importable(folders: Sequence[str]) -> None:
     """Put folders first among those that this process imports from."""
     sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
+
+
+def find_or_prepare(settings: Settings, display: Display) -> Prepared:
+    """Find the data prepared, or prepare it on Ray, which is there for that alone.
+
+    Args:
+        settings: what to do.
+        display: what is told meanwhile.
+    """
+    found = find_prepared(data_of(settings), cache=cache_of(settings))
+    if found is not None:
+        return Prepared(found, reused=True)
+    with data_session(settings.cluster.address, display):
+        check_sight(settings)
+        return prepare_data(settings, display)
 
 
 def prepare_data(settings: Settings, display: Display, known: KnownData | None = None) -> Prepared:

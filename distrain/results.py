@@ -266,7 +266,7 @@ class SearchEstimate:
         epochs_afterwards: about so many after it: the winner's other seeds, and the audit.
         num_concurrent: trials at a time; None: as many as fit on the cluster.
         at_most_s: seconds of training: the upper end of an interval, with the most epochs; None
-            where the data must be prepared to tell, and where rows are streamed.
+            where rows are streamed, and where all trials that were timed failed.
         at_least_s: its lower end, with the least epochs; None likewise.
         workers_per_trial: that train each trial.
         how: how the interval was got, in words.

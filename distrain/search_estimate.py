@@ -49,7 +49,7 @@ def estimate_of_search(
     settings: Settings,
     trial: Estimate,
     placement: Placement,
-    dataset: PreparedDataset | None,
+    dataset: PreparedDataset,
     earlier: Earlier | None = None,
 ) -> SearchEstimate:
     """Return what a search would do.
@@ -58,7 +58,7 @@ def estimate_of_search(
         settings: resolved, with a `tune` section and paths expanded.
         trial: what the configuration as it is written would do as a trial.
         placement: trials at a time, and what each worker gets.
-        dataset: the prepared dataset; None: there is none yet.
+        dataset: the prepared dataset.
         earlier: what is taken over from an earlier search; None: nothing.
     """
     tune = settings.tune
@@ -66,7 +66,7 @@ def estimate_of_search(
     assert tune.num_trials is not None
     least, most = epochs_between(settings, trial.steps_per_epoch)
     probes: list[Probe] = []
-    if dataset is not None and not dataset.is_streamed:
+    if not dataset.is_streamed:
         probes = probe_trials(settings, dataset, earlier, has_gpu=placement.gpu > 0)
     found = search_time(settings, probes, trial.steps_per_epoch, _num_at_a_time(placement))
     return SearchEstimate(

@@ -25,5 +25,5 @@ Offline = Annotated[
     bool,
     typer.Option("--offline", help="Leave the tracking server alone; `distrain sync` tells it."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and estimate; start nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and estimate; train nothing.")]
 RUNS = Path("runs")

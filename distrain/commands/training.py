@@ -11,7 +11,7 @@ from distrain.commands.options import RUNS, Address, Config, DryRun, Json, Offli
 from distrain.commands.words import import_paths, load, only, words
 
 if TYPE_CHECKING:
-    from distrain.results import TrainResult, TuneResult
+    from distrain.results import Estimate, SearchEstimate, TrainResult, TuneResult
 
 app = typer.Typer()
 
@@ -138,8 +138,12 @@ def _start(
     from distrain.report import display, tables
 
     if is_dry:
-        estimate = dry_run.estimate if what == "train" else dry_run.estimate_search
-        estimated = estimate(settings, folders, is_offline=is_offline)
+        estimated: Estimate | SearchEstimate
+        if what == "train":
+            estimated = dry_run.estimate(settings, folders, is_offline=is_offline)
+        else:
+            with display.open_display(to_stderr=as_json) as shown:
+                estimated = dry_run.estimate_search(settings, shown, folders, is_offline=is_offline)
         print_result(tables.estimate_table(estimated), estimated.to_json(), as_json=as_json)
         return 0
     start = pipeline.train if what == "train" else pipeline.tune

@@ -123,7 +123,9 @@ def has_few_points(space: Space) -> bool:
     return True
 
 
-def points_of(settings: Settings, values: Mapping[str, Any], count: int) -> Iterator[dict[str, Any]]:
+def points_of(
+    settings: Settings, values: Mapping[str, Any], count: int
+) -> Iterator[dict[str, Any]]:
     """Yield points of `start_from`, then all that a space with few of them has, else drawn ones.
 
     The configuration as written is none of them, unless it is a point of the space.

@@ -245,9 +245,7 @@ def _add_trials(facts: Facts, estimate: "SearchEstimate") -> None:
     facts.add("afterwards", told if after else "")
     if estimate.trial.num_parameters is not None:
         facts.add("model", f"{estimate.trial.num_parameters:,} parameters, as written")
-    if estimate.trial.num_parameters is None:
-        facts.add("time", "unknown until the data is prepared: distrain prepare")
-    elif estimate.at_least_s is None or estimate.at_most_s is None:
+    if estimate.at_least_s is None or estimate.at_most_s is None:
         why = ": training rows are streamed, and reading them is not timed"
         facts.add("time", f"unknown{'' if estimate.probes else why}")
     else:

@@ -305,7 +305,7 @@ def test_the_configuration_that_all_these_are_made_of_is_right(tmp_path: Path) -
     fill(tmp_path, good)
     assert CONFIG in good.files["run.yaml"]  # type: ignore[operator]
 
-    ended = run_in_process(["tune", "run.yaml", "--dry-run"], tmp_path)
+    ended = run_in_process(["train", "run.yaml", "--dry-run"], tmp_path)
 
     assert ended.code == 0, ended.stderr
     assert ended.left == []

@@ -163,15 +163,16 @@ def test_a_trial_that_never_fits_is_refused_before_anything_is_written(tmp_path:
 def test_a_dry_run_tells_an_interval_and_how_it_was_got(tmp_path: Path) -> None:
     asked = config(tmp_path / "runs", workers_per_trial=2)
     (tmp_path / "search.yaml").write_text(json.dumps(asked))
-    before = run_in_process(["tune", "search.yaml", "--dry-run", "--json"], tmp_path)
-    prepared = run_in_process(["prepare", "search.yaml"], tmp_path)
 
     shown = run_in_process(["tune", "search.yaml", "--dry-run"], tmp_path)
     told = run_in_process(["tune", "search.yaml", "--dry-run", "--json"], tmp_path)
+    prepared = run_in_process(["prepare", "search.yaml", "--json"], tmp_path)
 
-    assert json.loads(before.stdout)["at_most_s"] is None
-    assert prepared.code == 0
+    assert "the data is prepared first, to time trials on it" in shown.stdout
     assert "95 % interval, from some steps of 6 trials taken by chance" in shown.stdout
+    assert "is prepared first" not in told.stderr
+    assert json.loads(prepared.stdout)["reused"] is True
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["prepared"]
     fields = json.loads(told.stdout)
     assert 0 < fields["at_least_s"] < fields["at_most_s"]
     assert (fields["workers_per_trial"], fields["num_concurrent"]) == (2, 2)

@@ -171,9 +171,3 @@ def test_on_a_cluster_that_nobody_has_looked_at_one_trial_runs_at_a_time(
 
     assert found.num_concurrent is None
     assert found.how.endswith("as if one trial ran at a time")
-
-
-def test_without_prepared_data_there_is_no_time() -> None:
-    found = estimate_of_search(search_of(), TRIAL, Placement(2, 1.0, 0.0), None)
-
-    assert (found.at_least_s, found.at_most_s, found.probes, found.how) == (None, None, (), "")
