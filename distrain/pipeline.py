@@ -123,7 +123,8 @@ def resume_search(
     Args:
         run_dir: the sweep's folder.
         overrides: `section.key=value`, of what does not change what was decided, such as
-            `tune.max_concurrent=4`; and `tune.num_trials`, for more of them.
+            `tune.max_concurrent=4`; and `tune.num_trials`, for more of them, or for fewer, down to
+            those that have begun.
         display: what is told meanwhile.
         import_paths: folders to import the user's code from, beside those of the start.
         is_offline: as for `train`.
@@ -134,7 +135,7 @@ def resume_search(
     """
     stored = read_stored_run(run_dir, overrides)
     check_search(stored.settings)
-    check_changes(stored.settings, stored.changed)
+    check_changes(stored.settings, stored.changed, run_dir)
     result = stored.sweep_result
     if result is not None and result.status == "finished" and not stored.changed:
         if result.tracking == "pending" and not is_offline:

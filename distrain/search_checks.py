@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 from distrain.config.checks_constraints import NUM_TRIED
@@ -10,9 +11,14 @@ from distrain.config.digest import resolved_dict
 from distrain.config.settings import Settings
 from distrain.config.tuning import points_of
 from distrain.errors import ConfigError
+from distrain.run_folder import JOURNAL
 from distrain.stored_run import LENGTHS
+from distrain.track.trials import AUDITS_FROM
+from distrain.tune.events import read_events
 from distrain.tune.space import Space
 
+_COMPARING: Final = ("sha", "hyperband", "pbt")
+_TAKEN_OVER: Final = ("tune.space.", "tune.constraints", "tune.start_from")
 _FREE: Final = ("tune.max_concurrent", "tune.workers_per_trial", "tune.budget.", "tune.confirm")
 
 
@@ -76,12 +82,13 @@ def check_own_constraints(settings: Settings) -> None:
         )
 
 
-def check_changes(settings: Settings, changed: Mapping[str, str]) -> None:
+def check_changes(settings: Settings, changed: Mapping[str, str], run_dir: Path) -> None:
     """Refuse what would make another search of one that has begun.
 
     Args:
         settings: the sweep's, as they shall be from now on.
         changed: dotted key to `old -> new`.
+        run_dir: the sweep's folder, which tells how far it has come.
 
     Raises:
         ConfigError: something that was decided depends on what is changed.
@@ -89,7 +96,15 @@ def check_changes(settings: Settings, changed: Mapping[str, str]) -> None:
     assert settings.tune is not None
     for key, change in changed.items():
         if key == "tune.num_trials":
-            _check_extended(settings.tune.scheduler.name, change)
+            _check_num_trials(settings.tune.scheduler.name, change, run_dir)
+        elif key.startswith(_TAKEN_OVER):
+            raise ConfigError(
+                f"{key}: {change} in a search that has begun: what was proposed depends on it",
+                where="command line",
+                expected="the space and the constraints that it began with",
+                mend="Start a new search with `distrain tune` that begins with what this one has "
+                f"found: tune.start_from={run_dir.parent.name}/{run_dir.name}",
+            )
         elif key.startswith(("tune.", *LENGTHS)) and not key.startswith(_FREE):
             raise ConfigError(
                 f"{key}: {change} in a search that has begun: what was decided depends on it",
@@ -100,15 +115,25 @@ def check_changes(settings: Settings, changed: Mapping[str, str]) -> None:
             )
 
 
-def _check_extended(scheduler: str, change: str) -> None:
-    old, new = (int(text) for text in change.split(" -> "))
-    if new < old or scheduler in ("sha", "hyperband", "pbt"):
-        why = (
-            f"{scheduler} compares its trials with each other" if new > old else "trials have begun"
-        )
-        raise ConfigError(
-            f"tune.num_trials: {change} in a search that has begun: {why}",
-            where="command line",
-            expected="more trials, and a scheduler that takes them one by one",
-            mend="Set tune.budget to end it earlier, or start a new search with `distrain tune`",
-        )
+def _check_num_trials(scheduler: str, change: str, run_dir: Path) -> None:
+    _, new = (int(text) for text in change.split(" -> "))
+    num_suggested = _num_suggested(run_dir)
+    if scheduler in _COMPARING:
+        why = f"{scheduler} compares its trials with each other"
+    elif new < num_suggested:
+        why = f"{num_suggested} trials have begun"
+    else:
+        return
+    raise ConfigError(
+        f"tune.num_trials: {change} in a search that has begun: {why}",
+        where="command line",
+        expected="at least as many trials as have begun, and a scheduler that takes them one by "
+        "one",
+        mend="Set tune.budget to end it earlier, or start a new search with `distrain tune`",
+    )
+
+
+def _num_suggested(run_dir: Path) -> int:
+    """Return how many trials a sweep has; what comes after its search is no part of them."""
+    events = read_events(run_dir / JOURNAL)
+    return sum(one["event"] == "suggested" and one["trial"] < AUDITS_FROM for one in events)

@@ -1,6 +1,8 @@
 """A search from its events: that a crash changes nothing, wherever it comes."""
 
+import contextlib
 import itertools
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.simulated_trials import (
     SCHEDULERS,
     KilledError,
     MemoryLog,
+    Simulation,
     curves_of,
     decisions,
     ends,
@@ -179,3 +182,23 @@ def test_the_time_at_which_the_winner_is_told_is_not_searched() -> None:
     search.begin()
 
     assert search.wall_s == 30.0
+
+
+@pytest.mark.parametrize("name", ["none", "asha", "median"])
+def test_a_search_that_goes_on_with_as_many_trials_as_have_begun_ends_with_those(
+    name: str,
+) -> None:
+    log = MemoryLog(room=40)
+    with contextlib.suppress(KilledError):
+        run_on(name, curves_of(4), log, 4)
+    log.room = None
+    num = sum(event["event"] == "suggested" for event in log.events)
+    assert 1 < num < NUM_TRIALS
+    search = Search(plan_of(name, num), log)
+    replay(search, list(log.events))
+    search.begin()
+
+    Simulation(curves_of(4), 3, random.Random(4)).run(search)
+
+    assert len(search.trials) == num
+    assert {trial.state for trial in search.trials} == {"ended"}
