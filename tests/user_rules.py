@@ -49,7 +49,7 @@ def made() -> Callable[[Trial], bool]:
     return within
 
 
-nameless = lambda trial: True  # noqa: E731 as users write them
+nameless = lambda trial: bool(trial)  # noqa: E731 as users write them
 
 
 class Rules:
@@ -58,4 +58,4 @@ class Rules:
         return bool(trial["seed"] % 2 == 0)
 
     def is_bound(self, trial: Trial) -> bool:
-        return True
+        return bool(trial)

@@ -1,7 +1,7 @@
 """A constraint that is a function of the user's own: of a trial's values, true or false.
 
-It is known by its import path, `package.module:function`, as all of the user's code is: so it stands
-in `config.yaml`, and a search that goes on finds it again.
+It is known by its import path, `package.module:function`, as all of the user's code is: so it
+stands in `config.yaml`, and a search that goes on finds it again.
 """
 
 import inspect
@@ -72,8 +72,9 @@ class OwnConstraint:
             ModelError: the function cannot be imported.
             ConfigError: it raised, or returned something else than True or False.
         """
+        function = self._function
         try:
-            held = self._function(TrialValues(masked_dict(settings)))
+            held = function(TrialValues(masked_dict(settings)))
         except Exception as error:  # goes through, with the function's name
             raise ConfigError(
                 f"{self.text} raised {type(error).__name__}: {first_line(error)}",

@@ -42,13 +42,17 @@ class Hosts:
         self._nodes: dict[int, subprocess.Popen[str]] = {}
         self._names = [f"distrain-{self._id}-{number}" for number in range(count)]
         self._switch = f"distrain-{self._id}-switch"
-        _ip("netns", "add", self._switch)
-        _ip("-n", self._switch, "link", "add", "switch", "type", "bridge")
-        _ip("-n", self._switch, "link", "set", "switch", "up")
-        for number in range(count):
-            self._plug(number)
-        for number in range(count):
-            self.start_node(number)
+        try:
+            _ip("netns", "add", self._switch)
+            _ip("-n", self._switch, "link", "add", "switch", "type", "bridge")
+            _ip("-n", self._switch, "link", "set", "switch", "up")
+            for number in range(count):
+                self._plug(number)
+            for number in range(count):
+                self.start_node(number)
+        except BaseException:  # goes through; what there is by now is removed first
+            self.remove()
+            raise
 
     @property
     def address(self) -> str:
@@ -129,10 +133,13 @@ class Hosts:
 
     def remove(self) -> None:
         """End all that runs on the hosts, and remove them."""
+        made = {line.split()[0] for line in _ip("netns", "list").splitlines()}
         for number, name in reversed(list(enumerate(self._names))):
-            self.end_node(number)
-            _ip("netns", "del", name)
-        _ip("netns", "del", self._switch)
+            if name in made:
+                self.end_node(number)
+                _ip("netns", "del", name)
+        if self._switch in made:
+            _ip("netns", "del", self._switch)
         shutil.rmtree(self._temp_dir)
 
     def _plug(self, number: int) -> None:

@@ -89,6 +89,6 @@ def test_a_host_without_the_storage_that_comes_later_is_named_once(tmp_path: Pat
             run.abandon()
 
     assert result["status"] == "failed"
-    assert result["error"]["where"] == f"worker of rank 1 on {FAR_TEXT}"
+    assert result["error"]["where"].endswith(f" on {FAR_TEXT}")
     assert result["error"]["message"] == f"the run's folder {result['run_dir']} is not there"
     assert "training goes on from the newest checkpoint" not in run.told()
