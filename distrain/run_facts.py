@@ -97,9 +97,9 @@ def started_facts(run: StartedRun) -> Started:
     )
 
 
-def own_code(run: StartedRun) -> list[Path]:
-    """Return the user's own modules and packages that a run needs, sorted."""
-    targets = user_targets(run.settings, is_search=run.is_sweep)
+def own_code(settings: Settings, *, is_search: bool = False) -> list[Path]:
+    """Return the user's own modules and packages that a run, or a search, needs, sorted."""
+    targets = user_targets(settings, is_search=is_search)
     return sorted({code for _, target in targets for code in find_user_code(target)})
 
 
@@ -115,7 +115,7 @@ def recorded_facts(run: StartedRun) -> RunFacts:
     tags = lineage.run_tags(
         config_digest=config_digest(run.settings),
         seed=run.job.seed,
-        user_code=own_code(run),
+        user_code=own_code(run.settings, is_search=run.is_sweep),
     )
     filled_in = filled_in_args(run.settings)
     if filled_in is not None:

@@ -115,7 +115,7 @@ def with_lineage(run: StartedRun) -> RunFacts:
         run.run_dir / lineage_folder.FOLDER,
         config=dump_yaml(run.settings),
         manifest=facts.manifest,
-        user_code=own_code(run),
+        user_code=own_code(run.settings, is_search=run.is_sweep),
         machine=lineage.machine("cuda" if has_gpu else "cpu", gpu_names() if has_gpu else []),
     )
     return replace(facts, tags={**facts.tags, LINEAGE_TAG: sha256})
