@@ -25,8 +25,23 @@ class Searched:
         return [verdict for _, answer in self.calls for verdict in answer]
 
 
-def search(scheduler: Scheduler, curves: Curves, seed: int, num_slots: int = 8) -> Searched:
-    """Run every trial to the end of its curve, or until a verdict ends it."""
+def search(
+    scheduler: Scheduler,
+    curves: Curves,
+    seed: int,
+    num_slots: int = 8,
+    *,
+    tells_end: bool = False,
+) -> Searched:
+    """Run every trial to the end of its curve, or until a verdict ends it.
+
+    Args:
+        scheduler: fresh.
+        curves: of each trial, the value at each time.
+        seed: which trial reports next.
+        num_slots: how many run at a time.
+        tells_end: whether trials say with their last report that it is that, and leave later.
+    """
     chance, searched = random.Random(seed), Searched()
     while True:
         suggest(scheduler, searched, num_slots)
@@ -37,14 +52,16 @@ def search(scheduler: Scheduler, curves: Curves, seed: int, num_slots: int = 8) 
         ]
         if not ready:
             return searched
-        run_one_epoch(scheduler, searched, chance.choice(ready), curves)
+        run_one_epoch(scheduler, searched, chance.choice(ready), curves, tells_end=tells_end)
 
 
 def call(scheduler: Scheduler, arguments: tuple[Any, ...]) -> list[Verdict]:
     """Make one of the calls that a search has made, again."""
     if len(arguments) == 2:
         return scheduler.saved(arguments[0])
-    return scheduler.leave(*arguments) if len(arguments) == 1 else scheduler.report(*arguments)
+    if len(arguments) == 1:
+        return scheduler.leave(*arguments)
+    return scheduler.report(*arguments[:3], is_end=arguments[3])
 
 
 def suggest(scheduler: Scheduler, searched: Searched, num_slots: int) -> None:
@@ -54,17 +71,22 @@ def suggest(scheduler: Scheduler, searched: Searched, num_slots: int) -> None:
         wanted = scheduler.num_wanted(len(searched.times))
 
 
-def run_one_epoch(scheduler: Scheduler, searched: Searched, trial: int, curves: Curves) -> None:
-    searched.times[trial] += 1
-    time = searched.times[trial]
-    value = curves[trial][time - 1]
-    made = scheduler.report(trial, time, value)
-    searched.calls.append(((trial, time, value), made))
-    if time == len(curves[trial]):
+def run_one_epoch(
+    scheduler: Scheduler, searched: Searched, trial: int, curves: Curves, *, tells_end: bool
+) -> None:
+    has_told = tells_end and searched.times[trial] == len(curves[trial])
+    searched.times[trial] += not has_told
+    time, made = searched.times[trial], list[Verdict]()
+    is_end = tells_end and time == len(curves[trial])
+    if not has_told:
+        value = curves[trial][time - 1]
+        made = scheduler.report(trial, time, value, is_end=is_end)
+        searched.calls.append(((trial, time, value, is_end), made))
+    if has_told or (time == len(curves[trial]) and not tells_end):
         searched.ends[trial] = "left"
         searched.calls.append(((trial,), scheduler.leave(trial)))
         made = made + searched.calls[-1][1]
-    elif scheduler.pause_at(trial) == time:
+    elif not is_end and scheduler.pause_at(trial) == time:
         searched.calls.append(((trial, "saved"), scheduler.saved(trial)))
         made = made + searched.calls[-1][1]
     searched.ends |= {one.trial: one.action for one in made if one.action in ("stop", "finish")}

@@ -112,7 +112,8 @@ class Simulation:
             error = TrainError(value, where=f"trial {trial}")
             search.ended(trial, "failed", step=10 * time, epoch=time, train_s=0.1, error=error)
             return False
-        report = Report(time, time, 10 * time, {METRIC: value}, 0.1 * time)
+        is_end = time == len(curve)
+        report = Report(time, time, 10 * time, {METRIC: value}, 0.1 * time, is_end)
         reply = search.reported(trial, report)
         if reply == "stop":
             return False
@@ -120,8 +121,8 @@ class Simulation:
             self.saved[trial] = time
             search.paused(trial, 10 * time, 0.1 * time)
             return False
-        if reply == "end" or time == len(curve):
-            outcome = "finished" if time == len(curve) else "stopped_early"
+        if reply == "end" or is_end:
+            outcome = "finished" if is_end else "stopped_early"
             told = {"metrics": {METRIC: value}, "train_s": 0.1 * time}
             search.ended(trial, outcome, step=10 * time, epoch=time, **told)
             return False
@@ -140,6 +141,15 @@ def curves_of(seed: int, num: int = NUM_TRIALS, fail: float = 0.0) -> dict[int, 
         if chance.random() < fail:
             curves[trial][chance.randrange(EPOCHS)] = f"fault {trial}"
     return curves
+
+
+def cut_at_rungs(curves: Mapping[int, Sequence[Any]], seed: int) -> dict[int, list[Any]]:
+    """Return curves of which half end at a rung of `RULE`: their trials end by themselves there."""
+    chance = random.Random(seed)
+    return {
+        trial: list(curve[: chance.choice(RULE.rungs)] if chance.random() < 0.5 else curve)
+        for trial, curve in curves.items()
+    }
 
 
 def plan_of(name: str = "none", num: int = NUM_TRIALS, **fields: Any) -> SearchPlan:

@@ -142,7 +142,7 @@ def _outcome(job: TrainJob, rank: int, group: Group) -> dict[str, Any]:
     world = World(group.world_size, rank, local_rank, machine, device, group.timeout_s)
     answers = iter(group.answers)
 
-    def ask(_step: int, _epoch: int) -> Answer:
+    def ask(_step: int, _epoch: int, _is_end: bool) -> Answer:
         return next(answers, "go_on")
 
     try:

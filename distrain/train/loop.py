@@ -59,7 +59,7 @@ def train(  # noqa: PLR0913 - all that a run takes from outside
     stop_requested: Callable[[], bool] = lambda: False,
     beat: Callable[[str, int], None] = lambda _phase, _step: None,
     feed: Feed | None = None,
-    ask: Callable[[int, int], Answer] | None = None,
+    ask: Callable[[int, int, bool], Answer] | None = None,
 ) -> TrainOutcome:
     """Train a model to the end, or on from the newest checkpoint in `job.run_dir`.
 
@@ -75,8 +75,8 @@ def train(  # noqa: PLR0913 - all that a run takes from outside
         beat: told what is done now, and after how many committed steps (see `beat.py`).
         feed: where the rows of a streamed training split come from; None: from this process.
         ask: asked on rank zero what becomes of the run, after each evaluation that was due, with
-            all of it recorded: told the committed steps and the whole epochs. None: it goes on.
-            Given to all workers, or to none.
+            all of it recorded: told the committed steps, the whole epochs, and whether training
+            ends by itself there. None: it goes on. Given to all workers, or to none.
 
     Raises:
         GivenUpError: `ask` gave the run up; nothing was committed after it.
@@ -106,7 +106,7 @@ def _train_steps(
     run: Attempt,
     stop_requested: Callable[[], bool],
     beat: Callable[[str, int], None],
-    ask: Callable[[int, int], Answer] | None,
+    ask: Callable[[int, int, bool], Answer] | None,
 ) -> None:
     state, setup = run.state, run.setup
     progress = ProgressLine(run.journal, state.step, setup.total_steps, setup.plan.steps_per_epoch)
@@ -291,7 +291,7 @@ def _status(run: Attempt, result: StepResult) -> Status | None:
     return "interrupted" if result.wishes.stop else None
 
 
-def _answer(run: Attempt, ask: Callable[[int, int], Answer]) -> Status | None:
+def _answer(run: Attempt, ask: Callable[[int, int, bool], Answer]) -> Status | None:
     """Return what whoever watches the run makes of it; None: it goes on, or ends by itself.
 
     Raises:
@@ -300,11 +300,12 @@ def _answer(run: Attempt, ask: Callable[[int, int], Answer]) -> Status | None:
     step = run.state.step
     epoch = step // run.setup.plan.steps_per_epoch
     answers: tuple[Answer, ...] = ("go_on", "pause", "end", "stop")
-    given = answers.index(ask(step, epoch)) if run.world.is_rank_zero else 0
+    has_ended = run.state.has_ended
+    given = answers.index(ask(step, epoch, has_ended)) if run.world.is_rank_zero else 0
     answer = answers[int(from_rank_zero([given], run.world)[0])]
     if answer == "stop":
         raise GivenUpError
-    if run.state.has_ended or answer == "go_on":
+    if has_ended or answer == "go_on":
         return None
     run.state.was_ended = answer == "end"
     return "interrupted" if answer == "pause" else "stopped_early"

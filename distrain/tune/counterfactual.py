@@ -8,7 +8,7 @@ is how good it would have become. Of an audited trial it is.
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from distrain.config.names import Mode
@@ -29,11 +29,13 @@ class Curve:
         reports: (time, whole epochs, value), in order.
         outcome: how it ended; None: it did not.
         final: value of the metric of its final model; None: it has none.
+        ends_itself: whether it said with its last report that it ends there.
     """
 
     reports: list[tuple[int, int, float]] = field(default_factory=list)
     outcome: str | None = None
     final: float | None = None
+    ends_itself: bool = False
 
 
 @final
@@ -102,10 +104,11 @@ def curves_of(events: Iterable[Mapping[str, Any]], metric: str) -> dict[int, Cur
             curve = curves.setdefault(trial, Curve())
             value = float(event["values"][metric])
             curve.reports.append((event["time"], event["epoch"], value))
+            curves[trial] = replace(curve, ends_itself=event.get("is_end", False))
         elif event["event"] == "ended":
             final = event["metrics"].get(metric)
-            reports = curves[trial].reports if trial in curves else []
-            curves[trial] = Curve(reports, event["outcome"], final and float(final))
+            curve = curves.get(trial, Curve())
+            curves[trial] = replace(curve, outcome=event["outcome"], final=final and float(final))
     return curves
 
 
@@ -206,7 +209,8 @@ class _Player:
             self._due[trial] -= 1
             time, epoch, value = self._left[trial].popleft()
             self._last[trial], self._epochs[trial] = time, max(epoch, self._epochs[trial])
-            self._apply(self._scheduler.report(trial, time, value))
+            is_end = self._curves[trial].ends_itself and not self._left[trial]
+            self._apply(self._scheduler.report(trial, time, value, is_end=is_end))
             self._finish(trial)
 
     def _is_paused(self, trial: int) -> bool:

@@ -64,7 +64,8 @@ class Bracket:
 
     A trial that ends by itself (finished, failed) is awaited no longer. A value that it reported at
     a rung competes there all the same: else verdicts on others would depend on whether the last of
-    them came before its end or after it. At later rungs it does not compete.
+    them came before its end or after it. At later rungs it does not compete. Where it says with
+    that value that it ends, there is no verdict on it: else that, too, would depend on who is last.
 
     Args:
         rule: when and how many.
@@ -78,6 +79,7 @@ class Bracket:
         self._rungs = rule.rungs
         self._rung = first_rung
         self._living = set(trials)
+        self._ending: set[int] = set()
         self._arrived: dict[int, float] = {}
         self._num_awaited = len(trials)
         self._num_absent = 0
@@ -85,7 +87,7 @@ class Bracket:
     @property
     def is_decided(self) -> bool:
         """Return whether all its trials have ended."""
-        return not self._living
+        return not self._living and not self._ending
 
     def pause_at(self, trial: int) -> int | None:
         """Return the time of the rung where a trial waits; None where it waits no more."""
@@ -93,7 +95,7 @@ class Bracket:
             return None
         return self._rungs[self._rung]
 
-    def report(self, trial: int, time: int, value: float) -> list[Verdict]:
+    def report(self, trial: int, time: int, value: float, *, is_end: bool) -> list[Verdict]:
         """Take in a value; return the verdicts on all at the rung where it was the last one."""
         rung_time = self.pause_at(trial)
         if rung_time is None or time < rung_time or trial in self._arrived:
@@ -101,10 +103,14 @@ class Bracket:
         assert time == rung_time, f"trial {trial} pauses at {rung_time}, and came with {time}"
         self._arrived[trial] = value
         self._num_awaited -= 1
+        if is_end:
+            self._living.remove(trial)
+            self._ending.add(trial)
         return self._decide()
 
     def leave(self, trial: int) -> list[Verdict]:
         """Await a trial no longer; return the verdicts on the others where it was the last one."""
+        self._ending.discard(trial)
         if trial not in self._living:
             return []
         self._living.remove(trial)
@@ -173,9 +179,9 @@ class Halving:
         """Return the time of the trial's next rung."""
         return self._brackets[self._index(trial)].pause_at(trial)
 
-    def report(self, trial: int, time: int, value: float) -> list[Verdict]:
+    def report(self, trial: int, time: int, value: float, *, is_end: bool = False) -> list[Verdict]:
         """Take in a value; return the verdicts on all at its rung, the best first, or none yet."""
-        return self._brackets[self._index(trial)].report(trial, time, value)
+        return self._brackets[self._index(trial)].report(trial, time, value, is_end=is_end)
 
     def saved(self, trial: int) -> list[Verdict]:  # noqa: ARG002 the interface's
         """Return nothing: verdicts follow from values, and each trial keeps its own state."""

@@ -97,7 +97,7 @@ class Peer:
             store = store_of(work["host"], port, world)
             with process_group(store, world, self._common["backend"]):
                 stop = StopFile(Path(self._common["sweep_dir"]) / STOP_FILE)
-                loop.train(job, world, None, stop, beat, ask=lambda _step, _epoch: "go_on")
+                loop.train(job, world, None, stop, beat, ask=lambda *_: "go_on")
 
 
 def _leave(

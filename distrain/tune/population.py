@@ -83,8 +83,10 @@ class Population:
             return None
         return self._rungs[self._rung]
 
-    def report(self, trial: int, time: int, value: float) -> list[Verdict]:
+    def report(self, trial: int, time: int, value: float, *, is_end: bool = False) -> list[Verdict]:
         """Take in a value; nothing is decided before the state is saved that goes with it."""
+        if is_end:
+            return self.leave(trial)
         if time == self.pause_at(trial):
             self._values.setdefault(trial, value)
         return []

@@ -86,8 +86,8 @@ class Reporter:
         self._last = 0
         self._values: dict[str, float] = {}
 
-    def ask(self, step: int, epoch: int) -> Answer:
-        """Report an evaluation; return what becomes of the trial.
+    def ask(self, step: int, epoch: int, is_end: bool) -> Answer:
+        """Report an evaluation, the last one where `is_end`; return what becomes of the trial.
 
         Where it is stopped, `next_work` is the slot's; None: there is none.
         """
@@ -101,6 +101,7 @@ class Reporter:
             "step": step,
             "values": self._values,
             "train_s": time.perf_counter() - self._started,
+            "is_end": is_end,
         }
         self._values = {}
         try:

@@ -41,8 +41,12 @@ class Scheduler(Protocol):
         It must report at that time.
         """
 
-    def report(self, trial: int, time: int, value: float) -> list[Verdict]:
-        """Take in a value, which may be nan; return the verdicts that follow, on any trials."""
+    def report(self, trial: int, time: int, value: float, *, is_end: bool = False) -> list[Verdict]:
+        """Take in a value, which may be nan; return the verdicts that follow, on any trials.
+
+        Of a trial that ends by itself there (`is_end`) nothing is decided any more, whether it
+        comes first or last; `leave` follows once it has ended.
+        """
 
     def saved(self, trial: int) -> list[Verdict]:
         """Take in that a trial that waits has saved its state; return the verdicts that follow."""
@@ -87,14 +91,14 @@ class OneByOne:
         """Return None: nobody waits."""
         return None
 
-    def report(self, trial: int, time: int, value: float) -> list[Verdict]:
+    def report(self, trial: int, time: int, value: float, *, is_end: bool = False) -> list[Verdict]:
         """Take in a value; return the judge's verdict on its trial, if there is one."""
         is_known = time <= self._last_time.get(trial, 0)
         if self._judge is None or trial in self._ended or is_known:
             return []
         self._last_time[trial] = time
         verdict = self._judge.judge(trial, time, value)
-        if verdict is None:
+        if verdict is None or is_end:
             return []
         if verdict.action != "go_on":
             self._end(trial)

@@ -95,9 +95,14 @@ class BySetting:
         self._values: dict[int, dict[int, dict[int, float]]] = {}  # by setting, time, trial
         self._last_time: dict[int, int] = {}
         self._left: dict[int, set[int]] = {}
+        self._ending: set[int] = set()
+        self._is_by_batches = scheduler.num_wanted(0) > 1
 
     def num_wanted(self, num_suggested: int) -> int:
         """Return how many more trials may be suggested: those of whole settings."""
+        # A verdict on a setting may decide a batch while one of its trials has yet to end.
+        if self._is_by_batches and self._ending:
+            return 0
         return self._scheduler.num_wanted(num_suggested // self._num_seeds) * self._num_seeds
 
     def pause_at(self, trial: int) -> int | None:
@@ -106,13 +111,17 @@ class BySetting:
             return None
         return self._scheduler.pause_at(trial // self._num_seeds)
 
-    def report(self, trial: int, time: int, value: float) -> list[Verdict]:
+    def report(self, trial: int, time: int, value: float, *, is_end: bool = False) -> list[Verdict]:
         """Take in a value; return the verdicts that the mean of its setting leads to."""
         setting = trial // self._num_seeds
-        if trial in self._left.get(setting, ()):
+        left = self._left.setdefault(setting, set())
+        if trial in left:
             return []
         if time > self._last_time.get(setting, 0):
             self._values.setdefault(setting, {}).setdefault(time, {}).setdefault(trial, value)
+        if is_end:
+            left.add(trial)
+            self._ending.add(trial)
         return self._tell(setting)
 
     def saved(self, trial: int) -> list[Verdict]:  # noqa: ARG002 the interface's
@@ -123,11 +132,12 @@ class BySetting:
         """Await a trial no longer; return the verdicts that waited for it alone."""
         setting = trial // self._num_seeds
         left = self._left.setdefault(setting, set())
-        if trial in left:
+        if trial in left and trial not in self._ending:
             return []
         left.add(trial)
+        self._ending.discard(trial)
         verdicts = self._tell(setting)
-        if len(left) == self._num_seeds:
+        if len(left) == self._num_seeds and self._ending.isdisjoint(left):
             verdicts += self._of_trials(self._scheduler.leave(setting))
         return verdicts
 
@@ -141,7 +151,8 @@ class BySetting:
                 break
             self._last_time[setting] = time
             mean = mean_of(at_times.pop(time).values())
-            verdicts += self._scheduler.report(setting, time, mean)
+            is_end = not living and not at_times
+            verdicts += self._scheduler.report(setting, time, mean, is_end=is_end)
         return self._of_trials(verdicts)
 
     def _of_trials(self, verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -145,7 +145,7 @@ class SearchState:
         trial.reports.append((report.time, value))
         trial.step, trial.taken = report.step, None
         # Also of a spent budget's trials: a search that goes on with a larger one is told all.
-        self._apply(self.plan.scheduler.report(number, report.time, value))
+        self._apply(self.plan.scheduler.report(number, report.time, value, is_end=report.is_end))
         return True
 
     def paused(self, number: int, step: int, train_s: float) -> None:

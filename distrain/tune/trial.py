@@ -105,12 +105,14 @@ def _run(
     return _end_of(outcome)
 
 
-def _asking(ask: Callable[[int, int], Answer], beat: Beat) -> Callable[[int, int], Answer]:
+def _asking(
+    ask: Callable[[int, int, bool], Answer], beat: Beat
+) -> Callable[[int, int, bool], Answer]:
     """Return a function that asks, and tells meanwhile that it waits."""
 
-    def waiting(step: int, epoch: int) -> Answer:
+    def waiting(step: int, epoch: int, is_end: bool) -> Answer:
         beat.rest()
-        answer = ask(step, epoch)
+        answer = ask(step, epoch, is_end)
         beat("evaluate", step)
         return answer
 

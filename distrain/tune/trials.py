@@ -97,6 +97,8 @@ class Report:
         step: committed steps.
         values: metric to value; not finite ones too.
         train_s: seconds inside it in this attempt.
+        is_end: whether the trial ends by itself there: it is decided on no more. Logs of earlier
+            versions do not say so.
     """
 
     time: int
@@ -104,12 +106,20 @@ class Report:
     step: int
     values: Mapping[str, float]
     train_s: float = 0.0
+    is_end: bool = False
 
     @classmethod
     def of_event(cls, event: Mapping[str, Any]) -> "Report":
         """Return the report that an event tells of."""
         values = {name: float(value) for name, value in event["values"].items()}
-        return cls(event["time"], event["epoch"], event["step"], values, event["train_s"])
+        return cls(
+            time=event["time"],
+            epoch=event["epoch"],
+            step=event["step"],
+            values=values,
+            train_s=event["train_s"],
+            is_end=event.get("is_end", False),
+        )
 
 
 @final

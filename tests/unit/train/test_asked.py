@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distrain.train.checkpoint import committed_steps
-from distrain.train.job import GivenUpError
+from distrain.train.job import Answer, GivenUpError
 from distrain.train.loop import TrainJob, train
 from distrain.train.world import World
 from tests.prepared_examples import write_classified
@@ -65,6 +65,24 @@ def test_a_run_that_is_given_up_ends_on_all_workers_and_saves_nothing(
 
 def test_one_worker_alone_gives_up_likewise(tmp_path: Path) -> None:
     with pytest.raises(GivenUpError):
-        train(job_of(tmp_path), World.single("cpu"), ask=lambda _step, _epoch: "stop")
+        train(job_of(tmp_path), World.single("cpu"), ask=lambda *_: "stop")
 
     assert list(committed_steps(tmp_path / "run")) == []
+
+
+@pytest.mark.parametrize(("patience", "ends"), [(None, 4), (2, 3)])
+def test_who_watches_is_told_where_the_run_ends_by_itself(
+    tmp_path: Path, patience: int | None, ends: int
+) -> None:
+    told: list[tuple[int, bool]] = []
+
+    def ask(_step: int, epoch: int, is_end: bool) -> Answer:
+        told.append((epoch, is_end))
+        return "go_on"
+
+    # The loss falls, so that the first epoch is the best, and patience ends the run.
+    stopping = {"metric": "train/loss", "mode": "max", "patience": patience}
+
+    train(replace(job_of(tmp_path), early_stopping=stopping), World.single("cpu"), ask=ask)
+
+    assert told == [(epoch, epoch == ends) for epoch in range(1, ends + 1)]

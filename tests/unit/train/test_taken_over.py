@@ -39,7 +39,7 @@ def job_of(data: Path, tmp_path: Path) -> Maker:
 
 def trained_to(job: TrainJob, step: int) -> Path:
     """Train a job up to a step, where it saves its state, and return its folder."""
-    train(job, CPU, ask=lambda now, _: "pause" if now >= step else "go_on")
+    train(job, CPU, ask=lambda now, *_: "pause" if now >= step else "go_on")
     return Path(job.run_dir)
 
 

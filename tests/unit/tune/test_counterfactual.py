@@ -27,12 +27,15 @@ def rule(factor: int) -> Rule:
     return Rule(mode="min", max_time=EPOCHS, reduction_factor=factor)
 
 
-def events_of(scheduler: Scheduler, slots: int = 3) -> tuple[Search, list[dict[str, Any]]]:
+def events_of(
+    scheduler: Scheduler, slots: int = 3, *, ends_at: dict[int, int] | None = None
+) -> tuple[Search, list[dict[str, Any]]]:
     log = MemoryLog()
     plan = SearchPlan(NUM_TRIALS, METRIC, "min", Numbered(), scheduler)
     search = Search(plan, log)
     search.begin()
-    Simulation(curves(), slots, random.Random(0)).run(search)
+    cut = {trial: curves()[trial][:time] for trial, time in (ends_at or {}).items()}
+    Simulation(curves() | cut, slots, random.Random(0)).run(search)
     return search, log.events
 
 
@@ -51,6 +54,18 @@ def test_the_own_scheduler_gives_what_was(name: str) -> None:
     assert search.best is not None
     best = (search.best.number, search.best.metrics[METRIC])
     assert played == Played(search.epochs_spent, stopped, 0, best)
+
+
+@pytest.mark.parametrize("slots", [1, 3, 16])
+def test_who_ends_by_itself_at_a_rung_ends_so_again(slots: int) -> None:
+    search, events = events_of(sha(rule(2), NUM_TRIALS), slots, ends_at={15: 1, 0: 2, 1: 2})
+
+    played = play(events, METRIC, "min", sha(rule(2), NUM_TRIALS))
+
+    finished = [trial.number for trial in search.trials if trial.outcome == "finished"]
+    assert {15, 0, 1} <= set(finished)
+    assert played.num_stopped == NUM_TRIALS - len(finished)
+    assert (played.epochs, played.num_unknown) == (search.epochs_spent, 0)
 
 
 def test_whole_curves_tell_all_of_what_halving_would_have_done() -> None:

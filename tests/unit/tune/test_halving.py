@@ -232,6 +232,24 @@ def test_hyperband_waits_for_a_bracket_before_the_next() -> None:
     assert scheduler.num_wanted(5) == 0
 
 
+def test_hyperband_waits_also_for_the_end_of_who_has_said_that_it_ends() -> None:
+    scheduler = hyperband(rule("max", 3, 1, 3), num_trials=5)
+    reported(scheduler, 1, [(0, 0.2), (1, 0.1)])
+    verdicts = scheduler.report(2, 1, 0.3, is_end=True)
+    assert outcomes(verdicts) == [(0, "stop", 2), (1, "stop", 3)]
+    assert scheduler.pause_at(2) is None
+    assert scheduler.num_wanted(3) == 0
+    assert scheduler.leave(2) == []
+    assert scheduler.num_wanted(3) == 2
+
+
+def test_asha_compares_others_with_who_ends_and_lets_it_end() -> None:
+    scheduler = OneByOne(2, Asha(rule(factor=2)))
+    assert scheduler.report(0, 1, 0.5, is_end=True) == []
+    (verdict,) = scheduler.report(1, 1, 0.4)
+    assert (verdict.action, verdict.num_rivals) == ("stop", 2)
+
+
 def test_trials_that_do_not_come_are_not_waited_for() -> None:
     scheduler = sha(rule(), num_trials=4)
     reported(scheduler, 1, [(0, 0.1), (1, 0.2)])
@@ -279,6 +297,26 @@ def test_in_any_order_trials_that_end_by_themselves_leave_others_the_same_verdic
         by_trial(made for made in second.verdicts if made.time < len(curves[made.trial]))
     )
     assert first.times == second.times
+
+
+@pytest.mark.parametrize("build", [sha, hyperband])
+@settings(max_examples=40)
+@given(num_trials=counts, factor=factors, seed=seeds, orders=st.tuples(seeds, seeds))
+def test_in_any_order_there_is_no_verdict_on_a_trial_that_says_that_it_ends(
+    build: Callable[[Rule, int], Halving],
+    num_trials: int,
+    factor: int,
+    seed: int,
+    orders: tuple[int, int],
+) -> None:
+    curves = cut_short(random_curves(seed, num_trials, 9), seed)
+    first, second = (
+        search(build(rule(factor=factor), num_trials), curves, order, tells_end=True)
+        for order in orders
+    )
+    assert all(made.time < len(curves[made.trial]) for made in first.verdicts)
+    assert by_trial(first.verdicts) == by_trial(second.verdicts)
+    assert first.ends == second.ends
 
 
 @settings(max_examples=40)

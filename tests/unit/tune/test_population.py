@@ -94,6 +94,17 @@ def test_who_ends_at_a_rung_is_not_compared_there(leaves_first: bool) -> None:
     assert "1 of 3 trials had ended before" in made[0].text
 
 
+def test_who_says_that_it_ends_is_awaited_no_more() -> None:
+    scheduler = Population(rule_of(fraction=0.5), 3)
+    at_rung(scheduler, 2, {0: 0.1, 1: 0.2})
+
+    made = scheduler.report(2, 2, 0.9, is_end=True)
+
+    assert [(one.trial, one.action) for one in made] == [(1, "go_on"), (0, "copy")]
+    assert scheduler.pause_at(2) is None
+    assert scheduler.leave(2) == []
+
+
 def test_a_trial_that_is_left_alone_goes_on() -> None:
     scheduler = Population(rule_of(), 2)
     scheduler.leave(0)

@@ -22,6 +22,7 @@ from tests.simulated_trials import (
     MemoryLog,
     Simulation,
     curves_of,
+    cut_at_rungs,
     decisions,
     ends,
     plan_of,
@@ -87,6 +88,36 @@ def test_a_killed_synchronous_search_decides_as_if_it_had_not_been(
 
     assert decisions(log) == decisions(straight_log)
     assert ends(search) == ends(straight)
+
+
+@pytest.mark.parametrize("name", ["sha", "hyperband"])
+def test_who_ends_by_itself_at_a_rung_ends_so_wherever_the_driver_is_killed(name: str) -> None:
+    """The driver is killed at each event of the whole search in turn."""
+    curves = cut_at_rungs(curves_of(4), 4)
+    straight, straight_log = searched(plan_of(name), curves)
+    for room in range(1, len(straight_log.events)):
+        log = MemoryLog(room=room)
+        with pytest.raises(KilledError):
+            run_on(name, curves, log, 0)
+        log.room = None
+
+        search = run_on(name, curves, log, room + 1)
+
+        assert decisions(log) == decisions(straight_log)
+        assert ends(search) == ends(straight)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_reports_that_do_not_say_whether_they_are_the_last_give_the_same_state(name: str) -> None:
+    before, log = searched(plan_of(name), curves_of(2))
+    old = [{key: one[key] for key in one if key != "is_end"} for one in log.events]
+    later_log = MemoryLog()
+    search = Search(plan_of(name), later_log)
+
+    replay(search, old)
+
+    assert later_log.events == []
+    assert ends(search) == ends(before)
 
 
 def test_a_batch_that_was_cut_is_asked_for_again_as_it_was() -> None:

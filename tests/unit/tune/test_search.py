@@ -20,6 +20,7 @@ from tests.simulated_trials import (
     MemoryLog,
     Numbered,
     curves_of,
+    cut_at_rungs,
     decisions,
     ends,
     plan_of,
@@ -65,6 +66,23 @@ def test_synchronous_halving_decides_alike_on_any_number_of_slots(slots: int, se
     assert other.best is not None
     assert one.best is not None
     assert other.best.number == one.best.number
+
+
+@pytest.mark.parametrize("name", ["sha", "hyperband"])
+@given(slots=st.integers(1, 16), seed=st.integers(0, 1_000))
+@settings(max_examples=30, deadline=None)
+def test_who_ends_by_itself_at_a_rung_ends_alike_on_any_number_of_slots(
+    name: str, slots: int, seed: int
+) -> None:
+    curves = cut_at_rungs(curves_of(seed), seed)
+    one, log = searched(plan_of(name), curves, slots=1)
+
+    other, other_log = searched(plan_of(name), curves, slots=slots, seed=seed)
+
+    assert decisions(other_log) == decisions(log)
+    assert ends(other) == ends(one)
+    at_their_end = [trial for trial in one.trials if trial.time == len(curves[trial.number])]
+    assert {trial.outcome for trial in at_their_end} == {"finished"}
 
 
 def test_a_space_that_is_used_up_ends_the_search_and_holds_no_rung_up() -> None:

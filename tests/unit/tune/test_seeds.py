@@ -306,6 +306,41 @@ def test_the_order_in_which_trials_come_changes_no_verdict_of_halving(
     assert one.times == other.times
 
 
+@pytest.mark.parametrize("name", ["sha", "hyperband"])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), order=st.integers(0, 10_000))
+def test_in_any_order_there_is_no_verdict_on_a_trial_that_says_that_it_ends(
+    name: str, seed: int, order: int
+) -> None:
+    curves = cut_short(random_curves(seed, NUM_TRIALS, EPOCHS), seed)
+
+    one, other = (
+        schedule(by_setting(name), curves, chance, tells_end=True) for chance in (0, order)
+    )
+
+    assert all(made.time < len(curves[made.trial]) for made in one.verdicts)
+    assert by_trial(one.verdicts) == by_trial(other.verdicts)
+    assert one.ends == other.ends
+
+
+def test_a_batch_is_not_asked_for_before_who_has_said_that_it_ends_has_ended() -> None:
+    scheduler = BySetting(hyperband(Rule("max", 3, 1, 3), 5), 2)
+    values = [(0, 0.1), (1, 0.1), (2, 0.2), (3, 0.2), (4, 0.9)]
+    assert [scheduler.report(trial, 1, value) for trial, value in values] == [[]] * 5
+    verdicts = scheduler.report(5, 1, 0.9, is_end=True)
+    assert [(made.trial, made.action) for made in verdicts] == [
+        (4, "go_on"),
+        (2, "stop"),
+        (3, "stop"),
+        (0, "stop"),
+        (1, "stop"),
+    ]
+    assert scheduler.leave(4) == []
+    assert scheduler.num_wanted(6) == 0
+    assert scheduler.leave(5) == []
+    assert scheduler.num_wanted(6) == 4
+
+
 def test_a_budget_ends_settings_and_the_most_whole_one_wins() -> None:
     curves: dict[int, list[Any]] = {trial: [1.0] * EPOCHS for trial in range(NUM_TRIALS)}
     curves[3] = curves[4] = [0.1] * EPOCHS

@@ -1,0 +1,34 @@
+"""What a trial's actor tells the driver of each evaluation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from distrain.tune.reporter import Reporter
+
+
+class Channel:
+    """Keeps what is told, and lets the trial go on."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Mapping[str, Any]]] = []
+
+    def tell(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        self.told.append((kind, fields))
+        return {"reply": "go_on"}
+
+
+@pytest.mark.parametrize("is_end", [False, True])
+def test_a_report_says_whether_it_is_the_last(is_end: bool) -> None:
+    channel: Any = Channel()
+    reporter = Reporter({"by_epoch": True}, {"until": None}, channel, started=0.0)
+    reporter.metrics(10, {"validation/loss": 0.5})
+
+    assert reporter.ask(10, 1, is_end) == "go_on"
+
+    ((kind, fields),) = channel.told
+    told = {name: fields[name] for name in ("time", "epoch", "step", "values", "is_end")}
+    values = {"validation/loss": 0.5}
+    assert kind == "report"
+    assert told == {"time": 1, "epoch": 1, "step": 10, "values": values, "is_end": is_end}
