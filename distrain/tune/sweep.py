@@ -169,7 +169,8 @@ class Sweep:
         of_trial = replace(
             job,
             is_trial=True,
-            record_every_steps=None,
+            # train/loss with each evaluation: it may be what decides.
+            record_every_steps=job.evaluate_every_steps,
             system_metrics_every_s=None,
             checkpoint_keep=1,
             profile=False,
