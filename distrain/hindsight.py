@@ -24,6 +24,7 @@ from distrain.tune.confirm import ConfirmResult
 from distrain.tune.counterfactual import Played, play, with_audit
 from distrain.tune.events import read_events
 from distrain.tune.explain import State, explain_trial, state_of
+from distrain.tune.schedulers import time_attr
 from distrain.tune.seeds import trial_scheduler
 from distrain.tune.setting import mean_of
 from distrain.tune.trials import WHOLE
@@ -221,7 +222,8 @@ def replay(run: str, changes: Sequence[str], *, storage: Path) -> ReplayResult:
         storage: the folder that runs are kept in.
 
     Raises:
-        ConfigError: there is no such search, or something else than the scheduler is changed.
+        ConfigError: there is no such search, something else than the scheduler is changed, or the
+            other one counts time otherwise than the curves were recorded.
     """
     run_dir = _sweep_dir(run, storage)
     others = [text for text in changes if not text.startswith((f"{SCHEDULER}=", f"{SCHEDULER}."))]
@@ -245,11 +247,31 @@ def replay(run: str, changes: Sequence[str], *, storage: Path) -> ReplayResult:
             mend="See what was decided in search/decisions.csv, or with `distrain why`",
         )
     events = with_audit(read_events(run_dir / JOURNAL))
+    _check_times(events, other, run_dir)
     return ReplayResult(
         metric=own.tune.metric,
         recorded=_played(events, own),
         played=_played(events, other),
         changes=tuple(changes),
+    )
+
+
+def _check_times(events: Sequence[Mapping[str, Any]], settings: Settings, run_dir: Path) -> None:
+    """Refuse times that are not in the scheduler's unit, as earlier versions have logged them.
+
+    They counted in epochs where there was no scheduler, with `train.steps` too.
+    """
+    assert settings.tune is not None
+    unit = time_attr(settings)
+    reports = [event for event in events if event["event"] == "reported"]
+    is_by_unit = all(event["time"] == event[unit] for event in reports)
+    if is_by_unit or settings.tune.scheduler.name == "none":
+        return
+    raise ConfigError(
+        f"the scheduler counts {unit}s, and the search's curves were not recorded by {unit}s",
+        where=str(run_dir),
+        expected=f"a search that counts {unit}s, as this version does with train.{unit}s",
+        mend="Search again; what was decided is told by `distrain why`",
     )
 
 

@@ -26,6 +26,7 @@ from distrain.run_folder import CONFIG, JOURNAL
 from distrain.track.runs import find_run_dir
 from distrain.track.trials import kind_of
 from distrain.tune.events import EventLog, read_events
+from distrain.tune.schedulers import time_attr
 from distrain.tune.setting import settings_told
 from distrain.tune.space import Space
 from distrain.tune.told import Told
@@ -265,8 +266,8 @@ def _results(
             f"({old.mode}), and the new search looks for {tune.metric} ({tune.mode})"
         ]
     # A stopped trial is compared at the time that it came to, which must mean the same.
-    times = [getattr(one.scheduler, "time_attr", "epoch") for one in (tune, old)]
-    states = ("finished", "stopped") if times[0] == times[1] else ("finished",)
+    is_alike = time_attr(settings) == time_attr(before)
+    states = ("finished", "stopped") if is_alike else ("finished",)
     fitting = [
         one
         for one in trials

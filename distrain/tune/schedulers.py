@@ -16,7 +16,7 @@ from distrain.tune.plateau import PlateauRule
 from distrain.tune.population import Population, PopulationRule
 from distrain.tune.verdicts import TimeAttr, Verdict
 
-__all__ = ["Judge", "OneByOne", "Scheduler", "Verdict", "build_scheduler"]
+__all__ = ["Judge", "OneByOne", "Scheduler", "Verdict", "build_scheduler", "time_attr"]
 
 
 class Scheduler(Protocol):
@@ -140,6 +140,18 @@ def build_scheduler(settings: Settings, num_trials: int) -> Scheduler:
     if tune.scheduler.name == "pbt":
         return Population(_population_rule(settings, tune.mode, max_time), num_trials)
     return _BUILDERS[tune.scheduler.name](tune.scheduler, tune.mode, max_time, num_trials)
+
+
+def time_attr(settings: Settings) -> TimeAttr:
+    """Return what a search counts time in: as its scheduler does; without one, as training does.
+
+    Args:
+        settings: resolved, with a `tune` section.
+    """
+    assert settings.tune is not None
+    if settings.tune.scheduler.name == "none":
+        return "step" if settings.train.epochs is None else "epoch"
+    return settings.tune.scheduler.time_attr
 
 
 # The fields of a scheduler's section are those of its name, so builders take it as Any.

@@ -196,7 +196,7 @@ class SearchState:
             number: the trial.
             outcome: how.
             step: committed steps.
-            epoch: whole epochs.
+            epoch: epochs, the one that it ended in among them: that is spent, too.
             told: `metrics` and `weights_sha256` of one that is whole, `train_s` inside it in this
                 attempt, `error` of one that failed.
         """

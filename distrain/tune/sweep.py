@@ -31,6 +31,7 @@ from distrain.tune.hangs import LAST_WORD
 from distrain.tune.on_ray import Actors, run_search
 from distrain.tune.peers import JOB_FILE
 from distrain.tune.plan import SearchPlan
+from distrain.tune.schedulers import time_attr
 from distrain.tune.search import Search
 from distrain.tune.seeds import trial_sampler, trial_scheduler
 from distrain.tune.space import Space
@@ -247,12 +248,6 @@ def afterwards(settings: Settings) -> Afterwards:
     assert settings.tune is not None
     tune = settings.tune
     return Afterwards(settings.seed, tune.confirm or 0, tune.audit_fraction or 0.0, tune.num_seeds)
-
-
-def time_attr(settings: Settings) -> str:
-    """Return what the search counts time in: `epoch` or `step`."""
-    assert settings.tune is not None
-    return str(getattr(settings.tune.scheduler, "time_attr", "epoch"))
 
 
 @final

@@ -125,7 +125,7 @@ def _end_of(outcome: TrainOutcome) -> tuple[str, dict[str, Any]]:
     return "ended", {
         "outcome": outcome.status,
         "step": outcome.step,
-        "epoch": outcome.step // outcome.steps_per_epoch,
+        "epoch": outcome.epoch,
         "metrics": outcome.metrics,
         "weights_sha256": outcome.weights_sha256,
     }

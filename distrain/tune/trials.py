@@ -35,7 +35,7 @@ class Trial:
         outcome: how it ended: `finished`; `stopped_early` by its own early stopping, a plateau or
             the budget, but whole; `stopped` by the scheduler; `failed`.
         reports: (time, value of the metric), in order.
-        epoch: its whole epochs.
+        epoch: its whole epochs; of one that has ended by itself, the one it ended in among them.
         step: committed steps, as last told.
         metrics: final values of one that is whole.
         weights_sha256: of its final model; empty: it has none.

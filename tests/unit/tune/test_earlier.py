@@ -180,6 +180,20 @@ def test_where_times_mean_something_else_only_whole_results_are_told(storage: Pa
     assert {one.state for one in earlier.results} == {"finished"}
 
 
+def test_a_search_without_a_scheduler_counts_time_as_its_training_does(storage: Path) -> None:
+    settings = settings_from_dict(
+        {
+            "data": {"source": "a.csv", "target": "y"},
+            "train": {"steps": 100},
+            "tune": {"space": SPACE, "search_alg": "tpe", "start_from": RUN},
+        }
+    )
+
+    earlier = read_earlier(storage / "digits" / RUN, settings, Space.of(settings))
+
+    assert {one.state for one in earlier.results} == {"finished"}
+
+
 def many(count: int) -> Earlier:
     """Return results of a bowl around a rate of 0.01, at the log-scale."""
     results = []

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrain.errors import ConfigError
-from distrain.tune.schedulers import build_scheduler
+from distrain.tune.schedulers import build_scheduler, time_attr
 from tests.simulated_search import Searched, call, cut_short, random_curves, search
 
 NAMES = ["none", "sha", "asha", "hyperband", "median", "plateau", "pbt"]
@@ -92,6 +92,21 @@ def test_without_a_scheduler_everything_runs_to_its_end() -> None:
     assert [scheduler.report(0, time, math.nan) for time in range(1, 10)] == [[]] * 9
     assert scheduler.pause_at(0) is None
     assert scheduler.leave(0) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "unit"),
+    [
+        ("none", {"epochs": 4}, "epoch"),
+        ("none", {"epochs": None, "steps": 4}, "step"),
+        ("asha", {"epochs": 4}, "epoch"),
+        ("asha", {"time_attr": "step", "epochs": None, "steps": 4}, "step"),
+    ],
+)
+def test_a_search_counts_time_as_its_scheduler_or_else_its_training_does(
+    name: str, given: dict[str, Any], unit: str
+) -> None:
+    assert time_attr(settings_of(name, **given)) == unit
 
 
 @pytest.mark.parametrize("name", ["sha", "asha", "hyperband"])
