@@ -2,8 +2,8 @@
 
 Each event is one operation of `SearchState`, which is called with what the event holds. Verdicts
 are made anew from the reports; those that a killed driver made and did not come to log are logged
-now. How a trial has ended is as the log has it, also where an earlier version of distrain judged
-otherwise than this one.
+by `Search.begin`. How a trial has ended is as the log has it, also where an earlier version of
+distrain judged otherwise than this one.
 """
 
 from collections.abc import Iterable, Mapping

@@ -17,7 +17,7 @@ second. What an event changes is in `state.py`; here is what is decided as thing
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -49,14 +49,15 @@ class Search:
         self._now_s = now_s
         self._began_s = now_s()
         self._cut: set[int] = set()
+        self._unlogged: list[tuple[str, Mapping[str, Any]]] = []
         self._is_interrupted = False
 
     @contextmanager
     def replaying(self, replayed: Replayed) -> Iterator[SearchState]:
         """Let what earlier drivers logged take effect again in the state, within.
 
-        Afterwards what a killed driver did not come to is made up for: it is logged, its batch is
-        suggested, and what ran waits to go on.
+        Afterwards what ran waits to go on. What a killed driver did not come to is made up for by
+        `begin`.
 
         Args:
             replayed: is told of the events, and stands for the log meanwhile.
@@ -66,18 +67,22 @@ class Search:
         yield state
         state.log = log
         state.spent = state.spent.plus(wall_s=replayed.wall_s)
-        for name, fields in replayed.missing:
-            log.add(name, **fields)
-        self._complete(*state.batch)
+        self._unlogged = replayed.missing
         self._cut = state.roster.cut_off()
 
     def begin(self) -> None:
         """Log that a driver begins, or goes on: with its own budget, and failures forgiven.
 
-        What a spent budget gives up ends here: where that is all, no actor has to be asked for.
+        What a killed driver did not come to is logged, and its batch suggested, behind that: before
+        it, the time since that driver would count as searched. What a spent budget gives up ends
+        here: where that is all, no actor has to be asked for.
         """
         self._began_s = self._now_s()
         self._state.began()
+        for name, fields in self._unlogged:
+            self._state.log.add(name, **fields)
+        self._unlogged = []
+        self._complete(*self._state.batch)
         self._look_at_budget()
         if self._state.is_ending:
             self._give_up_waiting()

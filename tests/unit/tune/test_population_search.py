@@ -279,6 +279,7 @@ def test_a_state_is_to_be_taken_over_until_its_trial_has_gone_on(
         log = MemoryLog()  # takes what a killed driver decided and did not come to log
         search = new_search(log)
         replay(search, events[:room])
+        search.begin()
         for trial in search.trials:
             own = [e for e in [*events[:room], *log.events] if e.get("trial") == trial.number]
             kinds = [e.get("action", e["event"]) for e in own]

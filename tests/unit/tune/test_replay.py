@@ -129,6 +129,7 @@ def test_a_batch_that_was_cut_is_asked_for_again_as_it_was() -> None:
     search = Search(plan, log)
 
     replay(search, list(log.events))
+    search.begin()
 
     assert plan.sampler.asked == [(0, 16, [])]
     assert [trial.assignment["x"] for trial in search.trials] == list(range(16))
@@ -200,6 +201,24 @@ def test_a_budget_of_seconds_counts_those_of_earlier_drivers() -> None:
     assert search.wall_s == 50.0
     assert not search.is_spent
     assert search.is_spent
+
+
+def test_the_time_without_a_driver_is_not_searched_however_often_a_search_goes_on() -> None:
+    killed, again = MemoryLog(room=6), MemoryLog()  # of the batch of 16, five were suggested
+    with pytest.raises(KilledError):
+        run_on("sha", curves_of(1), killed, 0)
+    events = [{**event, "time_ms": 1_000} for event in killed.events]
+    search = Search(plan_of("sha"), again, lambda: 100.0)
+    replay(search, events)
+    search.begin()
+    events += [{**event, "time_ms": 900_000} for event in again.events]
+    later = Search(plan_of("sha"), MemoryLog(), lambda: 100.0)
+
+    replay(later, events)
+    later.begin()
+
+    assert [event["event"] for event in again.events] == ["began", *11 * ["suggested"]]
+    assert later.wall_s == 0.0
 
 
 def test_the_time_at_which_the_winner_is_told_is_not_searched() -> None:
