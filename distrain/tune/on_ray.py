@@ -109,11 +109,13 @@ def run_search(  # noqa: PLR0913 - what a search needs of its driver
         try:
             node = node_of_process()
             slots = Slots(course, prepare, actors.placement, folder / _SLOTS, on_event, node)
-            with (
-                actors_started_with(actors.environment),
-                watching_for_hangs(slots.running, actors.timeout_s),
-            ):
-                _fit(slots, run, actors.placement, folder)
+            if slots.ask_ahead():  # Tune fails where it is given no slot at all
+                with (
+                    actors_started_with(actors.environment),
+                    watching_for_hangs(slots.running, actors.timeout_s),
+                ):
+                    _fit(slots, run, actors.placement, folder)
+            _check_end(slots)
             done.set_result(None)
         except BaseException as error:  # raised where it is waited for
             done.set_exception(error)
@@ -158,6 +160,10 @@ def _fit(
     )
     with _silent():
         tuner.fit()
+
+
+def _check_end(slots: Slots) -> None:
+    """Raise what went wrong in the slots."""
     if slots.error is not None:
         raise slots.error
     if not slots.is_over:

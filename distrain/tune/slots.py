@@ -44,8 +44,8 @@ class _Slot:
 class Slots:
     """The slots of a search, by the names that Ray Tune gives them; for one thread.
 
-    Call order: `open` where there is room for a slot; `take` whatever its trial tells, `take_death`
-    where its actor died. What goes wrong here ends the search, and is left in `error`.
+    Call order: `ask_ahead`; `open` where there is room for a slot; `take` whatever its trial tells,
+    `take_death` where its actor died. What goes wrong here ends the search, and is left in `error`.
 
     Args:
         course: what to do.
@@ -73,6 +73,7 @@ class Slots:
         self._on_event = on_event
         self._kills = KernelKills(node)
         self._slots: dict[str, _Slot] = {}
+        self._ahead: tuple[Work, Path] | None = None
 
     @property
     def is_over(self) -> bool:
@@ -84,12 +85,20 @@ class Slots:
         slots = list(self._slots.values())
         return [(slot.trial_folder, slot.work.attempt) for slot in slots]
 
+    def ask_ahead(self) -> bool:
+        """Take the first slot's work before there is one; return whether there is any."""
+        try:
+            self._ahead = self._next_work()
+        except BaseException as error:  # raised by `run_search`
+            self.error = error
+        return self._ahead is not None
+
     def open(self, name: str) -> dict[str, Any] | None:
         """Return a slot's first work, as `trial.run_slot` takes it; None: there is none now."""
         if self.error is not None:
             return None
         try:
-            found = self._next_work()
+            found, self._ahead = self._ahead or self._next_work(), None
             if found is None:
                 return None
             slot = _Slot(self._folder / name, *found)

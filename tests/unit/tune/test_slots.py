@@ -58,6 +58,16 @@ def test_a_slot_opens_with_the_first_trial(slots_of: Any, tmp_path: Path) -> Non
     }
 
 
+def test_what_was_asked_for_ahead_is_the_first_slot_s(slots_of: Any, tmp_path: Path) -> None:
+    slots, search = slots_of(3)
+
+    assert slots.ask_ahead()
+
+    opened = [slots.open(name)["work"]["folder"] for name in ("a", "b")]
+    assert opened == [str(tmp_path / "trials" / number) for number in ("0", "1")]
+    assert len(search.trials) == 2
+
+
 def test_no_slot_opens_where_there_is_no_work(slots_of: Any) -> None:
     slots, _ = slots_of(1)
     slots.open("a")
