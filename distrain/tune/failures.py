@@ -10,7 +10,8 @@ from distrain.errors import DistrainError, TrainError
 
 MAX_SAME_FAILURES: Final = 10
 """So many trials that failed of one cause end the search."""
-_NUMBERS: Final = re.compile(r"[0-9.]+(e[+-]?[0-9]+)?")
+# An address, as of `<Net object at 0x7f3c2a1b>`, is another in each process.
+_NUMBERS: Final = re.compile(r"0x[0-9a-f]+|[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 def cause_text(error: DistrainError) -> str:

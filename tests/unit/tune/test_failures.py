@@ -10,6 +10,12 @@ def test_numbers_make_no_other_cause() -> None:
     assert cause_text(one) == cause_text(TrainError("the loss is 7 at step 900"))
 
 
+def test_addresses_make_no_other_cause() -> None:
+    one = TrainError("cannot copy <Net object at 0x7f3c2ab0>")
+
+    assert cause_text(one) == cause_text(TrainError("cannot copy <Net object at 0x7ffea1>"))
+
+
 def test_other_words_and_other_kinds_are_other_causes() -> None:
     error = TrainError("no column a")
 
