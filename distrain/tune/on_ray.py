@@ -90,7 +90,7 @@ def run_search(  # noqa: PLR0913 - what a search needs of its driver
         run: runs trials in an actor, given its slot and the first work: see `trial.run_slot`.
         prepare: makes a trial's folder ready for work, and returns it.
         actors: what trials run in.
-        run_dir: the sweep's folder.
+        run_dir: the sweep's folder, without leftovers.
         fence: the driver's fencing number.
         on_event: called, from another thread, whenever the search has changed.
 
@@ -100,9 +100,6 @@ def run_search(  # noqa: PLR0913 - what a search needs of its driver
     """
     os.environ.update(_ENVIRONMENT)
     stop, folder = run_dir / STOP_FILE, run_dir / _FOLDER.format(fence=fence)
-    for leftover in run_dir.glob(_FOLDER.format(fence="*")):
-        shutil.rmtree(leftover, ignore_errors=True)
-    stop.unlink(missing_ok=True)
     done: Future[None] = Future()
 
     def fit() -> None:
@@ -133,6 +130,13 @@ def run_search(  # noqa: PLR0913 - what a search needs of its driver
         shutil.rmtree(folder, ignore_errors=True)
         if lease.is_held(run_dir, fence):  # else it is another driver's by now
             stop.unlink(missing_ok=True)
+
+
+def clear_leftovers(run_dir: Path) -> None:
+    """Remove what a killed driver left in a sweep's folder; none runs any more."""
+    for leftover in run_dir.glob(_FOLDER.format(fence="*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    (run_dir / STOP_FILE).unlink(missing_ok=True)
 
 
 def _wait(done: "Future[None]", run_dir: Path, fence: int) -> None:

@@ -28,7 +28,7 @@ from distrain.tune.earlier import EVENT, Earlier, find_earlier, read_earlier
 from distrain.tune.events import EventLog, read_events, writing_events
 from distrain.tune.exploring import build_explorer
 from distrain.tune.hangs import LAST_WORD
-from distrain.tune.on_ray import Actors, run_search
+from distrain.tune.on_ray import Actors, clear_leftovers, run_search
 from distrain.tune.peers import JOB_FILE
 from distrain.tune.plan import SearchPlan
 from distrain.tune.schedulers import time_attr
@@ -97,6 +97,7 @@ class Sweep:
                 on_change(course)
 
             changed()
+            clear_leftovers(self.run_dir)  # also where the search is over, and no other comes
             if not course.is_over:
                 told, common = self._common()
 

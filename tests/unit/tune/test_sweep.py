@@ -10,11 +10,14 @@ import pytest
 from distrain import lease
 from distrain.config.load import settings_from_dict
 from distrain.data.prepared import PreparedDataset
+from distrain.run_folder import JOURNAL
 from distrain.train.loop import TrainJob, train
 from distrain.train.placement import Placement
+from distrain.train.worker import STOP_FILE
 from distrain.train.world import World
 from distrain.tune import sweep as sweep_module
 from distrain.tune.course import Course
+from distrain.tune.events import writing_events
 from distrain.tune.measured import value_of
 from distrain.tune.peers import JOB_FILE
 from distrain.tune.reporter import Reporter
@@ -122,3 +125,24 @@ def test_train_loss_is_reported_of_who_goes_on_between_an_epoch_s_end_and_its_ev
 
     assert [(one["time"], one["step"]) for one in told] == [(1, 10)]
     assert value_of(told[0]["values"], "train/loss", "trial 0") > 0
+
+
+def test_what_a_driver_left_that_was_killed_at_the_end_of_its_search_is_removed(
+    sweep_of: Callable[..., Sweep],
+) -> None:
+    sweep = sweep_of({"epochs": 1}, {})
+    actors = sweep.run_dir / ".tune-1" / "slots"
+    actors.mkdir(parents=True)
+    (sweep.run_dir / STOP_FILE).touch()
+    with writing_events(sweep.run_dir / JOURNAL, lambda: True) as log:
+        log.add("began")
+        log.add("suggested", trial=0, assignment={"train.optimizer.lr": 0.01}, batch=[0, 1])
+        log.add("started", trial=0, attempt=1, until=None)
+        end = {"step": 8, "epoch": 1, "metrics": {"validation/loss": 0.5}, "train_s": 0.1}
+        log.add("ended", trial=0, outcome="finished", **end, weights_sha256="5f3c0a1e", error=None)
+
+    course = sweep.search(lambda _: None, lambda _: None)
+
+    assert course.is_over
+    assert not actors.parent.exists()
+    assert not (sweep.run_dir / STOP_FILE).exists()
