@@ -26,7 +26,7 @@ from distrain.run_folder import JOURNAL
 from distrain.train.placement import Placement
 from distrain.tune.course import Afterwards, Course
 from distrain.tune.events import read_events, writing_events
-from distrain.tune.on_ray import run_search
+from distrain.tune.on_ray import Actors, run_search
 from distrain.tune.peers import JOB_FILE
 from distrain.tune.reporter import Channel, ClosedError
 from distrain.tune.space import Space
@@ -79,9 +79,9 @@ def of_distrain(num_trials: int, folder: Path) -> dict[str, float]:
             (trial / JOB_FILE).write_text(job)
             return trial
 
-        placement = Placement(NUM_SLOTS, 1.0, 0.0)
+        actors = Actors(Placement(NUM_SLOTS, 1.0, 0.0), {}, timeout_s=60.0)
         run_search(
-            course, instant, prepare, placement, folder, fence=held.fence, on_event=lambda: None
+            course, instant, prepare, actors, folder, fence=held.fence, on_event=lambda: None
         )
     assert len([t for t in search.trials if t.outcome == "finished"]) == num_trials
     times = [event["time_ms"] for event in read_events(folder / JOURNAL)]
