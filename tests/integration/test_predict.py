@@ -55,6 +55,7 @@ def write_csv(path: Path, table: pa.Table) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 def test_rows_keep_their_order_columns_and_bits(
     storage: Path, predictor: Predictor, tmp_path: Path
@@ -77,6 +78,7 @@ def test_rows_keep_their_order_columns_and_bits(
         assert found[name].tolist() == expected[name].to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 def test_a_single_last_row_is_predicted_in_its_batch(
     storage: Path, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -93,6 +95,7 @@ def test_a_single_last_row_is_predicted_in_its_batch(
     assert found.select(PREDICTED).equals(expected.select(PREDICTED))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 def test_the_target_may_be_absent_and_lines_of_json_come_out(
     storage: Path, predictor: Predictor, tmp_path: Path
@@ -105,6 +108,7 @@ def test_the_target_may_be_absent_and_lines_of_json_come_out(
     assert [{name: line[name] for name in expected[0]} for line in lines] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 def test_files_are_read_as_the_training_data_was(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "people" / "r1"
@@ -132,6 +136,7 @@ def test_files_are_read_as_the_training_data_was(tmp_path: Path) -> None:
     assert found["probability_>50K"].tolist() == expected["probability_>50K"].to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
 def test_a_value_that_cannot_be_leaves_nothing(storage: Path, tmp_path: Path) -> None:
     lines = ["person,age,hours,work", *(f"p{i},30,40.0,Private" for i in range(200_000))]
