@@ -27,7 +27,9 @@ test: install
 	  -m "not slow and not gpu and not chaos and not realdata"
 
 test-slow: install
-	@$(BIN)/python -m pytest -q -m "(slow or realdata or chaos) and not gpu and not long"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile \
+	  -m "(slow or realdata) and not chaos and not gpu and not long"
+	@$(BIN)/python -m pytest -q -m "chaos and not gpu and not long"
 
 test-long: install
 	@$(BIN)/python -m pytest -q -m "long and not gpu"

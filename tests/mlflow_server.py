@@ -39,6 +39,11 @@ class MlflowServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it; it answers some seconds later."""
         command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
         command += ["--backend-store-uri", self._database]
         command += ["--artifacts-destination", str(self._folder / "artifacts")]
@@ -54,6 +59,9 @@ class MlflowServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    def wait(self) -> None:
+        """Wait until it answers."""
         deadline = time.monotonic() + 150
         uri = self.tracking.uri
         if self._password is not None:

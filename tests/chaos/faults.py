@@ -159,7 +159,7 @@ def fill_disk(run: Undertaking, _cluster: ChaosCluster, chance: random.Random) -
 
 
 def lose_tracking(run: Undertaking, _cluster: ChaosCluster, _chance: random.Random) -> None:
-    """SIGKILL the tracking server, and start it again twenty steps later."""
+    """SIGKILL the tracking server, and launch it again twenty steps later."""
     assert run.tracking is not None
     before, started = run.wait_for_step(0), time.monotonic()
     step = max(beat.step for beat in before.values())
@@ -167,7 +167,7 @@ def lose_tracking(run: Undertaking, _cluster: ChaosCluster, _chance: random.Rand
     run.wait_for_step(step + 1)
     recovery_s = round(time.monotonic() - started, 1)
     count = len(run.wait_for_step(step + 20))
-    run.tracking.start()
+    run.tracking.launch()
     run.injected.append(Injected("tracking server away", step, recovery_s, 0, (count, count)))
 
 

@@ -112,7 +112,7 @@ def smoke_schedule(chance: random.Random) -> list[Act]:
     return [
         Act(
             FIXED,
-            [faults.kill_worker, *damages, faults.lose_tracking, faults.kill_driver],
+            [faults.lose_tracking, faults.kill_worker, *damages, faults.kill_driver],
             part_s=0.03,
             has_server=True,
         ),
@@ -143,7 +143,7 @@ def short_schedule(chance: random.Random) -> list[Act]:
     elastic = [faults.kill_node, faults.add_node, faults.drain_node]
     return [
         Act(FIXED, fixed),
-        # Slow, so that there are steps left when the server has come back.
+        # Slow, so that there are steps left for the fault after the server is away.
         Act(FIXED, broken, part_s=0.03, has_server=True),
         Act(ELASTIC, elastic, part_s=0.04),
     ]

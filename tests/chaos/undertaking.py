@@ -103,8 +103,10 @@ class Undertaking:
             )
 
     def resume(self) -> None:
-        """Go on with the run by a new command."""
+        """Go on with the run by a new command, which asks for its server first."""
         assert self.run_dir is not None
+        if self.tracking is not None:
+            self.tracking.wait()
         self.start("resume", str(self.run_dir))
 
     def beats(self) -> dict[int, BeatRecord]:
