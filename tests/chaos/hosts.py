@@ -34,9 +34,10 @@ class Hosts:
 
     Args:
         count: how many hosts, with a CPU each.
+        num_started: on how many of them Ray is started; the others may be later.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, num_started: int) -> None:
         self._id = secrets.token_hex(3)
         self._temp_dir = Path(tempfile.mkdtemp(prefix="hosts-", dir="/tmp"))
         self._nodes: dict[int, subprocess.Popen[str]] = {}
@@ -48,7 +49,7 @@ class Hosts:
             _ip("-n", self._switch, "link", "set", "switch", "up")
             for number in range(count):
                 self._plug(number)
-            for number in range(count):
+            for number in range(num_started):
                 self.start_node(number)
         except BaseException:  # goes through; what there is by now is removed first
             self.remove()
@@ -156,9 +157,9 @@ class Hosts:
 
 
 @contextlib.contextmanager
-def hosts(count: int) -> Iterator[Hosts]:
-    """Give a cluster of so many hosts."""
-    made = Hosts(count)
+def hosts(count: int, num_started: int | None = None) -> Iterator[Hosts]:
+    """Give a cluster of so many hosts, on all of which Ray is started, or on the first ones."""
+    made = Hosts(count, count if num_started is None else num_started)
     try:
         yield made
     finally:

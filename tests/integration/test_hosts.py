@@ -44,8 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def apart(folder: Path) -> Iterator[Hosts]:
-    with hosts(2) as made:
-        made.end_node(FAR)
+    with hosts(2, num_started=1) as made:
         made.start_node(FAR, hidden=folder / "runs")
         yield made
 
@@ -72,10 +71,10 @@ def test_a_host_without_the_storage_is_named_before_anything_is_done(
     assert [path for path in (folder / "runs").iterdir() if path.is_dir()] == []
 
 
+@pytest.mark.long
 def test_a_host_without_the_storage_that_comes_later_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    with hosts(2) as made:
-        made.end_node(FAR)
+    with hosts(2, num_started=1) as made:
         run = Undertaking(
             *(tmp_path, made.address, ["train.num_workers={min: 1, max: 2}"]),
             part_s=0.2,  # the host comes long before it ends
