@@ -25,7 +25,7 @@ RAY = Path(sys.executable).with_name("ray")
 NETWORK = "10.77.0"
 PORT = 6379
 LINK = "link0"
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0  # `ray start` is 10 s of imports, on a busy machine a minute
 
 
 @final
