@@ -20,7 +20,6 @@ from typing import final
 
 from tests.chaos.cluster import IMPATIENCE
 
-HAS_NAMESPACES = os.geteuid() == 0 and shutil.which("ip") is not None
 RAY = Path(sys.executable).with_name("ray")
 NETWORK = "10.77.0"
 PORT = 6379
@@ -169,3 +168,23 @@ def hosts(count: int, num_started: int | None = None) -> Iterator[Hosts]:
 def _ip(*words: str) -> str:
     done = subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
     return done.stdout
+
+
+def _has_namespaces() -> bool:
+    """Return whether hosts can be made: a sandbox may refuse even root."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    name = f"distrain-{secrets.token_hex(3)}-tried"
+    try:
+        _ip("netns", "add", name)
+        try:
+            _ip("-n", name, "link", "add", "switch", "type", "bridge")
+            _ip("-n", name, "link", "add", "port", "type", "veth", "peer", "name", LINK)
+        finally:
+            _ip("netns", "del", name)
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+HAS_NAMESPACES = _has_namespaces()

@@ -1,6 +1,7 @@
 """A seeded schedule of faults, put into runs on a private cluster, and what came of it."""
 
 import contextlib
+import os
 import random
 import subprocess
 import time
@@ -120,6 +121,18 @@ def smoke_schedule(chance: random.Random) -> list[Act]:
     ]
 
 
+def can_mount(folder: Path) -> bool:
+    """Return whether a small disk can be mounted: a sandbox may refuse even root."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        _mount(folder)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    subprocess.run(["umount", str(folder)], check=True)
+    return True
+
+
 def disk_act(times: int) -> Act:
     """Return a run whose disk is full so many times; root alone can mount its disk."""
     return Act(FIXED, [faults.fill_disk] * times, is_small_disk=True)
@@ -233,11 +246,14 @@ def _disk(folder: Path, *, is_small: bool) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True)
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(folder)], check=True
-    )
+    _mount(folder)
     try:
         yield
     finally:
         time.sleep(1)  # what was killed last closes its files
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _mount(folder: Path) -> None:
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
