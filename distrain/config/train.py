@@ -203,8 +203,14 @@ class ChangeSettings(Section):
 class CheckpointSettings(Section):
     """`train.checkpoint`: how often training state is saved, in the background."""
 
-    every_s: PositiveFloat | None = Field(None, description="Seconds between checkpoints [60].")
-    every_steps: PositiveInt | None = Field(None, description="Steps between checkpoints.")
+    every_s: PositiveFloat | None = Field(
+        None, description="Seconds of training that a death costs at most [60]."
+    )
+    every_steps: PositiveInt | None = Field(
+        None,
+        description="Steps that a death costs at most; at each multiple, training waits for what "
+        "is written.",
+    )
     keep: PositiveInt = Field(
         3, description="How many of the newest are kept, beside the best by the watched metric."
     )

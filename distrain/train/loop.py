@@ -11,7 +11,8 @@
             without improvement for too long: stop
         whoever watches the run is told what was measured, and may pause it, or end it
         after an epoch: record where its time went
-        every so many seconds or steps: copy the state; a thread makes it a checkpoint
+        every so many seconds or steps: copy the state; a thread makes it a checkpoint, for which
+            is waited where more than such an interval would be unsaved
     commit the last state, go back to the best model, measure the test split once
     write the final weights, and what the model makes of some rows
 
@@ -142,6 +143,7 @@ def _train_steps(
                 return
             if result.wishes.checkpoint:
                 saver.begin()
+            saver.hold()
             beat("data", state.step)
 
 

@@ -1,6 +1,7 @@
 """Faults of all kinds in real runs: the same weights come out, and each row was trained on once."""
 
 import random
+import re
 import tempfile
 from pathlib import Path
 
@@ -19,9 +20,8 @@ from tests.chaos.schedule import (
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 INTERVAL = 10
-# A checkpoint is written while steps go on, so that the newest may be that of an interval before;
-# where it was damaged, it is one more.
-MOST_STEPS_LOST = 3 * INTERVAL
+# What takes the newest checkpoint away costs one more; on a full disk twelve steps are waited for.
+MOST_STEPS_LOST = {"checkpoint": 2 * INTERVAL, "disk full": 2 * INTERVAL + 12}
 
 
 SETTINGS = ("train.epochs=8",)
@@ -58,7 +58,9 @@ def test_each_row_is_trained_on_once_an_epoch(figures: Figures) -> None:
 def test_no_more_is_computed_again_than_a_checkpoint_covers(figures: Figures) -> None:
     lost = {fault.name: fault.steps_lost for fault in figures.injected}
 
-    assert max(lost.values()) <= MOST_STEPS_LOST
+    for name, steps in lost.items():
+        kind = re.split("[:,]", name)[0]
+        assert steps <= MOST_STEPS_LOST.get(kind, INTERVAL), name
     assert lost["node added"] == lost["node drained"] == 0
 
 

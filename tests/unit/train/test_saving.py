@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,42 @@ def test_a_journal_that_cannot_be_synced_fails_the_checkpoint(
     assert notes(job)[0].startswith("the checkpoint of step 7 could not be written")
 
 
+@pytest.mark.parametrize("every", [{"steps": 3}, {"s": 0.4}])
+def test_a_slow_write_never_leaves_more_than_an_interval_unsaved(
+    data: Path,
+    straight: TrainOutcome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    every: dict[str, float],
+) -> None:
+    settings = {"checkpoint_every_steps": None} | {
+        f"checkpoint_every_{unit}": size for unit, size in every.items()
+    }
+    job = job_in(data, tmp_path, checkpoint_keep=9, **settings)
+    write = checkpoint.write_tensors
+    times: list[float] = []
+    unsaved: list[float] = []
+
+    def slow_write(*args: Any) -> Any:
+        time.sleep(0.3)
+        return write(*args)
+
+    def look() -> bool:
+        times.append(time.monotonic())
+        newest = next(iter(committed_steps(tmp_path)), 0)
+        step = len(times) - 1
+        unsaved.append(step - newest if "steps" in every else times[step] - times[newest])
+        time.sleep(0.05)
+        return False
+
+    monkeypatch.setattr(checkpoint, "write_tensors", slow_write)
+    assert_ends_like(straight, job, train(job, CPU, stop_requested=look))
+    assert len(unsaved) == TOTAL_STEPS
+    # By the clock it may be more by a step.
+    assert max(unsaved) <= every.get("steps", 0.55)
+    assert len(committed_steps(tmp_path)) > 2
+
+
 def test_training_goes_on_while_a_checkpoint_is_written_and_none_waits_behind_it(
     data: Path, straight: TrainOutcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,8 +291,16 @@ def test_training_goes_on_while_a_checkpoint_is_written_and_none_waits_behind_it
         return False
 
     monkeypatch.setattr(checkpoint, "write_tensors", slow_write)
-    with pytest.raises(Lost):
-        train(job, CPU, stop_requested=count)
+    monkeypatch.setattr(saving, "HOLD_S", 0.01)
+    with (
+        JournalWriter(tmp_path / "journal", "rank0") as journal,
+        pytest.raises(Lost),
+    ):
+        train(job, CPU, journal, stop_requested=count)
+    assert notes(job) == [
+        "the checkpoint of step 2 is still being written; training goes on after 0.01 s of "
+        "waiting for it; there is none"
+    ]
     steps = committed_steps(tmp_path)
     assert steps[-1] == 2
     assert steps[-2] == 9  # overdue, so at the first step after
