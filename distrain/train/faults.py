@@ -4,18 +4,21 @@ The user's (an exception in the model, the loss or a metric, no memory left, a l
 finite) ends the run at once. The cluster's (a worker or its node lost, a collective call that did
 not end, storage that failed, a GPU's hardware) is tried again from the newest checkpoint, up to
 `train.max_failures` times; but the same one twice in a row at the same step is no bad luck, and
-ends the run with its cause. A node that was announced to leave counts for nothing. A person who
+ends the run with its cause. Of a process that was killed, the third time ends it: whoever ends
+processes may hit one step twice, as in a row of kills while workers begin, which prove nothing at
+all. A node that was announced to leave counts for nothing. A person who
 resumes a run has looked at what ended it and decided anew: what was lost before is not counted.
 
 Workers that lost a peer fail too: their errors are looked at last. Where a process died, that is
 the cause, whatever the others said of it.
 """
 
+import itertools
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, final
 
@@ -26,15 +29,27 @@ from distrain.train.beat import LOG_FOLDER
 
 Cause = Literal["user", "cluster", "peer"]
 Kind = Literal[
-    "user", "cluster", "peer", "killed", "out_of_memory", "node_lost", "preempted", "no_room"
+    "user",
+    "cluster",
+    "peer",
+    "killed",
+    "crashed",
+    "out_of_memory",
+    "node_lost",
+    "preempted",
+    "no_room",
 ]
 
 NODE_LOST: Final = "its node was lost"
 NODE_LEFT: Final = "its node left, as was announced"
+CRASHED: Final = "the worker's process crashed: "
+"""What a death begins with whose cause is in the worker's log; the cause follows."""
 
 FAILURE_FILE: Final = "failure-rank-{rank}.json"
 # Of whom it cannot be told in which of these ways they went: it may be the same cause.
-_GONE: Final = ("killed", "out_of_memory", "peer")
+_GONE: Final = ("killed", "crashed", "out_of_memory", "peer")
+# What may come from outside, and proves something of the run only when it comes thrice.
+_FROM_OUTSIDE: Final = ("killed", "peer")
 _NOBODY_S: Final = ("preempted", "no_room")
 _LOST_PEER: Final = (
     "connection closed by peer",
@@ -70,12 +85,14 @@ class Fault:
         error: what ends the run, if this does.
         step: committed steps at that time; None: unknown.
         raised: class of a worker's error, as `TrainError` has it; empty: the kind tells more.
+        is_at_start: whether the worker had yet to begin with its first step.
     """
 
     kind: Kind
     error: TrainError
     step: int | None
     raised: str = ""
+    is_at_start: bool = False
 
     @property
     def text(self) -> str:
@@ -83,12 +100,17 @@ class Fault:
         where = f"{self.error.where}: " if self.error.where else ""
         return f"{where}{self.error.message}"
 
+    @property
+    def _is_of_step(self) -> bool:
+        """Return whether it may have come by what the step does."""
+        return not (self.is_at_start and self.kind in _FROM_OUTSIDE)
+
     def is_again(self, earlier: "Fault") -> bool:
         """Return whether this is an earlier fault over again, at the same step."""
         if self.step != earlier.step:
             return False
         if self.kind in _GONE and earlier.kind in _GONE:
-            return self.step is not None
+            return self.step is not None and self._is_of_step and earlier._is_of_step
         told, told_earlier = _gist(self.error.message), _gist(earlier.error.message)
         if self.step is None and _ERRNO.search(told):
             return False  # the driver's own files: its storage may be back at the next attempt
@@ -125,6 +147,7 @@ def find_fault(
     deaths: Mapping[int | None, str],
     step: int | None,
     other: str,
+    starting: Collection[int] = (),
 ) -> Fault:
     """Return what ended an attempt.
 
@@ -134,12 +157,12 @@ def find_fault(
             none yet.
         step: committed steps by the beats of the workers; None: unknown.
         other: what Ray says, where neither tells anything.
+        starting: ranks that had yet to begin with their first step.
     """
     if deaths:
-        return min(
-            (_death(_who(rank), said, step) for rank, said in deaths.items()),
-            key=_by_weight,
-        )
+        rank = min(deaths, key=lambda rank: _by_weight(_death("", deaths[rank], step)))
+        fault = _death(_who(rank), deaths[rank], step)
+        return replace(fault, is_at_start=rank is None or rank in starting)
     by_cause = {cause: [r for r in records if r["cause"] == cause] for cause in ("user", "cluster")}
     for found in (by_cause["user"], by_cause["cluster"], list(records)):
         if found:
@@ -161,8 +184,11 @@ def verdict(faults: Sequence[Fault], max_failures: int) -> TrainError | None:
         return _ending(last, last.error.message)
     if last.kind in _NOBODY_S:
         return None
-    if len(faults) > 1 and last.is_again(faults[-2]):
-        return _ending(last, f"{last.error.message}, twice {_when(last.step)}")
+    alike = [last, *itertools.takewhile(last.is_again, reversed(faults[:-1]))]
+    enough = 3 if all(fault.kind in _FROM_OUTSIDE for fault in alike) else 2
+    if len(alike) >= enough:
+        often = {2: "twice", 3: "three times"}[len(alike)]
+        return _ending(last, f"{last.error.message}, {often} {_when(last.step)}")
     count = sum(fault.kind not in _NOBODY_S for fault in faults)
     if count > max_failures:
         return _ending(
@@ -227,6 +253,9 @@ def _death(who: str, said: str, step: int | None) -> Fault:
         return Fault("preempted", TrainError(said, where=where), step)
     if said == NODE_LOST or _NODE_DIED.search(said):
         return Fault("node_lost", TrainError(NODE_LOST, where=where), step)
+    if said.startswith(CRASHED):
+        mend = "The stack is in the worker's log; such a crash comes from native code"
+        return Fault("crashed", TrainError(said, where=where, mend=mend), step)
     error = TrainError(
         "the worker's process was killed",
         where=where,
@@ -248,7 +277,7 @@ def _gist(message: str) -> str:
 
 def _by_weight(fault: Fault) -> int:
     """Return what tells more of the cause first: a lost node takes its workers with it."""
-    return ("preempted", "out_of_memory", "node_lost", "killed").index(fault.kind)
+    return ("preempted", "out_of_memory", "node_lost", "crashed", "killed").index(fault.kind)
 
 
 def _when(step: int | None) -> str:

@@ -32,6 +32,7 @@ from distrain.run_folder import JOURNAL
 from distrain.track.journal import JournalWriter
 from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
 from distrain.train.beat import LOG_FOLDER, BeatRecord, last_step, read_beats, remove_beats
+from distrain.train.crashes import log_sizes, with_crashes
 from distrain.train.deaths import deaths_told, last_line, refusal_told
 from distrain.train.faults import (
     NODE_LEFT,
@@ -135,6 +136,7 @@ class _Driver:
         )
         self._is_stop_asked = False
         self._is_failing = False
+        self._log_sizes: dict[Path, int] = {}
 
     def note(self, text: str) -> None:
         """Tell the user something; a disk that takes nothing does not end the run."""
@@ -244,6 +246,7 @@ class _Driver:
         lease.check(self._run_dir, self._job.fence)
         lease.begin_attempt(self._run_dir, self._job.fence, attempt)
         (self._run_dir / LOG_FOLDER).mkdir(parents=True, exist_ok=True)
+        self._log_sizes = log_sizes(self._run_dir)
         remove_failures(self._run_dir)
         remove_beats(self._run_dir)
         (self._run_dir / STOP_FILE).unlink(missing_ok=True)
@@ -254,14 +257,21 @@ class _Driver:
         refusal = refusal_told(lost)
         if refusal is not None:
             return Fault("user", refusal, None, refusal.error_class)
+        deaths = deaths_told(lost)
+        beats: dict[int, BeatRecord] = {}
         try:
             beats = read_beats(self._run_dir, attempt)
-        except OSError as fault:  # the step is then unknown
-            logger.warning("%s: the workers' beats cannot be read: %s", self._run_dir, fault)
-            beats = {}
-        deaths = deaths_told(lost)
+            deaths = with_crashes(deaths, self._run_dir, self._log_sizes)
+        except OSError as fault:  # the step, or the crash, is then unknown
+            logger.warning("%s: the workers' last words cannot be read: %s", self._run_dir, fault)
         deaths |= _lost_with_their_nodes(beats, live_nodes())
-        return find_fault(read_failures(self._run_dir), deaths, last_step(beats), last_line(lost))
+        return find_fault(
+            read_failures(self._run_dir),
+            deaths,
+            last_step(beats),
+            last_line(lost),
+            [rank for rank, beat in beats.items() if beat.phase == "start"],
+        )
 
 
 def _lost_with_their_nodes(

@@ -25,6 +25,7 @@ from distrain.redaction import RedactingFormatter, hide, traceback_text
 from distrain.run_folder import JOURNAL
 from distrain.secret_names import names_secret
 from distrain.train.beat import LOG_FOLDER, beating
+from distrain.train.crashes import LOG_FILE
 from distrain.train.faults import FAILURE_FILE, cause_of
 from distrain.train.hosts import check_run_folder
 
@@ -68,7 +69,7 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     node = ray.get_runtime_context().get_node_id()
     check_run_folder(run_dir, rank)
     with (
-        log_file(run_dir / LOG_FOLDER / f"rank-{rank}.txt"),
+        log_file(run_dir / LOG_FOLDER / LOG_FILE.format(rank=rank)),
         beating(run_dir, rank, attempt=config["attempt"], node=node) as beat,
     ):
         folders = config["import_paths"]
@@ -164,7 +165,7 @@ def _journal(run_dir: Path, is_ours: Callable[[], bool]) -> "JournalWriter":
 def _write_failure(run_dir: Path, rank: int, error: BaseException) -> bool:
     """Leave a record of what ended the training; return whether the disk took it."""
     path = run_dir / LOG_FOLDER / FAILURE_FILE.format(rank=rank)
-    log = run_dir / LOG_FOLDER / f"rank-{rank}.txt"
+    log = run_dir / LOG_FOLDER / LOG_FILE.format(rank=rank)
     steps = [note for note in getattr(error, "__notes__", ()) if _STEP_NOTE.fullmatch(note)]
     where = ", ".join([f"worker of rank {rank}", *steps])
     told = (

@@ -15,7 +15,6 @@ pytestmark = pytest.mark.usefixtures("ray_local")
 
 # Rank 1 takes two parts a step, so that its fifth forward is in its third step.
 NET = """
-import os
 import signal
 
 import torch
@@ -34,7 +33,7 @@ class Net(torch.nn.Module):
 """
 RAISING = NET.replace("FAULT", 'assert self.calls < 5, "the fifth call"')
 # The process ends in the third step of every attempt.
-DYING = NET.replace("FAULT", "if self.calls == 5: os.kill(os.getpid(), signal.SIGKILL)")
+DYING = NET.replace("FAULT", "if self.calls == 5: signal.raise_signal(signal.BY)")
 
 
 # Four parts a step, so that the tenth call is in the third step.
@@ -130,15 +129,26 @@ def test_a_training_split_smaller_than_a_batch_is_one_batch(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_twice_at_one_step_ends_the_run_and_leaves_nothing(
+def test_a_worker_that_crashes_twice_at_one_step_ends_the_run(tmp_path: Path) -> None:
+    words = ("model.target=net:Net", "train.num_workers=2", "train.global_batch_size=16")
+
+    failed = fail(tmp_path, net(DYING.replace("BY", "SIGSEGV"), words=words))
+
+    crash = "the worker's process crashed: SIGSEGV"
+    assert failed.error["message"] == f"{crash}, twice after step 2"
+    assert f"worker of rank 1, after step 2: {crash}; training goes on" in failed.stderr
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_thrice_at_one_step_ends_the_run_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
     words = ("model.target=net:Net", "train.num_workers=2", "train.global_batch_size=16")
     before = _open_files()
 
-    failed = fail(tmp_path, net(DYING, words=words))
+    failed = fail(tmp_path, net(DYING.replace("BY", "SIGKILL"), words=words))
 
-    assert failed.error["message"].endswith("twice after step 2")
+    assert failed.error["message"].endswith("three times after step 2")
     assert "native code" in failed.error["mend"] or "is gone" in failed.error["message"]
     assert "training goes on from the newest checkpoint" in failed.stderr
     # Before the metrics store and the like were first used there were fewer of its own.

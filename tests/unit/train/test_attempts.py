@@ -75,9 +75,9 @@ def test_each_resume_may_lose_as_many_attempts_as_the_start() -> None:
         run(lost(5), lost(6), Ended(outcome=outcome()), max_failures=2)
 
 
-def test_an_attempt_lost_twice_at_one_step_is_the_last() -> None:
-    with pytest.raises(TrainError, match="twice after step 5"):
-        run(lost(5), lost(5))
+def test_an_attempt_lost_three_times_at_one_step_is_the_last() -> None:
+    with pytest.raises(TrainError, match="three times after step 5"):
+        run(lost(5), lost(5), lost(5))
 
 
 @pytest.mark.parametrize("reason", ["preemption", "resize"])

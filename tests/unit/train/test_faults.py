@@ -11,6 +11,7 @@ import torch.distributed as dist
 from distrain.errors import CheckpointError, DataError, TrainError
 from distrain.train.beat import LOG_FOLDER
 from distrain.train.faults import (
+    CRASHED,
     FAILURE_FILE,
     NODE_LEFT,
     NODE_LOST,
@@ -40,8 +41,10 @@ def record(cause: str, message: str = "went wrong", step: int | None = 8) -> dic
     return {**fields, "cause": cause, "step": step, "raised": "ValueError"}
 
 
-def fault(kind: Kind, step: int | None = 7, message: str = "went wrong") -> Fault:
-    return Fault(kind, TrainError(message), step)
+def fault(
+    kind: Kind, step: int | None = 7, message: str = "went wrong", *, is_at_start: bool = False
+) -> Fault:
+    return Fault(kind, TrainError(message), step, is_at_start=is_at_start)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +143,59 @@ def test_the_error_that_ends_a_run_says_whose_fault_it_is_and_what_was_raised() 
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("killed", "killed"), ("killed", "peer"), ("cluster", "cluster")]
+    ("first", "second"),
+    [
+        ("crashed", "crashed"),
+        ("killed", "crashed"),
+        ("out_of_memory", "killed"),
+        ("cluster", "cluster"),
+    ],
 )
 def test_the_same_fault_twice_at_one_step_ends_the_run(first: Kind, second: Kind) -> None:
     error = verdict([fault(first), fault(second)], max_failures=3)
 
     assert error is not None
     assert error.message == "went wrong, twice after step 7"
+
+
+@pytest.mark.parametrize("kinds", [("killed", "killed", "killed"), ("killed", "peer", "killed")])
+def test_what_may_come_from_outside_ends_the_run_when_it_comes_thrice(kinds: list[Kind]) -> None:
+    faults = [fault(kind) for kind in kinds]
+
+    assert verdict(faults[:2], max_failures=9) is None
+    error = verdict(faults, max_failures=9)
+    assert error is not None
+    assert error.message == "went wrong, three times after step 7"
+
+
+def test_workers_killed_while_they_begin_are_no_fault_of_the_step() -> None:
+    faults = [fault("killed", is_at_start=at_start) for at_start in (False, True, True, True)]
+
+    assert verdict(faults, max_failures=4) is None
+    assert "more than 3 times" in str(verdict(faults, max_failures=3))
+
+
+def test_a_crash_while_workers_begin_comes_again() -> None:
+    faults = [fault("crashed", is_at_start=True)] * 2
+
+    assert verdict(faults, max_failures=9) is not None
+
+
+def test_a_worker_that_had_yet_to_begin_is_told_from_one_within_a_step() -> None:
+    deaths: dict[int | None, str] = {0: KILLED, 1: CRASHED + "Aborted"}
+
+    assert find_fault([], deaths, 7, "", starting=[0]).is_at_start is False
+    assert find_fault([], deaths, 7, "", starting=[1]).is_at_start is True
+    assert find_fault([], {None: KILLED}, 7, "").is_at_start is True
+
+
+def test_a_crash_says_what_it_was_and_where_its_stack_is() -> None:
+    found = find_fault([], {0: KILLED, 1: CRASHED + "Segmentation fault"}, 7, "")
+
+    assert found.text == (
+        "worker of rank 1, after step 7: the worker's process crashed: Segmentation fault"
+    )
+    assert "log" in found.error.mend
 
 
 def test_workers_that_cannot_even_begin_end_the_run_at_the_second_time() -> None:
