@@ -129,6 +129,7 @@ def test_a_run_can_be_left_while_a_worker_is_frozen_that_begins(
     wait_for_the_end_of({frozen.process})
 
 
+@pytest.mark.long
 def test_workers_that_do_not_meet_leave_their_room_to_the_next_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def samplers() -> set[int]:
     return found
 
 
+@pytest.mark.long
 def test_each_node_of_a_run_has_its_metrics_and_a_resume_goes_on_with_them(
     tmp_path: Path, cluster: ChaosCluster
 ) -> None:

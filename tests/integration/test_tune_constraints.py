@@ -26,6 +26,7 @@ def rates(result: TuneResult) -> list[float]:
     return [event["assignment"][LR] for event in events if event["event"] == "suggested"]
 
 
+@pytest.mark.long
 def test_a_search_that_goes_on_finds_the_function_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
