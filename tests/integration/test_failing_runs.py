@@ -129,6 +129,7 @@ def test_a_training_split_smaller_than_a_batch_is_one_batch(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_crashes_twice_at_one_step_ends_the_run(tmp_path: Path) -> None:
     words = ("model.target=net:Net", "train.num_workers=2", "train.global_batch_size=16")
 

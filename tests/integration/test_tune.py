@@ -263,7 +263,8 @@ def test_a_trial_that_hangs_leaves_its_stacks_and_is_tried_twice(
     assert log.read_text().count("in _go_wrong") == 2
 
 
-@pytest.mark.parametrize("kills", [[25], pytest.param([12, 25, 45], marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("kills", [[25], [12, 25, 45]])
 def test_a_killed_driver_repeats_no_trial_and_ends_alike(
     searched: TuneResult, tmp_path: Path, kills: list[int]
 ) -> None:
