@@ -18,7 +18,7 @@ from distrain.answer import (
     tell_interrupted,
     usage_error,
 )
-from distrain.commands import looking, models, training
+from distrain.commands import jobs, looking, models, training
 from distrain.errors import ConfigError, DistrainError
 
 app = typer.Typer(
@@ -28,13 +28,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (training, models, looking):
+for commands in (training, models, looking, jobs):
     app.add_typer(commands.app)
 
 
 def main() -> NoReturn:
     """Run the command line and leave with the exit code of the contract."""
-    arguments = sys.argv[1:]
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command that arguments name and return the exit code of the contract.
+
+    Args:
+        arguments: the words behind `distrain`.
+    """
     wants_json = "--json" in arguments
     mask_log_lines()
     if wants_json:
@@ -56,7 +64,7 @@ def main() -> NoReturn:
         told = usage_error(error) if hasattr(error, "format_message") else own_fault(error)
         code = tell_error(told, wants_json=wants_json)
     sys.stdout.flush()
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _invoke(arguments: list[str]) -> Any:

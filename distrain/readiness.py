@@ -18,6 +18,7 @@ from pathlib import Path
 
 from distrain.config.environment import check_given, expand_env
 from distrain.config.settings import Settings
+from distrain.config.targets import user_targets
 from distrain.data.checking import quick_check
 from distrain.data.files import filesystem_of
 from distrain.data.prepare import Prepared, find_prepared, prepare
@@ -36,7 +37,7 @@ from distrain.track.early_import import loading_mlflow
 from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import TrackingServer, resolve_tracking_uri
 from distrain.track.user_code import forget_changed_code
-from distrain.train.from_settings import check_user_code, job_from_settings, user_targets
+from distrain.train.from_settings import check_user_code, job_from_settings
 from distrain.train.hosts import check_hosts, other_hosts
 from distrain.train.placement import Placement
 from distrain.train.setup import try_first_batch

@@ -12,6 +12,7 @@ from typing import Final, final
 
 from distrain.config.digest import config_digest, masked_dict, resolved_dict
 from distrain.config.settings import Settings
+from distrain.config.targets import user_targets
 from distrain.data.prepare import Prepared
 from distrain.finish import Ending, made_tags
 from distrain.locations import storage_of
@@ -23,7 +24,6 @@ from distrain.track.outcome import OUTCOME, failure_tags
 from distrain.track.record import RunFacts
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import find_user_code
-from distrain.train.from_settings import user_targets
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.placement import Placement, num_cores
 from distrain.train.setup import Preflight

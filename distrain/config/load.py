@@ -36,8 +36,20 @@ def load_settings(paths: Sequence[Path | str], overrides: Sequence[str] = ()) ->
     """
     if not paths:
         raise ConfigError("no configuration file was given", expected="at least one YAML file")
-    read = [read_tree(Path(path), str(path), rank) for rank, path in enumerate(paths)]
-    return _settings(read, overrides, default_name=run_name(Path(paths[0]).stem))
+    return _settings(_read(paths), overrides, default_name=run_name(Path(paths[0]).stem))
+
+
+def read_written(paths: Sequence[Path | str], overrides: Sequence[str] = ()) -> Tree:
+    """Return the values of configuration files and overrides as they are written, with places.
+
+    Args:
+        paths: as for `load_settings`.
+        overrides: as for `load_settings`.
+
+    Raises:
+        ConfigError: something cannot be read; its text has one line for each fault.
+    """
+    return _merged(_read(paths), overrides)
 
 
 def settings_from_dict(
@@ -58,11 +70,7 @@ def settings_from_dict(
 def _settings(
     read: list[tuple[Tree, list[Fault]]], overrides: Sequence[str], *, default_name: str
 ) -> Settings:
-    read += [tree_of_override(text, len(read) + rank) for rank, text in enumerate(overrides)]
-    unreadable = [fault for _, faults in read for fault in faults]
-    if unreadable:
-        raise_faults(unreadable)
-    tree = merge([tree for tree, _ in read])
+    tree = _merged(read, overrides)
     hide_written(tree.values)
     tree.values["name"] = default_name if tree.values.get("name") is None else tree.values["name"]
     fill_names(tree.values)
@@ -76,6 +84,18 @@ def _settings(
     if faults or settings is None:
         raise_faults(replace(fault, place=tree.place_of(*fault.keys)) for fault in faults)
     return resolve_defaults(settings)
+
+
+def _read(paths: Sequence[Path | str]) -> list[tuple[Tree, list[Fault]]]:
+    return [read_tree(Path(path), str(path), rank) for rank, path in enumerate(paths)]
+
+
+def _merged(read: list[tuple[Tree, list[Fault]]], overrides: Sequence[str]) -> Tree:
+    read += [tree_of_override(text, len(read) + rank) for rank, text in enumerate(overrides)]
+    unreadable = [fault for _, faults in read for fault in faults]
+    if unreadable:
+        raise_faults(unreadable)
+    return merge([tree for tree, _ in read])
 
 
 def _validated(values: dict[str, Any]) -> tuple[Settings | None, list[Fault]]:

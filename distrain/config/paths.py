@@ -1,7 +1,7 @@
 """Relative paths in the configuration -> absolute ones, as soon as it is known who wrote them.
 
-Below `data:` they are relative to the file that names them; `storage`, and whatever the command
-line gives, to the working directory. URIs and built-in names stay as they are.
+Below `data:` they are relative to the file that names them; `storage`, `cluster.working_dir` and
+whatever the command line gives, to the working directory. URIs and built-in names stay as they are.
 """
 
 import os.path
@@ -28,6 +28,9 @@ def make_absolute(tree: Tree) -> None:
         return str(_absolute(text, place.folder if place else Path.cwd()))
 
     tree.values["storage"] = _absolute(tree.values.get("storage", "./runs"), Path.cwd())
+    cluster = tree.values.get("cluster")
+    if isinstance(cluster, dict) and "working_dir" in cluster:
+        cluster["working_dir"] = _absolute(cluster["working_dir"], Path.cwd())
     data = tree.values.get("data")
     if not isinstance(data, dict):
         return

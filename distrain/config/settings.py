@@ -135,6 +135,11 @@ class ClusterSettings(Section):
         "[RAY_ADDRESS, else local].",
     )
     env: dict[str, Word] = Field({}, description="Environment variables for the workers.")
+    working_dir: Text | None = Field(
+        None,
+        description="Folder that `distrain submit` sends as a whole, but for what .gitignore and "
+        ".rayignore name [the configuration files and the package of a target alone].",
+    )
     collective_timeout_s: PositiveFloat = Field(
         300,
         description="Seconds until a collective call between workers is given up, or a trial that "

@@ -1,7 +1,7 @@
 """Where a run comes from: code, environment, machine and configuration, as digests and tags.
 
-Everything is read on the driver, from its working directory: a worker's own view (its script, its
-folder) would name the wrong source.
+Everything is read on the driver: a worker's own view (its script, its folder) would name the wrong
+source. Code and user are those of where the user stands (`standing.py`).
 
 `importlib.metadata` parses each distribution's whole metadata for its name and version: 146 ms for
 142 of them, where the names of their folders tell the same in 1 ms (2026-11-21).
@@ -24,7 +24,9 @@ from typing import Any, Final
 import distrain
 from distrain.process import user_name
 from distrain.redaction import redacted
-from distrain.track.git import GitFacts, git_facts
+from distrain.track import standing
+from distrain.track.git import GitFacts
+from distrain.track.origin import JOB_TAG
 from distrain.track.source_files import source_files
 
 PACKAGES = ("distrain", "ray", "torch", "pyarrow", "numpy", "pandas", "mlflow", "safetensors")
@@ -143,11 +145,13 @@ def run_tags(*, config_digest: str, seed: int, user_code: Iterable[Path] = ()) -
         "distrain.env.sha256": digest(environment),
         "distrain.env": ", ".join(f"{name} {version}" for name, version in environment.items()),
         "distrain.seed": str(seed),
-        "mlflow.user": user_name(),
+        "mlflow.user": standing.user_here(),
         "mlflow.source.name": source_name(sys.argv),
         "mlflow.source.type": "LOCAL",
     }
-    git = git_facts(Path.cwd())
+    job_id, git = standing.job_here(), standing.git_here()
+    if job_id is not None:
+        tags[JOB_TAG] = job_id
     return tags | machine_facts() | (_git_tags(git) if git else {})
 
 

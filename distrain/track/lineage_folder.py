@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from distrain.redaction import without_credentials
-from distrain.track.git import git_facts, uncommitted
+from distrain.track import standing
 from distrain.track.lineage import digest, environment_facts, installed, own_hashes
 from distrain.track.source_files import is_too_large, source_files
 
@@ -138,9 +138,8 @@ def _code(
     kept: Mapping[str, bytes], left_out: Mapping[str, int]
 ) -> tuple[dict[str, Any], str | None]:
     """Return what code a run is made by, and the text of what is not committed."""
-    here = Path.cwd()
-    git = git_facts(here)
-    changes = uncommitted(here) if git and git.is_dirty else None
+    git = standing.git_here()
+    changes = standing.changes_here(git)
     own = dict(own_hashes())
     code: dict[str, Any] = {
         "distrain": {

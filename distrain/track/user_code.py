@@ -50,6 +50,16 @@ def find_user_code(target: str | None) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
+def is_found(module: str) -> bool:
+    """Return whether a module of this name can be found, without importing anything.
+
+    Args:
+        module: a top-level name.
+    """
+    specs = (finder.find_spec(module, None) for finder in sys.meta_path)
+    return any(spec is not None for spec in specs)
+
+
 def forget_changed_code(targets: Iterable[str]) -> None:
     """Let the next import take the user's sources as they are now.
 

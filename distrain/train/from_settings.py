@@ -1,15 +1,14 @@
 """From the settings and a prepared dataset to the job that workers are given."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from distrain.config.constraints import is_own
 from distrain.config.course import parts_of
 from distrain.config.digest import resolved_dict, steps_digest
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
+from distrain.config.targets import user_targets
 from distrain.data.prepared import PreparedDataset
 from distrain.data.recipe import streamed_files
 from distrain.models.build import construct_target, seeded
@@ -33,28 +32,6 @@ def check_user_code(settings: Settings, *, is_search: bool = False) -> None:
             construct_target(model["target"], model.get("args") or {})
     for key, target in user_targets(settings, is_search=is_search):
         load_target(target, where=key)
-
-
-def user_targets(settings: Settings, *, is_search: bool = False) -> list[tuple[str, str]]:
-    """Return what the settings name of the user's own code: configuration keys and import paths.
-
-    Args:
-        settings: with defaults resolved.
-        is_search: whether a search is meant, which asks functions for constraints, too.
-    """
-    plain = resolved_dict(settings)
-    named = [
-        ("model.target", plain["model"]),
-        ("train.loss.target", plain["train"]["loss"]),
-        *(("evaluate.metrics", metric) for metric in plain["evaluate"]["metrics"] or ()),
-    ]
-    targets = [
-        (key, entry["target"])
-        for key, entry in named
-        if isinstance(entry, Mapping) and "target" in entry
-    ]
-    constraints = settings.tune.constraints if is_search and settings.tune is not None else []
-    return [*targets, *(("tune.constraints", text) for text in constraints if is_own(text))]
 
 
 def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Path) -> TrainJob:

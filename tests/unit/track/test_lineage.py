@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from distrain.track import lineage
+from distrain.track.git import git_facts
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -23,7 +24,7 @@ def repository(tmp_path: Path) -> Path:
 def test_a_clean_working_tree_is_told(repository: Path) -> None:
     git(repository, "remote", "add", "origin", "https://ann:secret@example.org/a.git")
     (repository / "new.txt").write_text("untracked\n")
-    facts = lineage.git_facts(repository)
+    facts = git_facts(repository)
     assert facts is not None
     assert len(facts.commit) == 40
     assert (facts.branch, facts.is_dirty) == ("trunk", False)
@@ -32,14 +33,14 @@ def test_a_clean_working_tree_is_told(repository: Path) -> None:
 
 def test_a_changed_file_makes_it_dirty(repository: Path) -> None:
     (repository / "a.py").write_text("A = 2\n")
-    facts = lineage.git_facts(repository)
+    facts = git_facts(repository)
     assert facts is not None
     assert facts.is_dirty
 
 
 def test_a_detached_head_has_no_branch(repository: Path) -> None:
     git(repository, "checkout", "-q", "--detach")
-    facts = lineage.git_facts(repository)
+    facts = git_facts(repository)
     assert facts is not None
     assert facts.branch is None
 
@@ -47,11 +48,11 @@ def test_a_detached_head_has_no_branch(repository: Path) -> None:
 def test_no_repository_no_commit_and_no_git_are_no_facts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert lineage.git_facts(tmp_path) is None
+    assert git_facts(tmp_path) is None
     git(tmp_path, "init", "-q")
-    assert lineage.git_facts(tmp_path) is None
+    assert git_facts(tmp_path) is None
     monkeypatch.setenv("PATH", "")
-    assert lineage.git_facts(tmp_path) is None
+    assert git_facts(tmp_path) is None
 
 
 def test_the_code_digest_follows_the_users_sources(tmp_path: Path) -> None:

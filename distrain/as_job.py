@@ -1,0 +1,170 @@
+"""What a submitted job runs: a command of distrain, in the package that was sent with it.
+
+    check that the cluster has what distrain needs, and that the distrain of the package runs
+    keep data that came along on the storage
+    go on with the run that this submission has begun before, or run the command
+    say at the end of the log what came of it
+
+An unmet goal ends the job with 0: it is finished, and nobody shall train it again. What distrain
+needs is imported once it is known to be there.
+"""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from distrain.errors import ConfigError, DistrainError
+
+if TYPE_CHECKING:
+    from distrain.jobs.ending import Ending
+    from distrain.jobs.ticket import Ticket
+
+
+def main() -> NoReturn:
+    """Run the command that the arguments name, and leave with the job's exit code."""
+    try:
+        _check_installed()
+    except DistrainError as error:
+        sys.exit(_tell(error))
+    from distrain.jobs.ending import ending_line
+    from distrain.results import EXIT_GOALS_UNMET
+
+    ending = _run(Path.cwd(), sys.argv[1:])
+    sys.stderr.flush()
+    print(ending_line(ending), flush=True)
+    sys.exit(0 if ending.exit_code == EXIT_GOALS_UNMET else ending.exit_code)
+
+
+def _run(package: Path, words: Sequence[str]) -> "Ending":
+    from distrain import cli
+    from distrain.jobs.ending import Ending
+    from distrain.jobs.package import CODE
+    from distrain.jobs.ticket import Ticket
+    from distrain.plain_json import error_fields
+    from distrain.track import standing
+
+    try:
+        ticket = Ticket.read(package)
+        _check_code(ticket)
+        standing.carry_over(standing.Standing.from_json(ticket.standing))
+        _keep_uploads(package, ticket)
+        (package / CODE).mkdir(exist_ok=True)
+        os.chdir(package / CODE)
+        words = _going_on(ticket, words)
+    except DistrainError as error:
+        return Ending(_tell(error), error_fields(error))
+    # What the record calls the command is what the user wrote.
+    sys.argv = ["distrain", *ticket.words]
+    code, line = _captured(lambda: cli.run([*words, "--json"]))
+    return Ending(code, json.loads(line) if line else None)
+
+
+def _tell(error: DistrainError) -> int:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def _check_installed() -> None:
+    """Return where the cluster has what the distrain of the package needs.
+
+    Raises:
+        ConfigError: it lacks something, or has another version of it.
+    """
+    try:
+        from packaging.requirements import Requirement
+
+        wanted = [Requirement(text) for text in importlib.metadata.requires("distrain") or []]
+    except (ImportError, importlib.metadata.PackageNotFoundError):
+        return  # what is not there is told when it is imported
+    unfit = [
+        f"{one.name}{one.specifier} ({_version_of(one.name) or 'not there'})"
+        for one in wanted
+        if (one.marker is None or one.marker.evaluate({"extra": ""}))
+        and not one.specifier.contains(_version_of(one.name) or "0.dev0", prereleases=True)
+    ]
+    if unfit:
+        raise ConfigError(
+            f"the cluster lacks what distrain needs: {', '.join(unfit)}",
+            where=f"{sys.executable} on {os.uname().nodename}",
+            expected="the libraries that distrain was installed with",
+            mend="Install distrain on the cluster's nodes, or in the image that they run",
+        )
+
+
+def _version_of(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _check_code(ticket: "Ticket") -> None:
+    from distrain.track.lineage import digest, own_hashes
+
+    if digest(own_hashes()) != ticket.code_sha256:
+        raise ConfigError(
+            "another distrain runs here than was sent with the job",
+            where=str(Path(__file__).parent),
+            expected="the sources of the package, before those that the cluster has",
+            mend="Unset PYTHONSAFEPATH, and whatever else leads away from the working directory",
+        )
+
+
+def _keep_uploads(package: Path, ticket: "Ticket") -> None:
+    """Copy data that came along to the storage, each folder whole or not at all."""
+    from distrain.config.environment import expand_env
+    from distrain.durable import sync_file, sync_folder
+
+    for folder, kept_in in ticket.uploads.items():
+        place = Path(expand_env(kept_in))
+        if place.exists():
+            continue
+        partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            shutil.copytree(package / folder, partial)
+            for path in partial.rglob("*"):
+                (sync_folder if path.is_dir() else sync_file)(path)
+            if not place.exists():  # another job has kept the same meanwhile
+                partial.rename(place)
+            sync_folder(place.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _going_on(ticket: "Ticket", words: Sequence[str]) -> list[str]:
+    """Return the words to run: those given, or those that go on with what they have begun."""
+    from distrain.jobs.begun import find_begun
+
+    run_dir = find_begun(ticket)
+    if run_dir is None:
+        return list(words)
+    print(f"going on with {run_dir}, which this job has begun", file=sys.stderr, flush=True)
+    return ["resume", str(run_dir), *(word for word in words if word == "--offline")]
+
+
+def _captured(run: Callable[[], int]) -> tuple[int, str]:
+    """Run a command that prints one line of JSON as its last; return its code and that line."""
+    with tempfile.TemporaryFile() as printed:
+        sys.stdout.flush()
+        kept = os.dup(1)
+        os.dup2(printed.fileno(), 1)
+        try:
+            code = run()
+        finally:
+            sys.stdout.flush()
+            os.dup2(kept, 1)
+            os.close(kept)
+        printed.seek(0)
+        lines = printed.read().decode().strip().splitlines()
+    return code, lines[-1] if lines else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""A job seen from outside: its log as it comes, its end and what came of it, its stop."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Final, final
+
+from distrain.errors import EXIT_INTERRUPTED, ClusterError
+from distrain.jobs.dashboard import Dashboard
+from distrain.jobs.ending import Ending, read_ending, without_ending
+from distrain.jobs.submission import Job, known_job
+from distrain.results import EXIT_FAILED
+
+POLL_S: Final = 0.5
+PATIENCE_S: Final = 60.0
+"""How long a cluster may be silent before whoever waits is told."""
+_HEARTBEAT_S: Final = 20.0
+
+
+def log_of(dashboard: Dashboard, job_id: str) -> str:
+    """Return all that a job has printed so far; empty where it cannot be read any more.
+
+    Raises:
+        ClusterError: the cluster does not answer.
+    """
+    status, content = dashboard.ask("GET", f"/api/jobs/{job_id}/logs")
+    return str(json.loads(content)["logs"]) if status == 200 else ""
+
+
+def ending_of(dashboard: Dashboard, job: Job) -> Ending | None:
+    """Return what the command of a job came to; None: it has not ended, or could not tell."""
+    return read_ending(log_of(dashboard, job.job_id)) if job.has_ended else None
+
+
+def exit_code_of(job: Job, ending: Ending | None) -> int:
+    """Return the exit code of the command that a job ran.
+
+    Args:
+        job: the job, which has ended.
+        ending: what `ending_of` gives.
+    """
+    if ending is not None:
+        return ending.exit_code
+    if job.status == "stopped":
+        return EXIT_INTERRUPTED
+    return job.exit_code if job.exit_code and job.exit_code > 0 else EXIT_FAILED
+
+
+def wait(dashboard: Dashboard, job: Job, show: Callable[[str], None]) -> Job:
+    """Show a job's log as it comes, and return the job once it has ended.
+
+    Args:
+        dashboard: of the cluster.
+        job: the job.
+        show: gets each new part of the log.
+
+    Raises:
+        ClusterError: the cluster is silent for longer than a minute.
+        ConfigError: it knows the job no more.
+    """
+    shown = _Shown(show)
+    heard = time.monotonic()
+    while True:
+        try:
+            asyncio.run(_tail(dashboard, job.job_id, shown))
+            job = known_job(dashboard, job.job_id)
+            heard = time.monotonic()
+            if job.has_ended:
+                shown.all_of(log_of(dashboard, job.job_id))
+                return job
+        except ClusterError:
+            if time.monotonic() - heard > PATIENCE_S:
+                raise
+        time.sleep(POLL_S)
+
+
+def stop(dashboard: Dashboard, job: Job) -> Job:
+    """Ask a job to end, which saves its state first, and return it once it has ended.
+
+    Ray ends by force what takes longer than the job's `RAY_JOB_STOP_WAIT_TIME_S`.
+
+    Args:
+        dashboard: of the cluster.
+        job: the job.
+
+    Raises:
+        ClusterError: the cluster does not answer.
+    """
+    status, content = dashboard.ask("POST", f"/api/jobs/{job.job_id}/stop")
+    if status != 200:
+        raise dashboard.in_trouble(status, content)
+    while not job.has_ended:
+        time.sleep(POLL_S)
+        job = known_job(dashboard, job.job_id)
+    return job
+
+
+@final
+class _Shown:
+    """What of a log was shown; a connection that is made anew begins with the log's beginning.
+
+    Args:
+        show: gets whole lines.
+    """
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._num_shown = 0
+        self._come = ""
+
+    def begin(self) -> None:
+        """Take what comes next for the log's beginning."""
+        self._come = ""
+
+    def add(self, text: str) -> None:
+        """Show what comes of the log, as far as it is new."""
+        self._come += text
+        end = self._come.rfind("\n") + 1
+        if end > self._num_shown:
+            self._show(without_ending(self._come[self._num_shown : end]))
+            self._num_shown = end
+
+    def all_of(self, log: str) -> None:
+        """Show what is left of a log that has come to its end."""
+        self.begin()
+        self.add(log if log.endswith("\n") or not log else f"{log}\n")
+
+
+async def _tail(dashboard: Dashboard, job_id: str, shown: _Shown) -> None:
+    """Show a log while it is written; returns at its end, or where the connection breaks."""
+    import aiohttp  # comes with Ray's dashboard; half a second
+
+    shown.begin()
+    try:
+        async with (
+            aiohttp.ClientSession(headers=dashboard.headers) as session,
+            session.ws_connect(
+                f"{dashboard.url}/api/jobs/{job_id}/logs/tail",
+                heartbeat=_HEARTBEAT_S,
+                max_msg_size=0,
+            ) as socket,
+        ):
+            async for message in socket:
+                if message.type is not aiohttp.WSMsgType.TEXT:
+                    return
+                shown.add(message.data)
+    except (aiohttp.ClientError, OSError):
+        return  # whoever called asks what has become of the job

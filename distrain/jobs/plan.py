@@ -1,0 +1,257 @@
+"""What was asked for, checked here, as what is sent: files, command line, variables, id.
+
+    settings validated, what cannot work on a cluster refused
+    the command's words for there: configuration files in the package, all paths absolute
+    the files: distrain, configuration, the user's code, data that was asked for
+    an id over all of that: the same submission has the same id
+
+In: a wish. Out: a plan, which `submission.py` carries out. Nothing is sent here.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal, final
+
+from distrain.config.load import load_settings, read_written
+from distrain.config.settings import Settings
+from distrain.errors import ConfigError
+from distrain.jobs.package import CONFIG, Files, check_size, digest_of, own_files
+from distrain.jobs.refusals import refuse_unfit
+from distrain.jobs.ticket import FILE, Ticket
+from distrain.jobs.uploads import Uploads, uploads_for
+from distrain.jobs.user_files import code_files
+from distrain.jobs.variables import Variables, variables_for
+from distrain.search_checks import check_search
+from distrain.stored_run import find_resumed, read_stored_run
+from distrain.track.lineage import digest, own_hashes
+from distrain.track.standing import standing_here
+
+Command = Literal["train", "tune", "resume"]
+_STORAGE: Final = "storage="
+
+
+@final
+@dataclass(frozen=True)
+class Wish:
+    """A command that shall run as a job.
+
+    Attributes:
+        command: which one.
+        named: its configuration files; of `resume` a run, or nothing.
+        overrides: `section.key=value`.
+        options: of the command, such as `--offline`, as they are written.
+        storage: of `resume`: where runs are kept.
+        env: names of variables that go along.
+        upload_data: whether local data goes along; False: it lies at the same path on the cluster;
+            None: not said.
+        is_again: whether it runs once more where it has ended.
+    """
+
+    command: Command
+    named: Sequence[str]
+    overrides: Sequence[str] = ()
+    options: Sequence[str] = ()
+    storage: Path | None = None
+    env: Sequence[str] = ()
+    upload_data: bool | None = None
+    is_again: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """Return the command line as the user wrote it."""
+        return [self.command, *self.named, *self.overrides, *self.options]
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """What is sent.
+
+    Attributes:
+        name: of the experiment.
+        words: the command's words for the cluster.
+        files: what goes along, but for the ticket.
+        variables: of the environment.
+        settings: what the job does; None: a run that cannot be seen from here goes on.
+        shown: the user's own words.
+        uploads: data among the files; None: there is none.
+        is_repeatable: whether it runs once more where it has ended.
+    """
+
+    name: str
+    words: Sequence[str]
+    files: Files
+    variables: Variables
+    settings: Settings | None
+    shown: Sequence[str]
+    uploads: Uploads | None = None
+    is_repeatable: bool = False
+
+    @property
+    def job_id(self) -> str:
+        """Return the id: of the content, the command line and the variables."""
+        told = [digest_of(self.files), list(self.words), dict(self.variables.sent)]
+        content = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return f"distrain-{self.name}-{content[:12]}"
+
+    @property
+    def _runs(self) -> str:
+        assert self.settings is not None
+        return f"{self.settings.storage}/{self.settings.name}"
+
+    def packed(self, job_id: str) -> dict[str, Path | bytes]:
+        """Return all files, with the ticket of a job.
+
+        Args:
+            job_id: by which the job finds the run again that it has begun.
+        """
+        ticket = Ticket(
+            job_id=job_id,
+            code_sha256=digest(own_hashes()),
+            standing=replace(standing_here(), job_id=job_id).to_json(),
+            words=list(self.shown),
+            runs="" if self.settings is None or self.words[0] == "resume" else self._runs,
+            uploads=self.uploads.kept_in if self.uploads is not None else {},
+        )
+        return {**self.files, FILE: ticket.to_bytes()}
+
+
+def asked_settings(wish: Wish) -> Settings | None:
+    """Return what is asked for, valid by itself; None: it is a run that shall go on.
+
+    Args:
+        wish: what was asked for.
+
+    Raises:
+        ConfigError: anything is wrong; its text has one line for each fault.
+    """
+    if wish.command == "resume":
+        return None
+    settings = load_settings(wish.named, wish.overrides)
+    if wish.command == "tune":
+        check_search(settings)
+    return settings
+
+
+def plan_submission(wish: Wish, settings: Settings | None, *, is_here: bool) -> Plan:
+    """Return what is sent.
+
+    Args:
+        wish: what was asked for.
+        settings: what `asked_settings` gave.
+        is_here: whether the cluster is this very machine.
+
+    Raises:
+        ConfigError: anything is wrong; its text has one line for each fault.
+    """
+    if settings is None:
+        return _plan_resume(wish, is_here=is_here)
+    refuse_unfit(
+        settings,
+        read_written(wish.named, wish.overrides),
+        is_here=is_here,
+        is_data_there=wish.upload_data is not None,
+    )
+    variables = variables_for(settings, wish.env)
+    configs = {
+        f"{CONFIG}/{rank}/{Path(name).name}": Path(name) for rank, name in enumerate(wish.named)
+    }
+    uploads = uploads_for(settings) if wish.upload_data and not is_here else Uploads()
+    beside = [str(Path(name).absolute().parent) for name in wish.named]
+    files: dict[str, Path | bytes] = {
+        **own_files(),
+        **configs,
+        **code_files(settings, [*beside, str(Path.cwd())], is_search=wish.command == "tune"),
+        **uploads.files,
+    }
+    check_size(files)
+    words = [
+        wish.command,
+        *(f"../{name}" for name in configs),
+        *wish.overrides,
+        *_settled(settings, uploads),
+        *wish.options,
+    ]
+    return Plan(
+        name=str(settings.name),
+        words=words,
+        files=files,
+        variables=variables,
+        settings=settings,
+        shown=wish.words,
+        uploads=uploads,
+        is_repeatable=wish.is_again,
+    )
+
+
+def _plan_resume(wish: Wish, *, is_here: bool) -> Plan:
+    """Return how a run goes on; it is looked at here where its storage can be seen."""
+    storage = [
+        *(
+            Path(word.removeprefix(_STORAGE))
+            for word in wish.overrides
+            if word.startswith(_STORAGE)
+        ),
+        wish.storage or Path("runs"),
+    ][0]
+    is_last = "--last" in wish.options
+    settings = None
+    if is_here or storage.is_dir() or any(Path(name).exists() for name in wish.named):
+        run_dir = find_resumed(
+            wish.named, is_last=is_last, storage=storage, overrides=wish.overrides
+        )
+        settings = read_stored_run(run_dir, wish.overrides).settings
+        named, options = [str(run_dir)], [word for word in wish.options if word != "--last"]
+    else:
+        named, options = list(wish.named), list(wish.options)
+        _check_absolute(named, wish.storage)
+        options += ["--storage", str(wish.storage)] if wish.storage else []
+    files: dict[str, Path | bytes] = {**own_files(), **_resumed_code(settings)}
+    check_size(files)
+    overrides = [*wish.overrides, "cluster.address=null"]
+    return Plan(
+        name=str(settings.name) if settings else "resume",
+        words=["resume", *named, *overrides, *options],
+        files=files,
+        variables=variables_for(settings, wish.env),
+        settings=settings,
+        shown=wish.words,
+        is_repeatable=True,  # of a run that is done, its result is returned
+    )
+
+
+def _resumed_code(settings: Settings | None) -> Mapping[str, Path | bytes]:
+    if settings is None:
+        return {}
+    is_search = settings.tune is not None
+    return code_files(settings, [str(Path.cwd())], is_search=is_search)
+
+
+def _check_absolute(named: Sequence[str], storage: Path | None) -> None:
+    if any(Path(name).is_absolute() for name in named):
+        return
+    if storage is None or not storage.is_absolute():
+        raise ConfigError(
+            "the run cannot be seen from here, and a relative path means nothing to a job",
+            where=" ".join(named) or "--last",
+            expected="the run's folder as the cluster sees it, or an absolute --storage",
+            mend="For example: distrain submit resume /mnt/shared/runs/NAME/RUN",
+        )
+
+
+def _settled(settings: Settings, uploads: Uploads) -> list[str]:
+    """Return the overrides that make a configuration mean there what it means here."""
+    data = settings.data.model_dump()
+    values: dict[str, object] = {"storage": settings.storage}
+    for key in ("source", "test_source"):
+        if data[key] is not None:
+            values[f"data.{key}"] = data[key]
+    for key in ("path", "local_path"):
+        if data["cache"][key] is not None:
+            values[f"data.cache.{key}"] = data["cache"][key]
+    values |= uploads.sources
+    values["cluster.address"] = None  # the job's own, which Ray tells it
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
