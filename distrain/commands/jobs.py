@@ -1,7 +1,8 @@
 """Commands on a cluster: `submit`, and `job list|status|logs|stop`."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,13 +11,15 @@ from distrain.answer import print_result
 from distrain.commands import training
 from distrain.commands.options import Json
 from distrain.commands.words import words
-from distrain.errors import ConfigError, did_you_mean
+from distrain.errors import ClusterError, ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from distrain.jobs.dashboard import Dashboard
     from distrain.jobs.ending import Ending
+    from distrain.jobs.job import Job
     from distrain.jobs.plan import Command, Wish
-    from distrain.jobs.submission import DriverNeeds, Job
+    from distrain.jobs.request import Request
+    from distrain.jobs.submission import DriverNeeds
 
 app = typer.Typer()
 job_app = typer.Typer(help="Look at jobs on a cluster, follow and stop them.")
@@ -51,6 +54,14 @@ def submit(  # noqa: PLR0913 (each is an option)
     address: Dashboards = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Show the log, and end as the command ends.")
+    ] = False,
+    supervise: Annotated[
+        bool,
+        typer.Option(
+            "--supervise",
+            help="Wait, and submit it again where the head or the driver was lost: its run goes "
+            "on.",
+        ),
     ] = False,
     again: Annotated[
         bool, typer.Option("--again", help="Run it once more where the same has ended.")
@@ -95,25 +106,28 @@ def submit(  # noqa: PLR0913 (each is an option)
         settings = asked_settings(wish)
         cluster = dashboard.connect(address)
         plan = plan_submission(wish, settings, is_here=is_this_machine(cluster))
-        job = submission.submit(cluster, plan, needs)
+        job, request = submission.submit(cluster, plan, needs)
         for text in submission.notes(plan, job):
             shown.note(text)
     links = submission.links(cluster, job.job_id, plan.settings)
-    if not wait:
+    if not (wait or supervise):
         print_result(job_tables.job_table(job, links, None), _fields(job, None), as_json=as_json)
         return 0
     for name, text in {"job": job.job_id, **links}.items():
         _write(f"{name:<9}  {text}\n", to_stderr=as_json)
+    if supervise:
+        return _supervise(address, job, request, as_json=as_json)
     return _wait(cluster, job, as_json=as_json)
 
 
 @job_app.command("list", epilog="Example: distrain job list")
 def list_(address: Dashboards = None, as_json: Json = False) -> None:
     """List the jobs that distrain has submitted to a cluster, the newest first."""
-    from distrain.jobs import dashboard, submission
+    from distrain.jobs import dashboard
+    from distrain.jobs.job import list_jobs
     from distrain.report import job_tables
 
-    jobs = submission.list_jobs(dashboard.connect(address))
+    jobs = list_jobs(dashboard.connect(address))
     listed = {"jobs": [job.to_json() for job in jobs]}
     print_result(job_tables.jobs_table(jobs), listed, as_json=as_json)
 
@@ -121,10 +135,11 @@ def list_(address: Dashboards = None, as_json: Json = False) -> None:
 @job_app.command(epilog="Example: distrain job status distrain-adult-3f2193bb1fb9")
 def status(job_id: JobId, address: Dashboards = None, as_json: Json = False) -> None:
     """Tell how a job is, and once it has ended, what came of it."""
-    from distrain.jobs import dashboard, following, submission
+    from distrain.jobs import dashboard, following
+    from distrain.jobs.job import known_job
 
     cluster = dashboard.connect(address)
-    job = submission.known_job(cluster, job_id)
+    job = known_job(cluster, job_id)
     _print_job(cluster, job, following.ending_of(cluster, job), as_json=as_json)
 
 
@@ -138,10 +153,11 @@ def logs(
     as_json: Json = False,
 ) -> int:
     """Print what a job has printed."""
-    from distrain.jobs import dashboard, ending, following, submission
+    from distrain.jobs import dashboard, ending, following
+    from distrain.jobs.job import known_job
 
     cluster = dashboard.connect(address)
-    job = submission.known_job(cluster, job_id)
+    job = known_job(cluster, job_id)
     if follow:
         return _wait(cluster, job, as_json=as_json)
     text = ending.without_ending(following.log_of(cluster, job_id))
@@ -155,16 +171,30 @@ def logs(
 @job_app.command(epilog="Example: distrain job stop distrain-adult-3f2193bb1fb9")
 def stop(job_id: JobId, address: Dashboards = None, as_json: Json = False) -> None:
     """End a job, once its run has saved its state: `distrain submit resume` goes on with it."""
-    from distrain.jobs import dashboard, following, submission
+    from distrain.jobs import dashboard, following
+    from distrain.jobs.job import known_job
     from distrain.report.display import open_display
 
     cluster = dashboard.connect(address)
-    job = submission.known_job(cluster, job_id)
+    job = known_job(cluster, job_id)
     if not job.has_ended:
         with open_display(to_stderr=as_json) as shown:
             shown.stage("waiting for the run to save its state")
             job = following.stop(cluster, job)
     _print_job(cluster, job, following.ending_of(cluster, job), as_json=as_json)
+
+
+@job_app.command("supervise", epilog="Example: distrain job supervise distrain-adult-3f2193bb1fb9")
+def supervise_(job_id: JobId, address: Dashboards = None, as_json: Json = False) -> int:
+    """Wait for a job, and submit it again where its driver was lost: its run goes on."""
+    from distrain.jobs import dashboard
+    from distrain.jobs.job import known_job
+    from distrain.jobs.request import request_of
+
+    cluster = dashboard.connect(address)
+    job = known_job(cluster, job_id)
+    request = request_of(cluster, job_id)
+    return _supervise(address, job, request, as_json=as_json)
 
 
 def _wish(
@@ -229,14 +259,43 @@ def _wait(cluster: "Dashboard", job: "Job", *, as_json: bool) -> int:
     """Show a job's log until it ends; print what came of it and return the command's exit code."""
     from distrain.jobs import following
 
+    with _going_on_alone(job):
+        ended = following.wait(cluster, job, lambda text: _write(text, to_stderr=as_json))
+    if ended is None:
+        raise ClusterError(
+            f"the cluster knows {job.job_id} no more",
+            where=cluster.where,
+            expected="the head that the job was submitted to",
+            mend="Its head was started anew: submit the same again, and its run goes on",
+        )
+    ending = following.ending_of(cluster, ended)
+    _print_job(cluster, ended, ending, as_json=as_json)
+    return following.exit_code_of(ended, ending)
+
+
+def _supervise(address: str | None, job: "Job", request: "Request", *, as_json: bool) -> int:
+    from distrain.jobs import dashboard, following, supervision
+
+    watch = supervision.Watch(
+        connect=lambda: dashboard.connect(address),
+        request=request,
+        show=lambda text: _write(text, to_stderr=as_json),
+        tell=lambda text: print(f"note: {text}", file=sys.stderr, flush=True),
+    )
+    with _going_on_alone(job):
+        ended, ending = supervision.supervise(watch, job)
+    _print_job(dashboard.connect(address), ended, ending, as_json=as_json)
+    return following.exit_code_of(ended, ending)
+
+
+@contextmanager
+def _going_on_alone(job: "Job") -> Iterator[None]:
+    """Tell whoever interrupts the watching that the job does not end with it."""
     try:
-        job = following.wait(cluster, job, lambda text: _write(text, to_stderr=as_json))
+        yield
     except KeyboardInterrupt:
         print(f"the job goes on: distrain job logs -f {job.job_id}", file=sys.stderr)
         raise
-    ending = following.ending_of(cluster, job)
-    _print_job(cluster, job, ending, as_json=as_json)
-    return following.exit_code_of(job, ending)
 
 
 def _print_job(cluster: "Dashboard", job: "Job", ending: "Ending | None", *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Final, final
 from distrain.errors import EXIT_INTERRUPTED, ClusterError
 from distrain.jobs.dashboard import Dashboard
 from distrain.jobs.ending import Ending, read_ending, without_ending
-from distrain.jobs.submission import Job, known_job
+from distrain.jobs.job import Job, find_job, known_job
 from distrain.results import EXIT_FAILED
 
 POLL_S: Final = 0.5
@@ -47,8 +47,10 @@ def exit_code_of(job: Job, ending: Ending | None) -> int:
     return job.exit_code if job.exit_code and job.exit_code > 0 else EXIT_FAILED
 
 
-def wait(dashboard: Dashboard, job: Job, show: Callable[[str], None]) -> Job:
+def wait(dashboard: Dashboard, job: Job, show: Callable[[str], None]) -> Job | None:
     """Show a job's log as it comes, and return the job once it has ended.
+
+    None: the cluster knows it no more, as a head that was started anew.
 
     Args:
         dashboard: of the cluster.
@@ -57,18 +59,19 @@ def wait(dashboard: Dashboard, job: Job, show: Callable[[str], None]) -> Job:
 
     Raises:
         ClusterError: the cluster is silent for longer than a minute.
-        ConfigError: it knows the job no more.
     """
     shown = _Shown(show)
     heard = time.monotonic()
     while True:
         try:
             asyncio.run(_tail(dashboard, job.job_id, shown))
-            job = known_job(dashboard, job.job_id)
+            found = find_job(dashboard, job.job_id)
             heard = time.monotonic()
-            if job.has_ended:
+            if found is None:
+                return None
+            if found.has_ended:
                 shown.all_of(log_of(dashboard, job.job_id))
-                return job
+                return found
         except ClusterError:
             if time.monotonic() - heard > PATIENCE_S:
                 raise

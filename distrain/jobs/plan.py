@@ -168,11 +168,12 @@ def plan_submission(wish: Wish, settings: Settings | None, *, is_here: bool) -> 
         **uploads.files,
     }
     check_size(files)
+    settled = _settled(settings, uploads)
     words = [
         wish.command,
         *(f"../{name}" for name in configs),
-        *wish.overrides,
-        *_settled(settings, uploads),
+        *(word for word in wish.overrides if word.partition("=")[0] not in settled),
+        *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settled.items()),
         *wish.options,
     ]
     return Plan(
@@ -189,14 +190,8 @@ def plan_submission(wish: Wish, settings: Settings | None, *, is_here: bool) -> 
 
 def _plan_resume(wish: Wish, *, is_here: bool) -> Plan:
     """Return how a run goes on; it is looked at here where its storage can be seen."""
-    storage = [
-        *(
-            Path(word.removeprefix(_STORAGE))
-            for word in wish.overrides
-            if word.startswith(_STORAGE)
-        ),
-        wish.storage or Path("runs"),
-    ][0]
+    named_by = [word.removeprefix(_STORAGE) for word in wish.overrides if word.startswith(_STORAGE)]
+    storage = [wish.storage or Path("runs"), *map(Path, named_by)][-1]
     is_last = "--last" in wish.options
     settings = None
     if is_here or storage.is_dir() or any(Path(name).exists() for name in wish.named):
@@ -242,8 +237,8 @@ def _check_absolute(named: Sequence[str], storage: Path | None) -> None:
         )
 
 
-def _settled(settings: Settings, uploads: Uploads) -> list[str]:
-    """Return the overrides that make a configuration mean there what it means here."""
+def _settled(settings: Settings, uploads: Uploads) -> dict[str, object]:
+    """Return what makes a configuration mean there what it means here, by dotted key."""
     data = settings.data.model_dump()
     values: dict[str, object] = {"storage": settings.storage}
     for key in ("source", "test_source"):
@@ -254,4 +249,4 @@ def _settled(settings: Settings, uploads: Uploads) -> list[str]:
             values[f"data.cache.{key}"] = data["cache"][key]
     values |= uploads.sources
     values["cluster.address"] = None  # the job's own, which Ray tells it
-    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return values

@@ -10,7 +10,7 @@ from rich.table import Table
 from distrain.report.tables import Facts, result_table
 
 if TYPE_CHECKING:
-    from distrain.jobs.submission import Job
+    from distrain.jobs.job import Job
 
 
 def job_table(

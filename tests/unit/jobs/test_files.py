@@ -7,7 +7,6 @@ import pytest
 from distrain.jobs.files import Ignoring, folder_files, module_files
 
 
-
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     for name in ("net/__init__.py", "net/block.py", "net/notes.txt", "net/deep/more.py"):
