@@ -45,7 +45,12 @@ class RayHead:
             *(f"--{name}={port}" for name, port in ports.items()),
         ]
         self._environment = {
-            **{name: text for name, text in os.environ.items() if name != "RAY_ADDRESS"},
+            # What runs there is found where a cluster's Python finds it, not where the tests do.
+            **{
+                name: text
+                for name, text in os.environ.items()
+                if name not in ("RAY_ADDRESS", "PYTHONPATH")
+            },
             "PATH": f"{RAY.parent}{os.pathsep}{os.environ['PATH']}",
             "RAY_AUTH_MODE": "disabled",
             **(environment or {}),

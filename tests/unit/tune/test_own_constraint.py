@@ -11,9 +11,9 @@ from distrain import api
 from distrain.config.digest import dump_yaml
 from distrain.config.load import load_settings, settings_from_dict
 from distrain.config.settings import Settings
+from distrain.config.targets import user_targets
 from distrain.errors import ConfigError, ModelError
 from distrain.search_checks import check_own_constraints
-from distrain.config.targets import user_targets
 from distrain.tune.own_constraint import import_path_of
 from distrain.tune.replay import replay
 from distrain.tune.space import Space

@@ -1,0 +1,113 @@
+"""A cluster's dashboard: found, asked, and told in words where it does not answer."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from distrain.errors import ClusterError, ConfigError
+from distrain.jobs.dashboard import connect
+from distrain.jobs.token import PATH_VARIABLE, VARIABLE
+from tests.fake_dashboard import FakeDashboard
+
+TOKEN = "a-token-of-a-test-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def _no_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (
+        *("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_MODE", "RAY_JOB_HEADERS"),
+        *(VARIABLE, PATH_VARIABLE),
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def open_one() -> Iterator[FakeDashboard]:
+    with FakeDashboard("host") as fake:
+        yield fake
+
+
+@pytest.fixture
+def guarded() -> Iterator[FakeDashboard]:
+    with FakeDashboard("host", token=TOKEN) as fake:
+        yield fake
+
+
+def test_it_is_named_by_an_option_or_a_variable(
+    open_one: FakeDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert connect(f"{open_one.url}/").where == f"--address = {open_one.url}"
+
+    monkeypatch.setenv("RAY_ADDRESS", open_one.url)
+    assert connect(None).origin == "RAY_ADDRESS"
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5:6379", "auto", "ray://h:10001", "http://u:p@h:1"])
+def test_another_form_of_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="is no address of a dashboard"):
+        connect(address)
+
+
+def test_silence_is_told_with_the_address_and_a_mend() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+    with pytest.raises(ClusterError, match="no Ray cluster answers there") as caught:
+        connect(address)
+
+    assert caught.value.exit_code == 4
+    assert caught.value.where == f"--address = {address}"
+    assert "--address" in caught.value.mend
+
+
+def test_no_token_is_sent_to_who_asks_for_none(
+    open_one: FakeDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, TOKEN)
+
+    connect(open_one.url).json("/api/jobs/")
+
+    assert set(open_one.tokens_seen) == {None}
+
+
+def test_the_token_is_sent_to_who_asks_for_it(
+    guarded: FakeDashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, TOKEN)
+
+    dashboard = connect(guarded.url)
+
+    assert dashboard.json("/api/jobs/") == []
+    assert TOKEN not in repr(dashboard)
+
+
+@pytest.mark.parametrize(
+    ("token", "told"), [(None, "asks for a token"), ("another-one", "takes another token")]
+)
+def test_a_refusal_is_told(
+    guarded: FakeDashboard, monkeypatch: pytest.MonkeyPatch, token: str | None, told: str
+) -> None:
+    if token is not None:
+        monkeypatch.setenv(VARIABLE, token)
+
+    with pytest.raises(ClusterError, match=told) as caught:
+        connect(guarded.url)
+
+    assert str(token) not in str(caught.value)
+    assert PATH_VARIABLE in caught.value.mend
+
+
+def test_a_token_that_others_can_read_is_not_sent(guarded: FakeDashboard, tmp_path: Path) -> None:
+    path = tmp_path / ".ray" / "auth_token"
+    path.parent.mkdir()
+    path.write_text(TOKEN)
+    path.chmod(0o644)
+
+    with pytest.raises(ConfigError, match=r"chmod 600 \S+auth_token"):
+        connect(guarded.url)
+
+    assert set(guarded.tokens_seen) == {None}
