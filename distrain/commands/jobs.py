@@ -96,7 +96,7 @@ def submit(  # noqa: PLR0913 (each is an option)
     """Run train, tune or resume as a job on a Ray cluster; the same is not run twice."""
     wish = _wish(command, env or [], upload_data=upload_data, is_again=again)
     needs = _needs(driver or [])
-    from distrain.jobs import dashboard, submission
+    from distrain.jobs import dashboard, following, submission
     from distrain.jobs.plan import asked_settings, plan_submission
     from distrain.jobs.whereabouts import is_this_machine
     from distrain.report import job_tables
@@ -111,7 +111,10 @@ def submit(  # noqa: PLR0913 (each is an option)
             shown.note(text)
     links = submission.links(cluster, job.job_id, plan.settings)
     if not (wait or supervise):
-        print_result(job_tables.job_table(job, links, None), _fields(job, None), as_json=as_json)
+        ending = following.ending_of(cluster, job)
+        result = ending.result if ending is not None else None
+        table = job_tables.job_table(job, links, result)
+        print_result(table, _fields(job, result), as_json=as_json)
         return 0
     for name, text in {"job": job.job_id, **links}.items():
         _write(f"{name:<9}  {text}\n", to_stderr=as_json)

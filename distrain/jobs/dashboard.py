@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from distrain.errors import ClusterError, ConfigError, first_line
+from distrain.jobs.loopback import is_loopback
 from distrain.jobs.token import PATH_VARIABLE, VARIABLE, find_token
 
 DEFAULT: Final = "http://127.0.0.1:8265"
@@ -73,7 +74,7 @@ class Dashboard:
             headers["Content-Type"] = "application/octet-stream"
         request = urllib.request.Request(self.url + path, data=body, headers=headers, method=method)
         try:
-            with _opener().open(request, timeout=timeout_s) as answer:
+            with _opener(self.url).open(request, timeout=timeout_s) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as refusal:
             with refusal:
@@ -173,11 +174,12 @@ def connect(address: str | None) -> Dashboard:
 def _version_of(dashboard: Dashboard) -> Any:
     # In a time of its own: an address that swallows packets is told in seconds.
     parts = urllib.parse.urlsplit(dashboard.url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((str(parts.hostname), port), CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise dashboard._silent(error) from error
+    if not _proxies(dashboard.url):
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            socket.create_connection((str(parts.hostname), port), CONNECT_TIMEOUT_S).close()
+        except OSError as error:
+            raise dashboard._silent(error) from error
     return dashboard.json("/api/version")
 
 
@@ -235,6 +237,17 @@ class _NoRedirection(urllib.request.HTTPRedirectHandler):
         """Follow none: the token would go along to whoever is named."""
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    context = urllib.request.HTTPSHandler(context=ssl.create_default_context())
-    return urllib.request.build_opener(_NoRedirection, context)
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    tls = urllib.request.HTTPSHandler(context=ssl.create_default_context())
+    return urllib.request.build_opener(
+        _NoRedirection, tls, urllib.request.ProxyHandler(_proxies(url))
+    )
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """Return the proxies on the way to an address; to this machine's own there is none."""
+    host = str(urllib.parse.urlsplit(url).hostname)
+    if is_loopback(host) or urllib.request.proxy_bypass(host):
+        return {}
+    scheme = urllib.parse.urlsplit(url).scheme
+    return {name: proxy for name, proxy in urllib.request.getproxies().items() if name == scheme}

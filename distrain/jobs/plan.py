@@ -24,6 +24,7 @@ from distrain.jobs.ticket import FILE, Ticket
 from distrain.jobs.uploads import Uploads, uploads_for
 from distrain.jobs.user_files import code_files
 from distrain.jobs.variables import Variables, variables_for
+from distrain.run_folder import CONFIG as RUN_CONFIG
 from distrain.search_checks import check_search
 from distrain.stored_run import find_resumed, read_stored_run
 from distrain.track.lineage import digest, own_hashes
@@ -173,7 +174,7 @@ def plan_submission(wish: Wish, settings: Settings | None, *, is_here: bool) -> 
         wish.command,
         *(f"../{name}" for name in configs),
         *(word for word in wish.overrides if word.partition("=")[0] not in settled),
-        *(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settled.items()),
+        *(f"{key}={_written(value)}" for key, value in settled.items()),
         *wish.options,
     ]
     return Plan(
@@ -199,6 +200,8 @@ def _plan_resume(wish: Wish, *, is_here: bool) -> Plan:
             wish.named, is_last=is_last, storage=storage, overrides=wish.overrides
         )
         settings = read_stored_run(run_dir, wish.overrides).settings
+        written = read_written([run_dir / RUN_CONFIG], wish.overrides)
+        refuse_unfit(settings, written, is_here=is_here, is_data_there=True)
         named, options = [str(run_dir)], [word for word in wish.options if word != "--last"]
     else:
         named, options = list(wish.named), list(wish.options)
@@ -206,16 +209,34 @@ def _plan_resume(wish: Wish, *, is_here: bool) -> Plan:
         options += ["--storage", str(wish.storage)] if wish.storage else []
     files: dict[str, Path | bytes] = {**own_files(), **_resumed_code(settings)}
     check_size(files)
-    overrides = [*wish.overrides, "cluster.address=null"]
     return Plan(
         name=str(settings.name) if settings else "resume",
-        words=["resume", *named, *overrides, *options],
+        words=["resume", *named, *_resumed_overrides(wish, settings), *options],
         files=files,
         variables=variables_for(settings, wish.env),
         settings=settings,
         shown=wish.words,
         is_repeatable=True,  # of a run that is done, its result is returned
     )
+
+
+def _resumed_overrides(wish: Wish, settings: Settings | None) -> list[str]:
+    """Return the overrides of a run that goes on, with the paths of now made absolute."""
+    settled = _settled(settings, Uploads()) if settings is not None else {}
+    keys = {word: word.partition("=")[0] for word in wish.overrides}
+    if settings is not None:
+        keys = {word: key for word, key in keys.items() if key != "storage"}  # the run is named
+    return [
+        *(
+            f"{key}={_written(settled[key])}" if key in settled else word
+            for word, key in keys.items()
+        ),
+        "cluster.address=null",
+    ]
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _resumed_code(settings: Settings | None) -> Mapping[str, Path | bytes]:

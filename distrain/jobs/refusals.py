@@ -4,7 +4,6 @@ In: valid settings, the same as they are written, and whether the cluster is thi
 nothing, or one error that tells all faults, each with the place where it was written.
 """
 
-import ipaddress
 import os
 import urllib.parse
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from distrain.config.faults import Fault, raise_faults
 from distrain.config.names import BUILT_IN_PREFIX, is_remote, is_uri
 from distrain.config.settings import Settings
 from distrain.config.source_lines import Tree
+from distrain.jobs.loopback import is_loopback
 from distrain.jobs.variables import TRACKING
 from distrain.redaction import without_password
 
@@ -80,7 +80,7 @@ def _tracking_faults(settings: Settings) -> Iterator[Fault]:
     configured = settings.track.uri
     uri = expand_env(configured) if configured else os.environ.get(TRACKING, "")
     host = urllib.parse.urlsplit(uri).hostname if is_uri(uri) else None
-    if host is None or not _is_loopback(host):
+    if host is None or not is_loopback(host):
         return
     origin = "track.uri" if configured else TRACKING
     yield Fault(
@@ -119,12 +119,3 @@ def _names_of(source: Source) -> list[str]:
 def _is_seen(name: str) -> bool:
     path = name.removeprefix("file://")
     return bool(_GLOB_CHARACTERS & set(path)) or os.path.lexists(path)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
