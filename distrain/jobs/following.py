@@ -15,6 +15,7 @@ from distrain.results import EXIT_FAILED
 POLL_S: Final = 0.5
 PATIENCE_S: Final = 60.0
 """How long a cluster may be silent before whoever waits is told."""
+LONGEST_STOP_S: Final = 900.0
 _HEARTBEAT_S: Final = 20.0
 
 
@@ -60,7 +61,7 @@ def wait(dashboard: Dashboard, job: Job, show: Callable[[str], None]) -> Job | N
     Raises:
         ClusterError: the cluster is silent for longer than a minute.
     """
-    shown = _Shown(show)
+    shown = Shown(show)
     heard = time.monotonic()
     while True:
         try:
@@ -81,26 +82,36 @@ def wait(dashboard: Dashboard, job: Job, show: Callable[[str], None]) -> Job | N
 def stop(dashboard: Dashboard, job: Job) -> Job:
     """Ask a job to end, which saves its state first, and return it once it has ended.
 
-    Ray ends by force what takes longer than the job's `RAY_JOB_STOP_WAIT_TIME_S`.
+    Ray ends by force what takes longer than the job's `RAY_JOB_STOP_WAIT_TIME_S`. One whose driver
+    waits for its place is ended only once it has got it.
 
     Args:
         dashboard: of the cluster.
         job: the job.
 
     Raises:
-        ClusterError: the cluster does not answer.
+        ClusterError: the cluster does not answer, or has not ended the job in time.
     """
+    wait_s = PATIENCE_S + (LONGEST_STOP_S if job.status == "running" else 0)
+    deadline = time.monotonic() + wait_s
     status, content = dashboard.ask("POST", f"/api/jobs/{job.job_id}/stop")
     if status != 200:
         raise dashboard.in_trouble(status, content)
     while not job.has_ended:
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"the job is still {job.status}, {wait_s:.0f} s after it was asked to end",
+                where=job.job_id,
+                expected="a driver that Ray has placed",
+                mend="Ray ends it once its driver has its place; see `distrain job status`",
+            )
         time.sleep(POLL_S)
         job = known_job(dashboard, job.job_id)
     return job
 
 
 @final
-class _Shown:
+class Shown:
     """What of a log was shown; a connection that is made anew begins with the log's beginning.
 
     Args:
@@ -130,7 +141,7 @@ class _Shown:
         self.add(log if log.endswith("\n") or not log else f"{log}\n")
 
 
-async def _tail(dashboard: Dashboard, job_id: str, shown: _Shown) -> None:
+async def _tail(dashboard: Dashboard, job_id: str, shown: Shown) -> None:
     """Show a log while it is written; returns at its end, or where the connection breaks."""
     import aiohttp  # comes with Ray's dashboard; half a second
 

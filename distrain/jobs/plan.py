@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, final
 
+from distrain.config.environment import expand_env
 from distrain.config.load import load_settings, read_written
 from distrain.config.settings import Settings
 from distrain.errors import ConfigError
@@ -24,11 +25,13 @@ from distrain.jobs.ticket import FILE, Ticket
 from distrain.jobs.uploads import Uploads, uploads_for
 from distrain.jobs.user_files import code_files
 from distrain.jobs.variables import Variables, variables_for
+from distrain.locations import storage_of
 from distrain.run_folder import CONFIG as RUN_CONFIG
 from distrain.search_checks import check_search
 from distrain.stored_run import find_resumed, read_stored_run
 from distrain.track.lineage import digest, own_hashes
 from distrain.track.standing import standing_here
+from distrain.track.tracking_server import resolve_tracking_uri
 
 Command = Literal["train", "tune", "resume"]
 _STORAGE: Final = "storage="
@@ -269,5 +272,8 @@ def _settled(settings: Settings, uploads: Uploads) -> dict[str, object]:
         if data["cache"][key] is not None:
             values[f"data.cache.{key}"] = data["cache"][key]
     values |= uploads.sources
+    if settings.track.uri is not None and settings.track.uri.startswith("sqlite:"):
+        server = resolve_tracking_uri(expand_env(settings.track.uri), storage_of(settings))
+        values["track.uri"] = server.uri
     values["cluster.address"] = None  # the job's own, which Ray tells it
     return values
