@@ -109,14 +109,25 @@ def _outcome(watch: Watch, job: Job) -> tuple[Job | None, Ending | None]:
 
 def _again(watch: Watch, first: str) -> Job:
     """Submit the command under an id that is free, or return an attempt that is under way."""
-    dashboard = _patient(watch)
+    deadline = time.monotonic() + HEAD_PATIENCE_S
+    while True:
+        dashboard = _patient(watch)
+        try:
+            return _submitted(dashboard, watch.request, first)
+        except ClusterError:  # a head that is starting answers before it takes jobs
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(watch.pause_s)
+
+
+def _submitted(dashboard: Dashboard, request: Request, first: str) -> Job:
     number = 0
     while True:
         job_id = first if number == 0 else f"{first}-retry-{number}"
         found = find_job(dashboard, job_id)
         if found is None:
-            watch.request.send_package(dashboard)
-            return begin(dashboard, watch.request, job_id)
+            request.send_package(dashboard)
+            return begin(dashboard, request, job_id)
         if not found.has_ended:
             return found
         number += 1

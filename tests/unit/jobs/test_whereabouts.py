@@ -18,4 +18,4 @@ def test_the_names_of_its_hosts_decide(host_name: str, expected: bool) -> None:
 
 
 def test_an_address_of_another_machine_is_never_here() -> None:
-    assert not is_this_machine(Dashboard("http://192.0.2.77:8265", "--address", {}))
+    assert not is_this_machine(Dashboard("http://203.0.113.7:8265", "--address", {}))
