@@ -7,6 +7,7 @@ so that three workers run on a two-core laptop; a cluster's resources are taken 
 import importlib
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from distrain.errors import ClusterError, ConfigError, first_line
+from distrain.ray_token import ask_access, why_refused
 
 MAX_LOCAL_WORKERS = 16
 CONNECT_TIMEOUT_S = 3.0
@@ -114,15 +116,53 @@ def _start_local(ray: Any, num_cpus: float) -> None:
 
 
 def _connect(ray: Any, address: str) -> None:
+    if address != "auto":
+        _check_token(address)
     try:
         ray.init(address=address, **_QUIETLY)
+    except ray.exceptions.AuthenticationError as error:
+        raise ClusterError(
+            "the cluster asks for a token, and there is none here",
+            where=f"{_origin(address)} = {address}",
+            expected="the token that its head was started with",
+            mend="Set RAY_AUTH_TOKEN_PATH to a file that holds it, for this user alone",
+        ) from error
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+        if "Version mismatch" in str(error):
+            raise _other_version(str(error), address) from error
         raise ClusterError(
             f"no Ray cluster answered ({first_line(error)})",
             where=f"{_origin(address)} = {address}",
             expected="the address of a running cluster, local, or auto",
             mend=f"Start one with `ray start --head`, or {_without(address)}",
         ) from error
+
+
+def _check_token(address: str) -> None:
+    """Tell at once that the cluster lets this process not in: Ray tries for 20 s."""
+    access = ask_access(address)
+    refusal = why_refused(access) if access else None
+    if refusal is not None:
+        raise ClusterError(
+            refusal[0],
+            where=f"{_origin(address)} = {address}",
+            expected="the token that its head was started with",
+            mend=refusal[1],
+        )
+
+
+def _other_version(text: str, address: str) -> ClusterError:
+    """Return what Ray's own error says of two versions, there and here."""
+    rays, pythons = (re.findall(rf"{name}: (\S+)", text) for name in ("Ray", "Python"))
+    there, here = (
+        f"Ray {ray} on Python {python}" for ray, python in zip(rays, pythons, strict=True)
+    )
+    return ClusterError(
+        f"the cluster has {there}, this process {here}",
+        where=f"{_origin(address)} = {address}",
+        expected="the same Ray, and the same Python, on both sides",
+        mend=f"Install {there} here, or submit the command as a job, which runs there",
+    )
 
 
 def _check_address(address: str) -> None:

@@ -57,7 +57,7 @@ def _check_http(server: TrackingServer, timeout_s: float) -> None:
     if authorization:
         request.add_header("Authorization", authorization)
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s, context=_tls(url)) as answer:
+        with urllib.request.urlopen(request, timeout=timeout_s, context=tls_context(url)) as answer:
             body = _beginning(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -91,7 +91,8 @@ def _body_of(error: urllib.error.HTTPError) -> str:
     return ""
 
 
-def _tls(url: str) -> ssl.SSLContext | None:
+def tls_context(url: str) -> ssl.SSLContext | None:
+    """Return what MLflow's variables say of a server's certificate, None where it has none."""
     if not url.startswith("https:"):
         return None
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("1", "true"):

@@ -32,7 +32,7 @@ def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -
         TrackingError: the server did not answer, or ended by itself.
         KeyboardInterrupt: it was interrupted before it answered.
     """
-    _check_port(port)
+    check_port(port)
     with tempfile.TemporaryFile() as log:
         server = _start(tracking_uri, port, log)
         try:
@@ -45,7 +45,12 @@ def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -
             _stop(server)
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int) -> None:
+    """Return where a TCP port of 127.0.0.1 is free.
+
+    Raises:
+        ConfigError: it is taken, or may not be used.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -13,6 +13,9 @@ ANSWER_TIMEOUT_S: Final = 1.0
 ANSWER_TRIES: Final = 2
 """One would miss who answers: TCP sends a first packet that is lost again after a second."""
 
+AS_ASKED: Final = (1, 3, 4)
+"""Ray's `NodeDeathInfo.Reason`: ended, or drained by an autoscaler, as preempted or idle."""
+
 
 @final
 @dataclass(frozen=True)
@@ -49,6 +52,60 @@ class Node:
             except OSError:
                 return False
         return False
+
+
+@final
+@dataclass(frozen=True)
+class DeadNode:
+    """A machine of the cluster that Ray counts as dead.
+
+    Attributes:
+        id: Ray's id of it.
+        name: its host's name.
+        address: its address.
+        why: what Ray says of its end; empty: it left as it was asked to.
+        is_replaced: whether a node at its address has come since.
+    """
+
+    id: str
+    name: str
+    address: str
+    why: str
+    is_replaced: bool
+
+
+def dead_nodes() -> list[DeadNode]:
+    """Return the nodes that Ray remembers as dead; this process must be connected."""
+    ray: Any = importlib.import_module("ray")
+    raylet: Any = importlib.import_module("ray._raylet")
+    store = raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
+    known = {id_.hex(): node for id_, node in store.get_all_node_info().items()}
+    began = {id_: node.start_time_ms for id_, node in known.items()}
+    ended = {id_: node.end_time_ms for id_, node in known.items()}
+    nodes = ray.nodes()
+    return [
+        DeadNode(
+            id=node["NodeID"],
+            name=node["NodeManagerHostname"],
+            address=node["NodeManagerAddress"],
+            why=_why_dead(node),
+            is_replaced=any(
+                other["Alive"]
+                and other["NodeManagerAddress"] == node["NodeManagerAddress"]
+                and began.get(other["NodeID"], 0) > ended.get(node["NodeID"], 0)
+                for other in nodes
+            ),
+        )
+        for node in nodes
+        if not node["Alive"]
+    ]
+
+
+def _why_dead(node: Mapping[str, Any]) -> str:
+    """Return what Ray says of a node's end; empty: it was drained, or left by itself."""
+    if node["DeathReason"] in AS_ASKED:
+        return ""
+    return str(node["DeathReasonMessage"]) or "it is not known why"
 
 
 def live_nodes() -> list[Node]:

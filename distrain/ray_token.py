@@ -1,0 +1,149 @@
+"""Whether a Ray cluster lets this process in: its token, asked in a tenth of a second.
+
+Ray's own client tries a refused token for 20 s, and its error does not say that it was refused
+(2.60.0). A client takes part only where RAY_AUTH_MODE says `token`, though it has one: a new local
+Ray turns that on by itself, a connection to a named address does not.
+"""
+
+import importlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, final
+
+ASK_TIMEOUT_S: Final = 3.0
+MODE: Final = "RAY_AUTH_MODE"
+TOKEN: Final = "RAY_AUTH_TOKEN"
+TOKEN_PATH: Final = "RAY_AUTH_TOKEN_PATH"
+
+
+@final
+@dataclass(frozen=True)
+class Token:
+    """A token, and where it stands.
+
+    Attributes:
+        origin: `RAY_AUTH_TOKEN`, or the path of a file.
+        text: the token itself; empty: the file cannot be read, or holds none.
+        mode: permission bits of the file; None: it is in no file.
+    """
+
+    origin: str
+    text: str = field(repr=False)
+    mode: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether others than its owner can read its file."""
+        return self.mode is not None and bool(self.mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+@final
+@dataclass(frozen=True)
+class Access:
+    """What a cluster says to who knocks.
+
+    Attributes:
+        is_asked: whether it lets nobody in without a token.
+        is_on: whether this process's Ray shows a token at all.
+        token: this process's; None: it has none.
+        is_right: whether the cluster takes that token.
+    """
+
+    is_asked: bool
+    is_on: bool
+    token: Token | None
+    is_right: bool
+
+
+def find_token(environ: Mapping[str, str] | None = None) -> Token | None:
+    """Return the token that Ray would show, from where it looks for one; None: there is none.
+
+    Args:
+        environ: the environment; None: this process's.
+    """
+    found = os.environ if environ is None else environ
+    if found.get(TOKEN):
+        return Token(TOKEN, found[TOKEN].strip())
+    named = found.get(TOKEN_PATH)
+    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return Token(str(path), path.read_text(encoding="utf-8").strip(), mode)
+    except (OSError, UnicodeDecodeError):
+        return Token(str(path), "") if named else None
+
+
+def is_shown() -> bool:
+    """Return whether this process's Ray shows its token to a cluster."""
+    return os.environ.get(MODE, "").lower() == "token"
+
+
+def ask_access(address: str) -> Access | None:
+    """Return whether the cluster at HOST:PORT lets this process in; None: it did not say."""
+    is_free = _accepts(address, None)
+    if is_free is None:
+        return None
+    token = find_token()
+    has_text = token is not None and bool(token.text)
+    is_right = has_text and (is_free or bool(_accepts(address, token.text if token else None)))
+    return Access(is_asked=not is_free, is_on=is_shown(), token=token, is_right=is_right)
+
+
+def why_refused(access: Access) -> tuple[str, str] | None:
+    """Return why a cluster refuses this process, and what mends that; None: it lets it in."""
+    if not access.is_asked:
+        if access.is_on and access.token is None:
+            return (
+                f"{MODE} says token here, and there is no token",
+                f"Unset {MODE}: the cluster asks for none",
+            )
+        return None
+    if access.token is None or not access.token.text:
+        missing = f" ({access.token.origin} holds none)" if access.token else ""
+        return (
+            f"the cluster asks for a token, and there is none here{missing}",
+            "Copy the head's ~/.ray/auth_token to that path here, for this user alone (chmod 600), "
+            f"or name a file by {TOKEN_PATH}; and set {MODE}=token",
+        )
+    if not access.is_right:
+        return (
+            f"the cluster refuses the token of {access.token.origin}",
+            "Take the token that its head was started with: ~/.ray/auth_token there, or what "
+            f"{TOKEN_PATH} names there",
+        )
+    if not access.is_on:
+        return (
+            f"the cluster asks for a token, and the one of {access.token.origin} is not shown",
+            f"Set {MODE}=token",
+        )
+    return None
+
+
+def _accepts(address: str, token: str | None) -> bool | None:
+    """Return whether the control store answers who shows a token, or none; None: it is silent."""
+    grpc: Any = importlib.import_module("grpc")
+    requests: Any = importlib.import_module("ray.core.generated.gcs_service_pb2")
+    services: Any = importlib.import_module("ray.core.generated.gcs_service_pb2_grpc")
+    shown = (("authorization", f"Bearer {token}"),) if token else ()
+    with _channel(grpc, address) as channel:
+        store = services.NodeInfoGcsServiceStub(channel)
+        try:
+            store.GetClusterId(
+                requests.GetClusterIdRequest(), timeout=ASK_TIMEOUT_S, metadata=shown
+            )
+        except grpc.RpcError as error:
+            return False if error.code() == grpc.StatusCode.UNAUTHENTICATED else None
+    return True
+
+
+def _channel(grpc: Any, address: str) -> Any:
+    options = (("grpc.enable_http_proxy", 0),)
+    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+        return grpc.insecure_channel(address, options)
+    tls: Any = importlib.import_module("ray._common.tls_utils")
+    chain, key, authority = tls.load_certs_from_env()
+    certificates = grpc.ssl_channel_credentials(authority, key, chain)
+    return grpc.secure_channel(address, certificates, options)

@@ -1,0 +1,72 @@
+"""Where a token is looked for, and why a cluster refuses who knocks."""
+
+from pathlib import Path
+
+import pytest
+
+from distrain.ray_token import Access, Token, find_token, why_refused
+
+OWN = Token("/home/me/.ray/auth_token", "s3cret", 0o600)
+
+
+def test_a_token_is_taken_from_the_environment_before_a_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of the file\n")
+    both = {"RAY_AUTH_TOKEN": " own ", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+
+    found = find_token(both)
+
+    assert found == Token("RAY_AUTH_TOKEN", "own")
+    assert "own" not in repr(found)
+
+
+def test_a_token_file_is_found_with_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("of the file\n")
+    path.chmod(0o640)
+
+    found = find_token({"RAY_AUTH_TOKEN_PATH": str(path)})
+
+    assert found == Token(str(path), "of the file", 0o640)
+    assert found is not None
+    assert found.is_open
+
+
+def test_without_any_there_is_no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+
+    assert find_token({}) is None
+
+
+def test_a_file_that_is_named_and_missing_is_told() -> None:
+    found = find_token({"RAY_AUTH_TOKEN_PATH": "/nowhere/token"})
+    access = Access(is_asked=True, is_on=True, token=found, is_right=False)
+
+    refusal = why_refused(access)
+
+    assert refusal is not None
+    assert "/nowhere/token holds none" in refusal[0]
+
+
+@pytest.mark.parametrize(
+    ("access", "reason", "mend"),
+    [
+        (Access(True, True, None, False), "there is none here", "RAY_AUTH_TOKEN_PATH"),
+        (Access(True, True, OWN, False), "refuses the token of /home/me", "its head"),
+        (Access(True, False, OWN, True), "is not shown", "Set RAY_AUTH_MODE=token"),
+        (Access(False, True, None, False), "there is no token", "Unset RAY_AUTH_MODE"),
+    ],
+)
+def test_a_refusal_is_told_with_its_mend(access: Access, reason: str, mend: str) -> None:
+    refusal = why_refused(access)
+
+    assert refusal is not None
+    assert reason in refusal[0]
+    assert mend in refusal[1]
+    assert "s3cret" not in "".join(refusal)
+
+
+@pytest.mark.parametrize(
+    "access", [Access(True, True, OWN, True), Access(False, False, None, False)]
+)
+def test_who_is_let_in_is_not_refused(access: Access) -> None:
+    assert why_refused(access) is None
