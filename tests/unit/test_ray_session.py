@@ -6,6 +6,7 @@ import pytest
 
 from distrain.errors import ClusterError
 from distrain.ray_session import ray_session
+from distrain.ray_token import Access, Token
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +56,43 @@ def test_an_ipv6_address_is_asked_without_its_brackets(monkeypatch: pytest.Monke
         pass
 
     assert asked == [("::1", 6379)]
+
+
+def test_a_refused_token_is_told_before_ray_tries_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = Access(is_asked=True, is_on=True, token=Token("~/t", "s3cret", 0o600), is_right=False)
+    monkeypatch.setattr("distrain.ray_session.speaks_grpc", lambda *_: True)
+    monkeypatch.setattr("distrain.ray_session.ask_access", lambda _: refused)
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray would try for 20 s"))
+
+    with (
+        pytest.raises(ClusterError, match="refuses the token of ~/t") as caught,
+        ray_session("10.0.0.5:6379", num_cpus=1),
+    ):
+        pass
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_another_version_of_ray_is_told_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "Version mismatch: The cluster was started with:\n    Ray: 2.59.0\n    Python: 3.12.1\n"
+        "This process on 10.0.0.9 was started with:\n    Ray: 2.60.0\n    Python: 3.11.4\n"
+    )
+
+    def fail(**_options: Any) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr("distrain.ray_session.speaks_grpc", lambda *_: True)
+    monkeypatch.setattr("distrain.ray_session.ask_access", lambda _: None)
+    monkeypatch.setattr("ray.init", fail)
+
+    with (
+        pytest.raises(ClusterError) as caught,
+        ray_session("10.0.0.5:6379", num_cpus=1),
+    ):
+        pass
+
+    assert caught.value.message == (
+        "the cluster has Ray 2.59.0 on Python 3.12.1, this process Ray 2.60.0 on Python 3.11.4"
+    )
+    assert caught.value.mend.startswith("Install Ray 2.59.0 on Python 3.12.1 here")

@@ -6,9 +6,9 @@ holds up nobody.
 """
 
 import importlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -27,9 +27,12 @@ from distrain.train.nodes import dead_nodes, live_nodes
 
 LIMIT_S: Final = 90.0
 """How long all nodes together may take for one question: an actor takes seconds to start."""
-SPEED_LIMIT_S: Final = 180.0
+SPEED_LIMIT_S: Final = 150.0
+CLOCK_LIMIT_S: Final = 10.0
 NUM_LOOKS: Final = 3
 """How often a clock is looked at: the answer that came fastest tells most."""
+
+_SILENT: Final = "TimeoutError: no answer in time"
 
 
 def cluster_nodes() -> list[ClusterNode]:
@@ -86,8 +89,7 @@ class Questions:
         self._actors = {id_: pair for id_, pair in self._actors.items() if id_ in told}
         errors = self._ask(lambda _, actor: actor.try_store.remote())
         return [
-            replace(self._clocked(id_, answer), **self._store(id_, errors))
-            for id_, answer in told.items()
+            self._facts_of(id_, answer, errors.get(id_, _SILENT)) for id_, answer in told.items()
         ]
 
     def sights(self, location: str, marks: Mapping[str, str]) -> tuple[Sight, ...]:
@@ -114,33 +116,28 @@ class Questions:
         writers = {name: self._hosts[id_] for id_, name in files.items()}
         writers |= dict.fromkeys(marks, "this machine")
         return tuple(
-            _sight(self._hosts[id_], written[id_], [writers[name] for name in missed[id_]])
+            _sight(
+                self._hosts[id_],
+                written.get(id_, _SILENT),
+                [writers[name] for name in missed.get(id_, ())],
+            )
             for id_ in self._actors
-            if id_ in written and id_ in missed
         )
 
-    def _clocked(self, id_: str, told: Mapping[str, Any]) -> NodeFacts:
+    def _facts_of(self, id_: str, told: Mapping[str, Any], error: str | None) -> NodeFacts:
         node, actor = self._actors[id_]
-        ray: Any = importlib.import_module("ray")
-        looks = []
-        for _ in range(NUM_LOOKS):
-            before = node_probe.time.time()
-            there = ray.get(actor.clock.remote(), timeout=LIMIT_S)
-            after = node_probe.time.time()
-            looks.append((after - before, there - (before + after) / 2))
-        took, offset = min(looks)
+        took, offset = min(
+            (_look_at_clock(actor) for _ in range(NUM_LOOKS)), key=lambda look: look[0]
+        )
         return NodeFacts.of_plain(
             self._hosts[id_],
             told,
             clock_offset_s=offset,
             clock_error_s=took / 2,
-            store_bytes=node.total.get("object_store_memory"),
+            store_bytes=node.total.get("object_store_memory", 0.0),
             store_free_bytes=node.free.get("object_store_memory", 0.0),
+            store_error=None if error is None else plain_reason(error),
         )
-
-    def _store(self, id_: str, errors: Mapping[str, str | None]) -> dict[str, str | None]:
-        error = errors.get(id_, "TimeoutError: no answer in time")
-        return {"store_error": None if error is None else plain_reason(error)}
 
     def _ask(self, question: Callable[[ClusterNode, Any], Any]) -> dict[str, Any]:
         """Return the answers by node; of those that came in time."""
@@ -192,8 +189,8 @@ def measure_speeds(nodes: Sequence[ClusterNode]) -> list[Speed]:
             elif free:
                 options = {"num_cpus": 0, "num_gpus": free, "max_retries": 0}
                 placed = task.options(**options, scheduling_strategy=_there(node))
-                asked[placed.remote(source, ["cuda", str(free)])] = node.id
-        told = _answers(asked, SPEED_LIMIT_S)
+                asked[placed.remote(source, ["cuda", str(free)], SPEED_LIMIT_S)] = node.id
+        told = _answers(asked, SPEED_LIMIT_S + LIMIT_S)
     finally:
         ray.cloudpickle.unregister_pickle_by_value(node_probe)
     for id_ in asked.values():
@@ -206,6 +203,18 @@ def speed_of(host: str, told: Mapping[str, Any]) -> Speed:
     if "error" in told:
         return Speed(host, why=f"they could not be measured ({told['error']})")
     return Speed(host, tuple(told["tflops"]), told["link"])
+
+
+def _look_at_clock(actor: Any) -> tuple[float, float | None]:
+    """Return how long a node took to tell the time, and by how much that is not this one's."""
+    ray: Any = importlib.import_module("ray")
+    before = time.time()
+    try:
+        there = ray.get(actor.clock.remote(), timeout=CLOCK_LIMIT_S)
+    except ray.exceptions.RayError:  # it does not answer any more: another finding
+        return float("inf"), None
+    after = time.time()
+    return after - before, there - (before + after) / 2
 
 
 def _answers(asked: Mapping[Any, str], limit_s: float) -> dict[str, Any]:
@@ -251,7 +260,16 @@ def connected_address() -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def try_own_store() -> str | None:
-    """Return why the object store of this process's own Ray does not work, None where it does."""
+def own_store() -> dict[str, Any]:
+    """Return the facts of the object store of this process's own Ray, by attribute."""
+    ray: Any = importlib.import_module("ray")
     error = node_probe.try_store()
-    return None if error is None else plain_reason(error)
+    total, free = (
+        kinds.get("object_store_memory", 0.0)
+        for kinds in (ray.cluster_resources(), ray.available_resources())
+    )
+    return {
+        "store_error": None if error is None else plain_reason(error),
+        "store_bytes": total,
+        "store_free_bytes": free,
+    }

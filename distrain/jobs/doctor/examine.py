@@ -83,7 +83,7 @@ def examine(request: Request, display: Display) -> Diagnosis:
     notes = _Notes()
     storage = look.storage_text(request.settings, request.storage)
     places = look.places_of(request.settings, storage)
-    here = look.look_here(places["storage"])
+    here = look.look_here(look.disk_folders(request.settings, request.storage))
     address = request.ray_address
     with _tracking(request, places["storage"]) as tracking, ExitStack() as stack:
         marks = [stack.enter_context(look.marked(key, place)) for key, place in places.items()]
@@ -109,7 +109,7 @@ def _examine_local(
     try:
         with look.token_of_its_own(), ray_session("local", num_cpus=1):
             took = time.monotonic() - began
-            here = replace(here, store_error=asking.try_own_store())
+            here = replace(here, **asking.own_store())
         notes.add([Finding("Ray", "ok", f"a local Ray starts, in {took:.0f} s")])
     except ClusterError as error:
         notes.add([finding_of("Ray", error)])
@@ -160,8 +160,7 @@ def _examine_nodes(
     fit = [node for node in nodes if node.is_alive and node.answers]
     display.stage(f"asking {counted(len(fit), 'node')}")
     with asking.asking(fit) as questions:
-        folders = {what: disk.path for what, disk in here.disks.items()}
-        facts = questions.facts(folders)
+        facts = questions.facts(look.disk_folders(request.settings, request.storage))
         seen = [
             (replace(place, sights=questions.sights(location, files)), location, files)
             if place.error is None

@@ -63,9 +63,9 @@ class NodeFacts:
         memory_bytes: what processes may use.
         free_memory_bytes: what is free of it.
         shared_bytes: size of `/dev/shm`; None: there is none.
-        store_bytes: size of the node's object store; None: it has none.
+        store_bytes: size of the node's object store; None: it was not tried.
         store_free_bytes: what is free of it.
-        store_error: why the object store does not work; None: it does, or was not asked.
+        store_error: why the object store does not work; None: it does.
         clock_offset_s: its clock minus this one's; None: it is this one.
         clock_error_s: by how much that may be wrong.
     """

@@ -35,9 +35,12 @@ def judge_versions(here: NodeFacts, nodes: Sequence[NodeFacts]) -> list[Finding]
                 hosts[node.versions.get(library)].append(node.host)
         for other, where in hosts.items():
             found.append(_skew(library, own, other, where))
-    own_code = {node.host for node in nodes if node.code not in (None, here.code)}
-    differing = {where for finding in found for where in finding.where.split(", ")}
-    if own_code - differing:
+    own_code = [
+        node.host
+        for node in nodes
+        if node.versions.get("distrain") == here.versions.get("distrain") and node.code != here.code
+    ]
+    if own_code:
         found.append(
             Finding(
                 "versions",
@@ -189,14 +192,14 @@ def judge_memory(nodes: Sequence[NodeFacts]) -> list[Finding]:
 def judge_stores(nodes: Sequence[NodeFacts]) -> list[Finding]:
     """Return whose object store does not work, is full, or has too little shared memory."""
     found = []
-    for node in nodes:
+    tried = [node for node in nodes if node.store_bytes is not None]
+    for node in tried:
+        assert node.store_bytes is not None
         if node.store_error:
             text = f"it does not work ({node.store_error})"
             mend = "Look into raylet.err in Ray's logs there; a full disk below Ray's temporary "
             mend += "folder is the usual cause"
             found.append(Finding("object store", "fault", text, mend, node.host))
-            continue
-        if node.store_bytes is None:
             continue
         if node.store_free_bytes < node.store_bytes * NEARLY_FULL_FRACTION:
             text = f"{_gib(node.store_free_bytes)} of {_gib(node.store_bytes)} free"
@@ -206,9 +209,10 @@ def judge_stores(nodes: Sequence[NodeFacts]) -> list[Finding]:
             text = f"it is {_gib(node.store_bytes)}, and /dev/shm {_gib(node.shared_bytes)}"
             mend = "Give the container more: docker run --shm-size, or a memory volume at /dev/shm"
             found.append(Finding("object store", "warning", text, mend, node.host))
-    total = sum(node.store_bytes or 0 for node in nodes)
-    told = f", {_gib(total)} in all" if total else ""
-    return ok_unless(found, "object store", f"writes and reads{told}")
+    if not tried:
+        return []
+    total = sum(node.store_bytes or 0 for node in tried)
+    return ok_unless(found, "object store", f"writes and reads, {_gib(total)} in all")
 
 
 def judge_gpus(nodes: Sequence[NodeFacts]) -> list[Finding]:

@@ -4,7 +4,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,12 +46,25 @@ class LeftRun:
     is_pending: bool
 
 
-def look_here(storage: str) -> NodeFacts:
-    """Return the facts of this machine."""
-    folders = {"temporary": ray_folder()}
-    if not is_remote(storage):
-        folders["storage"] = storage
-    return NodeFacts.of_plain("this machine", node_probe.machine_facts(folders, 0.0))
+def look_here(folders: Mapping[str, str]) -> NodeFacts:
+    """Return the facts of this machine; a local Ray finds all of its GPUs.
+
+    Args:
+        folders: as `disk_folders` gives them.
+    """
+    told = node_probe.machine_facts({"temporary": ray_folder(), **folders}, 0.0)
+    return NodeFacts.of_plain("this machine", {**told, "declared_gpus": told["num_devices"]})
+
+
+def disk_folders(settings: Settings | None, storage: Path) -> dict[str, str]:
+    """Return the folders whose disks need room on every machine, by what they are for.
+
+    Args:
+        settings: the configuration; None: there is none.
+        storage: the option's folder.
+    """
+    place = places_of(settings, storage_text(settings, storage))["storage"]
+    return {} if is_remote(place) else {"storage": place}
 
 
 def ray_folder() -> str:

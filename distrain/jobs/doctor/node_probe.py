@@ -25,7 +25,7 @@ from typing import Any
 LIBRARIES = ("ray", "torch", "distrain", "mlflow")
 PATIENCE_S = 3.0
 LOOK_S = 0.25
-TORCH_TIMEOUT_S = 120.0
+TORCH_TIMEOUT_S = 60.0
 STORE_BYTES = 4 * 2**20
 _TORCH_FACTS = """
 import json, torch
@@ -48,8 +48,11 @@ class NodeProbe:
         os.environ.update(account)
 
     def facts(self, folders: Mapping[str, str], declared_gpus: float) -> dict[str, Any]:
-        """Return what the machine tells of itself, as `machine_facts`."""
-        return machine_facts(folders, declared_gpus)
+        """Return what the machine tells of itself, its Ray's temporary folder among the folders."""
+        import ray
+
+        session = ray._private.worker._global_node.get_session_dir_path()
+        return machine_facts({"temporary": session, **folders}, declared_gpus)
 
     def clock(self) -> float:
         """Return the time, in seconds since 1970."""
@@ -66,10 +69,6 @@ class NodeProbe:
     def try_store(self) -> str | None:
         """Return why the node's object store does not work, None where it does."""
         return try_store()
-
-    def run_alone(self, source: str, words: Sequence[str]) -> dict[str, Any]:
-        """Run a program in a process of its own, as `run_alone`."""
-        return run_alone(source, words)
 
 
 def machine_facts(folders: Mapping[str, str], declared_gpus: float) -> dict[str, Any]:
@@ -151,12 +150,13 @@ def try_store() -> str | None:
     return None if found == sent else "what was read is not what was written"
 
 
-def run_alone(source: str, words: Sequence[str]) -> dict[str, Any]:
+def run_alone(source: str, words: Sequence[str], timeout_s: float) -> dict[str, Any]:
     """Run a Python program in a process of its own, and return the JSON object of its last line.
 
     Args:
         source: its text.
         words: its arguments.
+        timeout_s: seconds that it may take.
 
     Returns:
         Its object, or `{"error": text}`.
@@ -164,15 +164,15 @@ def run_alone(source: str, words: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="distrain-doctor-") as folder:
         program = Path(folder) / "program.py"
         program.write_text(source, encoding="utf-8")
-        return _run([sys.executable, "-P", str(program), *words])
+        return _run([sys.executable, "-P", str(program), *words], timeout_s)
 
 
-def _run(command: Sequence[str]) -> dict[str, Any]:
+def _run(command: Sequence[str], timeout_s: float) -> dict[str, Any]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TORCH_TIMEOUT_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
         found = json.loads(done.stdout.strip().splitlines()[-1])
     except subprocess.TimeoutExpired:
-        return {"error": f"no answer within {TORCH_TIMEOUT_S:.0f} s"}
+        return {"error": f"no answer within {timeout_s:.0f} s"}
     except (OSError, ValueError, IndexError):
         return {"error": (done.stderr.strip().splitlines() or ["it said nothing"])[-1]}
     return dict(found)
@@ -240,7 +240,7 @@ def _torch_facts() -> dict[str, Any]:
     """Return what torch sees of the GPUs, also of those that Ray hides from this process."""
     hidden = os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     try:
-        return run_alone(_TORCH_FACTS, [])
+        return run_alone(_TORCH_FACTS, [], TORCH_TIMEOUT_S)
     finally:
         if hidden is not None:
             os.environ["CUDA_VISIBLE_DEVICES"] = hidden
