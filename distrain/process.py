@@ -74,13 +74,43 @@ def user_name() -> str:
 
 def start_time_of(pid: int) -> int | None:
     """Return when a process began, in clock ticks since boot; None where it is gone or unknown."""
+    stat = _stat(pid)
+    return None if stat is None else stat.start_time
+
+
+@dataclass(frozen=True)
+class _Stat:
+    """What `/proc` tells of a process that lives."""
+
+    parent: int
+    session: int
+    start_time: int
+
+
+def _stat(pid: int) -> _Stat | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # The second field is the program's name in brackets, which may hold spaces and brackets.
     state, *rest = re.sub(r"^.*\) ", "", text, flags=re.DOTALL).split()
-    return None if state in "ZX" else int(rest[18])
+    if state in "ZX":
+        return None
+    return _Stat(parent=int(rest[0]), session=int(rest[2]), start_time=int(rest[18]))
+
+
+def family_of(pid: int) -> dict[int, int]:
+    """Return who descends from a process or is of its session, itself among them: its start times.
+
+    Args:
+        pid: the process's number, which is its session's too, if it leads one; it may be dead.
+    """
+    found = {int(path.name): _stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+    living = {number: stat for number, stat in found.items() if stat is not None}
+    family = {number for number, stat in living.items() if pid in (number, stat.session)}
+    while more := {number for number, stat in living.items() if stat.parent in family} - family:
+        family |= more
+    return {number: living[number].start_time for number in family}
 
 
 def _is_hidden(pid: int) -> bool:

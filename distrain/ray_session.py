@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from distrain.errors import ClusterError, ConfigError, first_line
+from distrain.loopback import kept_on_loopback
 from distrain.ray_token import ask_access, why_refused
 
 MAX_LOCAL_WORKERS = 16
@@ -94,7 +95,8 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
         if is_local:
             _start_local(ray, num_cpus)
         else:
-            _connect(ray, address)
+            with kept_on_loopback(address):
+                _connect(ray, address)
     try:
         yield _describe(is_local=is_local)
     finally:

@@ -1,0 +1,252 @@
+"""Nodes of a private Ray on 127.0.0.1, each of them one `ray start --block` with ports of its own.
+
+What enters: where the nodes keep their files, and how large they are. What leaves: processes, which
+are ended by their ids, and with each all that it started. Ray's default ports are never used, and
+none that the kernel gives out by itself, so that nothing takes one in between.
+"""
+
+import contextlib
+import os
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from distrain.errors import ClusterError
+from distrain.process import Process, family_of, start_time_of
+
+HOST: Final = "127.0.0.1"
+PORTS: Final = range(20000, 32768)
+START_TIMEOUT_S: Final = 180.0  # `ray start` is 10 s of imports, on a busy machine a minute
+END_TIMEOUT_S: Final = 15.0
+STARTED: Final = "Ray runtime started"
+_PORTS_OF_A_NODE: Final = (
+    *("--node-manager-port", "--object-manager-port", "--dashboard-agent-listen-port"),
+    *("--dashboard-agent-grpc-port", "--runtime-env-agent-port", "--metrics-export-port"),
+)
+_PORTS_OF_A_HEAD: Final = ("--port", "--dashboard-port", "--ray-client-server-port")
+_LEAST_OBJECTS_BYTES: Final = 100 * 2**20
+_MOST_OBJECTS_BYTES: Final = 2 * 2**30
+_DEFAULT_TOKEN: Final = Path(".ray") / "auth_token"
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """A node that is to be started.
+
+    Attributes:
+        words: the arguments of `ray start`.
+        ports: those that it listens on, by their option's name.
+    """
+
+    words: tuple[str, ...]
+    ports: dict[str, int]
+
+
+def plan_nodes(folder: Path, *, num_nodes: int, num_cpus: int) -> list[NodePlan]:
+    """Return the nodes of a cluster, its head first.
+
+    Args:
+        folder: for Ray's own files; its path is short, as sockets lie below it.
+        num_nodes: how many, the head among them.
+        num_cpus: that each of them declares.
+
+    Raises:
+        ClusterError: there are not enough free ports.
+    """
+    names = [*_PORTS_OF_A_HEAD, *(_PORTS_OF_A_NODE * num_nodes)]
+    ports = iter(free_ports(len(names)))
+    shared = (
+        *("--block", f"--node-ip-address={HOST}", f"--num-cpus={num_cpus}", "--num-gpus=0"),
+        *("--min-worker-port=0", "--max-worker-port=0"),
+        f"--object-store-memory={_object_store_bytes(num_nodes)}",
+    )
+    of_head = {name: next(ports) for name in _PORTS_OF_A_HEAD}
+    plans = []
+    for number in range(num_nodes):
+        used = {name: next(ports) for name in _PORTS_OF_A_NODE}
+        # One process follows the logs of all nodes of a machine.
+        role = (f"--address={HOST}:{of_head['--port']}", "--include-log-monitor=false")
+        if number == 0:
+            used |= of_head
+            role = ("--head", f"--temp-dir={folder}", f"--dashboard-host={HOST}")
+        words = (*role, *shared, *(f"{name}={port}" for name, port in used.items()))
+        plans.append(NodePlan(words, used))
+    return plans
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of the loopback address that nothing listens on.
+
+    Raises:
+        ClusterError: there are not so many.
+    """
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            return found
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            found.append(port)
+    raise ClusterError(
+        f"{len(found)} ports are free",
+        where=f"ports {PORTS.start} to {PORTS.stop - 1} of {HOST}",
+        expected=f"{count} free ones",
+        mend="End some of what listens there, or ask for fewer nodes",
+    )
+
+
+def environment() -> dict[str, str]:
+    """Return the environment that nodes run in: with token authentication, unless it says other."""
+    kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", **kept}
+
+
+def asks_for_token() -> bool:
+    """Return whether nodes that are started in this environment let in holders of a token alone."""
+    return environment()["RAY_AUTH_MODE"].lower() == "token"
+
+
+def ensure_token() -> None:
+    """Make a token where nodes would ask for one and Ray knows none, readable by its user alone."""
+    named = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if not asks_for_token() or any(os.environ.get(name) for name in named):
+        return
+    path = Path.home() / _DEFAULT_TOKEN
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(secrets.token_hex(32))
+
+
+def start_node(plan: NodePlan, folder: Path, log: Path) -> Process:
+    """Start a node, and return its process without waiting for it to be up.
+
+    Args:
+        plan: what to start.
+        folder: its working directory.
+        log: the file that `ray start` tells its course in.
+    """
+    with log.open("w", encoding="utf-8") as told:
+        started = subprocess.Popen(
+            # -P: a file of the user's named ray.py is not taken for Ray.
+            [sys.executable, "-P", "-m", "distrain.jobs.loopback_start", *plan.words],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=subprocess.STDOUT,
+            # Signals to this command's process group are not for the node.
+            start_new_session=True,
+        )
+    return replace(Process.current(), pid=started.pid, start_time=start_time_of(started.pid))
+
+
+def children_in(folder: Path) -> list[Process]:
+    """Return the processes that this one has started and that work in a folder."""
+    here = Process.current()
+    family = family_of(here.pid)
+    return [
+        replace(here, pid=pid, start_time=start)
+        for pid, start in family.items()
+        if pid != here.pid and _working_directory(pid) == folder
+    ]
+
+
+def wait_until_up(process: Process, log: Path) -> None:
+    """Wait until a node is up.
+
+    Args:
+        process: the node's.
+        log: the file that it tells its course in.
+
+    Raises:
+        ClusterError: it ended, or is not up in time.
+    """
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while STARTED not in log.read_text(encoding="utf-8", errors="replace"):
+        if not is_living(process):
+            raise _not_up(log, "ended while it started")
+        if time.monotonic() > deadline:
+            raise _not_up(log, f"is not up after {START_TIMEOUT_S:.0f} s")
+        time.sleep(0.1)
+
+
+def is_living(process: Process) -> bool:
+    """Return whether a process of this system's present run is there still."""
+    return process.is_in_sight and not process.is_dead
+
+
+def end_nodes(nodes: Sequence[Process]) -> None:
+    """End nodes and all that they started, and wait until they are gone.
+
+    Each `ray start` is told first, which ends its own processes in order; what is there still after
+    15 seconds is killed.
+    """
+    families = [family for node in nodes for family in _family(node).items()]
+    for node in nodes:
+        if is_living(node):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(node.pid, signal.SIGTERM)
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while (left := _left(nodes, families)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    while left:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+        left = _left(nodes, families)
+
+
+def _working_directory(pid: int) -> Path | None:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return None
+
+
+def _left(nodes: Sequence[Process], families: Sequence[tuple[int, int]]) -> set[int]:
+    """Return who is there still of what was there before, or is so by now."""
+    _reap(nodes)
+    joined = {pid for node in nodes for pid in _family(node)}
+    return joined | {pid for pid, start in families if start_time_of(pid) == start}
+
+
+def _family(node: Process) -> dict[int, int]:
+    # While a session has members, the kernel gives its number to no other process.
+    if is_living(node) or (node.is_in_sight and start_time_of(node.pid) is None):
+        return family_of(node.pid)
+    return {}
+
+
+def _reap(nodes: Sequence[Process]) -> None:
+    """Take leave of nodes that this process itself has started, if they have ended."""
+    for node in nodes:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(node.pid, os.WNOHANG)
+
+
+def _object_store_bytes(num_nodes: int) -> int:
+    """Return how much memory each node has for objects: all together a quarter of what is free."""
+    free = shutil.disk_usage("/dev/shm").free // 4 // num_nodes
+    return max(_LEAST_OBJECTS_BYTES, min(_MOST_OBJECTS_BYTES, free))
+
+
+def _not_up(log: Path, what: str) -> ClusterError:
+    told = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return ClusterError(
+        f"{log.stem} {what} ({' / '.join(told[-5:])[-600:] or 'it said nothing'})",
+        where="this machine",
+        expected="free memory for a Ray node of about 500 MB, and a folder with a short path",
+        mend="Ask for fewer --nodes, or set TMPDIR to a folder that can be written",
+    )

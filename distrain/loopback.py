@@ -1,0 +1,46 @@
+"""A connection to a Ray that listens on this machine's loopback address alone.
+
+Such are those that `distrain cluster up` starts. Ray's client takes 127.0.0.1 for the machine's
+outward address, where they are not, and shows a token to no cluster whose address was named.
+"""
+
+import importlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+CONNECT_TIMEOUT_S: Final = 3.0
+
+
+@contextmanager
+def kept_on_loopback(address: str) -> Iterator[None]:
+    """Let Ray's client connect to where nothing but loopback leads; else nothing is done.
+
+    There it shows this user's token, as it does to a local cluster that it finds by itself, unless
+    RAY_AUTH_MODE says something.
+
+    Args:
+        address: HOST:PORT or `auto`; something answers there.
+    """
+    host, _, port = address.rpartition(":")
+    services: Any = importlib.import_module("ray._private.services")
+    resolve = services.resolve_ip_for_localhost
+    if not host or resolve(host) == host or _answers(resolve(host), int(port)):
+        yield
+        return
+    setup: Any = importlib.import_module("ray._private.authentication.authentication_token_setup")
+    setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    services.resolve_ip_for_localhost = lambda host: host
+    try:
+        yield
+    finally:
+        services.resolve_ip_for_localhost = resolve
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
