@@ -2,10 +2,9 @@
 
 What enters: a name, and how many nodes of how many CPUs. What leaves: nodes that listen on
 127.0.0.1 alone and ask for a token, and a folder that only its user can enter,
-`distrain-cluster-<user id>-<name>` below the temporary folder. It holds `cluster.json`, which says
-whose processes they are, their logs, and all that Ray writes; `down` removes it. Nothing of another
-Ray on this machine is touched, and none joins this one by chance: its address is told to nobody but
-who asks for it.
+`distrain-<user id>-<name>` below the temporary folder. It holds `cluster.json`, which says whose
+processes they are, their logs, and all that Ray writes; `down` removes it. Nothing of another Ray on
+this machine is touched, its default address file neither.
 """
 
 import contextlib
@@ -36,7 +35,12 @@ from distrain.jobs.ray_nodes import (
 from distrain.process import Process
 
 RECORD: Final = "cluster.json"
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
+_RAY_FOLDER: Final = "r"
+# The name of a socket has 107 characters at most, of which 69 are for what Ray puts below
+# the folder,
+# `/r/session_2026-11-30_09-33-29_954789_4194304/sockets/plasma_store.64`.
+_MOST_FOLDER_CHARACTERS: Final = 107 - 69
 
 
 @final
@@ -114,7 +118,8 @@ def up(
         ConfigError: the name cannot be one, or there is such a cluster already.
         ClusterError: a node does not start; what was started is ended again.
     """
-    _check_system()
+    _check_name(name)
+    _check_system(name)
     for earlier in clusters(name):
         if earlier.state != "dead":
             raise _is_there(earlier)
@@ -162,10 +167,8 @@ def clusters(name: str | None = None) -> list[LocalCluster]:
     if name is not None:
         _check_name(name)
     pattern = _folder_of("*" if name is None else name)
-    found = sorted(pattern.parent.glob(pattern.name))
-    # Anybody may make a folder below the temporary one; only the user's own is believed.
-    own = [folder for folder in found if folder.lstat().st_uid == os.getuid()]
-    return [_read(folder) for folder in own if (folder / RECORD).is_file()]
+    known = map(_read_own, sorted(pattern.parent.glob(pattern.name)))
+    return [cluster for cluster in known if cluster is not None]
 
 
 def named(name: str) -> LocalCluster:
@@ -187,7 +190,7 @@ def named(name: str) -> LocalCluster:
 
 def _start(cluster: LocalCluster, tell: Callable[[str], None]) -> LocalCluster:
     """Start the nodes one after another: side by side they would not be up in Ray's 30 s."""
-    ray_folder = cluster.folder / "ray"
+    ray_folder = cluster.folder / _RAY_FOLDER
     plans = plan_nodes(ray_folder, num_nodes=cluster.num_nodes, num_cpus=cluster.num_cpus)
     head = plans[0].ports
     cluster = replace(
@@ -224,7 +227,7 @@ def _with_node(cluster: LocalCluster, plan: NodePlan) -> LocalCluster:
 def _claim(name: str, num_nodes: int, num_cpus: int) -> LocalCluster:
     """Make the folder of a cluster, with its record, in one step that only one process can do."""
     folder = _folder_of(name)
-    made = Path(tempfile.mkdtemp(prefix=".distrain-cluster-", dir=folder.parent))
+    made = Path(tempfile.mkdtemp(prefix=".distrain-", dir=folder.parent))
     token = asks_for_token()
     cluster = LocalCluster(name, made, "", "", num_nodes, num_cpus, token, Process.current())
     try:
@@ -246,8 +249,15 @@ def _write(cluster: LocalCluster) -> None:
     write_atomically(cluster.folder / RECORD, json.dumps(fields).encode())
 
 
-def _read(folder: Path) -> LocalCluster:
-    fields = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+def _read_own(folder: Path) -> LocalCluster | None:
+    """Return what a folder says of a cluster; None: it says nothing, or is another user's."""
+    try:
+        # Anybody may make a folder below the temporary one.
+        if folder.lstat().st_uid != os.getuid():
+            return None
+        fields = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     return LocalCluster(
         **{
             **fields,
@@ -259,7 +269,7 @@ def _read(folder: Path) -> LocalCluster:
 
 
 def _folder_of(name: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"distrain-cluster-{os.getuid()}-{name}"
+    return Path(tempfile.gettempdir()) / f"distrain-{os.getuid()}-{name}"
 
 
 def _role(number: int) -> str:
@@ -271,12 +281,20 @@ def _check_name(name: str) -> None:
         raise ConfigError(
             f"{name!r} cannot be the name of a cluster",
             where="--name",
-            expected="at most 31 small letters, digits and hyphens",
+            expected="at most 20 small letters, digits and hyphens",
             mend="For example: distrain cluster up --name trial-1",
         )
 
 
-def _check_system() -> None:
+def _check_system(name: str) -> None:
+    folder = _folder_of(name)
+    if len(str(folder)) > _MOST_FOLDER_CHARACTERS:
+        raise ConfigError(
+            f"the path {folder} is too long for the sockets below it",
+            where="distrain cluster up",
+            expected=f"at most {_MOST_FOLDER_CHARACTERS} characters",
+            mend="Give a shorter --name, or set TMPDIR to a folder with a shorter path",
+        )
     if Process.current().start_time is None:
         raise ConfigError(
             "this system does not tell when a process began",

@@ -153,7 +153,7 @@ def start_node(plan: NodePlan, folder: Path, log: Path) -> Process:
 
 def children_in(folder: Path) -> list[Process]:
     """Return the processes that this one has started and that work in a folder."""
-    here = Process.current()
+    here, folder = Process.current(), folder.resolve()
     family = family_of(here.pid)
     return [
         replace(here, pid=pid, start_time=start)

@@ -29,11 +29,10 @@ class Place:
 
     def __init__(self) -> None:
         # Not below pytest's folder: sockets' paths have 107 characters at most.
-        self.folder = Path(tempfile.mkdtemp(prefix="cluster-", dir="/tmp"))
-        self.temporary = self.folder / "tmp"
+        self.temporary = Path(tempfile.mkdtemp(prefix="c-", dir="/tmp"))
+        self.folder = self.temporary / "user"
         self.mark = uuid.uuid4().hex
-        for folder in (self.temporary, self.folder / "home"):
-            folder.mkdir()
+        (self.folder / "home").mkdir(parents=True)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self.environment = {
             **kept,
@@ -66,7 +65,7 @@ def place() -> Iterator[Place]:
     made = Place()
     yield made
     end_marked(made.mark)
-    shutil.rmtree(made.folder)
+    shutil.rmtree(made.temporary)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def test_a_run_trains_on_its_nodes(place: Place, cluster: dict[str, Any]) -> Non
         *("train", str(DIGITS / "digits.yaml"), str(DIGITS / "tiny.yaml")),
         *("train.num_workers=2", "--address", cluster["address"]),
     )
-    sessions = Path(cluster["folder"]) / "ray" / "session_latest" / "logs"
+    sessions = Path(cluster["folder"]) / "r" / "session_latest" / "logs"
 
     assert result["status"] == "finished"
     assert result["num_workers"] == 2

@@ -21,6 +21,7 @@ Sleepers = list[subprocess.Popen[bytes]]
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let clusters lie in a folder of the test's own."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(local_cluster, "_MOST_FOLDER_CHARACTERS", 1000)  # no socket is made
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
@@ -52,7 +53,7 @@ def recorded(
     temporary: Path, nodes: tuple[Process, ...], name: str = "local", starter: Process | None = None
 ) -> Path:
     """Write the record of a cluster of three nodes; return its folder."""
-    folder = temporary / f"distrain-cluster-{os.getuid()}-{name}"
+    folder = temporary / f"distrain-{os.getuid()}-{name}"
     folder.mkdir()
     cluster = local_cluster.LocalCluster(
         *(name, folder, "127.0.0.1:20001", "http://127.0.0.1:20002", 3, 2, True),
@@ -194,7 +195,16 @@ def test_all_clusters_are_listed_and_one_that_is_not_there_is_told_with_the_othe
         local_cluster.named("three")
 
 
-@pytest.mark.parametrize("name", ["", "-x", "../x", "A", "a" * 32, "*", "a b"])
+def test_a_temporary_folder_that_is_too_deep_for_sockets_is_told(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_cluster, "_MOST_FOLDER_CHARACTERS", len(str(temporary)))
+
+    with pytest.raises(ConfigError, match="too long for the sockets below it.* TMPDIR"):
+        local_cluster.up("local", num_nodes=1, num_cpus=1)
+
+
+@pytest.mark.parametrize("name", ["", "-x", "../x", "A", "a" * 21, "*", "a b"])
 def test_names_that_cannot_be_a_folder_s_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be the name of a cluster"):
         local_cluster.up(name, num_nodes=1, num_cpus=1)
