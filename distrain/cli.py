@@ -18,7 +18,7 @@ from distrain.answer import (
     tell_interrupted,
     usage_error,
 )
-from distrain.commands import cluster, doctor, jobs, looking, models, training
+from distrain.commands import chaos, cluster, doctor, jobs, looking, models, training
 from distrain.errors import ConfigError, DistrainError
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (training, models, looking, jobs, doctor, cluster):
+for commands in (training, models, looking, jobs, doctor, cluster, chaos):
     app.add_typer(commands.app)
 
 

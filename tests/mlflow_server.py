@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import final
 from distrain.errors import TrackingError
 from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import TrackingServer
+from distrain.track.ui import SERVER_ENVIRONMENT, server_words
 
 
 @final
@@ -44,11 +44,9 @@ class MlflowServer:
 
     def launch(self) -> None:
         """Start it; it answers some seconds later."""
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
-        command += ["--backend-store-uri", self._database]
+        command = server_words(self._database, self._port)
         command += ["--artifacts-destination", str(self._folder / "artifacts")]
-        command += ["--host", "127.0.0.1", "--port", str(self._port)]
-        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        environment = os.environ | SERVER_ENVIRONMENT
         if self._password is not None:
             command += ["--app-name", "basic-auth"]
             environment |= self._authentication(self._password)

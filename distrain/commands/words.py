@@ -26,15 +26,28 @@ def load(arguments: list[str], address: str | None) -> "Settings":
     """
     from distrain.config.load import load_settings
 
+    return load_settings(*require_files(arguments, address))
+
+
+def require_files(arguments: list[str], address: str | None) -> tuple[list[str], list[str]]:
+    """Return the configuration files and the overrides of a command line.
+
+    Args:
+        arguments: the words.
+        address: of a Ray cluster; None: as the configuration has it.
+
+    Raises:
+        ConfigError: no file was named.
+    """
     files, overrides = words(arguments, address)
-    if not files:
-        raise ConfigError(
-            "no configuration file",
-            where="command line",
-            expected="at least one file",
-            mend="For example: distrain train run.yaml train.epochs=5",
-        )
-    return load_settings(files, overrides)
+    if files:
+        return files, overrides
+    raise ConfigError(
+        "no configuration file",
+        where="command line",
+        expected="at least one file",
+        mend="For example: distrain train run.yaml train.epochs=5",
+    )
 
 
 def words(arguments: list[str], address: str | None) -> tuple[list[str], list[str]]:

@@ -16,6 +16,22 @@ from typing import IO
 from distrain.errors import ConfigError, DistrainError, TrackingError
 
 START_TIMEOUT_S = 90.0
+SERVER_ENVIRONMENT = {
+    # The job runner takes 15 processes and 3 GiB, and nothing here needs it.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+def server_words(tracking_uri: str, port: int) -> list[str]:
+    """Return the command line of an MLflow server on 127.0.0.1, with one worker.
+
+    Args:
+        tracking_uri: URI of the database that it keeps its records in.
+        port: TCP port.
+    """
+    words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
+    return [*words, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
 def serve_ui(tracking_uri: str, *, port: int, announce: Callable[[str], None]) -> None:
@@ -69,17 +85,10 @@ def _port_taken(port: int, reason: str) -> ConfigError:
 
 
 def _start(tracking_uri: str, port: int, log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    environment = os.environ | {
-        # The job runner takes 15 processes and 3 GiB, and the UI needs none of it.
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
     # A session of its own: Ctrl-C reaches us alone, and we end the server and its workers.
     return subprocess.Popen(
-        command,
-        env=environment,
+        server_words(tracking_uri, port),
+        env=os.environ | SERVER_ENVIRONMENT,
         stdout=log,
         stderr=log,
         start_new_session=True,

@@ -4,13 +4,7 @@ import os
 import time
 from typing import Any, final
 
-# A lost node is missed in a second or two, not in half a minute.
-IMPATIENCE = {
-    "health_check_initial_delay_ms": 1000,
-    "health_check_period_ms": 500,
-    "health_check_timeout_ms": 1000,
-    "health_check_failure_threshold": 3,
-}
+from distrain.jobs.chaos.nodes import IMPATIENCE
 
 
 @final
@@ -31,7 +25,7 @@ class ChaosCluster:
             head_node_args={
                 "num_cpus": head,
                 "include_dashboard": False,
-                "_system_config": IMPATIENCE,
+                "_system_config": dict(IMPATIENCE),
             },
         )
         for count in others:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import final
 
-from tests.chaos.cluster import IMPATIENCE
+from distrain.jobs.chaos.nodes import IMPATIENCE
 
 RAY = Path(sys.executable).with_name("ray")
 NETWORK = "10.77.0"
@@ -83,7 +83,7 @@ class Hosts:
         mounted = [] if hidden is None else ["sh", "-c", mount, str(hidden)]
         role = [f"--address={self.address}"]
         if number == 0:
-            settings = json.dumps(IMPATIENCE)
+            settings = json.dumps(dict(IMPATIENCE))
             role = ["--head", f"--port={PORT}", f"--temp-dir={self._temp_dir}"]
             role += ["--include-dashboard=false", f"--system-config={settings}"]
         log = self._temp_dir / f"host-{number}.log"

@@ -3,8 +3,8 @@
 import random
 import time
 
+from distrain.jobs.chaos.undertaking import Beats, Undertaking, step_of
 from tests.chaos.hosts import Hosts
-from tests.chaos.undertaking import Injected, Undertaking
 
 FAR = 1
 BLINK_S = 1.0
@@ -12,17 +12,17 @@ BLINK_S = 1.0
 
 def blink(run: Undertaking, hosts: Hosts, _chance: random.Random) -> None:
     """Cut a link, and heal it before anybody is missed: the same workers go on."""
-    before, started = run.wait_for_step(0), time.monotonic()
-    step = max(beat.step for beat in before.values())
-    hosts.cut(FAR)
-    time.sleep(BLINK_S)
-    hosts.heal(FAR)
-    after = run.wait_for_step(step + 2)
-    recovery_s = round(time.monotonic() - started, 1)
+    before = run.wait_for_step(0)
+
+    def fault(_beats: Beats) -> None:
+        hosts.cut(FAR)
+        time.sleep(BLINK_S)
+        hosts.heal(FAR)
+
+    run.endure("link cut for a second", fault)
+    after = run.wait_for_step(step_of(before) + 2)
     same = [beat.process for beat in before.values()] == [beat.process for beat in after.values()]
     assert same, "a link that was away for a second costs no workers"
-    count = len(after)
-    run.injected.append(Injected("link cut for a second", step, recovery_s, 0, (count, count)))
 
 
 def cut(run: Undertaking, hosts: Hosts, _chance: random.Random) -> None:

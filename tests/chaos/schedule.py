@@ -1,10 +1,7 @@
 """A seeded schedule of faults, put into runs on a private cluster, and what came of it."""
 
 import contextlib
-import os
 import random
-import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -12,11 +9,26 @@ from pathlib import Path
 from statistics import median
 from typing import Any, final
 
+from distrain.jobs.chaos.disk import small_disk
+from distrain.jobs.chaos.faults import (
+    fill_disk,
+    kill_driver,
+    kill_node,
+    kill_worker,
+    lose_tracking,
+)
+from distrain.jobs.chaos.undertaking import Injected, Undertaking
 from tests.chaos import faults, links
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.faults import CORRUPTIONS
 from tests.chaos.hosts import Hosts, hosts
-from tests.chaos.undertaking import Injected, Undertaking
+from tests.chaos.undertaking import (
+    Curves,
+    curves,
+    is_sorted_by_node,
+    ledger_faults,
+    undertake,
+)
 from tests.mlflow_server import MlflowServer
 
 Fault = Callable[[Undertaking, Any, random.Random], object]
@@ -27,6 +39,8 @@ BETWEEN_HOSTS = ("train.num_workers={min: 1, max: 2}",)
 FIXED = ("train.num_workers=2",)
 STEPS_BETWEEN = (4, 18)
 DISK_MIB = 96
+FULL_STEPS = 12  # a checkpoint falls due meanwhile
+AWAY_STEPS = 20
 
 
 @final
@@ -45,7 +59,7 @@ class Figures:
     """
 
     reference: str = ""
-    curves: list[tuple[str, int, float]] = field(default_factory=list)
+    curves: Curves = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     injected: list[Injected] = field(default_factory=list)
     num_recorded: int = 0
@@ -113,29 +127,17 @@ def smoke_schedule(chance: random.Random) -> list[Act]:
     return [
         Act(
             FIXED,
-            [faults.lose_tracking, faults.kill_worker, *damages, faults.kill_driver],
+            [lose_tracking(AWAY_STEPS), kill_worker, *damages, kill_driver],
             part_s=0.03,
             has_server=True,
         ),
-        Act(ELASTIC, [faults.kill_node, faults.add_node, faults.drain_node], part_s=0.04),
+        Act(ELASTIC, [kill_node, faults.add_node, faults.drain_node], part_s=0.04),
     ]
-
-
-def can_mount(folder: Path) -> bool:
-    """Return whether a small disk can be mounted: a sandbox may refuse even root."""
-    if os.geteuid() != 0:
-        return False
-    try:
-        _mount(folder)
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    subprocess.run(["umount", str(folder)], check=True)
-    return True
 
 
 def disk_act(times: int) -> Act:
     """Return a run whose disk is full so many times; root alone can mount its disk."""
-    return Act(FIXED, [faults.fill_disk] * times, is_small_disk=True)
+    return Act(FIXED, [fill_disk(FULL_STEPS)] * times, is_small_disk=True)
 
 
 def hosts_act() -> Act:
@@ -146,14 +148,14 @@ def hosts_act() -> Act:
 def short_schedule(chance: random.Random) -> list[Act]:
     """Return at least twelve faults of all kinds that need no root."""
     fixed = [
-        faults.kill_worker,
+        kill_worker,
         faults.replace_node,
         faults.stop_worker,
         faults.terminate,
     ]
-    broken = [*CORRUPTIONS.values(), faults.lose_tracking, faults.kill_driver]
+    broken = [*CORRUPTIONS.values(), lose_tracking(AWAY_STEPS), kill_driver]
     chance.shuffle(fixed)
-    elastic = [faults.kill_node, faults.add_node, faults.drain_node]
+    elastic = [kill_node, faults.add_node, faults.drain_node]
     return [
         Act(FIXED, fixed),
         # Slow, so that there are steps left for the fault after the server is away.
@@ -174,25 +176,26 @@ def carry_out(
     """Do it all, one run after another, with further settings, and return the figures."""
     figures = Figures()
     with chaos_cluster() as cluster:
-        straight = Undertaking(folder / "straight", cluster.address, [*FIXED, *settings], part_s=0)
+        straight = undertake(folder / "straight", cluster.address, [*FIXED, *settings], part_s=0)
         figures.reference = straight.end()["weights_sha256"]
-        figures.curves = straight.curves()
+        figures.curves = curves(folder / "straight")
         for number, act in enumerate(acts):
             while len(cluster.nodes()) < 2:
                 cluster.add_node()
             own = folder / f"run-{number}"
             with (
-                _disk(own / "runs", is_small=act.is_small_disk),
+                small_disk(own / "runs", DISK_MIB) if act.is_small_disk else nullcontext(),
                 _server(own / "server", is_wanted=act.has_server) as server,
                 hosts(act.num_hosts) if act.num_hosts else nullcontext(cluster) as nodes,
             ):
-                run = Undertaking(
+                run = undertake(
                     *(own, nodes.address, [*act.settings, *settings]),
                     part_s=act.part_s,
                     tracking=server,
                     prefix=nodes.words_on(0) if isinstance(nodes, Hosts) else (),
                 )
-                _carry_out(act, run, nodes, chance, figures)
+                result = _carry_out(act, run, nodes, chance, figures)
+                _add_figures(figures, run, result, curves(own))
     return figures
 
 
@@ -208,20 +211,27 @@ def chaos_cluster() -> Iterator[ChaosCluster]:
 
 def _carry_out(
     act: Act, run: Undertaking, nodes: Any, chance: random.Random, figures: Figures
-) -> None:
+) -> dict[str, Any]:
     try:
         for fault in act.faults:
             done = run.injected[-1].step if run.injected else 10
             run.wait_for_step(done + chance.randint(*STEPS_BETWEEN))
             fault(run, nodes, chance)
-        result = run.end()
+            print(asdict(run.injected[-1]), flush=True)
+            assert is_sorted_by_node(run.beats()), "the ranks of a node follow one another"
+        return run.end()
     finally:
         figures.injected += run.injected
         run.abandon()
-    is_recorded = result["tracking"] == "complete" and run.curves() == figures.curves
+
+
+def _add_figures(
+    figures: Figures, run: Undertaking, result: dict[str, Any], recorded: Curves
+) -> None:
+    is_recorded = result["tracking"] == "complete" and recorded == figures.curves
     figures.num_recorded += is_recorded
     figures.hashes.append(str(result["weights_sha256"] or result["error"]))
-    repeated, missing = run.ledger_faults()
+    repeated, missing = ledger_faults(run.made)
     figures.rows_repeated += repeated
     figures.rows_missing += missing
 
@@ -238,22 +248,3 @@ def _server(folder: Path, *, is_wanted: bool) -> Iterator[MlflowServer | None]:
         yield server
     finally:
         server.stop()
-
-
-@contextlib.contextmanager
-def _disk(folder: Path, *, is_small: bool) -> Iterator[None]:
-    if not is_small:
-        yield
-        return
-    folder.mkdir(parents=True)
-    _mount(folder)
-    try:
-        yield
-    finally:
-        time.sleep(1)  # what was killed last closes its files
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def _mount(folder: Path) -> None:
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)

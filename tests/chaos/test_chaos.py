@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from distrain.jobs.chaos.disk import can_mount
 from tests.chaos.hosts import HAS_NAMESPACES
 from tests.chaos.schedule import (
     Figures,
-    can_mount,
     carry_out,
     disk_act,
     hosts_act,

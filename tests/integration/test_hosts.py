@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.hosts import HAS_NAMESPACES, Hosts, hosts
-from tests.chaos.undertaking import Undertaking
+from tests.chaos.undertaking import undertake
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,7 +75,7 @@ def test_a_host_without_the_storage_is_named_before_anything_is_done(
 def test_a_host_without_the_storage_that_comes_later_is_named_once(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with hosts(2, num_started=1) as made:
-        run = Undertaking(
+        run = undertake(
             *(tmp_path, made.address, ["train.num_workers={min: 1, max: 2}"]),
             part_s=0.2,  # the host comes long before it ends
             prefix=made.words_on(0),

@@ -1,0 +1,96 @@
+"""Processes in sessions of their own: whatever they start is found again, and ended by its id.
+
+A session keeps its number however its processes fork, are orphaned or change their titles, until
+one of them asks for another session. They end with the process that started them, too, where the
+system can see to that (Linux).
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+END_TIMEOUT_S: Final = 30.0
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def start_session(
+    words: Sequence[str | Path],
+    environment: Mapping[str, str],
+    *,
+    errors: IO[Any],
+    output: "IO[Any] | int",
+) -> "subprocess.Popen[str]":
+    """Start a command in a session of its own; from the main thread, with whose end it ends.
+
+    Args:
+        words: the command line.
+        environment: all of its variables.
+        errors: takes its stderr.
+        output: takes its stdout; `subprocess.PIPE`: it can be read.
+    """
+    return subprocess.Popen(
+        words,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
+    )
+
+
+def members(session: int) -> Iterator[int]:
+    """Give the living processes of a session.
+
+    Args:
+        session: the id of the process that it was started with.
+    """
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+            # The program's name, in brackets, may hold anything.
+            state, _parent, _group, own, *_ = re.sub(r"^.*\) ", "", text, flags=re.DOTALL).split()
+            if int(own) == session and state not in "ZX":
+                yield int(folder.name)
+
+
+def end_session(process: "subprocess.Popen[str]") -> None:
+    """End all processes of a session with SIGKILL, and wait until they are gone.
+
+    Args:
+        process: the one that it was started with.
+    """
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while (left := list(members(process.pid))) and time.monotonic() < deadline:
+        for member in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
+        time.sleep(0.02)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def command_line(process: int) -> list[str]:
+    """Return the words that a process was started with; nothing where it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    return []
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM when the parent dies; called between fork and exec."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
