@@ -61,6 +61,13 @@ class Survived:
         has_rows = not self.rows_repeated and not self.rows_missing
         return is_told and has_rows and self.is_recorded and self.is_same is not False
 
+    @property
+    def verdict(self) -> str:
+        """Return in a word whether it has passed."""
+        if self.skipped:
+            return "skipped"
+        return "passed" if self.has_passed else "FAILED"
+
 
 @final
 @dataclass(frozen=True)

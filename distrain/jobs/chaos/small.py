@@ -12,6 +12,8 @@ from distrain.config.settings import Settings
 
 STEPS: Final = 240
 LEAST_STEPS: Final = 48
+LONGEST_S: Final = 60.0
+"""Seconds of training, about, beyond which a job is made smaller still."""
 NUM_WORKERS: Final = 2
 MAX_FAILURES: Final = 10
 DRAIN_S: Final = 300
@@ -29,6 +31,18 @@ def steps_asked(settings: Settings, overrides: Sequence[str]) -> int | None:
     """Return the steps that the command line asks for, None where it says nothing of them."""
     is_asked = any(text.partition("=")[0].strip() == "train.steps" for text in overrides)
     return settings.train.steps if is_asked else None
+
+
+def fitting_steps(steps: int, pace_s: float) -> int:
+    """Return how many of so many steps there is time for, at the least as many as faults need.
+
+    Args:
+        steps: that there would be.
+        pace_s: seconds of a step.
+    """
+    if steps * pace_s <= LONGEST_S:
+        return steps
+    return min(steps, max(LEAST_STEPS, int(LONGEST_S / pace_s)))
 
 
 def checkpoint_interval(steps: int) -> int:

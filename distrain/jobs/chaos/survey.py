@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.display import Display
-from distrain.errors import DistrainError, TrainError, error_from_json
+from distrain.errors import ConfigError, DistrainError, TrainError, error_from_json
 from distrain.jobs.chaos.disk import can_mount, small_disk
 from distrain.jobs.chaos.faults import faults_of
 from distrain.jobs.chaos.job import Job
@@ -27,9 +27,9 @@ from distrain.jobs.chaos.outcome import ChaosResult, Survived, Undisturbed
 from distrain.jobs.chaos.rows import Rows, rows_missing, rows_repeated, trained_rows
 from distrain.jobs.chaos.server import PrivateServer
 from distrain.jobs.chaos.small import (
-    LEAST_STEPS,
     STEPS,
     checkpoint_interval,
+    fitting_steps,
     has_promised_bits,
     place_overrides,
     small_overrides,
@@ -40,8 +40,6 @@ from distrain.track.history import Point, history_of
 
 NUM_NODES: Final = 2
 PROBE_S: Final = 10.0
-LONGEST_S: Final = 60.0
-"""Seconds of training, about, beyond which a job is made smaller still."""
 _LEAST_DISK_MIB: Final = 64
 _FIRST_FAULT: Final = (0.25, 0.35)
 """Where the first fault comes, as a share of all steps."""
@@ -111,6 +109,7 @@ def survey(job: Job, names: Sequence[str], seed: int, display: Display) -> Chaos
         DistrainError: the job does not train undisturbed, or Ray or MLflow does not start here.
         KeyboardInterrupt: interrupted; nothing is left.
     """
+    _check_system()
     asked = steps_asked(job.settings, job.overrides)
     job.check_small(asked or STEPS)
     with _place(job, display) as place:
@@ -119,7 +118,10 @@ def survey(job: Job, names: Sequence[str], seed: int, display: Display) -> Chaos
         for name in names:
             place.restore()
             display.stage(f"under faults: {name}")
-            survived.append(_under_fault(place, name, reference, random.Random(f"{seed}-{name}")))
+            started = time.monotonic()
+            run = _under_fault(place, name, reference, random.Random(f"{seed}-{name}"))
+            survived.append(run)
+            display.note(f"{name}: {run.verdict} after {time.monotonic() - started:.0f} s")
         display.stage("removing the private Ray, the server and all files")
     return ChaosResult(
         name=str(job.settings.name),
@@ -129,6 +131,17 @@ def survey(job: Job, names: Sequence[str], seed: int, display: Display) -> Chaos
         undisturbed=reference.told,
         survived=survived,
     )
+
+
+def _check_system() -> None:
+    """Refuse a system on which processes could not be found again, and so be left behind."""
+    if not Path("/proc/self/stat").exists():
+        raise ConfigError(
+            "this system does not tell which processes a session has",
+            where="this machine",
+            expected="Linux with /proc",
+            mend="Use a Linux machine or container",
+        )
 
 
 @contextmanager
@@ -186,9 +199,7 @@ def _affordable_steps(run: Undertaking, steps: int) -> int:
         if since is None:
             since = (now, step) if step else None
         elif step >= steps // 2 or now - since[0] >= PROBE_S:
-            pace_s = (now - since[0]) / max(1, step - since[1])
-            fitting = max(LEAST_STEPS, int(LONGEST_S / pace_s) if pace_s else steps)
-            return min(steps, fitting)
+            return fitting_steps(steps, (now - since[0]) / max(1, step - since[1]))
         time.sleep(0.05)
     return steps
 

@@ -1,6 +1,8 @@
 """The pass table that `distrain chaos` ends with."""
 
 from collections.abc import Iterator
+from textwrap import wrap
+from typing import Final
 
 from rich.console import Group
 from rich.table import Table
@@ -8,7 +10,8 @@ from rich.text import Text
 
 from distrain.jobs.chaos.outcome import ChaosResult, Survived
 
-_COLUMNS = (
+_WIDTH: Final = 100
+_COLUMNS: Final = (
     *(("fault", "left"), ("at step", "right"), ("recovered in", "right"), ("steps lost", "right")),
     *(("workers", "right"), ("weights", "left"), ("rows again", "right"), ("missing", "right")),
     *(("record", "left"), ("", "left")),
@@ -25,23 +28,34 @@ def chaos_table(result: ChaosResult) -> Group:
             table.add_row(*cells)
     told = result.undisturbed
     head = [
-        f"job          {result.name}, made small by: {' '.join(result.overrides)}",
-        f"undisturbed  {told.steps:,} steps in {told.wall_s:.0f} s with the command's start, "
-        f"{told.num_rows:,} rows by the ledger ({told.rows_repeated} again), "
-        f"{told.num_points:,} points recorded, sha256 {told.weights_sha256}",
+        *_fact("job", result.name),
+        *_fact("made small", " ".join(result.overrides)),
+        *_fact(
+            "undisturbed",
+            f"{told.steps:,} steps in {told.wall_s:.0f} s with the command's start and end, "
+            f"{told.num_rows:,} rows by the ledger ({told.rows_repeated:,} of them again), "
+            f"{told.num_points:,} points recorded, sha256 {told.weights_sha256}",
+        ),
     ]
     if not result.has_promised_bits:
-        head.append(
-            "note         reduction: fast and strategy: fsdp promise no bits: rows, record and "
-            "completion are compared, weights and values are not"
+        text = (
+            "reduction: fast and strategy: fsdp promise no bits: rows, the record's names and "
+            "steps, and completion are compared; weights and values are not"
         )
+        head += _fact("note", text)
     return Group(*map(Text, head), Text(""), table, Text(""), *map(Text, _ends(result)))
+
+
+def _fact(name: str, text: str) -> list[str]:
+    """Return a name and its text, in lines of a width that can be read."""
+    lines = wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [f"{name if number == 0 else '':11}  {line}" for number, line in enumerate(lines)]
 
 
 def _lines(run: Survived) -> Iterator[list[str]]:
     """Give the cells of a line for each fault of a run; what holds for the run is in the last."""
     if run.skipped:
-        yield [run.fault, *[""] * (len(_COLUMNS) - 2), "skipped"]
+        yield [run.fault, *[""] * (len(_COLUMNS) - 2), run.verdict]
         return
     for injected in run.injected:
         before, after = injected.num_workers
@@ -60,11 +74,10 @@ def _lines(run: Survived) -> Iterator[list[str]]:
 
 def _of_run(run: Survived) -> list[str]:
     if run.error:
-        return ["", "", "", "", "FAILED"]
+        return ["", "", "", "", run.verdict]
     weights = {True: "same", False: "OTHER", None: "not compared"}[run.is_same]
     record = "whole" if run.is_recorded else "NOT WHOLE"
-    verdict = "passed" if run.has_passed else "FAILED"
-    return [weights, f"{run.rows_repeated:,}", f"{run.rows_missing:,}", record, verdict]
+    return [weights, f"{run.rows_repeated:,}", f"{run.rows_missing:,}", record, run.verdict]
 
 
 def _ends(result: ChaosResult) -> Iterator[str]:

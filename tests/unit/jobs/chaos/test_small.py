@@ -7,6 +7,7 @@ import pytest
 from distrain.config.load import settings_from_dict
 from distrain.config.settings import Settings
 from distrain.jobs.chaos.small import (
+    fitting_steps,
     has_promised_bits,
     secret_overrides,
     small_overrides,
@@ -70,6 +71,12 @@ def test_fewer_steps_have_closer_checkpoints() -> None:
 
     assert small.train.checkpoint.every_steps == 2
     assert small.evaluate.every_steps == 12
+
+
+@pytest.mark.parametrize(("pace_s", "steps"), [(0.0, 240), (0.25, 240), (0.5, 120), (9.0, 48)])
+def test_slow_steps_are_fewer_but_enough_for_faults(pace_s: float, steps: int) -> None:
+    assert fitting_steps(240, pace_s) == steps
+    assert fitting_steps(20, pace_s) == 20
 
 
 def test_a_search_is_left_out() -> None:
