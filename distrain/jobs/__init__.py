@@ -9,6 +9,8 @@
     submission.py  sent, and begun once                  job.py         a job, as it is known there
     following.py   its log, its end, its stop            ending.py      how it says what came of it
     supervision.py again, after the head died            begun.py       the run to go on with
+    doctor/        what is unfit, and what mends it      chaos/         a job under faults
+    local_cluster.py   a Ray of several nodes on this machine
 
 Ray's own client is not used: its requests have no time limit, so that a watcher would wait for ever
 on a cluster that was cut off, and its import takes longer than all the rest of a submission. What
