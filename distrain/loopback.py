@@ -1,16 +1,32 @@
-"""A connection to a Ray that listens on this machine's loopback address alone.
+"""This machine's loopback address: which hosts are it, and connections to a Ray on it alone.
 
-Such are those that `distrain cluster up` starts. Ray's client takes 127.0.0.1 for the machine's
+Such a Ray is what `distrain cluster up` starts. Ray's client takes 127.0.0.1 for the machine's
 outward address, where they are not, and shows a token to no cluster whose address was named.
 """
 
 import importlib
+import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 CONNECT_TIMEOUT_S: Final = 3.0
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is reached from itself alone; its name is not looked up.
+
+    Args:
+        host: a name, or an address without brackets.
+    """
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+        return bool((getattr(address, "ipv4_mapped", None) or address).is_loopback)
+    except ValueError:
+        return False
 
 
 @contextmanager

@@ -36,10 +36,15 @@ class Process:
     @classmethod
     def current(cls) -> Self:
         """Return the process that asks."""
+        return cls.here(os.getpid())
+
+    @classmethod
+    def here(cls, pid: int) -> Self:
+        """Return the process of a number on this host."""
         return cls(
             host=socket.gethostname(),
-            pid=os.getpid(),
-            start_time=start_time_of(os.getpid()),
+            pid=pid,
+            start_time=start_time_of(pid),
             boot_id=_boot_id(),
             pid_namespace=_pid_namespace(),
         )

@@ -1,4 +1,7 @@
-"""Whether a Ray cluster lets this process in: its token, asked in a tenth of a second.
+"""The token of a Ray cluster: found where Ray looks for it, shown to nobody, asked for in 0.1 s.
+
+Whoever has it can run anything on the cluster, and Ray writes `~/.ray/auth_token` with the user's
+umask, so that others can often read it.
 
 Ray's own client tries a refused token for 20 s, and its error does not say that it was refused
 (2.60.0). A client takes part only where RAY_AUTH_MODE says `token`, though it has one: a new local
@@ -13,10 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
 
+from distrain.errors import ConfigError
+from distrain.redaction import hide
+
 ASK_TIMEOUT_S: Final = 3.0
 MODE: Final = "RAY_AUTH_MODE"
 TOKEN: Final = "RAY_AUTH_TOKEN"
 TOKEN_PATH: Final = "RAY_AUTH_TOKEN_PATH"
+BELOW_HOME: Final = Path(".ray") / "auth_token"
 
 
 @final
@@ -59,21 +66,48 @@ class Access:
 
 
 def find_token(environ: Mapping[str, str] | None = None) -> Token | None:
-    """Return the token that Ray would show, from where it looks for one; None: there is none.
+    """Return the token that Ray would show; None: there is none. It is masked from now on.
 
     Args:
         environ: the environment; None: this process's.
     """
     found = os.environ if environ is None else environ
-    if found.get(TOKEN):
-        return Token(TOKEN, found[TOKEN].strip())
     named = found.get(TOKEN_PATH)
-    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        return Token(str(path), path.read_text(encoding="utf-8").strip(), mode)
-    except (OSError, UnicodeDecodeError):
-        return Token(str(path), "") if named else None
+    if found.get(TOKEN):
+        token: Token | None = Token(TOKEN, found[TOKEN].strip())
+    elif named:
+        token = _kept_in(Path(named)) or Token(named, "")
+    else:
+        token = _kept_in(Path.home() / BELOW_HOME)
+    if token is not None:
+        hide(token.text)
+    return token
+
+
+def own_token() -> str | None:
+    """Return the text of this user's token; None: there is none. It is masked from now on.
+
+    Raises:
+        ConfigError: its file cannot be read, is empty, or others can read it, too.
+    """
+    token = find_token()
+    if token is None:
+        return None
+    if token.is_open:
+        raise ConfigError(
+            f"others can read the cluster's token (mode {token.mode:04o})",
+            where=token.origin,
+            expected="a file that its owner alone can read",
+            mend=f"chmod 600 {token.origin}",
+        )
+    if not token.text:
+        raise ConfigError(
+            "there is no token there that this user can read",
+            where=token.origin,
+            expected=f"a file with the token, or {TOKEN}",
+            mend=f"Check {TOKEN_PATH}",
+        )
+    return token.text
 
 
 def is_shown() -> bool:
@@ -120,6 +154,17 @@ def why_refused(access: Access) -> tuple[str, str] | None:
             f"Set {MODE}=token",
         )
     return None
+
+
+def _kept_in(path: Path) -> Token | None:
+    """Return what a file has; None: it is not there."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return Token(str(path), path.read_text(encoding="utf-8").strip(), mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError):
+        return Token(str(path), "")
 
 
 def _accepts(address: str, token: str | None) -> bool | None:

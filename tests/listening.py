@@ -1,6 +1,5 @@
 """Which addresses processes listen on, as the kernel tells it."""
 
-import ipaddress
 import socket
 import struct
 from collections.abc import Iterable
@@ -20,13 +19,6 @@ def listening(processes: Iterable[int]) -> set[tuple[str, int]]:
                 address, port = local.split(":")
                 found.add((_address(address), int(port, 16)))
     return found
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an address leads to this machine alone."""
-    parsed = ipaddress.ip_address(address)
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_loopback
 
 
 def _sockets(process: int) -> set[str]:

@@ -1,40 +1,72 @@
-"""A Ray cluster of a test's own, by `ray start`: its nodes ask for a token, and can be unwell."""
+"""A Ray cluster of a test's own, by `ray start`: its head can come back, nodes be unwell."""
 
+import contextlib
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import final
 
+import psutil
+
+from distrain.jobs.ray_nodes import free_ports, wait_until_up
+from distrain.process import Process, family_of
+
 RAY = Path(sys.executable).with_name("ray")
-TIMEOUT_S = 180.0  # `ray start` is 10 s of imports, on a busy machine a minute
+TIMEOUT_S = 180.0
+HEAD = "head"
+_PORTS = (
+    *("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port"),
+    *("ray-client-server-port", "node-manager-port", "object-manager-port"),
+    *("runtime-env-agent-port", "metrics-export-port"),
+)
 
 
 @final
 class PrivateRay:
-    """Nodes on this machine that ask for a token; the head is started at once.
+    """A head with a dashboard, and nodes; they ask for a token unless the environment says other.
 
     Args:
         num_cpus: of the head.
+        environment: variables of all nodes beside this process's.
     """
 
-    def __init__(self, num_cpus: int) -> None:
+    def __init__(self, num_cpus: int = 2, environment: Mapping[str, str] | None = None) -> None:
         self.token = secrets.token_hex(16)
         self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.address = f"127.0.0.1:{port}"
-        head = ["--head", f"--port={port}", f"--temp-dir={self._folder}/t"]
-        self._start("head", [*head, "--include-dashboard=false", f"--num-cpus={num_cpus}"], {}, [])
+        ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+        self.address = f"127.0.0.1:{ports['port']}"
+        self.url = f"http://127.0.0.1:{ports['dashboard-port']}"
+        self._head = [
+            *("--head", f"--num-cpus={num_cpus}", f"--temp-dir={self._folder}/t"),
+            *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"),
+            *("--include-dashboard=true", "--object-store-memory=200000000"),
+            *(f"--{name}={port}" for name, port in ports.items()),
+        ]
+        self._environment = {
+            **{name: text for name, text in os.environ.items() if name != "RAY_ADDRESS"},
+            "PATH": f"{RAY.parent}{os.pathsep}{os.environ['PATH']}",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,
+            **(environment or {}),
+        }
+
+    def start(self) -> None:
+        """Start its head, and wait until its dashboard and its agent answer."""
+        self._start(HEAD, self._head, {}, [])
+        deadline = time.monotonic() + TIMEOUT_S
+        while not self._answers():
+            assert time.monotonic() < deadline, self.url
+            time.sleep(0.1)
 
     def add_node(
         self,
@@ -59,32 +91,83 @@ class PrivateRay:
 
     def kill_node(self, name: str) -> None:
         """End a node's processes with SIGKILL."""
-        node = self._nodes.pop(name)
-        os.killpg(node.pid, signal.SIGKILL)
-        node.wait()
+        _kill(self._nodes[name])
+        del self._nodes[name]
 
-    def remove(self) -> None:
-        """End all nodes, and remove what they wrote."""
+    def kill(self) -> None:
+        """End all of it with SIGKILL, the drivers of its jobs too."""
         for name in reversed(list(self._nodes)):
             self.kill_node(name)
+        # What has lost its parents is of no node's family.
+        while left := _begun_below(str(self._folder)):
+            _kill_all(left)
+
+    def remove(self) -> None:
+        """End all of it, and remove what it has written."""
+        self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(
         self, name: str, words: list[str], environment: Mapping[str, str], prefix: list[str]
     ) -> None:
         log = self._folder / f"{name}.log"
-        own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
         with log.open("wb") as told:
             node = subprocess.Popen(
                 [*prefix, RAY, "start", *words, "--block"],
                 stdout=told,
                 stderr=told,
-                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **own, **environment},
+                env={**self._environment, **environment},
                 start_new_session=True,
             )
         self._nodes[name] = node
-        deadline = time.monotonic() + TIMEOUT_S
-        while "Ray runtime started" not in log.read_text():
-            assert node.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        wait_until_up(Process.here(node.pid), log)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/version", timeout=2):
+                return True
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code == 401
+        except OSError:
+            return False
+
+
+@contextlib.contextmanager
+def private_ray(
+    num_cpus: int = 2, environment: Mapping[str, str] | None = None
+) -> Iterator[PrivateRay]:
+    """Give a cluster whose head has started."""
+    ray = PrivateRay(num_cpus, environment)
+    try:
+        ray.start()
+        yield ray
+    finally:
+        ray.remove()
+
+
+def _kill(node: subprocess.Popen[bytes]) -> None:
+    # Whoever watches over a process of Ray may start another while the first are ended.
+    while family := family_of(node.pid):
+        _kill_all(family)
+    node.wait()
+
+
+def _kill_all(processes: Iterable[int]) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    time.sleep(0.05)
+
+
+def _begun_below(folder: str) -> list[int]:
+    """Return the living processes that name a folder: Ray's own sessions, and those of its jobs."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
+                continue
+            named = [*process.cmdline(), process.cwd()]
+            if any(folder in text for text in named):
+                found.append(process.pid)
+    return found

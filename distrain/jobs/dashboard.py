@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from distrain.errors import ClusterError, ConfigError, first_line
-from distrain.jobs.loopback import is_loopback
-from distrain.jobs.token import PATH_VARIABLE, VARIABLE, find_token
+from distrain.loopback import is_loopback
+from distrain.ray_token import TOKEN, TOKEN_PATH, is_shown, own_token
 
 DEFAULT: Final = "http://127.0.0.1:8265"
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -108,7 +108,7 @@ class Dashboard:
             f"the cluster {told} (HTTP {status})",
             where=self.where,
             expected="the token that the cluster was started with",
-            mend=f"Set {VARIABLE}, or {PATH_VARIABLE} to a file that you alone can read; without "
+            mend=f"Set {TOKEN}, or {TOKEN_PATH} to a file that you alone can read; without "
             "either it is looked for in ~/.ray/auth_token",
         )
 
@@ -154,8 +154,7 @@ def connect(address: str | None) -> Dashboard:
     """
     url, origin = _address(address)
     given = _given_headers()
-    wants_token = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
-    dashboard = Dashboard(url, origin, {**_token_header(wants_token), **given})
+    dashboard = Dashboard(url, origin, {**_token_header(is_shown()), **given})
     try:
         version = _version_of(dashboard)
     except ClusterError as error:
@@ -210,7 +209,7 @@ def _address(given: str | None) -> tuple[str, str]:
 
 
 def _token_header(is_wanted: bool) -> dict[str, str]:
-    token = find_token() if is_wanted else None
+    token = own_token() if is_wanted else None
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

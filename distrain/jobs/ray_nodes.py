@@ -16,12 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from distrain.errors import ClusterError
 from distrain.process import Process, family_of, start_time_of
+from distrain.ray_token import BELOW_HOME, MODE, find_token
 
 HOST: Final = "127.0.0.1"
 PORTS: Final = range(20000, 32768)
@@ -35,7 +36,6 @@ _PORTS_OF_A_NODE: Final = (
 _PORTS_OF_A_HEAD: Final = ("--port", "--dashboard-port", "--ray-client-server-port")
 _LEAST_OBJECTS_BYTES: Final = 100 * 2**20
 _MOST_OBJECTS_BYTES: Final = 2 * 2**30
-_DEFAULT_TOKEN: Final = Path(".ray") / "auth_token"
 
 
 @dataclass(frozen=True)
@@ -107,20 +107,19 @@ def free_ports(count: int) -> list[int]:
 def environment() -> dict[str, str]:
     """Return the environment that nodes run in: with token authentication, unless it says other."""
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", **kept}
+    return {MODE: "token", "RAY_USAGE_STATS_ENABLED": "0", **kept}
 
 
 def asks_for_token() -> bool:
     """Return whether nodes that are started in this environment let in holders of a token alone."""
-    return environment()["RAY_AUTH_MODE"].lower() == "token"
+    return environment()[MODE].lower() == "token"
 
 
 def ensure_token() -> None:
     """Make a token where nodes would ask for one and Ray knows none, readable by its user alone."""
-    named = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-    if not asks_for_token() or any(os.environ.get(name) for name in named):
+    if not asks_for_token() or find_token() is not None:
         return
-    path = Path.home() / _DEFAULT_TOKEN
+    path = Path.home() / BELOW_HOME
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -148,17 +147,16 @@ def start_node(plan: NodePlan, folder: Path, log: Path) -> Process:
             # Signals to this command's process group are not for the node.
             start_new_session=True,
         )
-    return replace(Process.current(), pid=started.pid, start_time=start_time_of(started.pid))
+    return Process.here(started.pid)
 
 
 def children_in(folder: Path) -> list[Process]:
     """Return the processes that this one has started and that work in a folder."""
-    here, folder = Process.current(), folder.resolve()
-    family = family_of(here.pid)
+    folder, family = folder.resolve(), family_of(os.getpid())
     return [
-        replace(here, pid=pid, start_time=start)
-        for pid, start in family.items()
-        if pid != here.pid and _working_directory(pid) == folder
+        Process.here(pid)
+        for pid in family
+        if pid != os.getpid() and _working_directory(pid) == folder
     ]
 
 
@@ -248,5 +246,5 @@ def _not_up(log: Path, what: str) -> ClusterError:
         f"{log.stem} {what} ({' / '.join(told[-5:])[-600:] or 'it said nothing'})",
         where="this machine",
         expected="free memory for a Ray node of about 500 MB, and a folder with a short path",
-        mend="Ask for fewer --nodes, or set TMPDIR to a folder that can be written",
+        mend="End what else runs here, start fewer nodes, or set TMPDIR to another folder",
     )

@@ -16,8 +16,8 @@ from distrain.config.faults import Fault, raise_faults
 from distrain.config.names import BUILT_IN_PREFIX, is_remote, is_uri
 from distrain.config.settings import Settings
 from distrain.config.source_lines import Tree
-from distrain.jobs.loopback import is_loopback
 from distrain.jobs.variables import TRACKING
+from distrain.loopback import is_loopback
 from distrain.redaction import without_password
 
 _GLOB_CHARACTERS = frozenset("*?[")

@@ -21,7 +21,7 @@ from typing import Any
 
 from distrain.jobs.dashboard import Dashboard, connect
 from distrain.jobs.package import own_files
-from tests.ray_head import RAY, ray_head
+from tests.private_ray import RAY, private_ray
 
 DISTRAIN = Path(sys.executable).with_name("distrain")
 CONFIG = {
@@ -61,7 +61,8 @@ def end_jobs(dashboard: Dashboard) -> None:
 def measure(times: int) -> dict[str, Any]:
     """Submit by turns and return the seconds of each."""
     found: dict[str, list[float]] = {}
-    with ray_head() as head, tempfile.TemporaryDirectory() as name:
+    environment = {"PYTHONPATH": "", "RAY_AUTH_MODE": "disabled"}
+    with private_ray(environment=environment) as head, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "a.yaml").write_text(json.dumps(CONFIG), encoding="utf-8")
         write_folder(folder / "sent")

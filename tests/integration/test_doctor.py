@@ -17,7 +17,7 @@ from typing import Any, final
 import pytest
 
 from tests.mlflow_server import MlflowServer
-from tests.private_ray import PrivateRay
+from tests.private_ray import PrivateRay, private_ray
 
 pytestmark = pytest.mark.slow
 
@@ -72,12 +72,9 @@ class Doctor:
 
 @pytest.fixture(scope="module")
 def ray_of_two() -> Iterator[PrivateRay]:
-    ray = PrivateRay(num_cpus=2)
-    try:
+    with private_ray() as ray:
         ray.add_node("second")
         yield ray
-    finally:
-        ray.remove()
 
 
 @pytest.fixture
@@ -190,6 +187,7 @@ class MlflowModels:
         return [model.name for model in found]
 
 
+@pytest.mark.long
 def test_faults_on_the_users_side_are_found_at_once(doctor: Doctor) -> None:
     doctor.token_file.chmod(0o644)
     with answering({"*": b""}) as s3, socket.socket() as taken:
@@ -239,6 +237,7 @@ def test_no_token_and_a_wrong_one_are_told_within_seconds(
 
 
 @NEEDS_MOUNTS
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "check", "mend"),
     [("ro", "storage", "mount -o remount,rw"), ("size=20m", "disks", "Make room there")],
@@ -263,6 +262,7 @@ def test_storage_that_is_read_only_or_full_is_found(
 
 
 @NEEDS_MOUNTS
+@pytest.mark.long
 def test_an_odd_node_is_named_and_so_is_one_that_died(doctor: Doctor) -> None:
     odd, runs = doctor.folder / "odd", doctor.folder / "work" / "runs"
     (odd / "mlflow-9.9.9.dist-info").mkdir(parents=True)
@@ -296,6 +296,7 @@ def test_an_odd_node_is_named_and_so_is_one_that_died(doctor: Doctor) -> None:
     assert "ray start --address=" in dead["nodes"]["mend"]
 
 
+@pytest.mark.long
 def test_without_a_cluster_this_machine_is_examined_and_no_token_is_made(doctor: Doctor) -> None:
     shutil.rmtree(doctor.token_file.parent)
     write_config(doctor.folder / "work", num_workers=2)

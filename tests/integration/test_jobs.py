@@ -13,13 +13,15 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.ray_head import RayHead, ray_head
+from tests.private_ray import PrivateRay, private_ray
 
 pytestmark = pytest.mark.slow
 
 DISTRAIN = Path(sys.executable).with_name("distrain")
 TIMEOUT_S = 150.0
 TOKEN = "a-token-of-a-test-0123456789abcdef"
+# What runs there is found where a cluster's Python finds it, not where the tests do.
+INSTALLED = {"PYTHONPATH": ""}
 SLOW_NET = """
 import time
 import torch
@@ -44,9 +46,8 @@ def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def head(token_file: Path) -> Iterator[RayHead]:
-    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
-    with ray_head(environment=environment) as started:
+def head(token_file: Path) -> Iterator[PrivateRay]:
+    with private_ray(environment={**INSTALLED, "RAY_AUTH_TOKEN": TOKEN}) as started:
         yield started
 
 
@@ -66,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def start(
-    head: RayHead, folder: Path, token_file: Path | None, *words: str
+    head: PrivateRay, folder: Path, token_file: Path | None, *words: str
 ) -> subprocess.Popen[str]:
     dropped = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "MLFLOW_TRACKING_URI")
     environment = {name: text for name, text in os.environ.items() if name not in dropped}
@@ -107,7 +108,7 @@ def drivers(storage: Path) -> list[psutil.Process]:
 
 
 def test_a_job_trains_once_and_its_result_comes_back(
-    head: RayHead, folder: Path, token_file: Path
+    head: PrivateRay, folder: Path, token_file: Path
 ) -> None:
     storage = folder / "runs"
     words = ("submit", "--wait", "train", "digits.yaml", f"storage={storage}")
@@ -135,8 +136,9 @@ def test_a_job_trains_once_and_its_result_comes_back(
     assert not [path for path in run_dir.rglob("*") if _holds_token(path)]
 
 
+@pytest.mark.long
 def test_a_stopped_job_has_saved_its_state_and_goes_on(
-    head: RayHead, folder: Path, token_file: Path
+    head: PrivateRay, folder: Path, token_file: Path
 ) -> None:
     storage = folder / "runs"
     slow = ("model={target: 'slow_net:Net'}", "train.epochs=40", "train.checkpoint.every_steps=20")
@@ -160,7 +162,7 @@ def test_a_stopped_job_has_saved_its_state_and_goes_on(
     assert resumed["result"]["run_dir"] == str(run_dir)
 
 
-def test_a_cluster_lets_nobody_in_without_its_token(head: RayHead, folder: Path) -> None:
+def test_a_cluster_lets_nobody_in_without_its_token(head: PrivateRay, folder: Path) -> None:
     wrong = folder / "wrong"
     wrong.write_text("another-token-0123456789abcdef", encoding="utf-8")
     wrong.chmod(0o600)
@@ -172,11 +174,12 @@ def test_a_cluster_lets_nobody_in_without_its_token(head: RayHead, folder: Path)
     assert "takes another token" in answer["error"]["message"]
 
 
+@pytest.mark.long
 def test_a_watcher_brings_a_run_back_after_driver_and_head_have_died(folder: Path) -> None:
     storage = folder / "runs"
     slow = ("model={target: 'slow_net:Net'}", "train.epochs=12", "train.checkpoint.every_steps=5")
     words = ("train", "digits.yaml", f"storage={storage}", *slow)
-    with ray_head() as head:
+    with private_ray(environment={**INSTALLED, "RAY_AUTH_MODE": "disabled"}) as head:
         watched = start(head, folder, None, "submit", "--supervise", *words)
         try:
             run_dir = wait_until(storage, "digits/*/checkpoints/step-*").parent.parent

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from distrain.loopback import is_loopback
 from tests.leftovers import MARK, end_marked, marked, wait_until_gone
-from tests.listening import is_loopback, listening
+from tests.listening import listening
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +145,7 @@ def test_a_dead_node_is_noticed_and_down_leaves_nothing(
     assert place.distrain("cluster", "status") == {"clusters": []}
 
 
+@pytest.mark.long
 def test_a_command_that_is_interrupted_leaves_nothing(place: Place) -> None:
     process = subprocess.Popen(
         [*COMMAND, "cluster", "up", "--nodes", "2", "--cpus", "1", "--name", "other"],

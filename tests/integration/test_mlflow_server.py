@@ -17,7 +17,7 @@ import pytest
 from tests.cluster_files import CLUSTER, documents
 from tests.postgresql import PASSWORD, find_programs, postgresql
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 PROGRAMS = find_programs()
 [COMPOSE] = documents(CLUSTER / "compose.yaml")

@@ -7,7 +7,7 @@ import pytest
 from ray._private import services
 from ray._private.authentication import authentication_token_setup as setup
 
-from distrain.loopback import kept_on_loopback
+from distrain.loopback import is_loopback, kept_on_loopback
 
 OUTWARD = "127.0.0.2"  # another address of this machine, where nothing of these tests listens
 
@@ -67,3 +67,15 @@ def test_other_addresses_are_let_alone(address: str, shown: list[dict[str, objec
 
     assert within == OUTWARD
     assert shown == []
+
+
+@pytest.mark.parametrize(
+    ("host", "is_it"),
+    [
+        *(("localhost", True), ("a.localhost", True), ("127.9.9.9", True), ("::1", True)),
+        *(("::ffff:127.0.0.1", True), ("::ffff:10.0.0.5", False), ("0.0.0.0", False)),
+        *(("127.evil.example", False), ("localhost.example", False)),
+    ],
+)
+def test_hosts_that_are_this_machine_are_told_by_their_names(host: str, is_it: bool) -> None:
+    assert is_loopback(host) is is_it

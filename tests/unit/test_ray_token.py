@@ -4,9 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from distrain.ray_token import Access, Token, find_token, why_refused
+from distrain.errors import ConfigError
+from distrain.ray_token import TOKEN, TOKEN_PATH, Access, Token, find_token, own_token, why_refused
+from distrain.redaction import MASK, redacted
 
 OWN = Token("/home/me/.ray/auth_token", "s3cret", 0o600)
+TEXT = "a-token-of-a-test-0123456789"
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep a token where Ray looks for it at home."""
+    for name in (TOKEN, TOKEN_PATH):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / ".ray" / "auth_token"
+    path.parent.mkdir()
+    path.write_text(TEXT + "\n", encoding="utf-8")
+    path.chmod(0o600)
+    return path
 
 
 def test_a_token_is_taken_from_the_environment_before_a_file(tmp_path: Path) -> None:
@@ -70,3 +86,30 @@ def test_a_refusal_is_told_with_its_mend(access: Access, reason: str, mend: str)
 )
 def test_who_is_let_in_is_not_refused(access: Access) -> None:
     assert why_refused(access) is None
+
+
+def test_the_user_s_own_token_is_masked_from_then_on(kept: Path) -> None:
+    assert own_token() == TEXT
+    assert redacted(f"sent {TEXT}") == f"sent {MASK}"
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o640, 0o666])
+def test_a_file_that_others_can_read_is_refused(kept: Path, mode: int) -> None:
+    kept.chmod(mode)
+
+    with pytest.raises(ConfigError) as caught:
+        own_token()
+
+    assert caught.value.mend == f"chmod 600 {kept}"
+    assert TEXT not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty"])
+def test_a_named_file_without_a_token_is_refused(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (kept.parent / "empty").touch(mode=0o600)
+    monkeypatch.setenv(TOKEN_PATH, str(kept.parent / name))
+
+    with pytest.raises(ConfigError, match=f"{name}: there is no token there"):
+        own_token()

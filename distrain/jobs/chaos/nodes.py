@@ -6,19 +6,18 @@ their own: Ray's default address file is never written, and nobody else's cluste
 
 import json
 import secrets
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol, final
 
-from distrain.errors import ClusterError
-from distrain.jobs.chaos.sessions import command_line, end_session, members, start_session
+from distrain.jobs.chaos.sessions import command_line, end_session, start_session
+from distrain.jobs.ray_nodes import HOST, free_ports, wait_until_up
+from distrain.process import Process, family_of
+from distrain.ray_token import MODE, TOKEN_PATH
 
-START_TIMEOUT_S: Final = 180.0  # `ray start` is seconds of imports, on a busy machine a minute
 IMPATIENCE: Final[Mapping[str, int]] = MappingProxyType(
     {
         "health_check_initial_delay_ms": 1000,
@@ -28,7 +27,6 @@ IMPATIENCE: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 """Ray's settings by which a lost node is missed in a second or two, not in half a minute."""
-_STARTED: Final = "Ray runtime started"
 _NODE_ID: Final = "--node_id="
 
 
@@ -64,13 +62,13 @@ class PrivateRay:
         token.write_text(secrets.token_hex(32), encoding="utf-8")
         self.environment: Mapping[str, str] = {
             **environment,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(token),
+            MODE: "token",
+            TOKEN_PATH: str(token),
             "RAY_TMPDIR": str(folder),
             "RAY_USAGE_STATS_ENABLED": "0",
             "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
         }
-        self._port, self._client_port = _free_ports()
+        self._port, self._client_port = free_ports(2)
         self._started: list[subprocess.Popen[str]] = []
         try:
             self._start_head()
@@ -89,7 +87,7 @@ class PrivateRay:
     @property
     def address(self) -> str:
         """Return HOST:PORT of the cluster."""
-        return f"127.0.0.1:{self._port}"
+        return f"{HOST}:{self._port}"
 
     def add_node(self) -> None:
         """Add a node, and wait until it is there.
@@ -128,29 +126,13 @@ class PrivateRay:
         with log.open("w") as told:
             process = start_session([*words, "--block"], self.environment, errors=told, output=told)
         self._started.append(process)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while _STARTED not in (text := log.read_text(encoding="utf-8", errors="replace")):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise ClusterError(
-                    f"a node of the private Ray did not start ({text.strip()[-500:]})",
-                    where="this machine",
-                    expected="free memory, and a temporary folder with a short path",
-                    mend="Set TMPDIR to use another folder than /tmp, or end what else runs here",
-                )
-            time.sleep(0.05)
+        wait_until_up(Process.here(process.pid), log)
 
 
 def _node_id(process: "subprocess.Popen[str]") -> str:
     """Return Ray's id of a node that was started by a process; empty: it is not alive."""
-    for member in members(process.pid):
+    for member in family_of(process.pid):
         for word in command_line(member):
             if word.startswith(_NODE_ID) and Path(command_line(member)[0]).name == "raylet":
                 return word.removeprefix(_NODE_ID)
     return ""
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]

@@ -1,6 +1,5 @@
 """A private MLflow server, which can be away for a while."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Final, final
 
 from distrain.errors import TrackingError
 from distrain.jobs.chaos.sessions import end_session, start_session
+from distrain.jobs.ray_nodes import free_ports
 from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.ui import SERVER_ENVIRONMENT, server_words
@@ -27,9 +27,7 @@ class PrivateServer:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         folder.mkdir(parents=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        [self._port] = free_ports(1)
         self._folder = folder
         self._environment = {**environment, **SERVER_ENVIRONMENT}
         self._process: subprocess.Popen[str] | None = None

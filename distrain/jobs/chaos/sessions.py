@@ -8,14 +8,15 @@ system can see to that (Linux).
 import contextlib
 import ctypes
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
+
+from distrain.process import family_of
 
 END_TIMEOUT_S: Final = 30.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -49,31 +50,14 @@ def start_session(
     )
 
 
-def members(session: int) -> Iterator[int]:
-    """Give the living processes of a session.
-
-    Args:
-        session: the id of the process that it was started with.
-    """
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            text = (folder / "stat").read_text(encoding="utf-8", errors="replace")
-            # The program's name, in brackets, may hold anything.
-            state, _parent, _group, own, *_ = re.sub(r"^.*\) ", "", text, flags=re.DOTALL).split()
-            if int(own) == session and state not in "ZX":
-                yield int(folder.name)
-
-
 def end_session(process: "subprocess.Popen[str]") -> None:
-    """End all processes of a session with SIGKILL, and wait until they are gone.
+    """End all processes of a session and below it with SIGKILL, and wait until they are gone.
 
     Args:
         process: the one that it was started with.
     """
     deadline = time.monotonic() + END_TIMEOUT_S
-    while (left := list(members(process.pid))) and time.monotonic() < deadline:
+    while (left := family_of(process.pid)) and time.monotonic() < deadline:
         for member in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member, signal.SIGKILL)

@@ -26,6 +26,7 @@ from distrain.errors import ClusterError, ConfigError, DistrainError
 from distrain.jobs.doctor import asking, gpu_speed, judge_nodes, judge_places, judge_record, look
 from distrain.jobs.doctor.facts import ClusterNode, NodeFacts, Place
 from distrain.jobs.doctor.findings import Diagnosis, Finding, counted, finding_of, names
+from distrain.loopback import is_loopback
 from distrain.ray_session import ray_session, wanted_address
 from distrain.ray_token import ask_access, find_token
 from distrain.track.examination import TrackingFacts, examine_tracking
@@ -33,7 +34,6 @@ from distrain.track.tracking_server import resolve_tracking_uri
 
 UI_PORT: Final = 5000
 """What `distrain ui` listens on where it is told nothing else."""
-LOOPBACK: Final = ("127.", "localhost", "[::1]")
 
 
 @final
@@ -152,7 +152,7 @@ def _examine_nodes(
     nodes = asking.cluster_nodes()
     address = asking.connected_address()
     notes.add([Finding("Ray", "ok", f"answers at {address}")])
-    is_near = all(_is_loopback(node.host.partition("(")[2]) for node in nodes)
+    is_near = all(is_loopback(node.host.partition("(")[2].rstrip(")")) for node in nodes)
     notes.add(judge_places.judge_access(ask_access(address), is_near=is_near))
     notes.add(judge_places.judge_token(find_token()))
     notes.add(judge_places.judge_nodes(nodes, address))
@@ -243,10 +243,7 @@ def _is_served_at(tracking: "Future[TrackingFacts]", port: int) -> bool:
     """Return whether the tracking server is on this port of the loopback address."""
     with contextlib.suppress(DistrainError):
         facts = tracking.result()
-        rest = facts.shown.partition("://")[2].rpartition("@")[2].partition("/")[0]
-        return facts.error is None and rest.endswith(f":{port}") and _is_loopback(rest)
+        place = facts.shown.partition("://")[2].rpartition("@")[2].partition("/")[0]
+        host, _, its_port = place.rpartition(":")
+        return facts.error is None and its_port == str(port) and is_loopback(host.strip("[]"))
     return False
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith(LOOPBACK)

@@ -7,7 +7,7 @@ from distrain.config.settings import Settings
 from distrain.errors import ConfigError
 from distrain.jobs.doctor.facts import ClusterNode, Place, Sight
 from distrain.jobs.doctor.findings import Finding, counted, finding_of, names, ok_unless
-from distrain.ray_token import TOKEN, Access, Token
+from distrain.ray_token import TOKEN, TOKEN_PATH, Access, Token
 from distrain.train.placement import (
     Placement,
     cluster_placement,
@@ -124,6 +124,9 @@ def judge_token(token: Token | None) -> list[Finding]:
                 where=token.origin,
             )
         ]
+    if not token.text:
+        mend = f"Write the cluster's token into it, for this user alone, or unset {TOKEN_PATH}"
+        return [Finding("token", "fault", "it cannot be read", mend=mend, where=token.origin)]
     kept = "in the environment" if token.origin == TOKEN else "readable by its owner alone"
     return [Finding("token", "ok", f"{token.origin}, {kept}")]
 

@@ -8,17 +8,17 @@ import pytest
 
 from distrain.errors import ClusterError, ConfigError
 from distrain.jobs.dashboard import connect
-from distrain.jobs.token import PATH_VARIABLE, VARIABLE
+from distrain.ray_token import TOKEN, TOKEN_PATH
 from tests.fake_dashboard import FakeDashboard
 
-TOKEN = "a-token-of-a-test-0123456789"
+TEXT = "a-token-of-a-test-0123456789"
 
 
 @pytest.fixture(autouse=True)
 def _no_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (
         *("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_MODE", "RAY_JOB_HEADERS"),
-        *(VARIABLE, PATH_VARIABLE),
+        *(TOKEN, TOKEN_PATH),
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -32,7 +32,7 @@ def open_one() -> Iterator[FakeDashboard]:
 
 @pytest.fixture
 def guarded() -> Iterator[FakeDashboard]:
-    with FakeDashboard("host", token=TOKEN) as fake:
+    with FakeDashboard("host", token=TEXT) as fake:
         yield fake
 
 
@@ -67,7 +67,7 @@ def test_silence_is_told_with_the_address_and_a_mend() -> None:
 def test_no_token_is_sent_to_who_asks_for_none(
     open_one: FakeDashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, TOKEN)
+    monkeypatch.setenv(TOKEN, TEXT)
 
     connect(open_one.url).json("/api/jobs/")
 
@@ -77,12 +77,12 @@ def test_no_token_is_sent_to_who_asks_for_none(
 def test_the_token_is_sent_to_who_asks_for_it(
     guarded: FakeDashboard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, TOKEN)
+    monkeypatch.setenv(TOKEN, TEXT)
 
     dashboard = connect(guarded.url)
 
     assert dashboard.json("/api/jobs/") == []
-    assert TOKEN not in repr(dashboard)
+    assert TEXT not in repr(dashboard)
 
 
 @pytest.mark.parametrize(
@@ -92,19 +92,19 @@ def test_a_refusal_is_told(
     guarded: FakeDashboard, monkeypatch: pytest.MonkeyPatch, token: str | None, told: str
 ) -> None:
     if token is not None:
-        monkeypatch.setenv(VARIABLE, token)
+        monkeypatch.setenv(TOKEN, token)
 
     with pytest.raises(ClusterError, match=told) as caught:
         connect(guarded.url)
 
     assert str(token) not in str(caught.value)
-    assert PATH_VARIABLE in caught.value.mend
+    assert TOKEN_PATH in caught.value.mend
 
 
 def test_a_token_that_others_can_read_is_not_sent(guarded: FakeDashboard, tmp_path: Path) -> None:
     path = tmp_path / ".ray" / "auth_token"
     path.parent.mkdir()
-    path.write_text(TOKEN)
+    path.write_text(TEXT)
     path.chmod(0o644)
 
     with pytest.raises(ConfigError, match=r"chmod 600 \S+auth_token"):

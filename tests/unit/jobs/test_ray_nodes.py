@@ -28,8 +28,7 @@ time.sleep(60)
 
 def started(*words: str) -> tuple[Process, subprocess.Popen[str]]:
     popen = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    own = replace(Process.current(), pid=popen.pid, start_time=start_time_of(popen.pid))
-    return own, popen
+    return Process.here(popen.pid), popen
 
 
 def test_nodes_listen_on_loopback_at_ports_of_their_own(tmp_path: Path) -> None:

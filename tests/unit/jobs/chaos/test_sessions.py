@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from distrain.jobs.chaos.sessions import end_session, members, start_session
+from distrain.jobs.chaos.sessions import end_session, start_session
+from distrain.process import family_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -20,12 +21,12 @@ def test_what_a_process_leaves_behind_is_found_and_ended(tmp_path: Path) -> None
             ["sh", "-c", ORPHANING], {"PATH": "/bin:/usr/bin"}, errors=errors, output=errors
         )
     process.wait(10)
-    orphans = list(members(process.pid))
+    orphans = family_of(process.pid)
 
     end_session(process)
 
     assert len(orphans) == 2
-    assert list(members(process.pid)) == []
+    assert family_of(process.pid) == {}
 
 
 def test_a_session_ends_with_whoever_started_it(tmp_path: Path) -> None:
@@ -44,6 +45,6 @@ def test_a_session_ends_with_whoever_started_it(tmp_path: Path) -> None:
     parent.communicate()
 
     deadline = time.monotonic() + 10
-    while list(members(child)) and time.monotonic() < deadline:
+    while family_of(child) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert list(members(child)) == []
+    assert family_of(child) == {}
