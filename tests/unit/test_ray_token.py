@@ -26,7 +26,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_token_is_taken_from_the_environment_before_a_file(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("of the file\n")
+    (tmp_path / "token").write_text(f"{TEXT}\n")
     both = {"RAY_AUTH_TOKEN": " own ", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
 
     found = find_token(both)
@@ -37,12 +37,12 @@ def test_a_token_is_taken_from_the_environment_before_a_file(tmp_path: Path) -> 
 
 def test_a_token_file_is_found_with_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "token"
-    path.write_text("of the file\n")
+    path.write_text(f"{TEXT}\n")
     path.chmod(0o640)
 
     found = find_token({"RAY_AUTH_TOKEN_PATH": str(path)})
 
-    assert found == Token(str(path), "of the file", 0o640)
+    assert found == Token(str(path), TEXT, 0o640)
     assert found is not None
     assert found.is_open
 
