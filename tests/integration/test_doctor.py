@@ -21,6 +21,7 @@ from tests.private_ray import PrivateRay, private_ray
 
 pytestmark = pytest.mark.slow
 
+DISTRAIN = Path(sys.executable).with_name("distrain")
 CAN_MOUNT = os.geteuid() == 0 and (
     subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
 )
@@ -51,7 +52,7 @@ class Doctor:
         hidden = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_URI", "AWS_PROFILE")
         own = {k: v for k, v in os.environ.items() if k not in hidden}
         done = subprocess.run(
-            [*prefix, sys.executable, "-m", "distrain", "doctor", *words, "--json"],
+            [*prefix, DISTRAIN, "doctor", *words, "--json"],
             cwd=self.folder / "work",
             env={
                 **own,

@@ -38,7 +38,8 @@ def judge_versions(here: NodeFacts, nodes: Sequence[NodeFacts]) -> list[Finding]
     own_code = [
         node.host
         for node in nodes
-        if node.versions.get("distrain") == here.versions.get("distrain") and node.code != here.code
+        if node.versions.get("distrain") == here.versions.get("distrain")
+        and node.code not in (None, here.code)
     ]
     if own_code:
         found.append(

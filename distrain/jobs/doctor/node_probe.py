@@ -7,6 +7,7 @@ the question is about, when it is asked. What is returned is made of dicts, list
 
 import contextlib
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -49,9 +50,8 @@ class NodeProbe:
 
     def facts(self, folders: Mapping[str, str], declared_gpus: float) -> dict[str, Any]:
         """Return what the machine tells of itself, its Ray's temporary folder among the folders."""
-        import ray
-
-        session = ray._private.worker._global_node.get_session_dir_path()
+        worker: Any = importlib.import_module("ray._private.worker")
+        session = worker._global_node.get_session_dir_path()
         return machine_facts({"temporary": session, **folders}, declared_gpus)
 
     def clock(self) -> float:

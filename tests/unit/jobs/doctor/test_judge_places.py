@@ -18,6 +18,7 @@ def settings(num_workers: int) -> Settings:
     return Settings.model_validate(
         {
             "data": {"source": "sklearn:digits", "target": "target"},
+            "model": {"name": "mlp"},
             "train": {"num_workers": num_workers, "logical_shards": 64},
         }
     )

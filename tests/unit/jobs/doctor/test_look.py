@@ -112,7 +112,8 @@ def test_an_account_is_looked_for_where_it_may_be_kept(
 def test_a_cache_below_the_storage_is_no_place_of_its_own(tmp_path: Path) -> None:
     def places(cache: str) -> dict[str, str]:
         data = {"source": "sklearn:digits", "target": "target", "cache": {"path": cache}}
-        settings = Settings.model_validate({"storage": str(tmp_path), "data": data})
+        plain = {"storage": str(tmp_path), "data": data, "model": {"name": "mlp"}}
+        settings = Settings.model_validate(plain)
         return look.places_of(settings, look.storage_text(settings, Path("runs")))
 
     assert places(str(tmp_path / "prepared")) == {"storage": str(tmp_path)}
