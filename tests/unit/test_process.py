@@ -1,5 +1,7 @@
 """Which processes belong together."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -32,7 +34,7 @@ def test_a_family_is_a_session_and_all_that_descends_from_it() -> None:
         orphans = family_of(leader.pid)
     finally:
         for pid in (beside, apart):
-            subprocess.run(["kill", "-KILL", str(pid)], check=True)
+            os.kill(pid, signal.SIGKILL)
         leader.communicate()
 
     assert whole.keys() == {leader.pid, beside, apart}

@@ -153,7 +153,7 @@ def test_the_storage_is_reached_by_the_key_that_it_was_given() -> None:
     assert s3["volumes"] == ["objects:/objects"]
     for name in OWN:
         environment = SERVICES[name]["environment"]
-        assert environment["AWS_ACCESS_KEY_ID"] == s3["environment"]["ROOT_ACCESS_KEY"]
+        assert environment["AWS_ACCESS_KEY_ID"] == s3["environment"]["ROOT_ACCESS_KEY_ID"]
         assert environment["AWS_SECRET_ACCESS_KEY_FILE"] == "/run/secrets/s3_secret_key"
     assert SERVICES["mlflow"]["environment"]["MLFLOW_S3_ENDPOINT_URL"] == "http://s3:7070"
     subprocess.run(["sh", "-n", "-c", script.replace("$$", "$")], check=True)

@@ -1,6 +1,7 @@
 """The Kubernetes manifests: against KubeRay's own definitions, against each other, and their safety."""
 
 import copy
+import functools
 import gzip
 import re
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def containers() -> Iterator[Tree]:
         yield from template["spec"]["containers"]
 
 
+@functools.cache
 def definition(plural: str) -> Tree:
     """Return the schema of a kind of KubeRay's, in which unknown fields are faults."""
     path = schemas() / "kuberay" / f"ray.io_{plural}.yaml.gz"
@@ -67,7 +69,12 @@ def strict(schema: Any) -> Any:
 def check(tree: Tree, schema: Tree) -> None:
     # Every object has these, and a definition leaves them out.
     bare = {key: value for key, value in tree.items() if key not in ("apiVersion", "kind", "metadata")}
-    jsonschema.validate(bare, schema)
+    validate(bare, schema)
+
+
+def validate(tree: Tree, schema: Tree) -> None:
+    # The schemas are the project's own, and large: they are not checked themselves each time.
+    jsonschema.Draft202012Validator(schema).validate(tree)
 
 
 PLURALS = {"RayCluster": "rayclusters", "RayJob": "rayjobs"}
@@ -107,7 +114,7 @@ def test_other_pods_are_such_as_kuberay_s_are(kind: str) -> None:
     cluster = definition("rayclusters")["properties"]["spec"]["properties"]
     template = cluster["headGroupSpec"]["properties"]["template"]
 
-    jsonschema.validate(found["spec"]["template"], template)
+    validate(found["spec"]["template"], template)
 
 
 def test_a_job_s_ray_is_the_cluster_s() -> None:

@@ -124,10 +124,11 @@ def test_what_a_killed_command_left_is_ended_with_its_folder(
 ) -> None:
     folder = recorded(temporary, (identity(sleepers[0]),))
     cluster = local_cluster.named("local")
+    state = cluster.state
 
     local_cluster.down(cluster)
 
-    assert cluster.state == "nodes dead"
+    assert state == "nodes dead"
     assert start_time_of(sleepers[0].pid) is None
     assert start_time_of(sleepers[1].pid) is not None
     assert not folder.exists()
