@@ -161,33 +161,31 @@ def _place(job: Job, display: Display) -> Iterator[_Place]:
 
 
 def _undisturbed(place: _Place, asked: int | None, display: Display) -> _Reference:
-    """Train the job undisturbed, in fewer steps where those that are usual would take too long."""
+    """Train the job undisturbed: so many steps, or those that there is time for."""
     steps = asked or STEPS
-    name = "undisturbed"
-    while True:
-        small = small_overrides(place.job.settings, steps)
-        display.stage(f"training {steps} steps undisturbed")
-        started = time.monotonic()
-        run = place.begin(name, small)
-        try:
-            fitting = steps if asked else _affordable_steps(run, steps)
-            if fitting < steps:
-                steps, name = fitting, "undisturbed-small"
-                continue
-            result = _result_of(run)
-        finally:
+    small = small_overrides(place.job.settings, steps)
+    display.stage(f"training {steps} steps undisturbed")
+    started = time.monotonic()
+    run = place.begin(f"undisturbed-{steps}", small)
+    try:
+        fitting = steps if asked else _affordable_steps(run, steps)
+        if fitting < steps:
             run.abandon()
-        rows = trained_rows(run.made)
-        points = history_of(place.server.tracking, str(result["run_id"]))
-        told = Undisturbed(
-            weights_sha256=str(result["weights_sha256"]),
-            steps=steps,
-            num_rows=len(rows),
-            rows_repeated=rows_repeated(rows, rows),
-            num_points=len(points),
-            wall_s=round(time.monotonic() - started, 1),
-        )
-        return _Reference(told, rows, points, _num_bytes(run.made), small)
+            return _undisturbed(place, fitting, display)
+        result = _result_of(run)
+    finally:
+        run.abandon()
+    rows = trained_rows(run.made)
+    points = history_of(place.server.tracking, str(result["run_id"]))
+    told = Undisturbed(
+        weights_sha256=str(result["weights_sha256"]),
+        steps=steps,
+        num_rows=len(rows),
+        rows_repeated=rows_repeated(rows, rows),
+        num_points=len(points),
+        wall_s=round(time.monotonic() - started, 1),
+    )
+    return _Reference(told, rows, points, _num_bytes(run.made), small)
 
 
 def _affordable_steps(run: Undertaking, steps: int) -> int:
