@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from distrain.process import family_of
+from distrain.process import family_of, start_time_of
 
 END_TIMEOUT_S: Final = 30.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -53,9 +53,13 @@ def start_session(
 def end_session(process: "subprocess.Popen[str]") -> None:
     """End all processes of a session and below it with SIGKILL, and wait until they are gone.
 
+    Where its number has been given to another process meanwhile, nothing is left of it to end.
+
     Args:
         process: the one that it was started with.
     """
+    if process.poll() is not None and start_time_of(process.pid) is not None:
+        return
     deadline = time.monotonic() + END_TIMEOUT_S
     while (left := family_of(process.pid)) and time.monotonic() < deadline:
         for member in left:

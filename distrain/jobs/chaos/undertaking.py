@@ -258,8 +258,8 @@ class Undertaking:
 
     def abandon(self) -> None:
         """End its commands and what they have started, if they have not ended."""
-        for process in self._started:
-            end_session(process)
+        while self._started:
+            end_session(self._started.pop())
 
     def told(self) -> str:
         """Return the end of what the commands told."""
