@@ -79,6 +79,7 @@ def measure(times: int) -> dict[str, Any]:
                 ("distrain, the same again", own),
             ):
                 seconds = timed(words, folder, head.url)
+                print(f"turn {turn}, {kind}: {seconds:.2f} s", flush=True)
                 end_jobs(dashboard)
                 found.setdefault(kind, []).append(seconds)
     return {kind: seconds[1:] for kind, seconds in found.items()}
