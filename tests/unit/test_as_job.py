@@ -1,0 +1,95 @@
+"""What a submitted job does around its command."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from distrain import answer, as_job
+from distrain.errors import ConfigError
+from distrain.jobs.ending import Ending, read_ending
+from distrain.jobs.ticket import FILE, Ticket
+from distrain.track import standing
+from distrain.track.lineage import digest, own_hashes
+
+
+@pytest.fixture
+def ticket() -> Ticket:
+    here = replace(standing.standing_here(), job_id="distrain-a-1")
+    return Ticket("distrain-a-1", digest(own_hashes()), here.to_json(), ["list", "losses"])
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that the process works in; what a job changes in the process is put back."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    standing._carried.clear()
+    answer.reserved.clear()
+
+
+def test_the_command_runs_and_its_json_is_what_the_job_came_to(
+    package: Path, ticket: Ticket
+) -> None:
+    (package / FILE).write_bytes(ticket.to_bytes())
+
+    ending = as_job._run(package, ["list", "losses"])
+
+    assert ending.exit_code == 0
+    assert ending.result is not None
+    assert "cross_entropy" in {entry["name"] for entry in ending.result["losses"]}
+    assert Path.cwd() == package / "code"
+    assert sys.argv == ["distrain", "list", "losses"]
+    assert standing.job_here() == "distrain-a-1"
+
+
+def test_another_distrain_than_was_sent_is_refused(package: Path, ticket: Ticket) -> None:
+    (package / FILE).write_bytes(replace(ticket, code_sha256="0" * 64).to_bytes())
+
+    ending = as_job._run(package, ["list", "losses"])
+
+    assert ending.exit_code == 2
+    assert ending.result is not None
+    assert "another distrain runs here" in ending.result["error"]["message"]
+
+
+def test_data_that_came_along_is_kept_on_the_storage(tmp_path: Path, ticket: Ticket) -> None:
+    (tmp_path / "data" / "0").mkdir(parents=True)
+    (tmp_path / "data" / "0" / "rows.csv").write_text("a,b\n", encoding="utf-8")
+    kept_in = tmp_path / "runs" / "uploaded" / "0123"
+    sent = replace(ticket, uploads={"data/0": str(kept_in)})
+
+    for _ in range(2):  # a second job finds it there
+        as_job._keep_uploads(tmp_path, sent)
+
+    assert (kept_in / "rows.csv").read_text(encoding="utf-8") == "a,b\n"
+    assert [path.name for path in kept_in.parent.iterdir()] == ["0123"]
+
+
+@pytest.mark.parametrize(("code", "of_job"), [(0, 0), (1, 1), (2, 2), (3, 0), (130, 130)])
+def test_an_unmet_goal_alone_ends_the_job_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int, of_job: int
+) -> None:
+    monkeypatch.setattr(as_job, "_run", lambda *_: Ending(code, None))
+
+    with pytest.raises(SystemExit) as left:
+        as_job.main()
+
+    assert left.value.code == of_job
+    assert read_ending(capsys.readouterr().out) == Ending(code, None)
+
+
+def test_what_the_cluster_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ["ray[data]>=2.60", "no-such-library>=1", "torch>=99", 'other>=1; extra == "dev"']
+    monkeypatch.setattr(as_job.importlib.metadata, "requires", lambda _: wanted)
+
+    with pytest.raises(ConfigError, match="the cluster lacks what distrain needs") as caught:
+        as_job._check_installed()
+
+    assert "no-such-library>=1 (not there)" in caught.value.message
+    assert "torch>=99 (" in caught.value.message
+    assert "ray" not in caught.value.message.replace("array", "")
+    assert "other" not in caught.value.message
