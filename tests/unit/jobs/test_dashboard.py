@@ -86,7 +86,8 @@ def test_the_token_is_sent_to_who_asks_for_it(
 
 
 @pytest.mark.parametrize(
-    ("token", "told"), [(None, "asks for a token"), ("another-one", "takes another token")]
+    ("token", "told"),
+    [(None, "asks for a token"), ("0123456789-of-another-test", "takes another token")],
 )
 def test_a_refusal_is_told(
     guarded: FakeDashboard, monkeypatch: pytest.MonkeyPatch, token: str | None, told: str

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from distrain.errors import ConfigError
+from distrain.jobs.dashboard import connect
 from distrain.jobs.ending import Ending, ending_line
+from distrain.jobs.request import request_of
 from tests.command_line import Ended, run_in_process, told
 from tests.fake_dashboard import FakeDashboard
 
@@ -324,3 +327,23 @@ def test_jobs_are_listed_looked_at_and_stopped(cluster: FakeDashboard, folder: P
     unknown = job("status", "nobody")
     assert unknown.code == 2
     assert "knows no job 'nobody'" in answer(unknown)["error"]["message"]
+
+
+def test_a_job_can_be_asked_for_again_from_what_it_says_of_itself(
+    cluster: FakeDashboard, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--env", "TEAM", "--driver", "cpus=1", "train", "rows.yaml")
+    job_id = answer(submit(cluster, folder, *words, f"storage={folder}/runs", TEAM="red"))["job_id"]
+    asked = only_job(cluster)
+    assert "red" not in json.dumps(asked["metadata"])  # Ray shows no values of variables
+
+    with pytest.raises(ConfigError, match="variables that are not set here: TEAM"):
+        request_of(connect(cluster.url), job_id)
+    monkeypatch.setenv("TEAM", "red")
+    request = request_of(connect(cluster.url), job_id)
+
+    assert request.fields == {name: asked[name] for name in request.fields}
+    request.send_package(connect(cluster.url))
+    cluster.forget()
+    with pytest.raises(ConfigError, match="has forgotten the job and its files"):
+        request.send_package(connect(cluster.url))
