@@ -39,9 +39,7 @@ def up(
 
 @cluster_app.command(epilog="Example: distrain cluster status")
 def status(
-    name: Annotated[
-        str | None, typer.Option(help="Of this one alone.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of this one alone.", show_default=False)] = None,
     as_json: Json = False,
 ) -> int:
     """Tell which clusters of this user's run on this machine; exit code 4 if a node is dead."""

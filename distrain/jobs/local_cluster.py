@@ -3,8 +3,8 @@
 What enters: a name, and how many nodes of how many CPUs. What leaves: nodes that listen on
 127.0.0.1 alone and ask for a token, and a folder that only its user can enter,
 `distrain-<user id>-<name>` below the temporary folder. It holds `cluster.json`, which says whose
-processes they are, their logs, and all that Ray writes; `down` removes it. Nothing of another Ray on
-this machine is touched, its default address file neither.
+processes they are, their logs, and all that Ray writes; `down` removes it. Nothing of another Ray
+on this machine is touched, its default address file neither.
 """
 
 import contextlib
@@ -152,7 +152,7 @@ def down(cluster: LocalCluster) -> None:
         )
     end_nodes(cluster.nodes)
     with contextlib.suppress(FileNotFoundError):  # two commands `down` at a time
-        shutil.rmtree(cluster.folder)
+        _remove(cluster.folder)
 
 
 def clusters(name: str | None = None) -> list[LocalCluster]:
@@ -242,6 +242,16 @@ def _claim(name: str, num_nodes: int, num_cpus: int) -> LocalCluster:
             mend="See `distrain cluster status`, or give another --name",
         ) from error
     return replace(cluster, folder=folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a cluster's folder, its record last: so `down` finds what an interruption left."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != RECORD:
+            path.unlink()
+    shutil.rmtree(folder)
 
 
 def _write(cluster: LocalCluster) -> None:

@@ -74,10 +74,10 @@ def plan_nodes(folder: Path, *, num_nodes: int, num_cpus: int) -> list[NodePlan]
     for number in range(num_nodes):
         used = {name: next(ports) for name in _PORTS_OF_A_NODE}
         # One process follows the logs of all nodes of a machine.
-        role = (f"--address={HOST}:{of_head['--port']}", "--include-log-monitor=false")
+        role = [f"--address={HOST}:{of_head['--port']}", "--include-log-monitor=false"]
         if number == 0:
             used |= of_head
-            role = ("--head", f"--temp-dir={folder}", f"--dashboard-host={HOST}")
+            role = ["--head", f"--temp-dir={folder}", f"--dashboard-host={HOST}"]
         words = (*role, *shared, *(f"{name}={port}" for name, port in used.items()))
         plans.append(NodePlan(words, used))
     return plans

@@ -72,9 +72,9 @@ def place() -> Iterator[Place]:
 
 
 @pytest.fixture(scope="module")
-def cluster(place: Place) -> Iterator[dict[str, Any]]:
+def cluster(place: Place) -> dict[str, Any]:
     """A cluster of three nodes with a CPU each; its last test ends it."""
-    yield place.distrain("cluster", "up", "--nodes", "3", "--cpus", "1")
+    return place.distrain("cluster", "up", "--nodes", "3", "--cpus", "1")
 
 
 def test_a_cluster_comes_up_with_all_its_nodes(place: Place, cluster: dict[str, Any]) -> None:

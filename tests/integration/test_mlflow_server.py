@@ -1,11 +1,13 @@
 """The MLflow server of `cluster/`, as its image starts it, on a real PostgreSQL."""
 
 import base64
+import contextlib
 import os
 import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -46,7 +48,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             wait(chosen, server, folder / "log")
             yield chosen
         finally:
-            os.killpg(server.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself, and that is told
+                os.killpg(server.pid, signal.SIGKILL)
             server.wait()
 
 
@@ -63,6 +66,7 @@ def start(folder: Path, here: dict[str, str]) -> subprocess.Popen[bytes]:
         if name.endswith("_FILE"):
             file.write_text(secrets.get(file.name, "of a test"), encoding="utf-8")
         environment[name] = str(file) if name.endswith("_FILE") else str(value)
+    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment["MLFLOW_AUTH_CONFIG_PATH"] = str(folder / "auth.ini")
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(

@@ -77,7 +77,9 @@ def test_versions_are_the_locked_ones(path: Path) -> None:
 def test_nothing_is_published_to_every_address(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
 
-    assert re.findall(r"0\.0\.0\.0(?:/0|:\d+)|hostNetwork|hostPort|NodePort|LoadBalancer", text) == []
+    assert (
+        re.findall(r"0\.0\.0\.0(?:/0|:\d+)|hostNetwork|hostPort|NodePort|LoadBalancer", text) == []
+    )
 
 
 def test_the_readme_names_each_file_that_is_taken() -> None:

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: against KubeRay's own definitions, against each other, and their safety."""
+"""The Kubernetes manifests: against KubeRay's definitions, each other, and what is safe."""
 
 import copy
 import functools
@@ -17,7 +17,10 @@ from tests.cluster_files import IMAGE, KUBERNETES, documents, locked, parse, sch
 
 FILES = sorted(path.name for path in KUBERNETES.glob("*.yaml"))
 OBJECTS = [
-    found for name in FILES if name != "kustomization.yaml" for found in documents(KUBERNETES / name)
+    found
+    for name in FILES
+    if name != "kustomization.yaml"
+    for found in documents(KUBERNETES / name)
 ]
 Tree = dict[str, Any]
 
@@ -68,7 +71,9 @@ def strict(schema: Any) -> Any:
 
 def check(tree: Tree, schema: Tree) -> None:
     # Every object has these, and a definition leaves them out.
-    bare = {key: value for key, value in tree.items() if key not in ("apiVersion", "kind", "metadata")}
+    bare = {
+        key: value for key, value in tree.items() if key not in ("apiVersion", "kind", "metadata")
+    }
     validate(bare, schema)
 
 
@@ -163,12 +168,19 @@ def test_all_seen_storage_is_the_same_on_every_node() -> None:
     [cluster] = of_kind("RayCluster")
     groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
     mounted = [
-        {mount["name"]: mount["mountPath"] for mount in group["template"]["spec"]["containers"][0]["volumeMounts"]}
+        {
+            mount["name"]: mount["mountPath"]
+            for mount in group["template"]["spec"]["containers"][0]["volumeMounts"]
+        }
         for group in groups
     ]
 
     assert {places["storage"] for places in mounted} == {"/storage"}
-    [claim] = [claim for claim in of_kind("PersistentVolumeClaim") if claim["metadata"]["name"] == "distrain-storage"]
+    [claim] = [
+        claim
+        for claim in of_kind("PersistentVolumeClaim")
+        if claim["metadata"]["name"] == "distrain-storage"
+    ]
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
@@ -179,10 +191,18 @@ def test_volumes_are_those_that_are_mounted_and_claims_exist() -> None:
 
     for template in pod_templates():
         volumes = template["spec"].get("volumes", [])
-        mounts = {mount["name"] for one in template["spec"]["containers"] for mount in one.get("volumeMounts", [])}
+        mounts = {
+            mount["name"]
+            for one in template["spec"]["containers"]
+            for mount in one.get("volumeMounts", [])
+        }
         named = {volume["name"] for volume in volumes}
-        assert mounts == named or mounts == own
-        used = {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
+        assert mounts in (named, own)
+        used = {
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in volumes
+            if "persistentVolumeClaim" in volume
+        }
         assert used <= claims
 
 
@@ -202,7 +222,9 @@ def test_secrets_are_taken_by_reference_and_the_readme_makes_each_key() -> None:
 
 
 def services() -> dict[str, int]:
-    return {found["metadata"]["name"]: found["spec"]["ports"][0]["port"] for found in of_kind("Service")}
+    return {
+        found["metadata"]["name"]: found["spec"]["ports"][0]["port"] for found in of_kind("Service")
+    }
 
 
 def test_services_lead_to_pods_and_hosts_that_are_named_are_services() -> None:
@@ -213,10 +235,15 @@ def test_services_lead_to_pods_and_hosts_that_are_named_are_services() -> None:
     words = [
         word
         for container in containers()
-        for word in (*container.get("args", []), *(str(entry.get("value", "")) for entry in container.get("env", [])))
+        for word in (
+            *container.get("args", []),
+            *(str(entry.get("value", "")) for entry in container.get("env", [])),
+        )
     ]
     used = {
-        (host, int(port)) for word in words for host, port in re.findall(r"(mlflow|postgres):(\d+)", word)
+        (host, int(port))
+        for word in words
+        for host, port in re.findall(r"(mlflow|postgres):(\d+)", word)
     }
 
     assert used == set(services().items())
@@ -244,7 +271,8 @@ def test_each_pod_is_reached_by_those_alone_that_need_it() -> None:
 
     for template_labels in labels:
         chosen = [
-            name for name, spec in policies.items()
+            name
+            for name, spec in policies.items()
             if spec["podSelector"]["matchLabels"].items() <= template_labels.items()
         ]
         assert len(chosen) == 1, template_labels
@@ -253,7 +281,9 @@ def test_each_pod_is_reached_by_those_alone_that_need_it() -> None:
         for rule in spec["ingress"]:
             assert all(peer["podSelector"]["matchLabels"] for peer in rule["from"])
     [from_mlflow] = policies["postgres"]["ingress"]
-    assert from_mlflow["from"][0]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "mlflow"}
+    assert from_mlflow["from"][0]["podSelector"]["matchLabels"] == {
+        "app.kubernetes.io/name": "mlflow"
+    }
 
 
 def test_services_are_within_the_cluster_alone() -> None:

@@ -70,12 +70,17 @@ def test_ray_start_knows_its_options_and_keeps_the_dashboard_on_loopback(path: P
 def test_every_node_runs_the_locked_ray_and_installs_the_locked_packages(path: Path) -> None:
     config = read(path)
     types = config.get("available_node_types", {}).values()
-    images = [config["docker"]["image"], *(kind["docker"]["worker_image"] for kind in types if "docker" in kind)]
+    images = [
+        config["docker"]["image"],
+        *(kind["docker"]["worker_image"] for kind in types if "docker" in kind),
+    ]
 
     assert {image.split("-")[0] for image in images} == {f"rayproject/ray:{locked('ray')}"}
     assert {image.split("-")[1] for image in images} == {"py312"}
     folder = "/home/ray/distrain"
-    assert config["setup_commands"] == [f"pip install --constraint {folder}/constraints.txt {folder}"]
+    assert config["setup_commands"] == [
+        f"pip install --constraint {folder}/constraints.txt {folder}"
+    ]
     assert config["file_mounts"][folder] == "."
     assert (REPOSITORY / "constraints.txt").is_file()
 

@@ -18,7 +18,12 @@ SCONTROL = 'printf "%s\\n" "$*" >>"$LOG"; printf "gpu-1\\ngpu-2\\n"'
 # Runs on one node what it is asked to run on the job's nodes.
 SRUN = 'printf "srun %s\\n" "$*" >>"$LOG"; while [[ "$1" == --* ]]; do shift; done; "$@"'
 HOSTNAME = 'echo "10.1.0.7 172.17.0.1"'
-RAY = 'printf "%s\\n" "$@" >"$RAY_WORDS"; env >"$RAY_WORDS.env"; ls -ld "$RAY_TMPDIR" >"$RAY_WORDS.folder"; exit "${RAY_CODE:-0}"'
+RAY = """
+printf "%s\\n" "$@" >"$RAY_WORDS"
+env >"$RAY_WORDS.env"
+ls -ld "$RAY_TMPDIR" >"$RAY_WORDS.folder"
+exit "${RAY_CODE:-0}"
+"""
 
 
 def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

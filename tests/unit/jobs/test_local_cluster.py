@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -134,6 +135,28 @@ def test_what_a_killed_command_left_is_ended_with_its_folder(
     assert not folder.exists()
 
 
+def test_an_interrupted_down_can_be_repeated(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = recorded(temporary, (gone(), gone(), gone()))
+    (folder / "r" / "logs").mkdir(parents=True)
+    (folder / "head.log").touch()
+    remove = shutil.rmtree
+
+    def interrupt(path: Path) -> None:
+        remove(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        local_cluster.down(local_cluster.named("local"))
+    monkeypatch.undo()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    local_cluster.down(local_cluster.named("local"))
+
+    assert not folder.exists()
+
+
 def test_where_a_node_does_not_start_nothing_is_left(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +224,7 @@ def test_a_temporary_folder_that_is_too_deep_for_sockets_is_told(
 ) -> None:
     monkeypatch.setattr(local_cluster, "_MOST_FOLDER_CHARACTERS", len(str(temporary)))
 
-    with pytest.raises(ConfigError, match="too long for the sockets below it.* TMPDIR"):
+    with pytest.raises(ConfigError, match=r"too long for the sockets below it.* TMPDIR"):
         local_cluster.up("local", num_nodes=1, num_cpus=1)
 
 
