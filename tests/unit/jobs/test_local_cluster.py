@@ -157,6 +157,8 @@ def test_an_interrupted_down_can_be_repeated(
     assert not folder.exists()
 
 
+# A node outlives the command that starts it, so nobody there waits for its process.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_where_a_node_does_not_start_nothing_is_left(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
