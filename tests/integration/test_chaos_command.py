@@ -52,7 +52,7 @@ def address_file_before() -> str:
 
 @pytest.fixture(scope="module")
 def survived(folder: Path, address_file_before: str) -> dict[str, Any]:
-    return result_of(chaos(folder, "train.steps=60", "--faults", "worker"))
+    return result_of(chaos(folder, "train.epochs=null", "train.steps=60", "--faults", "worker"))
 
 
 def test_a_lost_worker_is_survived_with_the_undisturbed_weights(survived: dict[str, Any]) -> None:

@@ -419,6 +419,7 @@ def test_a_store_whose_password_is_not_kept_has_to_be_named(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_local")
+@pytest.mark.long
 def test_a_run_whose_server_went_away_is_registered_by_resume_without_training(
     tmp_path: Path,
 ) -> None:

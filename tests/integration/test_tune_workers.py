@@ -97,6 +97,7 @@ class Killer:
             time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_two_workers_to_a_trial_give_what_one_gives_though_one_is_killed(tmp_path: Path) -> None:
     alone = distrain.tune(config(tmp_path / "alone"))
     with Killer(tmp_path / "together") as killer:
