@@ -37,10 +37,10 @@ from distrain.process import Process
 RECORD: Final = "cluster.json"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 _RAY_FOLDER: Final = "r"
-# The name of a socket has 107 characters at most, of which 69 are for what Ray puts below
+# The name of a socket has 107 characters at most, of which 71 are for what Ray puts below
 # the folder,
-# `/r/session_2026-11-30_09-33-29_954789_4194304/sockets/plasma_store.64`.
-_MOST_FOLDER_CHARACTERS: Final = 107 - 69
+# `/r10/session_2026-11-30_09-33-29_954789_4194304/sockets/plasma_store.64`.
+_MOST_FOLDER_CHARACTERS: Final = 107 - 71
 
 
 @final

@@ -73,8 +73,9 @@ def plan_nodes(folder: Path, *, num_nodes: int, num_cpus: int) -> list[NodePlan]
     plans = []
     for number in range(num_nodes):
         used = {name: next(ports) for name in _PORTS_OF_A_NODE}
-        # One process follows the logs of all nodes of a machine.
-        role = [f"--address={HOST}:{of_head['--port']}", "--include-log-monitor=false"]
+        # Each has a folder of its own, as on machines of their own: in one that they share, a node
+        # that gets a job's files puts them anew under the feet of those that run there (Ray 2.60).
+        role = [f"--address={HOST}:{of_head['--port']}", f"--temp-dir={folder}{number}"]
         if number == 0:
             used |= of_head
             role = ["--head", f"--temp-dir={folder}", f"--dashboard-host={HOST}"]
