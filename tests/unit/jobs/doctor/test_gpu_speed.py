@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from distrain.jobs.doctor import gpu_speed
 from distrain.jobs.doctor.asking import speed_of
@@ -44,6 +45,7 @@ def test_a_program_that_fails_tells_its_last_line() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_gpus_are_measured() -> None:
     command = [sys.executable, gpu_speed.__file__]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
