@@ -12,7 +12,7 @@ import pytest
 
 from distrain.jobs.chaos.undertaking import DISTRAIN
 
-pytestmark = [pytest.mark.slow, pytest.mark.chaos]
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 CONFIG = {
     "name": "digits",
@@ -72,7 +72,6 @@ def test_nothing_is_left_behind(
     assert _address_file() == address_file_before
 
 
-@pytest.mark.long
 def test_other_faults_are_survived_with_the_undisturbed_weights() -> None:
     with tempfile.TemporaryDirectory(prefix="c", dir="/tmp") as made:
         result = result_of(chaos(Path(made), "--faults", "checkpoint,driver"))
