@@ -15,8 +15,9 @@ one that falls due meanwhile is taken at the first step after.
 What a death costs is one interval at most: while a save is being written, training goes on only so
 far that no more than that is unsaved, and waits there. An interval in seconds is begun early by
 twice what the last save took, so that the wait is none; one in steps keeps to its multiples, so
-that the wait is what the save takes, 10 to 30 ms of a small model (2026-11-30). A disk that takes
-longer than `HOLD_S` is not waited for, and told. Before, a worker that was killed while its last
+that the wait is what the save takes: 5 ms of a small mlp, 8 of 70 thousand parameters, 120 of 4
+million (medians, 2 cores; 2026-11-30). A disk that takes longer than `HOLD_S` is not waited for,
+and told. Before, a worker that was killed while its last
 save was being written lost two intervals.
 
 A save that fails for want of room, or of the storage, is told and left at that; the ledger's rows
