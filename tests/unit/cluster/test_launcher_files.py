@@ -24,10 +24,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def start_words(config: dict[str, Any], key: str) -> list[str]:
-    """Return the words of the `ray start` that a list of commands ends with."""
-    *before, last = config[key]
-    assert before == ["ray stop"]
-    ray, command, *words = shlex.split(last)
+    """Return the words of the `ray start` that is all of a list of commands.
+
+    The `ray stop` of Ray's own templates would end every Ray of the user on a machine.
+    """
+    [only] = config[key]
+    ray, command, *words = shlex.split(only)
     assert (ray, command) == ("ray", "start")
     return words
 
