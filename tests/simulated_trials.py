@@ -1,9 +1,10 @@
 """A whole search without training: the state machine, and trials that follow given curves."""
 
+import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from distrain.errors import TrainError
 from distrain.track.trials import kind_of
@@ -17,6 +18,7 @@ from distrain.tune.schedulers import OneByOne
 from distrain.tune.search import Search
 from distrain.tune.trials import Report, Trial, Work
 
+Ran = TypeVar("Ran")
 METRIC = "validation/loss"
 NUM_TRIALS = 16
 EPOCHS = 8
@@ -185,6 +187,25 @@ def run_on(name: str, curves: dict[int, list[Any]], log: MemoryLog, seed: int) -
     search.begin()
     Simulation(curves, 3, random.Random(seed)).run(search)
     return search
+
+
+def run_on_killed(log: MemoryLog, kills: Iterable[int], run: Callable[[int], Ran]) -> Ran:
+    """Run a search whose drivers are killed one after the other, and then to its end.
+
+    Args:
+        log: the search's, which outlives its drivers.
+        kills: after how many further events each is killed.
+        run: goes on with the search; takes a number that is another one for each driver.
+    """
+    for room in itertools.accumulate(kills):
+        log.room = room
+        try:
+            run(room)
+            break
+        except KilledError:
+            pass
+    log.room = None
+    return run(0)
 
 
 def _trial(search: Search | Course, number: int) -> Trial:

@@ -15,6 +15,7 @@ from distrain.errors import ConfigError
 from distrain.results import TuneResult
 from distrain.run_folder import JOURNAL
 from distrain.tune.events import read_events
+from tests.digits_search import decisions, digits_search
 from tests.killed_search import REPOSITORY, end_search, kill_search
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_local")]
@@ -40,33 +41,14 @@ HANG_S = 15.0
 
 
 def config(storage: Path, **tune: Any) -> dict[str, Any]:
-    return {
-        "name": "digits",
-        "seed": 3,
-        "storage": str(storage),
-        "data": {"source": "sklearn:digits", "target": "target"},
-        "model": {"name": "mlp", "hidden": [16], "dropout": 0.1},
-        "train": {"epochs": 4, "global_batch_size": 128, "num_workers": 1},
-        "track": {"register": {"model": "digits", "alias": "champion"}},
-        "tune": {
-            "metric": "validation/accuracy",
-            "num_trials": 8,
-            "space": {
-                "train.optimizer.lr": {"loguniform": [1e-4, 1e-1]},
-                "model.hidden": {"choice": [[8], [32]]},
-            },
-            "scheduler": {"name": "sha", "reduction_factor": 2},
-            "max_concurrent": 2,
-            **tune,
-        },
+    space = {
+        "train.optimizer.lr": {"loguniform": [1e-4, 1e-1]},
+        "model.hidden": {"choice": [[8], [32]]},
     }
-
-
-def decisions(result: TuneResult) -> list[tuple[Any, ...]]:
-    return sorted(
-        (event["trial"], event["time"], event["action"], event["value"], event["cut"])
-        for event in read_events(result.run_dir / JOURNAL)
-        if event["event"] == "decided"
+    return digits_search(
+        storage,
+        track={"register": {"model": "digits", "alias": "champion"}},
+        tune={"num_trials": 8, "space": space, **tune},
     )
 
 
@@ -136,7 +118,7 @@ def test_trials_and_decisions_are_tables_among_the_artifacts(
 
 
 def test_why_tells_rank_and_cut(searched: TuneResult, storage: Path) -> None:
-    stopped = next(one[0] for one in decisions(searched) if one[2] == "stop")
+    stopped = next(one[0] for one in decisions(searched.run_dir) if one[2] == "stop")
 
     result = hindsight.why(searched.run_dir.name, stopped, storage=storage)
 
@@ -179,7 +161,7 @@ def test_a_synchronous_search_decides_alike_at_any_width(
 ) -> None:
     other = distrain.tune(config(storage, max_concurrent=slots))
 
-    assert decisions(other) == decisions(searched)
+    assert decisions(other.run_dir) == decisions(searched.run_dir)
     assert other.weights_sha256 == searched.weights_sha256
 
 
@@ -282,12 +264,7 @@ def test_a_killed_driver_repeats_no_trial_and_ends_alike(
     events = list(read_events(run_dir / JOURNAL))
     ends = [event["trial"] for event in events if event["event"] == "ended"]
     assert sorted(ends) == list(range(8))
-    found = sorted(
-        (event["trial"], event["time"], event["action"], event["value"], event["cut"])
-        for event in events
-        if event["event"] == "decided"
-    )
-    assert found == decisions(searched)
+    assert decisions(run_dir) == decisions(searched.run_dir)
     assert result["weights_sha256"] == searched.weights_sha256
 
 

@@ -13,28 +13,16 @@ from distrain.results import TuneResult
 from distrain.run_folder import JOURNAL
 from distrain.track.trials import AUDITS_FROM, confirming_trial, kind_of
 from distrain.tune.events import read_events
+from tests.digits_search import decisions, digits_search
 from tests.killed_search import end_search, kill_search
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_local")]
 
 
 def config(storage: Path, **tune: Any) -> dict[str, Any]:
-    return {
-        "name": "digits",
-        "seed": 3,
-        "storage": str(storage),
-        "data": {"source": "sklearn:digits", "target": "target"},
-        "model": {"name": "mlp", "hidden": [16], "dropout": 0.1},
-        "train": {"epochs": 4, "global_batch_size": 128, "num_workers": 1},
-        "tune": {
-            "metric": "validation/accuracy",
-            "num_trials": 6,
-            "space": {"train.optimizer.lr": {"loguniform": [1e-4, 1e-1]}},
-            "scheduler": {"name": "asha", "reduction_factor": 2},
-            "max_concurrent": 2,
-            **tune,
-        },
-    }
+    return digits_search(
+        storage, tune={"scheduler": {"name": "asha", "reduction_factor": 2}, **tune}
+    )
 
 
 AFTER: dict[str, Any] = {"scheduler": {"name": "sha", "reduction_factor": 2}, "num_trials": 8}
@@ -43,14 +31,6 @@ AFTER |= {"confirm": 2, "audit_fraction": 0.6}
 
 def events_of(result: TuneResult) -> list[Any]:
     return list(read_events(result.run_dir / JOURNAL))
-
-
-def decisions(events: list[Any]) -> list[tuple[Any, ...]]:
-    return sorted(
-        (event["trial"], event["time"], event["action"], event["value"], event["cut"])
-        for event in events
-        if event["event"] == "decided"
-    )
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +48,7 @@ def test_the_search_is_as_it_is_alone(searched: TuneResult, storage: Path) -> No
 
     plain = distrain.tune(config(storage, **alone))
 
-    assert decisions(events_of(plain)) == decisions(events_of(searched))
+    assert decisions(plain.run_dir) == decisions(searched.run_dir)
     assert plain.weights_sha256 == searched.weights_sha256
     assert plain.epochs_spent == searched.epochs_spent
     assert (plain.confirm, plain.audit) == (None, None)
@@ -189,7 +169,7 @@ def test_a_driver_that_is_killed_meanwhile_goes_on_to_the_same(
     again = list(read_events(run_dir / JOURNAL))
     ends = [event["trial"] for event in again if event["event"] == "ended"]
     assert len(ends) == len(set(ends))
-    assert decisions(again) == decisions(events)
+    assert decisions(run_dir) == decisions(searched.run_dir)
     assert result["confirm"] == searched.confirm
     assert result["audit"] == searched.audit
     assert result["weights_sha256"] == searched.weights_sha256

@@ -18,6 +18,7 @@ from distrain.run_folder import JOURNAL
 from distrain.train.beat import read_beats
 from distrain.tune.events import read_events
 from tests.command_line import run_in_process
+from tests.digits_search import decisions, digits_search
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_local")]
 
@@ -32,33 +33,12 @@ def user_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config(storage: Path, **tune: Any) -> dict[str, Any]:
-    return {
-        "name": "digits",
-        "seed": 3,
-        "storage": str(storage),
-        "data": {"source": "sklearn:digits", "target": "target"},
-        "model": {"target": "faulty_trials:Faulty", "args": {"fault": "slow"}},
-        "train": {"epochs": 4, "global_batch_size": 128, "num_workers": 1, "max_failures": 1},
-        "tune": {
-            "metric": "validation/accuracy",
-            "num_trials": 6,
-            "space": {"train.optimizer.lr": {"loguniform": [1e-4, 1e-1]}},
-            "scheduler": {"name": "sha", "reduction_factor": 2},
-            "max_concurrent": 2,
-            **tune,
-        },
-    }
+    model = {"target": "faulty_trials:Faulty", "args": {"fault": "slow"}}
+    return digits_search(storage, model=model, train={"max_failures": 1}, tune=tune)
 
 
 def events_of(result: TuneResult, kind: str) -> list[Mapping[str, Any]]:
     return [one for one in read_events(result.run_dir / JOURNAL) if one["event"] == kind]
-
-
-def decisions(result: TuneResult) -> list[tuple[Any, ...]]:
-    return sorted(
-        (event["trial"], event["time"], event["action"], event["value"], event["cut"])
-        for event in events_of(result, "decided")
-    )
 
 
 def other_workers(storage: Path) -> dict[int, int]:
@@ -109,7 +89,7 @@ def test_two_workers_to_a_trial_give_what_one_gives_though_one_is_killed(tmp_pat
     assert "worker of rank 1" in lost[0]["error"]["where"]
     assert "killed" in lost[0]["error"]["message"]
     assert events_of(alone, "lost") == []
-    assert decisions(together) == decisions(alone)
+    assert decisions(together.run_dir) == decisions(alone.run_dir)
     assert together.num_failed == 0
     assert together.weights_sha256 == alone.weights_sha256 is not None
     assert not any(Path(f"/proc/{process}").exists() for process in killer.seen)

@@ -19,7 +19,14 @@ from distrain.tune.plan import SearchPlan
 from distrain.tune.schedulers import OneByOne
 from distrain.tune.search import Search
 from distrain.tune.trials import Report, Work
-from tests.simulated_trials import METRIC, KilledError, MemoryLog, Numbered, Simulation
+from tests.simulated_trials import (
+    METRIC,
+    KilledError,
+    MemoryLog,
+    Numbered,
+    Simulation,
+    run_on_killed,
+)
 
 NUM_TRIALS = 16
 EPOCHS = 8
@@ -413,16 +420,10 @@ def test_a_killed_driver_repeats_nothing_that_has_ended(
 ) -> None:
     curves = curves_of(seed, fail=0.1)
     log = MemoryLog()
-    for room in itertools.accumulate(kills):
-        log.room = room
-        try:
-            run_on(plan_of(name), curves, log, BOTH, seed + room)
-            break
-        except KilledError:
-            pass
-    log.room = None
 
-    course = run_on(plan_of(name), curves, log, BOTH, seed)
+    course = run_on_killed(
+        log, kills, lambda room: run_on(plan_of(name), curves, log, BOTH, seed + room)
+    )
 
     ended: dict[int, int] = {}
     for place, event in enumerate(log.events):

@@ -3,7 +3,6 @@
 A trial's curve follows from its settings and those before them, as weights do.
 """
 
-import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from distrain.tune.samplers import build_sampler
 from distrain.tune.search import Search
 from distrain.tune.space import Space
 from distrain.tune.trials import Report
-from tests.simulated_trials import METRIC, KilledError, MemoryLog, Simulation
+from tests.simulated_trials import METRIC, KilledError, MemoryLog, Simulation, run_on_killed
 
 NUM_TRIALS = 8
 EPOCHS = 8
@@ -205,16 +204,8 @@ def test_it_decides_alike_killed_often_and_with_faults(
 ) -> None:
     straight_log, log = MemoryLog(), MemoryLog()
     straight = run_on(straight_log, faults=faults)
-    for room in itertools.accumulate(kills):
-        log.room = room
-        try:
-            run_on(log, seed=seed + room, faults=faults)
-            break
-        except KilledError:
-            pass
-    log.room = None
 
-    search = run_on(log, seed=seed, faults=faults)
+    search = run_on_killed(log, kills, lambda room: run_on(log, seed=seed + room, faults=faults))
 
     assert decisions(log) == decisions(straight_log)
     assert results(search) == results(straight)

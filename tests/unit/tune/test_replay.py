@@ -1,7 +1,6 @@
 """A search from its events: that a crash changes nothing, wherever it comes."""
 
 import contextlib
-import itertools
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +26,7 @@ from tests.simulated_trials import (
     ends,
     plan_of,
     run_on,
+    run_on_killed,
     searched,
 )
 
@@ -42,16 +42,8 @@ def test_a_killed_driver_repeats_no_finished_trial_and_loses_no_decision(
 ) -> None:
     curves = curves_of(seed, fail=0.1)
     log = MemoryLog()
-    for room in itertools.accumulate(kills):
-        log.room = room
-        try:
-            run_on(name, curves, log, seed + room)
-            break
-        except KilledError:
-            pass
-    log.room = None
 
-    search = run_on(name, curves, log, seed)
+    search = run_on_killed(log, kills, lambda room: run_on(name, curves, log, seed + room))
 
     started = [event for event in log.events if event["event"] == "started"]
     ended: dict[int, int] = {}
@@ -75,16 +67,8 @@ def test_a_killed_synchronous_search_decides_as_if_it_had_not_been(
     curves = curves_of(seed, fail=0.1)
     straight, straight_log = searched(plan_of("sha"), curves)
     log = MemoryLog()
-    for room in itertools.accumulate(kills):
-        log.room = room
-        try:
-            run_on("sha", curves, log, seed + room)
-            break
-        except KilledError:
-            pass
-    log.room = None
 
-    search = run_on("sha", curves, log, seed)
+    search = run_on_killed(log, kills, lambda room: run_on("sha", curves, log, seed + room))
 
     assert decisions(log) == decisions(straight_log)
     assert ends(search) == ends(straight)

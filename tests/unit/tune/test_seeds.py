@@ -26,7 +26,14 @@ from distrain.tune.setting import mean_of, settings_told
 from distrain.tune.told import Told
 from tests.simulated_search import by_trial, call, cut_short, random_curves
 from tests.simulated_search import search as schedule
-from tests.simulated_trials import METRIC, KilledError, MemoryLog, Numbered, Simulation
+from tests.simulated_trials import (
+    METRIC,
+    KilledError,
+    MemoryLog,
+    Numbered,
+    Simulation,
+    run_on_killed,
+)
 
 NUM_SETTINGS, NUM_SEEDS, EPOCHS = 8, 3, 8
 NUM_TRIALS = NUM_SETTINGS * NUM_SEEDS
@@ -257,16 +264,8 @@ def test_a_killed_driver_repeats_no_trial_and_a_synchronous_search_decides_alike
     curves = curves_of(seed, fail=0.05)
     straight_log, log = MemoryLog(), MemoryLog()
     straight = run_on(name, curves, straight_log)
-    for room in itertools.accumulate(kills):
-        log.room = room
-        try:
-            run_on(name, curves, log, seed + room)
-            break
-        except KilledError:
-            pass
-    log.room = None
 
-    search = run_on(name, curves, log, seed)
+    search = run_on_killed(log, kills, lambda room: run_on(name, curves, log, seed + room))
 
     ended = [event["trial"] for event in log.events if event["event"] == "ended"]
     assert sorted(ended) == list(range(NUM_TRIALS))
