@@ -204,12 +204,14 @@ class CheckpointSettings(Section):
     """`train.checkpoint`: how often training state is saved, in the background."""
 
     every_s: PositiveFloat | None = Field(
-        None, description="Seconds of training that a death costs at most [60]."
+        None,
+        description="Seconds of training that a death costs at most, where the storage takes a "
+        "checkpoint within half of that [60].",
     )
     every_steps: PositiveInt | None = Field(
         None,
         description="Steps that a death costs at most; at each multiple, training waits for what "
-        "is written.",
+        "is written, up to 10 s.",
     )
     keep: PositiveInt = Field(
         3, description="How many of the newest are kept, beside the best by the watched metric."

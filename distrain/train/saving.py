@@ -12,13 +12,8 @@ Rank zero wishes for a checkpoint when it is time for one and none is being writ
 becomes everybody's at one step by travelling with the gradients. So no save waits behind another:
 one that falls due meanwhile is taken at the first step after.
 
-What a death costs is one interval at most: while a save is being written, training goes on only so
-far that no more than that is unsaved, and waits there. An interval in seconds is begun early by
-twice what the last save took, so that the wait is none; one in steps keeps to its multiples, so
-that the wait is what the save takes: 5 ms of a small mlp, 8 of 70 thousand parameters, 120 of 4
-million (medians, 2 cores; 2026-11-30). A disk that takes longer than `HOLD_S` is not waited for,
-and told. Before, a worker that was killed while its last
-save was being written lost two intervals.
+When it is time for one, and when training waits for the one that is being written, says
+`cadence.py`.
 
 A save that fails for want of room, or of the storage, is told and left at that; the ledger's rows
 stay for the next one. The last save has no next one: it is tried twice, and where it leaves the
@@ -30,18 +25,17 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Final, Self, final
 
-import torch
-
 from distrain import lease
 from distrain.errors import TrainError
-from distrain.train import checkpoint, ledger
+from distrain.train import cadence, checkpoint, ledger
 from distrain.train.checkpoint import SavedState
 from distrain.train.collective import barrier
+from distrain.train.copies import Copies
 from distrain.train.patience import await_all
 from distrain.train.shares import only_shares, remove_shares, taken_in, write_share
 from distrain.train.state import Attempt, architecture, kept_state, moving_tensors, prefixed
@@ -50,8 +44,6 @@ from distrain.train.state import Attempt, architecture, kept_state, moving_tenso
 GRACE_S: Final = 1.0
 # How long after its failure the last save is tried again.
 RETRY_S: Final = 2.0
-# How long training waits at most for a save without which a death would cost more than an interval.
-HOLD_S: Final = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +65,14 @@ class Saver:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._is_leaving = threading.Event()
-        self._begun_step = run.state.step
-        self._begun_time = time.monotonic()
+        self._cadence = cadence.Cadence(
+            run.job.checkpoint_every_steps,
+            run.job.checkpoint_every_s,
+            min(cadence.HOLD_S, run.world.collective_timeout_s / 2),
+            run.state.step,
+            time.monotonic(),
+        )
         self._newest = run.resumed_from
-        self._safe_step, self._safe_time = self._begun_step, self._begun_time
-        self._write_s = 0.0
-        self._is_left_to_itself = False
-        self._is_slow = False
         self._num_missed = 0
         self._is_cluttered = False
 
@@ -110,15 +103,7 @@ class Saver:
         if self._is_busy:
             return False
         self._wait()
-        if not self._run.world.is_rank_zero:
-            return False
-        every, every_s = self._run.job.checkpoint_every_steps, self._run.job.checkpoint_every_s
-        if every is not None and step // every > self._begun_step // every:
-            return True
-        if every_s is None:
-            return False
-        lead_s = min(2 * self._write_s, every_s / 2)
-        return time.monotonic() - self._begun_time >= every_s - lead_s
+        return self._run.world.is_rank_zero and self._cadence.is_due(step, time.monotonic())
 
     def begin(self) -> None:
         """Copy the state and begin to save it; all workers must call.
@@ -136,23 +121,19 @@ class Saver:
         Rank zero alone waits; the others do in their next exchange with it.
         """
         run = self._run
-        if not (self._is_busy and run.world.is_rank_zero) or self._is_left_to_itself:
+        if not (run.world.is_rank_zero and self._is_busy):
             return
-        every, every_s = run.job.checkpoint_every_steps, run.job.checkpoint_every_s
-        is_far = every is not None and run.state.step - self._safe_step >= every
-        is_long = every_s is not None and time.monotonic() - self._safe_time >= every_s
-        if not (is_far or is_long):
+        hold_s = self._cadence.hold_s(run.state.step, time.monotonic())
+        if hold_s is None:
             return
         started = time.perf_counter()
-        limit_s = min(HOLD_S, run.world.collective_timeout_s / 2)
-        if not self._is_over(limit_s):
-            self._is_left_to_itself = True
-            if not self._is_slow:
-                self._tell(
-                    f"the checkpoint of step {self._begun_step} is still being written; training "
-                    f"goes on after {limit_s:g} s of waiting for it; {self._newest_text}"
-                )
-            self._is_slow = True
+        if not self._is_over(hold_s):
+            self._cadence.give_up()
+            self._tell(
+                f"the checkpoint of step {self._cadence.step} is still being written; training "
+                f"goes on, and a death may cost more than train.checkpoint says; "
+                + self._newest_text
+            )
         run.state.stopwatch.end_apart("checkpoint", started)
 
     def finish(self) -> None:
@@ -169,7 +150,7 @@ class Saver:
         await_all(self._is_over, self._run.world)
         if self._num_missed:
             self._tell(
-                f"training ends at step {self._begun_step} without a checkpoint of it; "
+                f"training ends at step {self._cadence.step} without a checkpoint of it; "
                 + self._newest_text
             )
         self._clear_up()
@@ -216,8 +197,7 @@ class Saver:
         saved = self._copy() if is_ours else None
         if run.ledger is not None:
             run.ledger.cut()
-        self._begun_step, self._begun_time = run.state.step, time.monotonic()
-        self._is_left_to_itself = False
+        self._cadence.begin(run.state.step, time.monotonic())
         self._thread = threading.Thread(
             target=self._work,
             args=(self._save_last if is_last else self._save, run.state.step, saved),
@@ -340,8 +320,7 @@ class Saver:
         if self._num_missed:
             self._tell(f"checkpoints are written again, after {self._num_missed} that could not be")
         self._newest, self._num_missed = step, 0
-        self._safe_step, self._safe_time = step, self._begun_time
-        self._write_s = time.monotonic() - self._begun_time
+        self._cadence.end(time.monotonic())
 
     def _tell(self, text: str) -> None:
         logger.warning("%s", text)
@@ -351,41 +330,6 @@ class Saver:
     def _newest_text(self) -> str:
         newest = self._newest
         return f"the newest is that of step {newest}" if newest is not None else "there is none"
-
-
-@final
-class Copies:
-    """Copies of tensors on the CPU, in memory that is kept from one time to the next.
-
-    Fresh memory costs more than the copying does, since the system hands it out page by page: of
-    120 MB, cloning took 85 ms and copying into memory that was there 14 ms (2026-11-21).
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[str, torch.Tensor] = {}
-        self._copied: torch.cuda.Event | None = None
-
-    def of(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return copies, which hold their values after `wait` and until the next call.
-
-        Args:
-            tensors: by name; each name always comes with the same shape and type.
-        """
-        for name, tensor in tensors.items():
-            if name not in self._kept:
-                self._kept[name] = torch.empty(
-                    tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda
-                )
-            self._kept[name].copy_(tensor, non_blocking=True)
-        if any(tensor.is_cuda for tensor in tensors.values()):
-            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._copied.record()
-        return {name: self._kept[name] for name in tensors}
-
-    def wait(self) -> None:
-        """Wait until a GPU has handed the last copies over; another thread may call."""
-        if self._copied is not None:
-            self._copied.synchronize()
 
 
 def _check_finite(run: Attempt) -> None:
