@@ -1,16 +1,19 @@
 """What a worker's log tells of a crash: it leaves a stack there, a SIGKILL does not."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from distrain.train.beat import LOG_FOLDER
-from distrain.train.faults import CRASHED
+from distrain.train.faults import CRASHED, NODE_LEFT, is_out_of_memory
 
 LOG_FILE: Final = "rank-{rank}.txt"
-# By Python's fault handler, and by Ray's, whichever is called.
+# By Python's fault handler, and by Ray's, whichever is called; a progress bar may stand before it.
 _FATAL: Final = re.compile(rb"Fatal Python error: ([\w ]+)|\*\*\* (SIG[A-Z]+) received")
+# A stack of every thread fits in it, and a log may have any size.
+_TAIL_BYTES: Final = 1 << 18
 
 
 def log_sizes(run_dir: Path) -> dict[Path, int]:
@@ -39,11 +42,18 @@ def with_crashes(
     told = dict(deaths)
     for rank in deaths:
         path = run_dir / LOG_FOLDER / LOG_FILE.format(rank=rank)
-        if rank is None or not path.exists():
+        is_known = deaths[rank] == NODE_LEFT or is_out_of_memory(deaths[rank])
+        if rank is None or is_known or not path.exists():
             continue
-        with path.open("rb") as log:
-            log.seek(before.get(path, 0))
-            found = _FATAL.search(log.read())
+        found = list(_FATAL.finditer(_end_of(path, before.get(path, 0))))
         if found:
-            told[rank] = CRASHED + (found[1] or found[2]).decode()
+            told[rank] = CRASHED + (found[-1][1] or found[-1][2]).decode()
     return told
+
+
+def _end_of(log: Path, start: int) -> bytes:
+    """Return what a log ends with, of what was added to it from a byte on."""
+    with log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(start, size - _TAIL_BYTES))
+        return file.read()

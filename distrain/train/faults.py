@@ -5,8 +5,8 @@ finite) ends the run at once. The cluster's (a worker or its node lost, a collec
 not end, storage that failed, a GPU's hardware) is tried again from the newest checkpoint, up to
 `train.max_failures` times; but the same one twice in a row at the same step is no bad luck, and
 ends the run with its cause. Of a process that was killed, the third time ends it: whoever ends
-processes may hit one step twice, as in a row of kills while workers begin, which prove nothing at
-all. A node that was announced to leave counts for nothing. A person who
+processes may hit one step twice, as in a row of kills while workers begin, of which only the
+tenth ends it. A node that was announced to leave counts for nothing. A person who
 resumes a run has looked at what ended it and decided anew: what was lost before is not counted.
 
 Workers that lost a peer fail too: their errors are looked at last. Where a process died, that is
@@ -50,6 +50,8 @@ FAILURE_FILE: Final = "failure-rank-{rank}.json"
 _GONE: Final = ("killed", "crashed", "out_of_memory", "peer")
 # What may come from outside, and proves something of the run only when it comes thrice.
 _FROM_OUTSIDE: Final = ("killed", "peer")
+# How often in a row that may happen to workers that only begin.
+_MOST_AT_START: Final = 10
 _NOBODY_S: Final = ("preempted", "no_room")
 _LOST_PEER: Final = (
     "connection closed by peer",
@@ -100,6 +102,10 @@ class Fault:
         where = f"{self.error.where}: " if self.error.where else ""
         return f"{where}{self.error.message}"
 
+    def is_at_start_again(self, earlier: "Fault") -> bool:
+        """Return whether this and an earlier one are kills of workers that only began."""
+        return not (self._is_of_step or earlier._is_of_step)
+
     @property
     def _is_of_step(self) -> bool:
         """Return whether it may have come by what the step does."""
@@ -142,12 +148,17 @@ def is_lost_peer(error: BaseException) -> bool:
     )
 
 
+def is_out_of_memory(said: str) -> bool:
+    """Return whether what Ray says of a process that died is that it ended it to free memory."""
+    return _OUT_OF_MEMORY.search(said) is not None
+
+
 def find_fault(
     records: Sequence[Mapping[str, Any]],
     deaths: Mapping[int | None, str],
     step: int | None,
     other: str,
-    starting: Collection[int] = (),
+    begun: Collection[int] = (),
 ) -> Fault:
     """Return what ended an attempt.
 
@@ -157,12 +168,12 @@ def find_fault(
             none yet.
         step: committed steps by the beats of the workers; None: unknown.
         other: what Ray says, where neither tells anything.
-        starting: ranks that had yet to begin with their first step.
+        begun: ranks that had begun with their first step.
     """
     if deaths:
         rank = min(deaths, key=lambda rank: _by_weight(_death("", deaths[rank], step)))
         fault = _death(_who(rank), deaths[rank], step)
-        return replace(fault, is_at_start=rank is None or rank in starting)
+        return replace(fault, is_at_start=rank not in begun)
     by_cause = {cause: [r for r in records if r["cause"] == cause] for cause in ("user", "cluster")}
     for found in (by_cause["user"], by_cause["cluster"], list(records)):
         if found:
@@ -189,6 +200,8 @@ def verdict(faults: Sequence[Fault], max_failures: int) -> TrainError | None:
     if len(alike) >= enough:
         often = {2: "twice", 3: "three times"}[len(alike)]
         return _ending(last, f"{last.error.message}, {often} {_when(last.step)}")
+    if len(list(itertools.takewhile(last.is_at_start_again, reversed(faults)))) >= _MOST_AT_START:
+        return _ending(last, f"{last.error.message}, {_MOST_AT_START} times while workers began")
     count = sum(fault.kind not in _NOBODY_S for fault in faults)
     if count > max_failures:
         return _ending(
@@ -240,7 +253,7 @@ def death_of(who: str, said: str, step: int | None) -> TrainError:
 
 def _death(who: str, said: str, step: int | None) -> Fault:
     where = f"{who}, {_when(step)}"
-    if _OUT_OF_MEMORY.search(said):
+    if is_out_of_memory(said):
         error = TrainError(
             "Ray killed the worker, because its machine ran out of memory",
             where=where,

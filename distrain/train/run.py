@@ -85,7 +85,8 @@ def run_training(
 
     Raises:
         TrainError: training failed: the user's code raised, the loss was not finite, the same
-            fault came twice at one step, or workers were lost more often than `max_failures`.
+            fault came again at one step (see `faults.verdict`), or workers were lost more often
+            than `max_failures`.
         CheckpointError: another driver has taken the run over.
         KeyboardInterrupt: interrupted a second time, or while there was no room for the workers.
     """
@@ -264,31 +265,34 @@ class _Driver:
             deaths = with_crashes(deaths, self._run_dir, self._log_sizes)
         except OSError as fault:  # the step, or the crash, is then unknown
             logger.warning("%s: the workers' last words cannot be read: %s", self._run_dir, fault)
-        deaths |= _lost_with_their_nodes(beats, live_nodes())
         return find_fault(
             read_failures(self._run_dir),
-            deaths,
+            _with_lost_nodes(deaths, beats, live_nodes()),
             last_step(beats),
             last_line(lost),
-            [rank for rank, beat in beats.items() if beat.phase == "start"],
+            [rank for rank, beat in beats.items() if beat.phase != "start"],
         )
 
 
-def _lost_with_their_nodes(
-    beats: Mapping[int, BeatRecord], nodes: Sequence[Node]
+def _with_lost_nodes(
+    deaths: Mapping[int | None, str], beats: Mapping[int, BeatRecord], nodes: Sequence[Node]
 ) -> dict[int | None, str]:
-    """Return what became of the nodes of workers, by rank, where they leave or are lost.
+    """Return what is said of workers that died, with what became of their nodes in its place.
 
-    Each node is asked once: one that is silent takes its time.
+    A node that left as it was announced is gone too by now, but is not lost. Each node is asked
+    once: one that is silent takes its time.
 
     Args:
+        deaths: what Ray says of the workers, by rank.
         beats: what the workers told last, by rank.
         nodes: those that Ray counts as alive.
     """
     there = {node.id: node for node in nodes}
     fates = {node: _fate(there.get(node)) for node in {beat.node for beat in beats.values()}}
     told = {rank: fates[beat.node] for rank, beat in beats.items()}
-    return {rank: fate for rank, fate in told.items() if fate is not None}
+    lost: dict[int | None, str] = {rank: fate for rank, fate in told.items() if fate is not None}
+    departed = {rank: said for rank, said in deaths.items() if said == NODE_LEFT}
+    return {**deaths, **lost, **departed}
 
 
 def _fate(node: Node | None) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 
 from distrain.train.beat import LOG_FOLDER
 from distrain.train.crashes import log_sizes, with_crashes
+from distrain.train.faults import NODE_LEFT
 
 SAID = "the actor died unexpectedly"
 PROGRAM = "import faulthandler, os, signal; faulthandler.enable(); os.kill(os.getpid(), signal.{})"
@@ -51,3 +52,22 @@ def test_the_crash_of_an_earlier_attempt_is_no_cause_of_a_later_death(
     die(log, "SIGKILL")
 
     assert with_crashes({1: SAID}, tmp_path, before) == {1: SAID}
+
+
+@pytest.mark.parametrize(
+    "said", [NODE_LEFT, "Task was killed due to the node running low on memory"]
+)
+def test_what_ray_knows_better_is_not_taken_for_a_crash(
+    tmp_path: Path, log: Path, said: str
+) -> None:
+    die(log, "SIGABRT")
+
+    assert with_crashes({1: said}, tmp_path, {}) == {1: said}
+
+
+def test_what_stands_far_before_the_end_of_a_log_is_no_cause(tmp_path: Path, log: Path) -> None:
+    die(log, "SIGSEGV")
+    with log.open("ab") as lines:
+        lines.write(b"a line of the user's\n" * 20_000)
+
+    assert with_crashes({1: SAID}, tmp_path, {}) == {1: SAID}

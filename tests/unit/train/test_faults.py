@@ -175,6 +175,15 @@ def test_workers_killed_while_they_begin_are_no_fault_of_the_step() -> None:
     assert "more than 3 times" in str(verdict(faults, max_failures=3))
 
 
+def test_kills_of_workers_that_only_begin_are_not_gone_on_with_for_ever() -> None:
+    faults = [fault("killed", step, is_at_start=True) for step in (0, 7, *[0] * 10)]
+
+    assert verdict(faults[:9], max_failures=1000) is None
+    error = verdict(faults, max_failures=1000)
+    assert error is not None
+    assert error.message == "went wrong, 10 times while workers began"
+
+
 def test_a_crash_while_workers_begin_comes_again() -> None:
     faults = [fault("crashed", is_at_start=True)] * 2
 
@@ -184,8 +193,8 @@ def test_a_crash_while_workers_begin_comes_again() -> None:
 def test_a_worker_that_had_yet_to_begin_is_told_from_one_within_a_step() -> None:
     deaths: dict[int | None, str] = {0: KILLED, 1: CRASHED + "Aborted"}
 
-    assert find_fault([], deaths, 7, "", starting=[0]).is_at_start is False
-    assert find_fault([], deaths, 7, "", starting=[1]).is_at_start is True
+    assert find_fault([], deaths, 7, "", begun=[1]).is_at_start is False
+    assert find_fault([], deaths, 7, "", begun=[0]).is_at_start is True
     assert find_fault([], {None: KILLED}, 7, "").is_at_start is True
 
 

@@ -213,10 +213,17 @@ def test_a_silent_node_is_asked_once_for_all_of_its_workers(
     nodes = [Node(name, "", 1, {}, {}) for name in ("good", "silent")]
     nodes.append(Node("leaving", "", 1, {}, {}, is_draining=True))
 
-    told = run._lost_with_their_nodes(beats, nodes)
+    told = run._with_lost_nodes({1: "died", None: "died"}, beats, nodes)
 
-    assert told == {0: NODE_LOST, 2: NODE_LOST, 3: NODE_LOST, 4: NODE_LEFT}
+    fates = {0: NODE_LOST, 2: NODE_LOST, 3: NODE_LOST, 4: NODE_LEFT}
+    assert told == {**fates, 1: "died", None: "died"}
     assert sorted(asked) == ["good", "silent"]
+
+
+def test_a_node_that_left_as_announced_and_is_gone_by_now_is_not_lost() -> None:
+    beats = {0: BeatRecord(1, 1, 1, 1, False, "compute", "gone")}
+
+    assert run._with_lost_nodes({0: NODE_LEFT}, beats, []) == {0: NODE_LEFT}
 
 
 def test_a_run_that_a_worker_does_not_see_ends_at_once_and_is_told_by_its_host(
