@@ -90,16 +90,35 @@ def _server_version(server: TrackingServer) -> str | None:
 def _registry_error(client: "MlflowClient", server: TrackingServer) -> DistrainError | None:
     """Return why no model version can be registered, None where one was, and is removed again."""
     name = PROBE + secrets.token_hex(4)
+    left: Exception | None = None
     try:
         client.create_registered_model(name)
         try:
             with as_default(server):
                 client.create_model_version(name, _SOURCE)
         finally:
-            client.delete_registered_model(name)
+            left = _removal_error(client, name)
     except Exception as error:  # told: MLflow lets the errors of its libraries through
         return refusal_of(server, error) or _unregistered(server, error)
+    return None if left is None else _unremoved(server, name, left)
+
+
+def _removal_error(client: "MlflowClient", name: str) -> Exception | None:
+    try:
+        client.delete_registered_model(name)
+    except Exception as error:  # told, where a version could be made
+        return error
     return None
+
+
+def _unremoved(server: TrackingServer, name: str, error: Exception) -> TrackingError:
+    return TrackingError(
+        f"versions are registered, but the registered model {name!r}, made to try it, could not be "
+        f"removed again ({first_line(error)})",
+        where=f"{server.origin} = {server.shown}",
+        expected="a model registry from which a registered model can be removed",
+        mend="Remove it by hand, as somebody who may",
+    )
 
 
 def _unregistered(server: TrackingServer, error: Exception) -> TrackingError:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import distrain
-from distrain.process import user_name
 from distrain.redaction import redacted
 from distrain.track import standing
 from distrain.track.git import GitFacts
@@ -115,7 +114,7 @@ def machine(device: str, device_names: Sequence[str]) -> dict[str, Any]:
     torch = importlib.import_module("torch")
     return {
         "host": platform.node(),
-        "user": user_name(),
+        "user": standing.user_here(),
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "num_cores": os.cpu_count(),

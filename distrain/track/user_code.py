@@ -13,6 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -56,8 +57,7 @@ def is_found(module: str) -> bool:
     Args:
         module: a top-level name.
     """
-    specs = (finder.find_spec(module, None) for finder in sys.meta_path)
-    return any(spec is not None for spec in specs)
+    return _spec_of(module) is not None
 
 
 def forget_changed_code(targets: Iterable[str]) -> None:
@@ -142,10 +142,14 @@ def imported_modules(sources: Iterable[Path]) -> set[str]:
     return {name for source in sources for name in _imported_names(source)}
 
 
-def _source_of(module: str) -> Path | None:
+def _spec_of(module: str) -> ModuleSpec | None:
     # importlib.util.find_spec would tell where a module that is imported already was found then.
     specs = (finder.find_spec(module, None) for finder in sys.meta_path)
-    spec = next((spec for spec in specs if spec is not None), None)
+    return next((spec for spec in specs if spec is not None), None)
+
+
+def _source_of(module: str) -> Path | None:
+    spec = _spec_of(module)
     if spec is None:
         return None
     if spec.submodule_search_locations:

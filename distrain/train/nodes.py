@@ -1,4 +1,4 @@
-"""The machines of a Ray cluster as they are now: which live, what is free, which will leave.
+"""The machines of a Ray cluster: which live, what is free, which will leave, which died, and why.
 
 The one place that asks Ray's control store for more than `ray.nodes()` tells.
 """
