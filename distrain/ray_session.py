@@ -20,7 +20,7 @@ from typing import Any
 
 from distrain.errors import ClusterError, ConfigError, first_line
 from distrain.loopback import kept_on_loopback
-from distrain.ray_token import ask_access, why_refused
+from distrain.ray_token import ask_access, ensure_token, why_refused
 
 MAX_LOCAL_WORKERS = 16
 CONNECT_TIMEOUT_S = 3.0
@@ -80,7 +80,7 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
 
     Raises:
         ClusterError: there is no Ray at that address, or a local one does not start.
-        ConfigError: the address has a form that cannot work.
+        ConfigError: the address has a form that cannot work, or a token cannot be kept at home.
     """
     os.environ.update({k: v for k, v in _QUIET_ENVIRONMENT.items() if k not in os.environ})
     ray: Any = importlib.import_module("ray")
@@ -104,6 +104,7 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
 
 
 def _start_local(ray: Any, num_cpus: float) -> None:
+    ensure_token()
     try:
         with _groups_of_their_own():
             ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **_QUIETLY)

@@ -1,16 +1,19 @@
 """The token of a Ray cluster: found where Ray looks for it, shown to nobody, asked for in 0.1 s.
 
 Whoever has it can run anything on the cluster, and Ray writes `~/.ray/auth_token` with the user's
-umask, so that others can often read it.
+umask, so that others can often read it. So it is made here before Ray would, for its user alone.
 
 Ray's own client tries a refused token for 20 s, and its error does not say that it was refused
 (2.60.0). A client takes part only where RAY_AUTH_MODE says `token`, though it has one: a new local
 Ray turns that on by itself, a connection to a named address does not.
 """
 
+import contextlib
 import importlib
 import os
+import secrets
 import stat
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +111,41 @@ def own_token() -> str | None:
             mend=f"Check {TOKEN_PATH}",
         )
     return token.text
+
+
+def asks_for_token() -> bool:
+    """Return whether a Ray that is started here lets in holders of a token alone."""
+    return os.environ.get(MODE, "token").lower() == "token"
+
+
+def ensure_token() -> None:
+    """Make a token where a new Ray asks for one and there is none, for its user alone to read.
+
+    One that is there is left as it is. Of several processes at once, the first one's counts.
+
+    Raises:
+        ConfigError: it cannot be kept.
+    """
+    if not asks_for_token() or find_token() is not None:
+        return
+    path = Path.home() / BELOW_HOME
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        # A name of its own first, which is readable by its owner alone: nobody finds half a token.
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".token-") as made:
+            made.write(secrets.token_hex(32))
+            made.flush()
+            os.fsync(made.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(made.name, path)
+    except OSError as error:
+        raise ConfigError(
+            f"a token for Ray cannot be kept there ({error.strerror or error})",
+            where=str(path),
+            expected="a home folder that can be written",
+            mend=f"Name a file that holds a token by {TOKEN_PATH}, or set {MODE}=disabled, which "
+            "lets in every user of this machine",
+        ) from error
 
 
 def is_shown() -> bool:

@@ -23,16 +23,15 @@ from distrain.errors import ClusterError, ConfigError
 from distrain.jobs.ray_nodes import (
     HOST,
     NodePlan,
-    asks_for_token,
     children_in,
     end_nodes,
-    ensure_token,
     is_living,
     plan_nodes,
     start_node,
     wait_until_up,
 )
 from distrain.process import Process
+from distrain.ray_token import asks_for_token, ensure_token
 
 RECORD: Final = "cluster.json"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")

@@ -8,7 +8,6 @@ none that the kernel gives out by itself, so that nothing takes one in between.
 import contextlib
 import os
 import random
-import secrets
 import shutil
 import signal
 import socket
@@ -22,7 +21,7 @@ from typing import Final
 
 from distrain.errors import ClusterError
 from distrain.process import Process, family_of, start_time_of
-from distrain.ray_token import BELOW_HOME, MODE, find_token
+from distrain.ray_token import MODE
 
 HOST: Final = "127.0.0.1"
 PORTS: Final = range(20000, 32768)
@@ -109,23 +108,6 @@ def environment() -> dict[str, str]:
     """Return the environment that nodes run in: with token authentication, unless it says other."""
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return {MODE: "token", "RAY_USAGE_STATS_ENABLED": "0", **kept}
-
-
-def asks_for_token() -> bool:
-    """Return whether nodes that are started in this environment let in holders of a token alone."""
-    return environment()[MODE].lower() == "token"
-
-
-def ensure_token() -> None:
-    """Make a token where nodes would ask for one and Ray knows none, readable by its user alone."""
-    if not asks_for_token() or find_token() is not None:
-        return
-    path = Path.home() / BELOW_HOME
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32))
 
 
 def start_node(plan: NodePlan, folder: Path, log: Path) -> Process:

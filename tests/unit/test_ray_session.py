@@ -1,5 +1,7 @@
 """How a Ray that cannot be had is told; no Ray is started here."""
 
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +40,26 @@ def test_a_local_ray_that_does_not_start_is_no_cluster_that_is_missing(
     assert caught.value.message == f"a local Ray did not start ({first_line})"
     assert "RAY_TMPDIR" in caught.value.mend
     assert caught.value.__cause__ is cause
+
+
+def test_a_local_ray_finds_a_token_that_its_user_alone_can_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    modes = []
+
+    def init(**_options: Any) -> None:
+        modes.append(stat.S_IMODE((tmp_path / ".ray" / "auth_token").stat().st_mode))
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.nodes", list)
+
+    with ray_session("local", num_cpus=1):
+        pass
+
+    assert modes == [0o600]
 
 
 def test_an_ipv6_address_is_asked_without_its_brackets(monkeypatch: pytest.MonkeyPatch) -> None:

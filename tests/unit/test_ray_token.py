@@ -1,11 +1,23 @@
 """Where a token is looked for, and why a cluster refuses who knocks."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from distrain.errors import ConfigError
-from distrain.ray_token import TOKEN, TOKEN_PATH, Access, Token, find_token, own_token, why_refused
+from distrain.ray_token import (
+    MODE,
+    TOKEN,
+    TOKEN_PATH,
+    Access,
+    Token,
+    ensure_token,
+    find_token,
+    own_token,
+    why_refused,
+)
 from distrain.redaction import MASK, redacted
 
 OWN = Token("/home/me/.ray/auth_token", "s3cret", 0o600)
@@ -113,3 +125,64 @@ def test_a_named_file_without_a_token_is_refused(
 
     with pytest.raises(ConfigError, match=f"{name}: there is no token there"):
         own_token()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without a token."""
+    for name in (MODE, TOKEN, TOKEN_PATH):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_token_is_made_for_its_user_alone_and_only_once(home: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        (home / ".ray").mkdir()
+        (home / ".ray").chmod(0o700)
+        ensure_token()
+    finally:
+        os.umask(before)
+    token = home / ".ray" / "auth_token"
+    made = token.read_text(encoding="utf-8")
+    ensure_token()
+
+    assert len(bytes.fromhex(made)) == 32
+    assert token.read_text(encoding="utf-8") == made
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert list(token.parent.iterdir()) == [token]
+
+
+def test_a_token_that_came_meanwhile_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text(TEXT)
+    monkeypatch.setattr("distrain.ray_token.find_token", lambda: None)
+
+    ensure_token()
+
+    assert (home / ".ray" / "auth_token").read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(MODE, "disabled"), (TOKEN, "x"), (TOKEN_PATH, "/nowhere/x")]
+)
+def test_no_token_is_made_where_there_is_another_or_none_is_wanted(
+    name: str, value: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    ensure_token()
+
+    assert list(home.iterdir()) == []
+
+
+def test_a_home_that_cannot_take_a_token_is_told(home: Path) -> None:
+    (home / ".ray").write_text("no folder")
+
+    with pytest.raises(ConfigError, match=r"a token for Ray cannot be kept") as caught:
+        ensure_token()
+
+    assert caught.value.where == str(home / ".ray" / "auth_token")
+    assert TOKEN_PATH in caught.value.mend

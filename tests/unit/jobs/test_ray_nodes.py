@@ -1,7 +1,6 @@
 """What a node is started with, and that nothing of it stays. No Ray is started here."""
 
 import socket
-import stat
 import subprocess
 import sys
 import time
@@ -65,40 +64,6 @@ def test_a_port_that_is_taken_is_not_given(monkeypatch: pytest.MonkeyPatch) -> N
 
         with pytest.raises(ClusterError, match=r"0 ports are free\. Expected 1 free ones"):
             ray_nodes.free_ports(1)
-
-
-def test_a_token_is_made_for_its_user_alone_and_only_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    token = tmp_path / ".ray" / "auth_token"
-
-    ray_nodes.ensure_token()
-    made = token.read_text(encoding="utf-8")
-    ray_nodes.ensure_token()
-
-    assert len(bytes.fromhex(made)) == 32
-    assert token.read_text(encoding="utf-8") == made
-    assert stat.S_IMODE(token.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN", "x"), ("RAY_AUTH_TOKEN_PATH", "/x")],
-)
-def test_no_token_is_made_where_there_is_another_or_none_is_wanted(
-    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for other in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(other, raising=False)
-    monkeypatch.setenv(name, value)
-
-    ray_nodes.ensure_token()
-
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_nodes_ask_for_a_token_by_themselves_and_join_no_other_cluster(
