@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from distrain.errors import ClusterError, ConfigError, first_line
-from distrain.loopback import kept_on_loopback
+from distrain.loopback import HOST, begun_on_loopback, kept_on_loopback
 from distrain.ray_token import ask_access, ensure_token, why_refused
 
 MAX_LOCAL_WORKERS = 16
@@ -106,8 +106,14 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
 def _start_local(ray: Any, num_cpus: float) -> None:
     ensure_token()
     try:
-        with _groups_of_their_own():
-            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **_QUIETLY)
+        with _groups_of_their_own(), begun_on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                _node_ip_address=HOST,
+                **_QUIETLY,
+            )
     except Exception as error:  # what Ray raises where its processes do not come up in time
         raise ClusterError(
             f"a local Ray did not start ({first_line(error)})",

@@ -40,6 +40,7 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from distrain.background import in_background
 from distrain.train.interface import exchange_where_ray_does
+from distrain.train.meeting import meet_where_ray_does
 
 LOOK_S: Final = 0.25
 TELL_S: Final = 90.0
@@ -74,7 +75,7 @@ class Start:
 
 
 class MeetingConfig(TorchConfig):
-    """A `TorchConfig` whose workers exchange over the network that Ray uses."""
+    """A `TorchConfig` whose workers meet and exchange over the network that Ray uses."""
 
     @property
     def backend_cls(self) -> type[_TorchBackend]:
@@ -85,6 +86,7 @@ class MeetingConfig(TorchConfig):
 class _Backend(_TorchBackend):
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         worker_group.execute(exchange_where_ray_does)
+        worker_group.execute(meet_where_ray_does)
         super().on_start(worker_group, backend_config)
 
 

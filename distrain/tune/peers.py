@@ -23,6 +23,7 @@ from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
 from distrain.train.interface import exchange_where_ray_does
 from distrain.train.job import GivenUpError, TrainJob
+from distrain.train.meeting import store_at
 from distrain.train.worker import STOP_FILE, StopFile, log_file
 from distrain.train.world import World
 from distrain.tune.faults import error_fields
@@ -122,14 +123,13 @@ def _leave(
 
 def store_of(host: str, port: int, world: World) -> Any:
     """Return what the workers meet at: rank zero's own, on any port, or one that leads there."""
-    dist: Any = importlib.import_module("torch.distributed")
-    return dist.TCPStore(
+    return store_at(
         host,
         port,
         world.world_size,
         is_master=world.is_rank_zero,
-        wait_for_workers=False,
         timeout=timedelta(seconds=world.collective_timeout_s),
+        wait_for_workers=False,
     )
 
 

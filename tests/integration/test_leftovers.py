@@ -12,6 +12,7 @@ from typing import final
 
 import pytest
 
+from distrain.loopback import is_loopback
 from tests.bad_cases import CONFIG, PEOPLE
 from tests.leftovers import (
     DRIVER,
@@ -23,6 +24,7 @@ from tests.leftovers import (
     marked,
     wait_until_gone,
 )
+from tests.listening import listening
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +68,7 @@ class Left:
         opened: what the driver had open at its end.
         threads: the driver's threads at its end.
         num_seen: how many processes the run was seen to have.
+        addresses: what they were seen to listen on.
     """
 
     code: int
@@ -74,6 +77,7 @@ class Left:
     opened: list[str]
     threads: list[str]
     num_seen: int
+    addresses: set[str]
 
 
 @pytest.fixture(params=["finished", "failed", pytest.param("interrupted", marks=pytest.mark.long)])
@@ -100,8 +104,11 @@ def left(end: str, tmp_path: Path) -> Left:
     (tmp_path / "driver.pid").write_text(str(driver.pid))
     try:
         seen: set[int] = set()
+        addresses: set[str] = set()
         while driver.poll() is None:
-            seen.update(marked(mark))
+            now = set(marked(mark))
+            seen |= now
+            addresses |= {address for address, _ in listening(now)}
             time.sleep(0.5)
         remaining = wait_until_gone(mark, LEAVE_S)
     finally:
@@ -115,6 +122,7 @@ def left(end: str, tmp_path: Path) -> Left:
         opened=held["opened"],
         threads=held["threads"],
         num_seen=len(seen),
+        addresses=addresses,
     )
 
 
@@ -127,3 +135,6 @@ def test_nothing_of_a_run_is_left(end: str, left: Left, tmp_path: Path) -> None:
     held = [path for path in left.opened if path.startswith(("/memfd:distrain", storage))]
     assert held == []
     assert [name for name in left.threads if name in OWN_THREADS] == []
+    # No service listens beyond this machine by default.
+    assert left.addresses != set()
+    assert {address for address in left.addresses if not is_loopback(address)} == set()

@@ -1,5 +1,6 @@
 """When Ray's client is kept on loopback; no Ray is started here."""
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import pytest
 from ray._private import services
 from ray._private.authentication import authentication_token_setup as setup
 
-from distrain.loopback import is_loopback, kept_on_loopback
+from distrain.loopback import LOOPBACK_VARIABLE, begun_on_loopback, is_loopback, kept_on_loopback
 
 OUTWARD = "127.0.0.2"  # another address of this machine, where nothing of these tests listens
 
@@ -67,6 +68,22 @@ def test_other_addresses_are_let_alone(address: str, shown: list[dict[str, objec
 
     assert within == OUTWARD
     assert shown == []
+
+
+@pytest.mark.parametrize("before", [None, "1"])
+def test_a_node_that_begins_has_the_loopback_address_and_others_do_not(
+    before: str | None, shown: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(LOOPBACK_VARIABLE, raising=False)
+    if before is not None:
+        monkeypatch.setenv(LOOPBACK_VARIABLE, before)
+
+    with begun_on_loopback():
+        within = services.resolve_ip_for_localhost("127.0.0.1"), os.environ[LOOPBACK_VARIABLE]
+
+    assert within == ("127.0.0.1", "0")
+    assert services.resolve_ip_for_localhost("127.0.0.1") == OUTWARD
+    assert os.environ.get(LOOPBACK_VARIABLE) == before
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""Where workers meet: what their store listens on, by the kernel's own account."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.listening import listening
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+# A process of one worker, which tells the port of its store and then waits for its stdin to end.
+STORE = """
+import json, sys
+from datetime import timedelta
+from distrain.train.meeting import store_at
+
+host, port = sys.argv[1], int(sys.argv[2])
+store = store_at(host, port, 1, is_master=True, timeout=timedelta(seconds=20))
+there = store_at(host, store.port, 1, is_master=False, timeout=timedelta(seconds=20))
+there.set("key", "value")
+print(json.dumps([store.port, store.get("key").decode()]), flush=True)
+sys.stdin.read()
+"""
+GROUP = """
+import json, sys
+import torch.distributed as dist
+from distrain.train.meeting import meet_where_ray_does
+
+meet_where_ray_does()
+dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{sys.argv[1]}", rank=0, world_size=1)
+print(json.dumps([int(sys.argv[1])]), flush=True)
+sys.stdin.read()
+"""
+
+
+def seen(source: str, *words: str) -> tuple[list[Any], set[tuple[str, int]]]:
+    """Run a process; return what it tells, and what it listens on."""
+    command = [sys.executable, "-c", source, *words]
+    repository = Path(__file__).parents[3]
+    with subprocess.Popen(
+        command,
+        cwd=repository,
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        addresses = listening([process.pid])
+        process.communicate()
+    return told, addresses
+
+
+def test_a_store_listens_on_its_own_address_alone() -> None:
+    (port, value), addresses = seen(STORE, "127.0.0.1", "0")
+
+    assert value == "value"
+    assert addresses == {("127.0.0.1", port)}
+
+
+def test_torch_s_own_meeting_listens_there_too() -> None:
+    (taken, _), _ = seen(STORE, "127.0.0.1", "0")
+    (port,), addresses = seen(GROUP, str(taken))
+
+    assert ("127.0.0.1", port) in addresses
+    assert {address for address, _ in addresses} == {"127.0.0.1"}
