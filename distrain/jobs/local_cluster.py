@@ -8,6 +8,7 @@ on this machine is touched, its default address file neither.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from distrain.jobs.ray_nodes import (
     NodePlan,
     children_in,
     end_nodes,
+    environment,
     is_living,
     plan_nodes,
     start_node,
@@ -190,7 +192,8 @@ def named(name: str) -> LocalCluster:
 def _start(cluster: LocalCluster, tell: Callable[[str], None]) -> LocalCluster:
     """Start the nodes one after another: side by side they would not be up in Ray's 30 s."""
     ray_folder = cluster.folder / _RAY_FOLDER
-    plans = plan_nodes(ray_folder, num_nodes=cluster.num_nodes, num_cpus=cluster.num_cpus)
+    planned = plan_nodes(ray_folder, num_nodes=cluster.num_nodes, num_cpus=cluster.num_cpus)
+    plans = list(itertools.islice(planned, cluster.num_nodes))
     head = plans[0].ports
     cluster = replace(
         cluster,
@@ -212,7 +215,8 @@ def _start(cluster: LocalCluster, tell: Callable[[str], None]) -> LocalCluster:
 def _with_node(cluster: LocalCluster, plan: NodePlan) -> LocalCluster:
     """Start a cluster's next node, and return the cluster with it when it is up."""
     log = cluster.folder / f"{_role(len(cluster.nodes))}.log"
-    process = start_node(plan, cluster.folder, log)
+    started = start_node(plan, cluster.folder, log, environment(), outlives_this=True)
+    process = Process.here(started.pid)
     larger = replace(cluster, nodes=(*cluster.nodes, process))
     _write(larger)
     try:

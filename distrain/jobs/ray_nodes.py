@@ -6,6 +6,7 @@ none that the kernel gives out by itself, so that nothing takes one in between.
 """
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -14,16 +15,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from distrain.errors import ClusterError
+from distrain.jobs.sessions import start_session
+from distrain.loopback import HOST
 from distrain.process import Process, family_of, start_time_of
 from distrain.ray_token import MODE
 
-HOST: Final = "127.0.0.1"
 PORTS: Final = range(20000, 32768)
 START_TIMEOUT_S: Final = 180.0  # `ray start` is 10 s of imports, on a busy machine a minute
 END_TIMEOUT_S: Final = 15.0
@@ -50,41 +52,46 @@ class NodePlan:
     ports: dict[str, int]
 
 
-def plan_nodes(folder: Path, *, num_nodes: int, num_cpus: int) -> list[NodePlan]:
-    """Return the nodes of a cluster, its head first.
+def plan_nodes(
+    folder: Path, *, num_nodes: int, num_cpus: int, of_head: Sequence[str] = ()
+) -> Iterator[NodePlan]:
+    """Give the nodes of a cluster, its head first; there is always another one.
 
     Args:
         folder: for Ray's own files; its path is short, as sockets lie below it.
-        num_nodes: how many, the head among them.
+        num_nodes: how many there are at a time, the head among them.
         num_cpus: that each of them declares.
+        of_head: further options of the head's.
 
     Raises:
         ClusterError: there are not enough free ports.
     """
-    names = [*_PORTS_OF_A_HEAD, *(_PORTS_OF_A_NODE * num_nodes)]
-    ports = iter(free_ports(len(names)))
+    given: set[int] = set()
     shared = (
         *("--block", f"--node-ip-address={HOST}", f"--num-cpus={num_cpus}", "--num-gpus=0"),
         *("--min-worker-port=0", "--max-worker-port=0"),
         f"--object-store-memory={_object_store_bytes(num_nodes)}",
     )
-    of_head = {name: next(ports) for name in _PORTS_OF_A_HEAD}
-    plans = []
-    for number in range(num_nodes):
-        used = {name: next(ports) for name in _PORTS_OF_A_NODE}
+    role: tuple[str, ...] = ("--head", f"--dashboard-host={HOST}", *of_head)
+    for number in itertools.count():
+        names = _PORTS_OF_A_NODE if number else (*_PORTS_OF_A_NODE, *_PORTS_OF_A_HEAD)
+        used = dict(zip(names, free_ports(len(names), given), strict=True))
+        given.update(used.values())
         # Each has a folder of its own, as on machines of their own: in one that they share, a node
         # that gets a job's files puts them anew under the feet of those that run there (Ray 2.60).
-        role = [f"--address={HOST}:{of_head['--port']}", f"--temp-dir={folder}{number}"]
+        temporary = f"--temp-dir={folder}{number or ''}"
+        options = (f"{name}={port}" for name, port in used.items())
+        yield NodePlan((*role, temporary, *shared, *options), used)
         if number == 0:
-            used |= of_head
-            role = ["--head", f"--temp-dir={folder}", f"--dashboard-host={HOST}"]
-        words = (*role, *shared, *(f"{name}={port}" for name, port in used.items()))
-        plans.append(NodePlan(words, used))
-    return plans
+            role = (f"--address={HOST}:{used['--port']}",)
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, given: Collection[int] = ()) -> list[int]:
     """Return ports of the loopback address that nothing listens on.
+
+    Args:
+        count: how many.
+        given: ports that are not free any more, though nothing listens on them yet.
 
     Raises:
         ClusterError: there are not so many.
@@ -93,6 +100,8 @@ def free_ports(count: int) -> list[int]:
     for port in random.sample(PORTS, len(PORTS)):
         if len(found) == count:
             return found
+        if port in given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((HOST, port))
             found.append(port)
@@ -110,27 +119,34 @@ def environment() -> dict[str, str]:
     return {MODE: "token", "RAY_USAGE_STATS_ENABLED": "0", **kept}
 
 
-def start_node(plan: NodePlan, folder: Path, log: Path) -> Process:
-    """Start a node, and return its process without waiting for it to be up.
+def start_node(
+    plan: NodePlan,
+    folder: Path,
+    log: Path,
+    environment: Mapping[str, str],
+    *,
+    outlives_this: bool = False,
+) -> "subprocess.Popen[str]":
+    """Start a node without waiting for it to be up.
 
     Args:
         plan: what to start.
         folder: its working directory.
         log: the file that `ray start` tells its course in.
+        environment: its variables, which what it starts inherits.
+        outlives_this: whether it goes on when this process ends.
     """
+    # -P: a file of the user's named ray.py is not taken for Ray.
+    words = [sys.executable, "-P", "-m", "distrain.jobs.loopback_start", *plan.words]
     with log.open("w", encoding="utf-8") as told:
-        started = subprocess.Popen(
-            # -P: a file of the user's named ray.py is not taken for Ray.
-            [sys.executable, "-P", "-m", "distrain.jobs.loopback_start", *plan.words],
-            cwd=folder,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=told,
-            stderr=subprocess.STDOUT,
-            # Signals to this command's process group are not for the node.
-            start_new_session=True,
+        return start_session(
+            words,
+            environment,
+            errors=subprocess.STDOUT,
+            output=told,
+            folder=folder,
+            outlives_this=outlives_this,
         )
-    return Process.here(started.pid)
 
 
 def children_in(folder: Path) -> list[Process]:

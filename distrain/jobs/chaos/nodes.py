@@ -1,20 +1,19 @@
 """A private Ray of several nodes on this machine, of which any but the head can be lost.
 
-The nodes are `ray start` in sessions of their own, with ports, a temporary folder and a token of
-their own: Ray's default address file is never written, and nobody else's cluster is seen or joined.
+The nodes listen on the loopback address alone, with ports, temporary folders and a token of their
+own: Ray's default address file is never written, and nobody else's cluster is seen or joined.
 """
 
 import json
 import secrets
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol, final
 
-from distrain.jobs.chaos.sessions import command_line, end_session, start_session
-from distrain.jobs.ray_nodes import HOST, free_ports, wait_until_up
+from distrain.jobs.ray_nodes import HOST, NodePlan, plan_nodes, start_node, wait_until_up
+from distrain.jobs.sessions import command_line, end_session
 from distrain.process import Process, family_of
 from distrain.ray_token import MODE, TOKEN_PATH
 
@@ -69,10 +68,13 @@ class PrivateRay:
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # else a SIGTERM takes half a minute
             "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",
         }
-        self._port, self._client_port = free_ports(2)
+        of_head = ("--include-dashboard=false", f"--system-config={json.dumps(dict(IMPATIENCE))}")
+        self._plans = plan_nodes(folder / "r", num_nodes=1 + num_nodes, num_cpus=1, of_head=of_head)
+        head = next(self._plans)
+        self._port = head.ports["--port"]
         self._started: list[subprocess.Popen[str]] = []
         try:
-            self._start_head()
+            self._start(head)
             for _ in range(num_nodes):
                 self.add_node()
         except BaseException:  # goes through; what there is by now is ended first
@@ -96,7 +98,7 @@ class PrivateRay:
         Raises:
             ClusterError: it does not start.
         """
-        self._start([f"--address={self.address}"])
+        self._start(next(self._plans))
 
     def nodes(self) -> dict[str, "subprocess.Popen[str]"]:
         """Return the living nodes beside the head, by Ray's ids."""
@@ -114,18 +116,9 @@ class PrivateRay:
         while self._started:
             end_session(self._started.pop())
 
-    def _start_head(self) -> None:
-        role = ["--head", f"--port={self._port}", f"--temp-dir={self._folder}"]
-        role += [f"--ray-client-server-port={self._client_port}", "--include-dashboard=false"]
-        self._start([*role, f"--system-config={json.dumps(dict(IMPATIENCE))}"])
-
-    def _start(self, role: list[str]) -> None:
+    def _start(self, plan: NodePlan) -> None:
         log = self._folder / f"node-{secrets.token_hex(3)}.log"
-        words = [sys.executable, "-P", "-m", "ray.scripts.scripts", "start", *role, "--num-cpus=1"]
-        # Ports that other clusters on this machine do not have: by default they would be the same.
-        words += ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
-        with log.open("w") as told:
-            process = start_session([*words, "--block"], self.environment, errors=told, output=told)
+        process = start_node(plan, self._folder, log, self.environment)
         self._started.append(process)
         wait_until_up(Process.here(process.pid), log)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, final
 
 from distrain.errors import TrackingError
-from distrain.jobs.chaos.sessions import end_session, start_session
 from distrain.jobs.ray_nodes import free_ports
+from distrain.jobs.sessions import end_session, start_session
 from distrain.track.reachable import check_reachable
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.ui import SERVER_ENVIRONMENT, server_words

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, final
 
 from distrain.errors import TrainError
-from distrain.jobs.chaos.sessions import end_session, start_session
+from distrain.jobs.sessions import end_session, start_session
 from distrain.run_folder import JOURNAL
 from distrain.track.journal_reading import written_by
 from distrain.train.beat import BeatRecord, read_beats

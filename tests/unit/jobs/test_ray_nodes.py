@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def started(*words: str) -> tuple[Process, subprocess.Popen[str]]:
 
 
 def test_nodes_listen_on_loopback_at_ports_of_their_own(tmp_path: Path) -> None:
-    plans = ray_nodes.plan_nodes(tmp_path, num_nodes=3, num_cpus=2)
+    plans = list(islice(ray_nodes.plan_nodes(tmp_path, num_nodes=3, num_cpus=2), 3))
     options = [parse(start, list(plan.words)) for plan in plans]
     ports = [port for plan in plans for port in plan.ports.values()]
 
@@ -41,7 +42,8 @@ def test_nodes_listen_on_loopback_at_ports_of_their_own(tmp_path: Path) -> None:
     assert all(port in ray_nodes.PORTS for port in ports)
     assert {values["address"] for values in options[1:]} == {f"127.0.0.1:{options[0]['port']}"}
     assert options[0]["dashboard_host"] == "127.0.0.1"
-    assert options[0]["temp_dir"] == str(tmp_path)
+    folders = [str(tmp_path), f"{tmp_path}1", f"{tmp_path}2"]
+    assert [values["temp_dir"] for values in options] == folders
     assert {(values["num_cpus"], values["num_gpus"]) for values in options} == {(2, 0)}
     assert all(values["block"] for values in options)
 
@@ -49,11 +51,22 @@ def test_nodes_listen_on_loopback_at_ports_of_their_own(tmp_path: Path) -> None:
 def test_all_nodes_together_take_a_part_of_the_shared_memory(tmp_path: Path) -> None:
     sizes = [
         parse(start, list(plan.words))["object_store_memory"]
-        for plan in ray_nodes.plan_nodes(tmp_path, num_nodes=4, num_cpus=1)
+        for plan in islice(ray_nodes.plan_nodes(tmp_path, num_nodes=4, num_cpus=1), 4)
     ]
 
     assert len(set(sizes)) == 1
     assert 100 * 2**20 <= sizes[0] <= 2 * 2**30
+
+
+def test_ports_of_nodes_that_come_later_are_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_nodes, "PORTS", range(30000, 30024))
+
+    plans = islice(ray_nodes.plan_nodes(tmp_path, num_nodes=1, num_cpus=1), 3)
+
+    ports = [port for plan in plans for port in plan.ports.values()]
+    assert len(set(ports)) == len(ports) == 3 + 3 * 6
 
 
 def test_a_port_that_is_taken_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """Processes in sessions of their own: whatever they start is found again, and ended by its id.
 
 A session keeps its number however its processes fork, are orphaned or change their titles, until
-one of them asks for another session. They end with the process that started them, too, where the
-system can see to that (Linux).
+one of them asks for another session. Signals to the group of the process that started them are not
+for them. They end with that process, where the system can see to it (Linux) and it is not let go.
 """
 
 import contextlib
@@ -27,27 +27,36 @@ def start_session(
     words: Sequence[str | Path],
     environment: Mapping[str, str],
     *,
-    errors: IO[Any],
+    errors: "IO[Any] | int",
     output: "IO[Any] | int",
+    folder: Path | None = None,
+    outlives_this: bool = False,
 ) -> "subprocess.Popen[str]":
     """Start a command in a session of its own; from the main thread, with whose end it ends.
 
     Args:
         words: the command line.
         environment: all of its variables.
-        errors: takes its stderr.
+        errors: takes its stderr; `subprocess.STDOUT`: what takes its stdout.
         output: takes its stdout; `subprocess.PIPE`: it can be read.
+        folder: its working directory; None: this process's.
+        outlives_this: whether it goes on when this process ends: it is let go, and nobody takes its
+            exit code.
     """
-    return subprocess.Popen(
+    process = subprocess.Popen(
         words,
+        cwd=folder,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=errors,
         text=True,
         start_new_session=True,
-        preexec_fn=_end_with_parent,
+        preexec_fn=None if outlives_this else _end_with_parent,
     )
+    if outlives_this:
+        process.returncode = 0  # Popen would warn of a process that it leaves behind
+    return process
 
 
 def end_session(process: "subprocess.Popen[str]") -> None:
