@@ -6,7 +6,8 @@
     say at the end of the log what came of it
 
 An unmet goal ends the job with 0: it is finished, and nobody shall train it again. What distrain
-needs is imported once it is known to be there.
+needs is imported once it is known to be there. A job that says nothing of its end was lost, and is
+submitted again by whoever watches it: so what was refused is said, too.
 """
 
 import importlib.metadata
@@ -20,10 +21,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from distrain.errors import ConfigError, DistrainError
+from distrain.errors import EXIT_GOALS_UNMET, ConfigError, DistrainError
+from distrain.jobs.ending import Ending, ending_line
+from distrain.plain_json import error_fields
 
 if TYPE_CHECKING:
-    from distrain.jobs.ending import Ending
     from distrain.jobs.ticket import Ticket
 
 
@@ -31,44 +33,38 @@ def main() -> NoReturn:
     """Run the command that the arguments name, and leave with the job's exit code."""
     try:
         _check_installed()
+        ending = _run(Path.cwd(), sys.argv[1:])
     except DistrainError as error:
-        sys.exit(_tell(error))
-    from distrain.jobs.ending import ending_line
-    from distrain.results import EXIT_GOALS_UNMET
-
-    ending = _run(Path.cwd(), sys.argv[1:])
+        ending = _refused(error)
+    except ImportError as error:  # of a library that nothing told of before
+        ending = _refused(_lacking(str(error)))
     sys.stderr.flush()
     print(ending_line(ending), flush=True)
     sys.exit(0 if ending.exit_code == EXIT_GOALS_UNMET else ending.exit_code)
 
 
-def _run(package: Path, words: Sequence[str]) -> "Ending":
+def _run(package: Path, words: Sequence[str]) -> Ending:
     from distrain import cli
-    from distrain.jobs.ending import Ending
     from distrain.jobs.package import CODE
     from distrain.jobs.ticket import Ticket
-    from distrain.plain_json import error_fields
     from distrain.track import standing
 
-    try:
-        ticket = Ticket.read(package)
-        _check_code(ticket)
-        standing.carry_over(standing.Standing.from_json(ticket.standing))
-        _keep_uploads(package, ticket)
-        (package / CODE).mkdir(exist_ok=True)
-        os.chdir(package / CODE)
-        words = _going_on(ticket, words)
-    except DistrainError as error:
-        return Ending(_tell(error), error_fields(error))
+    ticket = Ticket.read(package)
+    _check_code(ticket)
+    standing.carry_over(standing.Standing.from_json(ticket.standing))
+    _keep_uploads(package, ticket)
+    (package / CODE).mkdir(exist_ok=True)
+    os.chdir(package / CODE)
+    words = _going_on(ticket, words)
     # What the record calls the command is what the user wrote.
     sys.argv = ["distrain", *ticket.words]
     code, line = _captured(lambda: cli.run([*words, "--json"]))
     return Ending(code, json.loads(line) if line else None)
 
 
-def _tell(error: DistrainError) -> int:
+def _refused(error: DistrainError) -> Ending:
     print(f"error: {error}", file=sys.stderr, flush=True)
-    return error.exit_code
+    return Ending(error.exit_code, error_fields(error))
 
 
 def _check_installed() -> None:
@@ -90,12 +86,17 @@ def _check_installed() -> None:
         and not one.specifier.contains(_version_of(one.name) or "0.dev0", prereleases=True)
     ]
     if unfit:
-        raise ConfigError(
-            f"the cluster lacks what distrain needs: {', '.join(unfit)}",
-            where=f"{sys.executable} on {os.uname().nodename}",
-            expected="the libraries that distrain was installed with",
-            mend="Install distrain on the cluster's nodes, or in the image that they run",
-        )
+        raise _lacking(", ".join(unfit))
+
+
+def _lacking(what: str) -> ConfigError:
+    return ConfigError(
+        f"the cluster lacks what distrain needs: {what}",
+        where=f"{sys.executable} on {os.uname().nodename}",
+        expected="the libraries that distrain was installed with",
+        mend="Install distrain on the cluster's nodes, or in their image, for the Python "
+        "that `python` is there",
+    )
 
 
 def _version_of(name: str) -> str | None:

@@ -11,6 +11,8 @@ from typing import ClassVar, Final, final
 
 from distrain.redaction import redacted
 
+EXIT_FAILED: Final = 1
+EXIT_GOALS_UNMET: Final = 3
 EXIT_INTERRUPTED: Final = 130
 
 

@@ -10,9 +10,8 @@ from distrain.candidate import registered_candidate
 from distrain.config.names import ALIAS_PATTERN, RESERVED_ALIAS
 from distrain.contest import hold_contest
 from distrain.display import Display
-from distrain.errors import ConfigError
+from distrain.errors import EXIT_GOALS_UNMET, ConfigError
 from distrain.redaction import redacted
-from distrain.results import EXIT_GOALS_UNMET
 from distrain.track.aliases import (
     AliasBusyError,
     Move,

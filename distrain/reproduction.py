@@ -31,7 +31,7 @@ from distrain.data.prepare import prepare as prepare_data
 from distrain.differences import Difference, first_decisive
 from distrain.display import Display
 from distrain.durable import write_atomically
-from distrain.errors import ConfigError, DataError
+from distrain.errors import EXIT_GOALS_UNMET, ConfigError, DataError
 from distrain.locations import data_of, storage_of
 from distrain.pipeline import begin
 from distrain.plain_json import finite
@@ -46,7 +46,7 @@ from distrain.provenance import (
     settings_of,
 )
 from distrain.readiness import check_sight, ready
-from distrain.results import EXIT_GOALS_UNMET, TrainResult
+from distrain.results import TrainResult
 from distrain.run_facts import StartedRun, filled_in_args
 from distrain.run_folder import JOURNAL, new_run_dir, temporary_folder, why_unwritable
 from distrain.track import lineage_folder

@@ -6,13 +6,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-from distrain.errors import EXIT_INTERRUPTED, DistrainError, error_from_json
+from distrain.errors import (
+    EXIT_FAILED,
+    EXIT_GOALS_UNMET,
+    EXIT_INTERRUPTED,
+    DistrainError,
+    error_from_json,
+)
 from distrain.evaluate.goals import GoalOutcome
 from distrain.redaction import without_password
 from distrain.track.model_versions import RegisteredVersion
 
-EXIT_FAILED = 1
-EXIT_GOALS_UNMET = 3
 RunStatus = Literal["finished", "stopped_early", "failed", "interrupted"]
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from distrain.jobs.job import Job
     from distrain.jobs.plan import Command, Wish
     from distrain.jobs.request import Request
-    from distrain.jobs.submission import DriverNeeds
 
 app = typer.Typer()
 job_app = typer.Typer(help="Look at jobs on a cluster, follow and stop them.")
@@ -95,13 +94,13 @@ def submit(  # noqa: PLR0913 (each is an option)
 ) -> int:
     """Run train, tune or resume as a job on a Ray cluster; the same is not run twice."""
     wish = _wish(command, env or [], upload_data=upload_data, is_again=again)
-    needs = _needs(driver or [])
     from distrain.jobs import dashboard, following, submission
     from distrain.jobs.plan import asked_settings, plan_submission
     from distrain.jobs.whereabouts import is_this_machine
     from distrain.report import job_tables
     from distrain.report.display import open_display
 
+    needs = submission.DriverNeeds.of(driver or [])
     with open_display(to_stderr=as_json) as shown:
         settings = asked_settings(wish)
         cluster = dashboard.connect(address)
@@ -163,7 +162,7 @@ def logs(
     job = known_job(cluster, job_id)
     if follow:
         return _wait(cluster, job, as_json=as_json)
-    text = ending.without_ending(following.log_of(cluster, job_id))
+    text = ending.for_a_person(following.log_of(cluster, job_id))
     if as_json:
         print_result("", {**_fields(job, None), "log": text}, as_json=True)
     else:
@@ -237,25 +236,6 @@ def _wish(
         upload_data=upload_data,
         is_again=is_again,
     )
-
-
-def _needs(asked: list[str]) -> "DriverNeeds":
-    from distrain.jobs.submission import DriverNeeds
-
-    amounts: dict[str, float] = {}
-    for text in asked:
-        name, _, amount = text.partition("=")
-        try:
-            amounts[name] = float(amount)
-        except ValueError:
-            raise ConfigError(
-                f"{text!r} is no amount",
-                where="--driver",
-                expected="NAME=AMOUNT, such as cpus=1",
-                mend="Write the number alone, without a unit",
-            ) from None
-    num_cpus, memory_gb = amounts.pop("cpus", 0.0), amounts.pop("memory_gb", 0.0)
-    return DriverNeeds(num_cpus, int(memory_gb * 1e9), amounts)
 
 
 def _wait(cluster: "Dashboard", job: "Job", *, as_json: bool) -> int:

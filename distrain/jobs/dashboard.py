@@ -80,6 +80,10 @@ class Dashboard:
             with refusal:
                 status, content = refusal.code, refusal.read()
         except (OSError, ValueError, http.client.HTTPException) as error:
+            # What came is this error's text, often none at all, as of the control store.
+            is_other = isinstance(error, http.client.BadStatusLine)
+            if is_other and not isinstance(error, OSError):
+                raise self._other_service() from error
             raise self._silent(error) from error
         if status in (401, 403):
             raise self.refused(status)

@@ -1,7 +1,8 @@
 """How a job says what came of it: one line at the end of its log, read by whoever waits for it.
 
 Ray keeps of a job no more than its exit code and its log. An unmet goal ends the job with 0, so
-that nobody trains again; the line has the command's own code.
+that nobody trains again; the line has the command's own code. It is not shown to a person, and
+neither is what Ray writes at the head of each log.
 """
 
 import json
@@ -11,7 +12,11 @@ from typing import Any, Final, final
 
 from distrain.plain_json import to_json_line
 
+ENTRYPOINT: Final = "exec python -m distrain.as_job"
+"""What each job's command line begins with; `exec`, so that its signals reach the command."""
 _MARK: Final = "distrain-ended "
+_RUNNING: Final = "Running entrypoint for job "
+_SETTING_UP: Final = ("job_manager.py", "Runtime env is setting up.")
 
 
 @final
@@ -45,7 +50,11 @@ def read_ending(log: str) -> Ending | None:
     return None
 
 
-def without_ending(text: str) -> str:
-    """Return a part of a log for a person, without the line that is meant for a program."""
-    lines = text.splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith(_MARK))
+def for_a_person(text: str) -> str:
+    """Return whole lines of a log without those that Ray or this package has put around it."""
+    return "".join(line for line in text.splitlines(keepends=True) if not _is_around(line))
+
+
+def _is_around(line: str) -> bool:
+    is_entry = line.startswith(_RUNNING) and f": {ENTRYPOINT} " in line
+    return is_entry or line.startswith(_MARK) or all(part in line for part in _SETTING_UP)

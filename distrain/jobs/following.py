@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable
 from typing import Final, final
 
-from distrain.errors import EXIT_INTERRUPTED, ClusterError
+from distrain.errors import EXIT_FAILED, EXIT_INTERRUPTED, ClusterError, ConfigError
 from distrain.jobs.dashboard import Dashboard
-from distrain.jobs.ending import Ending, read_ending, without_ending
-from distrain.jobs.job import Job, find_job, known_job
-from distrain.results import EXIT_FAILED
+from distrain.jobs.ending import Ending, for_a_person, read_ending
+from distrain.jobs.job import Job, find_job, known_job, path_of
 
 POLL_S: Final = 0.5
 PATIENCE_S: Final = 60.0
 """How long a cluster may be silent before whoever waits is told."""
 LONGEST_STOP_S: Final = 900.0
 _HEARTBEAT_S: Final = 20.0
+_NEVER_BEGAN: Final = (126, 127)
+"""What a shell ends with where it cannot run a command: the same would come of it again."""
 
 
 def log_of(dashboard: Dashboard, job_id: str) -> str:
@@ -25,7 +26,7 @@ def log_of(dashboard: Dashboard, job_id: str) -> str:
     Raises:
         ClusterError: the cluster does not answer.
     """
-    status, content = dashboard.ask("GET", f"/api/jobs/{job_id}/logs")
+    status, content = dashboard.ask("GET", f"{path_of(job_id)}/logs")
     return str(json.loads(content)["logs"]) if status == 200 else ""
 
 
@@ -45,7 +46,18 @@ def exit_code_of(job: Job, ending: Ending | None) -> int:
         return ending.exit_code
     if job.status == "stopped":
         return EXIT_INTERRUPTED
-    return job.exit_code if job.exit_code and job.exit_code > 0 else EXIT_FAILED
+    told = (ConfigError.exit_code, ClusterError.exit_code, EXIT_INTERRUPTED)
+    return job.exit_code if job.exit_code in told else EXIT_FAILED
+
+
+def is_lost(job: Job, ending: Ending | None) -> bool:
+    """Return whether a job that has ended could not come to its end, through no fault of its own.
+
+    Args:
+        job: the job.
+        ending: what `ending_of` gives.
+    """
+    return job.status == "failed" and ending is None and job.exit_code not in _NEVER_BEGAN
 
 
 def wait(dashboard: Dashboard, job: Job, show: Callable[[str], None]) -> Job | None:
@@ -94,7 +106,7 @@ def stop(dashboard: Dashboard, job: Job) -> Job:
     """
     wait_s = PATIENCE_S + (LONGEST_STOP_S if job.status == "running" else 0)
     deadline = time.monotonic() + wait_s
-    status, content = dashboard.ask("POST", f"/api/jobs/{job.job_id}/stop")
+    status, content = dashboard.ask("POST", f"{path_of(job.job_id)}/stop")
     if status != 200:
         raise dashboard.in_trouble(status, content)
     while not job.has_ended:
@@ -132,7 +144,7 @@ class Shown:
         self._come += text
         end = self._come.rfind("\n") + 1
         if end > self._num_shown:
-            self._show(without_ending(self._come[self._num_shown : end]))
+            self._show(for_a_person(self._come[self._num_shown : end]))
             self._num_shown = end
 
     def all_of(self, log: str) -> None:
@@ -150,7 +162,7 @@ async def _tail(dashboard: Dashboard, job_id: str, shown: Shown) -> None:
         async with (
             aiohttp.ClientSession(headers=dashboard.headers) as session,
             session.ws_connect(
-                f"{dashboard.url}/api/jobs/{job_id}/logs/tail",
+                f"{dashboard.url}{path_of(job_id)}/logs/tail",
                 heartbeat=_HEARTBEAT_S,
                 max_msg_size=0,
             ) as socket,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, final
+from urllib.parse import quote
 
 from distrain.errors import ConfigError
 from distrain.jobs.dashboard import Dashboard
@@ -59,9 +60,21 @@ def job_of(details: Mapping[str, Any]) -> Job:
     )
 
 
+def path_of(job_id: str) -> str:
+    """Return where the dashboard has a job, whatever the user has typed for its id."""
+    return f"/api/jobs/{quote(job_id, safe='')}"
+
+
+def details_of(dashboard: Dashboard, job_id: str) -> Mapping[str, Any] | None:
+    """Return Ray's description of a job; None: the cluster knows none of that id."""
+    details = dashboard.json(path_of(job_id))
+    # Of no id, or of one of dots alone, it is the list of all jobs.
+    return details if isinstance(details, dict) else None
+
+
 def find_job(dashboard: Dashboard, job_id: str) -> Job | None:
     """Return the job of an id; None: the cluster knows none."""
-    details = dashboard.json(f"/api/jobs/{job_id}")
+    details = details_of(dashboard, job_id)
     return job_of(details) if details is not None else None
 
 

@@ -163,7 +163,7 @@ def plan_submission(wish: Wish, settings: Settings | None, *, is_here: bool) -> 
     configs = {
         f"{CONFIG}/{rank}/{Path(name).name}": Path(name) for rank, name in enumerate(wish.named)
     }
-    uploads = uploads_for(settings) if wish.upload_data and not is_here else Uploads()
+    uploads = uploads_for(settings) if wish.upload_data else Uploads()
     beside = [str(Path(name).absolute().parent) for name in wish.named]
     files: dict[str, Path | bytes] = {
         **own_files(),

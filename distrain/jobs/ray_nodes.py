@@ -114,9 +114,14 @@ def free_ports(count: int, given: Collection[int] = ()) -> list[int]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment that nodes run in: with token authentication, unless it says other."""
+    """Return the environment that nodes run in: with token authentication, unless it says other.
+
+    `python`, which jobs are started with, is the one that runs here, also where nobody has put the
+    folder of its environment on PATH.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return {MODE: "token", "RAY_USAGE_STATS_ENABLED": "0", **kept}
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
+    return {MODE: "token", "RAY_USAGE_STATS_ENABLED": "0", **kept, "PATH": path}
 
 
 def start_node(

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 
 from distrain.errors import ConfigError
 from distrain.jobs.dashboard import Dashboard
-from distrain.jobs.job import MARK, Job, find_job, known_job
+from distrain.jobs.job import MARK, Job, details_of, find_job, known_job
 from distrain.jobs.package import Files, archive
 
 REQUEST: Final = "distrain.request"
@@ -83,7 +83,7 @@ def request_of(dashboard: Dashboard, job_id: str) -> Request:
             is not set here.
     """
     known_job(dashboard, job_id)
-    metadata = dashboard.json(f"/api/jobs/{job_id}").get("metadata") or {}
+    metadata = (details_of(dashboard, job_id) or {}).get("metadata") or {}
     if REQUEST not in metadata:
         raise ConfigError(
             "it was not submitted by distrain",

@@ -1,13 +1,16 @@
 """A plan carried out: the package sent, the job begun, once however often it is submitted."""
 
+import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
+from distrain.errors import ConfigError
 from distrain.jobs.dashboard import Dashboard
+from distrain.jobs.ending import ENTRYPOINT
 from distrain.jobs.job import Job, find_job
 from distrain.jobs.package import digest_of
 from distrain.jobs.plan import Plan
@@ -17,6 +20,12 @@ from distrain.track.tracking_server import STORAGE, resolve_tracking_uri
 
 STOP_S: Final = 300
 """Seconds that a run has at least to save its state when its job is stopped; Ray's default is 3."""
+_MEANT: Final = {
+    **dict.fromkeys(("cpu", "cpus", "num_cpus"), "cpus"),
+    **dict.fromkeys(("memory", "memory_gb", "mem"), "memory_gb"),
+    **dict.fromkeys(("gpu", "gpus", "num_gpus"), ""),
+}
+"""What is meant by a name; nothing: what a driver has none of."""
 
 
 @final
@@ -34,6 +43,21 @@ class DriverNeeds:
     memory_bytes: int = 0
     resources: Mapping[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, asked: Sequence[str]) -> "DriverNeeds":
+        """Return what words such as `cpus=1` ask for.
+
+        Raises:
+            ConfigError: one has another form, or the name of something else that Ray knows.
+        """
+        amounts: dict[str, float] = {}
+        for text in asked:
+            name, _, amount = text.partition("=")
+            _check_name(name, text)
+            amounts[name] = _amount_of(amount, text)
+        num_cpus, memory_gb = amounts.pop("cpus", 0.0), amounts.pop("memory_gb", 0.0)
+        return cls(num_cpus, int(memory_gb * 1e9), amounts)
+
     def to_request(self) -> dict[str, Any]:
         """Return the fields of Ray's request."""
         wanted = {
@@ -42,6 +66,36 @@ class DriverNeeds:
             "entrypoint_resources": dict(self.resources),
         }
         return {name: value for name, value in wanted.items() if value}
+
+
+def _check_name(name: str, text: str) -> None:
+    """Refuse a name that no node has a resource of: the driver would wait for it for ever."""
+    meant = _MEANT.get(name.casefold())
+    if meant is not None and meant != name:
+        raise ConfigError(
+            f"{text!r} is no resource of a driver's",
+            where="--driver",
+            expected="cpus, memory_gb, or a custom resource that a node has been started with",
+            mend=f"Write {meant}={text.partition('=')[2] or 1}"
+            if meant
+            else "Leave it out: the driver itself uses no GPU, and its workers ask for theirs by "
+            "train.resources_per_worker",
+        )
+
+
+def _amount_of(amount: str, text: str) -> float:
+    try:
+        number = float(amount)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise ConfigError(
+            f"{text!r} is no amount",
+            where="--driver",
+            expected="NAME=AMOUNT with a number above 0, such as cpus=1",
+            mend="Write the number alone, without a unit",
+        )
+    return number
 
 
 def submit(dashboard: Dashboard, plan: Plan, needs: DriverNeeds) -> tuple[Job, Request]:
@@ -70,7 +124,7 @@ def _request(plan: Plan, needs: DriverNeeds, job_id: str) -> Request:
     drain_s = plan.settings.track.drain_s if plan.settings is not None else 0
     files = plan.packed(job_id)
     kept = {
-        "entrypoint": f"exec python -m distrain.as_job {shlex.join(plan.words)}",
+        "entrypoint": f"{ENTRYPOINT} {shlex.join(plan.words)}",
         "package": f"_ray_pkg_{digest_of(files)[:40]}.zip",
         "stop_s": int(STOP_S + drain_s),
         "needs": needs.to_request(),

@@ -19,7 +19,7 @@ from distrain.background import in_background
 from distrain.errors import ClusterError, DistrainError
 from distrain.jobs.dashboard import Dashboard
 from distrain.jobs.ending import Ending
-from distrain.jobs.following import ending_of, wait
+from distrain.jobs.following import ending_of, is_lost, wait
 from distrain.jobs.job import Job, find_job
 from distrain.jobs.request import Request, begin
 
@@ -77,7 +77,7 @@ def _supervise(watch: Watch, job: Job) -> tuple[Job, Ending | None]:
     first, num_again = job.job_id, 0
     while True:
         ended, ending = _outcome(watch, job)
-        if ended is not None and (ending is not None or ended.status != "failed"):
+        if ended is not None and not is_lost(ended, ending):
             return ended, ending
         if num_again == watch.most:
             watch.tell(f"{first} was lost {num_again + 1} times; it is left alone")

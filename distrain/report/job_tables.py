@@ -32,9 +32,18 @@ def job_table(
     if error:
         facts.add("error", str(error["message"]))
     elif job.status == "failed" and result is None:
-        facts.add("error", (job.message.strip().splitlines() or ["the driver was lost"])[0])
+        facts.add("error", _message_of(job))
+    elif job.status == "pending" and job.message:
+        facts.add("waits", job.message)
     shown = _result_of(result or {})
     return facts if shown is None else Group(facts, shown)
+
+
+def _message_of(job: "Job") -> str:
+    """Return what Ray says of a failure: its first line, and the last of the log behind it."""
+    first, *log = job.message.strip().splitlines() or ["the driver was lost"]
+    told = [line for line in log if line.strip()][-1:]
+    return ": ".join([first.partition(", last available logs")[0], *told])
 
 
 def jobs_table(jobs: "Sequence[Job]") -> Table | str:

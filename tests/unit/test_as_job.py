@@ -49,11 +49,8 @@ def test_the_command_runs_and_its_json_is_what_the_job_came_to(
 def test_another_distrain_than_was_sent_is_refused(package: Path, ticket: Ticket) -> None:
     (package / FILE).write_bytes(replace(ticket, code_sha256="0" * 64).to_bytes())
 
-    ending = as_job._run(package, ["list", "losses"])
-
-    assert ending.exit_code == 2
-    assert ending.result is not None
-    assert "another distrain runs here" in ending.result["error"]["message"]
+    with pytest.raises(ConfigError, match="another distrain runs here"):
+        as_job._run(package, ["list", "losses"])
 
 
 def test_data_that_came_along_is_kept_on_the_storage(tmp_path: Path, ticket: Ticket) -> None:
@@ -80,6 +77,37 @@ def test_an_unmet_goal_alone_ends_the_job_well(
 
     assert left.value.code == of_job
     assert read_ending(capsys.readouterr().out) == Ending(code, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "said"),
+    [
+        ("_check_installed", ConfigError("the cluster lacks torch"), "lacks torch"),
+        ("_run", ConfigError("no ticket"), "no ticket"),
+        ("_run", ImportError("No module named 'pydantic'"), "needs: No module named 'pydantic'"),
+    ],
+)
+def test_what_was_refused_is_said_as_an_end_that_nobody_repeats(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    cause: Exception,
+    said: str,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise cause
+
+    monkeypatch.setattr(as_job, "_check_installed", lambda: None)
+    monkeypatch.setattr(as_job, name, refuse)
+
+    with pytest.raises(SystemExit) as left:
+        as_job.main()
+
+    assert left.value.code == 2
+    ending = read_ending(capsys.readouterr().out)
+    assert ending is not None
+    assert ending.result is not None
+    assert said in ending.result["error"]["message"]
 
 
 def test_what_the_cluster_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """A cluster's dashboard: found, asked, and told in words where it does not answer."""
 
+import contextlib
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +51,23 @@ def test_it_is_named_by_an_option_or_a_variable(
 def test_another_form_of_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="is no address of a dashboard"):
         connect(address)
+
+
+def test_what_speaks_no_http_is_no_dashboard() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def speak_http2() -> None:
+            for _ in range(2):  # a look whether anybody is there, and the request
+                connection, _ = server.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(1000)
+                    connection.sendall(b"\0\0\x12\4\0\0\0\0\0\0\1\xfe\n")
+
+        speaker = threading.Thread(target=speak_http2)
+        speaker.start()
+        with pytest.raises(ClusterError, match="it is no Ray dashboard"):
+            connect(f"http://127.0.0.1:{server.getsockname()[1]}")
+        speaker.join()
 
 
 def test_silence_is_told_with_the_address_and_a_mend() -> None:

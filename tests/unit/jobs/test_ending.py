@@ -2,7 +2,7 @@
 
 import pytest
 
-from distrain.jobs.ending import Ending, ending_line, read_ending, without_ending
+from distrain.jobs.ending import Ending, ending_line, for_a_person, read_ending
 
 
 @pytest.mark.parametrize("result", [None, {"status": "finished", "metrics": {"a": 0.5}}])
@@ -23,5 +23,26 @@ def test_a_log_may_not_tell(log: str) -> None:
     assert read_ending(log) is None
 
 
-def test_a_person_is_not_shown_it() -> None:
-    assert without_ending(f"one\n{ending_line(Ending(0, None))}\ntwo\n") == "one\ntwo\n"
+HEAD = (
+    "2026-11-30 13:00:00,123\tINFO job_manager.py:581 -- Runtime env is setting up.\n"
+    "Running entrypoint for job distrain-a-1: exec python -m distrain.as_job train ../a.yaml\n"
+)
+
+
+def test_a_person_is_shown_what_the_command_has_printed_and_nothing_else() -> None:
+    log = f"{HEAD}one\n{ending_line(Ending(0, None))}\ntwo\n"
+
+    assert for_a_person(log) == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Running entrypoint for job raysubmit_1: python train.py\n",  # of another's job
+        "2026-11-30 13:00:01,123\tERROR job_manager.py:600 -- Failed to set up the runtime env\n",
+        "Runtime env is setting up.\n",
+        "no end of the line",
+    ],
+)
+def test_what_others_have_printed_is_shown(line: str) -> None:
+    assert for_a_person(line) == line

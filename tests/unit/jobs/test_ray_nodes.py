@@ -1,5 +1,6 @@
 """What a node is started with, and that nothing of it stays. No Ray is started here."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -89,6 +90,18 @@ def test_nodes_ask_for_a_token_by_themselves_and_join_no_other_cluster(
 
     assert environment["RAY_AUTH_MODE"] == "token"
     assert "RAY_ADDRESS" not in environment
+
+
+def test_python_is_on_nodes_the_one_that_has_started_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    path = ray_nodes.environment()["PATH"]
+
+    found = shutil.which("python", path=path) or shutil.which("python3", path=path)
+    assert Path(str(found)).parent == Path(sys.executable).parent
+    assert path.endswith(":/usr/bin:/bin")
 
 
 def test_what_does_not_heed_is_killed_with_all_that_it_started(

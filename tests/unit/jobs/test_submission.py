@@ -202,16 +202,18 @@ def test_what_another_machine_does_not_see_is_refused(
     assert said in answer(ended)["error"]["message"]
 
 
-def test_local_data_goes_along_where_that_is_asked(elsewhere: FakeDashboard, folder: Path) -> None:
+@pytest.mark.parametrize("host", [HERE, f"not-{HERE}"])
+def test_local_data_goes_along_where_that_is_asked(host: str, folder: Path) -> None:
     words = ("--upload-data", "train", "rows.yaml", "storage=/mnt/shared/runs")
-    ended = submit(elsewhere, folder, *words)
+    with FakeDashboard(host) as cluster:
+        ended = submit(cluster, folder, *words)
 
     assert ended.code == 0, ended.stderr
-    files = sent(elsewhere)
+    files = sent(cluster)
     assert files["data/0/rows.csv"] == (folder / "rows.csv").read_bytes()
     kept_in = json.loads(files["ticket.json"])["uploads"]["data/0"]
     assert kept_in.startswith("/mnt/shared/runs/uploaded/")
-    assert f'data.source="{kept_in}/rows.csv"' in only_job(elsewhere)["entrypoint"]
+    assert f'data.source="{kept_in}/rows.csv"' in only_job(cluster)["entrypoint"]
 
 
 def test_data_may_lie_at_the_same_path_there(elsewhere: FakeDashboard, folder: Path) -> None:
@@ -289,6 +291,28 @@ def test_a_secret_is_not_sent(cluster: FakeDashboard, folder: Path) -> None:
     assert ended.code == 2
     assert "API_TOKEN holds a secret" in answer(ended)["error"]["message"]
     assert "abcdef0123456789abcdef" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        ("cpus", "'cpus' is no amount"),
+        ("cpus=two", "'cpus=two' is no amount"),
+        ("cpus=-1", "'cpus=-1' is no amount"),
+        ("memory_gb=inf", "'memory_gb=inf' is no amount"),
+        ("cpu=1", "'cpu=1' is no resource"),
+        ("Memory=4", "'Memory=4' is no resource"),
+        ("gpus=1", "'gpus=1' is no resource"),
+    ],
+)
+def test_a_driver_that_would_wait_for_ever_is_refused(
+    cluster: FakeDashboard, folder: Path, needs: str, said: str
+) -> None:
+    ended = submit(cluster, folder, "--driver", needs, "train", "rows.yaml", f"storage={folder}/r")
+
+    assert ended.code == 2
+    assert said in answer(ended)["error"]["message"]
+    assert cluster.jobs == {}
 
 
 def test_the_driver_can_be_placed_off_the_head(cluster: FakeDashboard, folder: Path) -> None:

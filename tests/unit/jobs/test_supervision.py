@@ -8,6 +8,7 @@ import pytest
 
 from distrain.jobs.dashboard import connect
 from distrain.jobs.ending import Ending, ending_line
+from distrain.jobs.following import exit_code_of
 from distrain.jobs.job import Job
 from distrain.jobs.request import Request, begin
 from distrain.jobs.supervision import Watch, supervise
@@ -61,6 +62,20 @@ def test_what_has_told_its_end_is_never_repeated(cluster: FakeDashboard, code: i
 
     assert ending == Ending(code, None)
     assert list(cluster.jobs) == [JOB]
+
+
+@pytest.mark.parametrize("code", [126, 127])
+def test_a_command_that_the_cluster_does_not_have_is_not_repeated(
+    cluster: FakeDashboard, code: int
+) -> None:
+    watch, job = watch_of(cluster, [])
+    cluster.end(JOB, "FAILED", "sh: 1: exec: python: not found\n")
+    cluster.jobs[JOB]["driver_exit_code"] = code
+
+    ended, ending = supervise(watch, job)
+
+    assert (list(cluster.jobs), ending) == ([JOB], None)
+    assert exit_code_of(ended, ending) == 1
 
 
 def test_what_was_stopped_is_not_repeated(cluster: FakeDashboard) -> None:

@@ -24,6 +24,11 @@ def test_a_mark_is_there_for_a_while_and_the_folder_as_it_was(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_mark_is_no_run_that_was_left(tmp_path: Path) -> None:
+    with look.marked("storage", str(tmp_path)):
+        assert look.look_at_runs(str(tmp_path)) == []
+
+
 def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
