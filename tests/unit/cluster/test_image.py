@@ -27,12 +27,13 @@ def arguments(instruction: str) -> list[str]:
     return [rest for name, rest in LINES if name == instruction]
 
 
-def test_it_begins_with_a_pinned_python_that_the_package_takes() -> None:
+def test_it_begins_with_an_official_python_that_the_package_takes() -> None:
     [base] = arguments("FROM")
-    found = re.fullmatch(r"python:(\d+\.\d+\.\d+)-slim-\w+", base)
+    # Of the minor version: old patch versions are not kept for every system.
+    found = re.fullmatch(r"python:(\d+\.\d+)-slim", base)
 
     assert found is not None
-    assert found[1] in SpecifierSet(PROJECT["requires-python"])
+    assert f"{found[1]}.0" in SpecifierSet(PROJECT["requires-python"])
 
 
 def test_only_locked_packages_are_installed() -> None:
@@ -42,7 +43,7 @@ def test_only_locked_packages_are_installed() -> None:
     assert all("--constraint constraints.txt" in line for line in installs)
     named = dict(pinned_packages(TEXT))
     assert named.keys() == {"ray", "torch", "mlflow", "psycopg", "boto3"}
-    assert all(locked(name) == version for name, version in named.items() if name != "boto3")
+    assert all(locked(name) == version for name, version in named.items())
     [ray] = [line for line in PROJECT["dependencies"] if line.startswith("ray[")]
     assert re.search(r"ray\[[\w,]+\]", TEXT)[0] == ray[: ray.index("]") + 1]
 
