@@ -22,7 +22,6 @@ from typing import Any, Final, final
 from distrain.durable import write_atomically
 from distrain.errors import ClusterError, ConfigError
 from distrain.jobs.ray_nodes import (
-    HOST,
     NodePlan,
     children_in,
     end_nodes,
@@ -32,6 +31,7 @@ from distrain.jobs.ray_nodes import (
     start_node,
     wait_until_up,
 )
+from distrain.loopback import HOST
 from distrain.process import Process
 from distrain.ray_token import asks_for_token, ensure_token
 

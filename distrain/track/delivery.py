@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from distrain.track.arrived import Arrived
 from distrain.track.children import Children
 from distrain.track.closing import Closing, models_to_register
 from distrain.track.covered import Waiting, pass_on
@@ -38,7 +39,7 @@ from distrain.track.journal_reading import (
     written_by,
 )
 from distrain.track.model_versions import RegisteredVersion
-from distrain.track.new_points import Sent, new_points
+from distrain.track.new_points import Point, Sent, new_points
 from distrain.track.origin import LINEAGE_TAG
 from distrain.track.rejected import Rejected
 from distrain.track.sending import (
@@ -105,6 +106,7 @@ class Delivery:
         self._server = server
         self._check = check
         self._reached = dict(self.mark.positions)
+        self._arrived = Arrived(is_unsure=self.mark.run_id is not None)
         self._hidden = Hidden()
         self._waiting = Waiting()
         self._portion: _Portion | None = None
@@ -174,6 +176,7 @@ class Delivery:
                 self._has_begun_anew = True
                 self.mark = Watermark(server=self._server.identity)
                 self._reached, self._waiting, self._portion = {}, Waiting(), None
+                self._arrived = Arrived(is_unsure=False)
                 self._children = Children(self._folder, self.mark, self._recorded_facts)
                 return True
         elif code in ("INVALID_PARAMETER_VALUE", "INVALID_STATE"):
@@ -212,7 +215,11 @@ class Delivery:
 
     def _send_portion(self, portion: _Portion) -> None:
         while portion.requests:
-            portion.requests[0]()
+            try:
+                portion.requests[0]()
+            except Exception:
+                self._arrived.doubt()
+                raise
             portion.requests.popleft()
         self._portion = None  # though the watermark may not be saved, for lack of room
         self._reached, self._waiting = portion.reached, portion.waiting
@@ -235,13 +242,23 @@ class Delivery:
         todo += [partial(sender.params, part) for part in batches(params, MAX_OTHERS_PER_CALL)]
         todo += [partial(sender.dataset, r.payload) for r in of_kind(records, "dataset")]
         points, sent = new_points(records, self.mark.sent, self._folder)
-        todo += [partial(sender.metrics, part) for part in batches(points, MAX_METRICS_PER_CALL)]
+        is_growing = self.mark.sent.since is None and sent.since is None  # else steps lie between
+        send = partial(self._send_points, client, sender) if is_growing else sender.metrics
+        todo += [partial(send, part) for part in batches(points, MAX_METRICS_PER_CALL)]
         damaged = of_kind(records, "damaged")
         todo += [partial(self._reject_damaged, rejected, r.payload) for r in damaged]
         tags = {key: value for r in of_kind(records, "tags") for key, value in r.payload.items()}
         parts = batches(list(tags.items()), MAX_OTHERS_PER_CALL)
         todo += [partial(sender.tags, part) for part in parts]
         return todo, sent
+
+    def _send_points(
+        self, client: "MlflowClient", sender: RunSender, points: Sequence[Point]
+    ) -> None:
+        assert self.mark.run_id is not None
+        if not self._arrived.has(client, self.mark.run_id, points):
+            sender.metrics(points)
+            self._arrived.settle()
 
     def _make_run(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> None:
         """Make or find the run; where its record is lost, from the names of its folders."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol, final
 
-from distrain.jobs.ray_nodes import HOST, NodePlan, plan_nodes, start_node, wait_until_up
+from distrain.jobs.ray_nodes import NodePlan, plan_nodes, start_node, wait_until_up
 from distrain.jobs.sessions import command_line, end_session
+from distrain.loopback import HOST
 from distrain.process import Process, family_of
 from distrain.ray_token import MODE, TOKEN_PATH
 

@@ -36,7 +36,14 @@ class FakeRun:
         )
         self.params: dict[str, str] = {}
         self.metrics: set[tuple[str, float, int, int]] = set()
-        self.data = SimpleNamespace(tags=tags, params=self.params, metrics=self.metrics)
+        self.data = SimpleNamespace(
+            tags=tags, params=self.params, metrics=self.metrics, to_proto=self._to_proto
+        )
+
+    def _to_proto(self) -> Any:
+        newest = {key: step for key, _, _, step in sorted(self.metrics, key=lambda made: made[3])}
+        points = [SimpleNamespace(key=key, step=step) for key, step in newest.items()]
+        return SimpleNamespace(metrics=points)
 
     def points(self, name: str) -> dict[int, float]:
         return {step: value for key, value, _, step in sorted(self.metrics) if key == name}

@@ -88,6 +88,9 @@ class FakeClient:
     def get_run(self, run_id: str) -> FakeRun:
         run = FakeRun(run_id)
         run.info.lifecycle_stage = "deleted" if self.is_deleted else "active"
+        newest = {key: step for key, _, _, step in sorted(self.metrics, key=lambda made: made[3])}
+        points = [SimpleNamespace(key=key, step=step) for key, step in newest.items()]
+        run.data.to_proto = lambda: SimpleNamespace(metrics=points)
         return run
 
     def get_experiment(self, experiment_id: str) -> FakeInfo:
