@@ -61,7 +61,7 @@ def kept_on_loopback(address: str) -> Iterator[None]:
     """Let Ray's client connect to where nothing but loopback leads; else nothing is done.
 
     There it shows this user's token, as it does to a local cluster that it finds by itself, unless
-    RAY_AUTH_MODE says something.
+    RAY_AUTH_MODE says something; Ray then keeps that on for the rest of the process.
 
     Args:
         address: HOST:PORT or `auto`; something answers there.

@@ -19,11 +19,15 @@ from functools import partial
 from typing import Any
 
 from distrain.errors import ClusterError, ConfigError, first_line
-from distrain.loopback import HOST, begun_on_loopback, kept_on_loopback
-from distrain.ray_token import ask_access, ensure_token, why_refused
+from distrain.loopback import (
+    CONNECT_TIMEOUT_S,
+    HOST,
+    begun_on_loopback,
+    kept_on_loopback,
+)
+from distrain.ray_token import ask_access, ensure_token, uses_tls, why_refused
 
 MAX_LOCAL_WORKERS = 16
-CONNECT_TIMEOUT_S = 3.0
 _SETTINGS = b"\4"
 _HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _EMPTY_SETTINGS = b"\0\0\0" + _SETTINGS + b"\0" * 5
@@ -80,7 +84,8 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
 
     Raises:
         ClusterError: there is no Ray at that address, or a local one does not start.
-        ConfigError: the address has a form that cannot work, or a token cannot be kept at home.
+        ConfigError: the address has a form that cannot work, a token cannot be kept at home, or
+            RAY_USE_TLS asks for certificates that are not there.
     """
     os.environ.update({k: v for k, v in _QUIET_ENVIRONMENT.items() if k not in os.environ})
     ray: Any = importlib.import_module("ray")
@@ -220,7 +225,7 @@ def speaks_grpc(host: str, port: int) -> bool:
         OSError: it cannot be reached, or says nothing in time.
     """
     with socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S) as connection:
-        if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        if uses_tls():
             return True
         connection.sendall(_HTTP2_OPENING + _EMPTY_SETTINGS)
         return connection.recv(9)[3:4] == _SETTINGS

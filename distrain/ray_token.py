@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
 
-from distrain.errors import ConfigError
+from distrain.errors import ConfigError, first_line
 from distrain.redaction import hide
 
 ASK_TIMEOUT_S: Final = 3.0
 MODE: Final = "RAY_AUTH_MODE"
+TLS: Final = "RAY_USE_TLS"
 TOKEN: Final = "RAY_AUTH_TOKEN"
 TOKEN_PATH: Final = "RAY_AUTH_TOKEN_PATH"
 BELOW_HOME: Final = Path(".ray") / "auth_token"
@@ -148,20 +149,32 @@ def ensure_token() -> None:
         ) from error
 
 
+def uses_tls() -> bool:
+    """Return whether this process's Ray speaks TLS alone."""
+    return os.environ.get(TLS, "0").lower() in ("1", "true")
+
+
 def is_shown() -> bool:
     """Return whether this process's Ray shows its token to a cluster."""
     return os.environ.get(MODE, "").lower() == "token"
 
 
 def ask_access(address: str) -> Access | None:
-    """Return whether the cluster at HOST:PORT lets this process in; None: it did not say."""
+    """Return whether the cluster at HOST:PORT lets this process in; None: it did not say.
+
+    The token goes there only where Ray would show it, and where nobody else can read its file.
+
+    Raises:
+        ConfigError: RAY_USE_TLS asks for certificates that are not there.
+    """
     is_free = _accepts(address, None)
     if is_free is None:
         return None
-    token = find_token()
-    has_text = token is not None and bool(token.text)
-    is_right = has_text and (is_free or bool(_accepts(address, token.text if token else None)))
-    return Access(is_asked=not is_free, is_on=is_shown(), token=token, is_right=is_right)
+    token, is_on = find_token(), is_shown()
+    is_right = token is not None and bool(token.text) and is_free
+    if token is not None and token.text and is_on and not token.is_open:
+        is_right = is_free or bool(_accepts(address, token.text))
+    return Access(is_asked=not is_free, is_on=is_on, token=token, is_right=is_right)
 
 
 def why_refused(access: Access) -> tuple[str, str] | None:
@@ -180,16 +193,21 @@ def why_refused(access: Access) -> tuple[str, str] | None:
             "Copy the head's ~/.ray/auth_token to that path here, for this user alone (chmod 600), "
             f"or name a file by {TOKEN_PATH}; and set {MODE}=token",
         )
+    if not access.is_on:
+        return (
+            f"the cluster asks for a token, and the one of {access.token.origin} is not shown",
+            f"Set {MODE}=token",
+        )
+    if access.token.is_open:
+        return (
+            f"the cluster asks for a token, and others can read {access.token.origin}",
+            f"chmod 600 {access.token.origin}",
+        )
     if not access.is_right:
         return (
             f"the cluster refuses the token of {access.token.origin}",
             "Take the token that its head was started with: ~/.ray/auth_token there, or what "
             f"{TOKEN_PATH} names there",
-        )
-    if not access.is_on:
-        return (
-            f"the cluster asks for a token, and the one of {access.token.origin} is not shown",
-            f"Set {MODE}=token",
         )
     return None
 
@@ -224,9 +242,17 @@ def _accepts(address: str, token: str | None) -> bool | None:
 
 def _channel(grpc: Any, address: str) -> Any:
     options = (("grpc.enable_http_proxy", 0),)
-    if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
+    if not uses_tls():
         return grpc.insecure_channel(address, options)
     tls: Any = importlib.import_module("ray._common.tls_utils")
-    chain, key, authority = tls.load_certs_from_env()
+    try:
+        chain, key, authority = tls.load_certs_from_env()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"the certificates of {TLS} cannot be read ({first_line(error)})",
+            where=TLS,
+            expected="RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT, each a file",
+            mend=f"Name them, or unset {TLS}",
+        ) from error
     certificates = grpc.ssl_channel_credentials(authority, key, chain)
     return grpc.secure_channel(address, certificates, options)

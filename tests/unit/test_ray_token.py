@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from distrain import ray_token
 from distrain.errors import ConfigError
 from distrain.ray_token import (
     MODE,
+    TLS,
     TOKEN,
     TOKEN_PATH,
     Access,
     Token,
+    ask_access,
     ensure_token,
     find_token,
     own_token,
@@ -21,6 +24,7 @@ from distrain.ray_token import (
 from distrain.redaction import MASK, redacted
 
 OWN = Token("/home/me/.ray/auth_token", "s3cret", 0o600)
+OPEN = Token("/home/me/.ray/auth_token", "s3cret", 0o644)
 TEXT = "a-token-of-a-test-0123456789"
 
 
@@ -80,7 +84,8 @@ def test_a_file_that_is_named_and_missing_is_told() -> None:
     [
         (Access(True, True, None, False), "there is none here", "RAY_AUTH_TOKEN_PATH"),
         (Access(True, True, OWN, False), "refuses the token of /home/me", "its head"),
-        (Access(True, False, OWN, True), "is not shown", "Set RAY_AUTH_MODE=token"),
+        (Access(True, False, OWN, False), "is not shown", "Set RAY_AUTH_MODE=token"),
+        (Access(True, True, OPEN, False), "others can read /home/me", "chmod 600 /home/me"),
         (Access(False, True, None, False), "there is no token", "Unset RAY_AUTH_MODE"),
     ],
 )
@@ -98,6 +103,39 @@ def test_a_refusal_is_told_with_its_mend(access: Access, reason: str, mend: str)
 )
 def test_who_is_let_in_is_not_refused(access: Access) -> None:
     assert why_refused(access) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "says", "shown"),
+    [(0o600, "token", [None, TEXT]), (0o600, "", [None]), (0o644, "token", [None])],
+)
+def test_a_cluster_sees_the_token_only_where_ray_shows_it_and_nobody_else_can_read_it(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, mode: int, says: str, shown: list[str | None]
+) -> None:
+    seen: list[str | None] = []
+
+    def accepts(_: str, token: str | None) -> bool:
+        seen.append(token)
+        return token is not None
+
+    kept.chmod(mode)
+    monkeypatch.setenv(MODE, says)
+    monkeypatch.setattr(ray_token, "_accepts", accepts)
+
+    access = ask_access("10.0.0.5:6379")
+
+    assert seen == shown
+    assert access is not None
+    assert access.is_right is (len(shown) == 2)
+
+
+def test_certificates_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TLS, "1")
+    for name in ("RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_CA_CERT"):
+        monkeypatch.delenv(name, raising=False)
+
+    with pytest.raises(ConfigError, match="certificates of RAY_USE_TLS cannot be read"):
+        ask_access("10.0.0.5:6379")
 
 
 def test_the_user_s_own_token_is_masked_from_then_on(kept: Path) -> None:
