@@ -108,7 +108,8 @@ def family_of(pid: int) -> dict[int, int]:
     """Return who descends from a process or is of its session, itself among them: its start times.
 
     Args:
-        pid: the process's number, which is its session's too, if it leads one; it may be dead.
+        pid: the process's number, which is its session's too, if it leads one. It may be dead, as
+            long as its number was not given anew: who keeps it keeps its start time, to compare.
     """
     found = {int(path.name): _stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
     living = {number: stat for number, stat in found.items() if stat is not None}
