@@ -102,6 +102,7 @@ def test_a_second_one_of_its_name_is_refused(place: Place, cluster: dict[str, An
     )
 
 
+@pytest.mark.long
 def test_a_run_trains_on_its_nodes(place: Place, cluster: dict[str, Any]) -> None:
     result = place.distrain(
         *("train", str(DIGITS / "digits.yaml"), str(DIGITS / "tiny.yaml")),
