@@ -1,6 +1,5 @@
 """A search over small networks on the digits, for the tests that run one, and what it decided."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +7,12 @@ from distrain.run_folder import JOURNAL
 from distrain.tune.events import read_events
 
 
-def digits_search(storage: Path, **sections: Mapping[str, Any]) -> dict[str, Any]:
+def digits_search(storage: Path, **sections: Any) -> dict[str, Any]:
     """Return the configuration of a search, with settings in place of, and beside, its own.
 
     Args:
         storage: where it keeps its folder.
-        sections: settings by section; `model` takes the place of the whole section.
+        sections: settings by section; those of `train` and `tune` are added to, others replaced.
     """
     tune = {
         "metric": "validation/accuracy",

@@ -217,7 +217,7 @@ class Delivery:
         while portion.requests:
             try:
                 portion.requests[0]()
-            except Exception:
+            except Exception:  # goes through: whatever it was, the request may have arrived
                 self._arrived.doubt()
                 raise
             portion.requests.popleft()

@@ -16,6 +16,7 @@ from distrain.train.job import TrainJob
 from distrain.train.taken_over import take_over
 from distrain.tune import sweep
 from distrain.tune.events import read_events
+from tests.digits_search import digits_search
 from tests.killed_search import end_search, kill_search
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_local")]
@@ -24,25 +25,18 @@ NUM_TRIALS, NUM_RUNGS = 4, 3
 
 
 def config(storage: Path, **tune: Any) -> dict[str, Any]:
-    return {
-        "name": "digits",
-        "seed": 4,
-        "storage": str(storage),
-        "data": {"source": "sklearn:digits", "target": "target"},
-        "model": {"name": "mlp", "hidden": [16], "dropout": 0.1},
-        "train": {"epochs": NUM_RUNGS + 1, "global_batch_size": 128, "num_workers": 1},
-        "tune": {
-            "metric": "validation/loss",
-            "num_trials": NUM_TRIALS,
-            "space": {
-                "train.optimizer.lr": {"loguniform": [1e-4, 1e-1]},
-                "model.dropout": {"uniform": [0, 0.5]},
-            },
-            "scheduler": {"name": "pbt", "quantile_fraction": 0.5},
-            "max_concurrent": 2,
-            **tune,
-        },
+    space = {
+        "train.optimizer.lr": {"loguniform": [1e-4, 1e-1]},
+        "model.dropout": {"uniform": [0, 0.5]},
     }
+    scheduler = {"name": "pbt", "quantile_fraction": 0.5}
+    asked = {"metric": "validation/loss", "num_trials": NUM_TRIALS, "space": space}
+    return digits_search(
+        storage,
+        seed=4,
+        train={"epochs": NUM_RUNGS + 1},
+        tune={**asked, "scheduler": scheduler, **tune},
+    )
 
 
 def decisions_in(run_dir: Path) -> list[tuple[Any, ...]]:

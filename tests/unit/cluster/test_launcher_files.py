@@ -26,7 +26,7 @@ def read(path: Path) -> dict[str, Any]:
 def start_words(config: dict[str, Any], key: str) -> list[str]:
     """Return the words of the `ray start` that is all of a list of commands.
 
-    The `ray stop` of Ray's own templates would end every Ray of the user on a machine.
+    Ray's own templates first end every Ray of the user on a machine.
     """
     [only] = config[key]
     ray, command, *words = shlex.split(only)
