@@ -38,6 +38,8 @@ def main() -> NoReturn:
         ending = _refused(error)
     except ImportError as error:  # of a library that nothing told of before
         ending = _refused(_lacking(str(error)))
+    except OSError as error:  # before the command: its own are told by it
+        ending = _refused(_unusable(error))
     sys.stderr.flush()
     print(ending_line(ending), flush=True)
     sys.exit(0 if ending.exit_code == EXIT_GOALS_UNMET else ending.exit_code)
@@ -99,6 +101,15 @@ def _lacking(what: str) -> ConfigError:
     )
 
 
+def _unusable(error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the job cannot begin ({error.strerror or error})",
+        where=f"{error.filename or Path.cwd()} on {os.uname().nodename}",
+        expected="a storage, and a working directory, that the cluster's nodes can write",
+        mend="Mend it, or name another storage, and submit again",
+    )
+
+
 def _version_of(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
@@ -132,8 +143,11 @@ def _keep_uploads(package: Path, ticket: "Ticket") -> None:
             shutil.copytree(package / folder, partial)
             for path in partial.rglob("*"):
                 (sync_folder if path.is_dir() else sync_file)(path)
-            if not place.exists():  # another job has kept the same meanwhile
+            try:
                 partial.rename(place)
+            except OSError:
+                if not place.exists():  # else another job has kept the same meanwhile
+                    raise
             sync_folder(place.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -1,5 +1,6 @@
 """What a submitted job does around its command."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -66,6 +67,25 @@ def test_data_that_came_along_is_kept_on_the_storage(tmp_path: Path, ticket: Tic
     assert [path.name for path in kept_in.parent.iterdir()] == ["0123"]
 
 
+def test_of_two_jobs_that_keep_the_same_data_at_once_both_go_on(
+    tmp_path: Path, ticket: Ticket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data" / "0").mkdir(parents=True)
+    (tmp_path / "data" / "0" / "rows.csv").write_text("a,b\n", encoding="utf-8")
+    kept_in = tmp_path / "runs" / "uploaded" / "0123"
+    copy = shutil.copytree
+
+    def copy_and_be_late(source: Path, target: Path) -> None:
+        copy(source, target)
+        copy(source, kept_in)
+
+    monkeypatch.setattr(as_job.shutil, "copytree", copy_and_be_late)
+
+    as_job._keep_uploads(tmp_path, replace(ticket, uploads={"data/0": str(kept_in)}))
+
+    assert [path.name for path in kept_in.parent.iterdir()] == ["0123"]
+
+
 @pytest.mark.parametrize(("code", "of_job"), [(0, 0), (1, 1), (2, 2), (3, 0), (130, 130)])
 def test_an_unmet_goal_alone_ends_the_job_well(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int, of_job: int
@@ -84,6 +104,7 @@ def test_an_unmet_goal_alone_ends_the_job_well(
     [
         ("_check_installed", ConfigError("the cluster lacks torch"), "lacks torch"),
         ("_run", ConfigError("no ticket"), "no ticket"),
+        ("_run", PermissionError(13, "Permission denied", "/mnt/runs"), "begin (Permission"),
         ("_run", ImportError("No module named 'pydantic'"), "needs: No module named 'pydantic'"),
     ],
 )
