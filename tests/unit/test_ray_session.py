@@ -13,8 +13,9 @@ from distrain.ray_token import Access, Token
 
 @pytest.fixture(autouse=True)
 def not_connected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a session find no Ray in this process, though other tests may share one."""
+    """Let a session find no Ray in this process, and end none, though other tests may share one."""
     monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
 
 
 @pytest.mark.parametrize(
