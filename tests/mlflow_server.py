@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import final
@@ -23,19 +24,29 @@ class MlflowServer:
         folder: where it keeps its database and artifacts.
         database: URI of the database; None: a SQLite file in the folder.
         password: of the user `admin`, for basic authentication; None: it lets everybody in.
+        host: its address.
+        prefix: what its command line begins with.
     """
 
     def __init__(
-        self, folder: Path, *, database: str | None = None, password: str | None = None
+        self,
+        folder: Path,
+        *,
+        database: str | None = None,
+        password: str | None = None,
+        host: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
     ) -> None:
         self._folder = folder
         self._database = database or f"sqlite:///{folder}/mlflow.db"
         self._password = password
+        self._host = host
+        self._prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
-        self.tracking = TrackingServer(f"http://127.0.0.1:{self._port}", None, "track.uri")
+        self.tracking = TrackingServer(f"http://{host}:{self._port}", None, "track.uri")
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -44,8 +55,13 @@ class MlflowServer:
 
     def launch(self) -> None:
         """Start it; it answers some seconds later."""
-        command = server_words(self._database, self._port)
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
+        command = [*self._prefix, *server_words(self._database, self._port)]
+        command += [
+            "--host",
+            self._host,
+            "--artifacts-destination",
+            str(self._folder / "artifacts"),
+        ]
         environment = os.environ | SERVER_ENVIRONMENT
         if self._password is not None:
             command += ["--app-name", "basic-auth"]

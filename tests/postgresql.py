@@ -9,11 +9,44 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
+from urllib.parse import quote
 
 PASSWORD = "a pass/word@home"
+_USER_AT = f"postgresql://ann:{quote(PASSWORD, safe='')}@"
 # initdb and postgres refuse to be run by root.
 USER = "postgres" if os.geteuid() == 0 else None
+
+
+@final
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A server that runs.
+
+    Attributes:
+        port: on 127.0.0.1.
+        folder: of its socket, by which other network namespaces reach it.
+    """
+
+    port: str
+    folder: Path
+
+    @property
+    def address(self) -> str:
+        """Return HOST:PORT."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def uri(self) -> str:
+        """Return the URI of its database."""
+        return f"{_USER_AT}{self.address}/postgres"
+
+    @property
+    def socket_uri(self) -> str:
+        """Return the URI of its database, by way of the socket."""
+        return f"{_USER_AT}/postgres?host={self.folder}&port={self.port}"
 
 
 def find_programs() -> Path | None:
@@ -25,8 +58,8 @@ def find_programs() -> Path | None:
 
 
 @contextmanager
-def postgresql(programs: Path) -> Iterator[str]:
-    """Give `HOST:PORT` of a fresh server with the user `ann`, who has PASSWORD.
+def postgresql(programs: Path) -> Iterator[PostgreSQL]:
+    """Give a fresh server with the user `ann`, who has PASSWORD.
 
     Args:
         programs: as `find_programs` returns it.
@@ -58,7 +91,7 @@ def postgresql(programs: Path) -> Iterator[str]:
             while not _is_ready(data):
                 assert server.poll() is None
                 time.sleep(0.05)
-            yield f"127.0.0.1:{port}"
+            yield PostgreSQL(port, folder)
         finally:
             server.send_signal(signal.SIGINT)
             server.wait()

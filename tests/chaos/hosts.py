@@ -23,6 +23,7 @@ from distrain.jobs.chaos.nodes import IMPATIENCE
 RAY = Path(sys.executable).with_name("ray")
 NETWORK = "10.77.0"
 PORT = 6379
+DASHBOARD_PORT = 8265
 LINK = "link0"
 TIMEOUT_S = 180.0  # `ray start` is 10 s of imports, on a busy machine a minute
 
@@ -34,9 +35,15 @@ class Hosts:
     Args:
         count: how many hosts, with a CPU each.
         num_started: on how many of them Ray is started; the others may be later.
+        token: what Ray's processes ask for; None: they let everybody in.
+        has_dashboard: whether the head has one, which takes jobs.
     """
 
-    def __init__(self, count: int, num_started: int) -> None:
+    def __init__(
+        self, count: int, num_started: int, *, token: str | None = None, has_dashboard: bool = False
+    ) -> None:
+        self._token = token
+        self._has_dashboard = has_dashboard
         self._id = secrets.token_hex(3)
         self._temp_dir = Path(tempfile.mkdtemp(prefix="hosts-", dir="/tmp"))
         self._nodes: dict[int, subprocess.Popen[str]] = {}
@@ -58,6 +65,18 @@ class Hosts:
     def address(self) -> str:
         """Return HOST:PORT of the cluster."""
         return f"{self.address_of(0)}:{PORT}"
+
+    @property
+    def url(self) -> str:
+        """Return the dashboard's address."""
+        return f"http://{self.address_of(0)}:{DASHBOARD_PORT}"
+
+    @property
+    def authentication(self) -> dict[str, str]:
+        """Return the environment of whoever has the cluster's token."""
+        if self._token is None:
+            return {"RAY_AUTH_MODE": "disabled"}
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token}
 
     @staticmethod
     def address_of(number: int) -> str:
@@ -84,8 +103,12 @@ class Hosts:
         role = [f"--address={self.address}"]
         if number == 0:
             settings = json.dumps(dict(IMPATIENCE))
-            role = ["--head", f"--port={PORT}", f"--temp-dir={self._temp_dir}"]
-            role += ["--include-dashboard=false", f"--system-config={settings}"]
+            role = ["--head", f"--port={PORT}"]
+            role += [f"--include-dashboard={self._has_dashboard}", f"--system-config={settings}"]
+            role += [f"--dashboard-host={self.address_of(0)}"]
+            role += [f"--dashboard-port={DASHBOARD_PORT}"]
+        # Nodes that share Ray's folder take a job's files away from each other.
+        role.append(f"--temp-dir={self._temp_dir}/{number}")
         log = self._temp_dir / f"host-{number}.log"
         with log.open("w") as told:
             process = subprocess.Popen(
@@ -96,13 +119,8 @@ class Hosts:
                 stdout=told,
                 stderr=subprocess.STDOUT,
                 text=True,
-                # The token that a local Ray has left at home is taken up by a head alone, and the
-                # switch leads nowhere else.
-                env={
-                    **os.environ,
-                    "RAY_USAGE_STATS_ENABLED": "0",
-                    "RAY_AUTH_MODE": "disabled",
-                },
+                # The token that a local Ray has left at home would be taken up by a head alone.
+                env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **self.authentication},
             )
         self._nodes[number] = process
         deadline = time.monotonic() + TIMEOUT_S
@@ -156,9 +174,16 @@ class Hosts:
 
 
 @contextlib.contextmanager
-def hosts(count: int, num_started: int | None = None) -> Iterator[Hosts]:
+def hosts(
+    count: int,
+    num_started: int | None = None,
+    *,
+    token: str | None = None,
+    has_dashboard: bool = False,
+) -> Iterator[Hosts]:
     """Give a cluster of so many hosts, on all of which Ray is started, or on the first ones."""
-    made = Hosts(count, count if num_started is None else num_started)
+    num = count if num_started is None else num_started
+    made = Hosts(count, num, token=token, has_dashboard=has_dashboard)
     try:
         yield made
     finally:

@@ -66,13 +66,18 @@ def curves(folder: Path) -> Curves:
         ).fetchall()
 
 
-def ledger_faults(run_dir: Path) -> tuple[int, int]:
-    """Return how many rows were trained on too often, and how many not at all."""
+def ledger_faults(run_dir: Path, num_rows: int | None = None) -> tuple[int, int]:
+    """Return how many rows were trained on too often, and how many not at all.
+
+    Args:
+        run_dir: the run's folder.
+        num_rows: of the training split; None: what was prepared lies below its storage.
+    """
     ledger = pq.read_table(run_dir / "ledger").to_pydict()
     counts = Counter(zip(ledger["epoch"], ledger["row"], strict=True))
     num_epochs = max(ledger["epoch"])
     repeated = sum(count - 1 for count in counts.values())
-    return repeated, num_epochs * _num_rows(run_dir) - len(counts)
+    return repeated, num_epochs * (num_rows or _num_rows(run_dir)) - len(counts)
 
 
 def is_sorted_by_node(beats: Beats) -> bool:

@@ -37,7 +37,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         chosen = probe.getsockname()[1]
     with postgresql(PROGRAMS) as database:
         here = {
-            "mlflow@postgres:5432/mlflow": f"ann@{database}/postgres",
+            "mlflow@postgres:5432/mlflow": f"ann@{database.address}/postgres",
             "s3://mlflow": str(folder / "artifacts"),
             "--host 0.0.0.0": "--host 127.0.0.1",
             "5000": str(chosen),

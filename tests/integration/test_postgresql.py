@@ -38,8 +38,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     assert PROGRAMS is not None
-    with postgresql(PROGRAMS) as address:
-        yield f"postgresql://ann:{quote(PASSWORD, safe='')}@{address}/postgres"
+    with postgresql(PROGRAMS) as server:
+        yield server.uri
 
 
 @pytest.fixture(autouse=True)
