@@ -1,6 +1,7 @@
 """A Ray cluster of a test's own, by `ray start`: its head can come back, nodes be unwell."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -73,6 +74,7 @@ class PrivateRay:
         name: str,
         *,
         num_gpus: int = 0,
+        resources: Mapping[str, float] | None = None,
         environment: Mapping[str, str] | None = None,
         hidden: Path | None = None,
     ) -> None:
@@ -81,13 +83,19 @@ class PrivateRay:
         Args:
             name: what it is called here.
             num_gpus: GPUs that Ray is told of; none need be there.
+            resources: custom ones.
             environment: variables of its processes.
             hidden: a folder in whose place its processes see an empty one of their own.
         """
         mount = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
         prefix = ["unshare", "-m", "sh", "-c", mount, str(hidden)] if hidden else []
         words = [f"--address={self.address}", "--num-cpus=1", f"--num-gpus={num_gpus}"]
+        words.append(f"--resources={json.dumps(dict(resources or {}))}")
         self._start(name, words, environment or {}, prefix)
+
+    def processes_of(self, name: str) -> set[int]:
+        """Return the ids of a node's processes, and of what they have started."""
+        return set(family_of(self._nodes[name].pid))
 
     def kill_node(self, name: str) -> None:
         """End a node's processes with SIGKILL."""

@@ -95,9 +95,10 @@ class Site:
     def undertake(self, name: str, *words: str, supervised: bool = False) -> Undertaking:
         """Begin a run that is submitted, and takes its time."""
         slow = [
-            *(f"name={name}", "train.epochs=6", "train.checkpoint.every_steps=10"),
+            *(f"name={name}", "train.epochs=10", "train.checkpoint.every_steps=10"),
             *("model={target: 'slow_net:SlowNet'}", "cluster.env={SLOW_NET_PART_S: '0.05'}"),
             *("train.max_failures=100", "cluster.collective_timeout_s=20"),
+            "train.global_batch_size=52",
         ]
         return Undertaking(
             self.folder / f"told-{name}",

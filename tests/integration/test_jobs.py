@@ -27,9 +27,9 @@ import time
 import torch
 
 class Net(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, inputs=64, classes=10):
         super().__init__()
-        self.inner = torch.nn.Linear(64, 10)
+        self.inner = torch.nn.Linear(inputs, classes)
 
     def forward(self, x):
         time.sleep(0.02)
@@ -97,6 +97,12 @@ def wait_until(folder: Path, pattern: str) -> Path:
     return found[-1]
 
 
+def slow_run(folder: Path) -> list[str]:
+    """Return the words of a run that takes its time, and saves its state often."""
+    slow = ["model={target: 'slow_net:Net'}", "train.epochs=8", "train.checkpoint.every_steps=5"]
+    return ["train", "digits.yaml", f"storage={folder}/runs", *slow]
+
+
 def drivers(storage: Path) -> list[psutil.Process]:
     """Return the drivers of jobs whose command line names a storage folder."""
     return [
@@ -162,6 +168,67 @@ def test_a_stopped_job_has_saved_its_state_and_goes_on(
     assert resumed["result"]["run_dir"] == str(run_dir)
 
 
+@pytest.mark.long
+def test_two_who_stop_a_job_at_once_are_told_the_same(
+    head: PrivateRay, folder: Path, token_file: Path
+) -> None:
+    _, begun, _ = ended(start(head, folder, token_file, "submit", *slow_run(folder)))
+    wait_until(folder / "runs", "digits/*/checkpoints/step-*")
+
+    stops = [start(head, folder, token_file, "job", "stop", begun["job_id"]) for _ in range(2)]
+    (code, first, _), (other_code, second, _) = [ended(stop) for stop in stops]
+
+    assert (code, other_code) == (0, 0)
+    assert first == second
+    assert first["result"]["status"] == "interrupted"
+
+
+@pytest.mark.long
+def test_a_lost_driver_ends_who_follows_its_log_and_is_made_up_for_by_a_watcher(
+    head: PrivateRay, folder: Path, token_file: Path
+) -> None:
+    _, begun, _ = ended(start(head, folder, token_file, "submit", *slow_run(folder)))
+    job_id = begun["job_id"]
+    following = start(head, folder, token_file, "job", "logs", "-f", job_id)
+    wait_until(folder / "runs", "digits/*/checkpoints/step-*")
+    [driver] = drivers(folder / "runs")
+    driver.send_signal(signal.SIGKILL)
+
+    code, lost, told = ended(following)
+    assert (code, lost["status"], lost["result"]) == (1, "failed", None), told
+    assert "training on 1 worker" in told
+
+    code, answer, told = ended(start(head, folder, token_file, "job", "supervise", job_id))
+    assert code == 0, told
+    assert told.count("was lost; submitting it again") == 1
+    assert answer["result"]["resumed_from_step"] > 0
+
+
+@pytest.mark.long
+def test_local_data_goes_along_to_a_driver_on_the_node_that_was_asked_for(
+    folder: Path, token_file: Path
+) -> None:
+    lines = [f"{number % 7},{number % 3},{number % 2}" for number in range(400)]
+    (folder / "rows.csv").write_text("\n".join(["a,b,label", *lines]), encoding="utf-8")
+    data = "data={source: rows.csv, target: label}"
+    model = "model={target: 'slow_net:Net', args: {inputs: 2, classes: 2}}"
+    words = (*slow_run(folder), data, model, "train.epochs=40")
+    with private_ray(environment={**INSTALLED, "RAY_AUTH_TOKEN": TOKEN}) as ray:
+        ray.add_node("far", resources={"drivers": 1})
+        how = ("--upload-data", "--driver", "drivers=1")
+        _, begun, told = ended(start(ray, folder, token_file, "submit", *how, *words))
+        (folder / "rows.csv").unlink()
+        wait_until(folder / "runs", "digits/*/checkpoints/step-*")
+        [driver] = drivers(folder / "runs")
+        is_far = driver.pid in ray.processes_of("far")
+        follow = ("job", "logs", "-f", begun["job_id"])
+        code, answer, told = ended(start(ray, folder, token_file, *follow))
+
+    assert code == 0, told
+    assert is_far
+    assert answer["result"]["status"] == "finished"
+
+
 def test_a_cluster_lets_nobody_in_without_its_token(head: PrivateRay, folder: Path) -> None:
     wrong = folder / "wrong"
     wrong.write_text("another-token-0123456789abcdef", encoding="utf-8")
@@ -177,8 +244,7 @@ def test_a_cluster_lets_nobody_in_without_its_token(head: PrivateRay, folder: Pa
 @pytest.mark.long
 def test_a_watcher_brings_a_run_back_after_driver_and_head_have_died(folder: Path) -> None:
     storage = folder / "runs"
-    slow = ("model={target: 'slow_net:Net'}", "train.epochs=12", "train.checkpoint.every_steps=5")
-    words = ("train", "digits.yaml", f"storage={storage}", *slow)
+    words = slow_run(folder)
     with private_ray(environment={**INSTALLED, "RAY_AUTH_MODE": "disabled"}) as head:
         watched = start(head, folder, None, "submit", "--supervise", *words)
         try:
@@ -201,7 +267,7 @@ def test_a_watcher_brings_a_run_back_after_driver_and_head_have_died(folder: Pat
     result = answer["result"]
     assert result["run_dir"] == str(run_dir)
     assert result["resumed_from_step"] > 0
-    straight = ended(_local(folder, *words[:2], f"storage={folder}/local", *slow))[1]
+    straight = ended(_local(folder, *words, f"storage={folder}/local"))[1]
     assert result["weights_sha256"] == straight["weights_sha256"]
 
 
