@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from distrain.ray_token import ensure_token
 from tests.development_data import development_data
 
 # Machines differ in speed, and a test that fails by chance teaches nobody anything.
@@ -20,6 +21,7 @@ def ray_local() -> Iterator[str]:
     """A Ray of this test session's own, with 4 CPUs; gives its address."""
     import ray
 
+    ensure_token()  # before Ray does: it would let others read the token
     context = ray.init(
         address="local",
         num_cpus=4,

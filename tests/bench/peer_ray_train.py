@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from distrain.ray_token import ensure_token
+
 
 def train_fn_per_worker(config: dict[str, Any]) -> dict[str, float]:
     """Train with plain DDP on this worker's shard; returns rows and seconds past the warm-up."""
@@ -56,6 +58,7 @@ def main() -> None:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    ensure_token()  # before Ray does: it would let others read the token
     ray.init(
         address="local",
         num_cpus=spec["num_workers"] + 2,
