@@ -23,7 +23,7 @@ demo: install
 	@$(BIN)/distrain train examples/digits/digits.yaml
 
 test: install
-	@$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile \
+	@$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --one-ray \
 	  -m "not slow and not gpu and not chaos and not realdata"
 
 test-slow: install

@@ -1,8 +1,10 @@
 """What many tests share: one local Ray a session, the development data sets where they are."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -14,6 +16,25 @@ from tests.development_data import development_data
 settings.register_profile("repository", deadline=None, derandomize=True)
 settings.load_profile("repository")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `make test` asks for."""
+    parser.addoption("--one-ray", action="store_true", help="one worker runs all that need a Ray")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """Let one worker have all tests that share a Ray, where that is asked."""
+    from tests.one_ray import OneRay  # xdist is there, since it asks
+
+    return OneRay(config, log) if config.getoption("--one-ray") else None
+
+
+def pytest_collection_finish() -> None:
+    """Hide what was imported from the collector: it stays, and is costly to look through."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
