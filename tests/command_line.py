@@ -77,6 +77,7 @@ def _process_kept(folder: Path) -> Iterator[None]:
     """Work in a folder, and put back what a command changes in its process."""
     directory, environment = Path.cwd(), dict(os.environ)
     argv, path, on_sigterm = sys.argv, list(sys.path), signal.getsignal(signal.SIGTERM)
+    modules = dict(sys.modules)
     os.chdir(folder)
     try:
         yield
@@ -86,7 +87,10 @@ def _process_kept(folder: Path) -> Iterator[None]:
         os.environ.update(environment)
         sys.argv, sys.path[:] = argv, path
         signal.signal(signal.SIGTERM, on_sigterm)
+        # Of those alone that are new: to ask a lazy one for its file imports what it stands for.
         for name, module in list(sys.modules.items()):
+            if module is modules.get(name):
+                continue
             if (getattr(module, "__file__", None) or "").startswith(f"{folder}/"):
                 del sys.modules[name]
 
