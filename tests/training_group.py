@@ -20,6 +20,8 @@ from unittest import mock
 from distrain.train.job import Answer, GivenUpError, TrainJob
 
 TIMEOUT_S = 120
+# Imported once, in the process that workers are forked from: each would take seconds.
+PRELOADED = ["torch.distributed", "distrain.train.loop"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def train_in_groups(
         Outcomes by group, job and rank; those of an error have its `error` and `message`, those of
         a killed job nothing.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
     ports = [_free_port() for _ in groups]
     workers = [
         context.Process(target=_worker, args=(rank, list(groups), ports, folder))

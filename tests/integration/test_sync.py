@@ -340,7 +340,7 @@ def test_what_is_not_shown_yet_is_pending_for_who_does_not_wait(
 def test_what_is_never_shown_is_told_as_damaged_and_the_rest_is_shipped(
     storage: Path, with_a_hole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_reading, "SHOWN_AFTER_S", 5.0)
+    monkeypatch.setattr(journal_reading, "SHOWN_AFTER_S", 0.5)
 
     (run,) = sync([], storage).runs
 

@@ -60,8 +60,8 @@ MODEL = {
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
+def storage(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(fresh, tmp_path_factory.mktemp("of-all") / "runs")
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +165,7 @@ def test_lost_requests_and_answers_leave_no_gaps_and_no_doubles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("distrain.track.shipper.LONGEST_PAUSE_WHILE_DRAINING_S", 0.01)
+    monkeypatch.setattr("distrain.track.patient.FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr("distrain.track.delivery.READ_BYTES", 500)
     journal = record_run(tmp_path, "unreliable")
     journal.status("FINISHED")
@@ -330,6 +331,7 @@ def test_lost_answers_make_no_second_run_model_or_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("distrain.track.shipper.LONGEST_PAUSE_WHILE_DRAINING_S", 0.001)
+    monkeypatch.setattr("distrain.track.patient.FIRST_PAUSE_S", 0.001)
     facts = {**MODEL, "name": "other", "key": "people/other"}
     shutil.copytree(registered.pyfunc, tmp_path / "model")
     journal = record_run(tmp_path, "other", num_steps=3)

@@ -13,7 +13,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from mlflow.cli import server
 from ray.scripts.scripts import cli, start
 
 from tests.cluster_files import CLUSTER, IMAGE, documents, parse
@@ -131,6 +130,8 @@ def test_ray_start_knows_its_options_and_workers_find_the_head() -> None:
 
 
 def test_the_mlflow_server_knows_its_options_and_asks_for_a_password() -> None:
+    from mlflow.cli import server  # takes seconds to import
+
     mlflow, command, *options = words("mlflow")
 
     values = parse(server, options)

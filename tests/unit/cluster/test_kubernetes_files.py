@@ -10,7 +10,6 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from mlflow.cli import server
 from ray.scripts.scripts import start
 
 from tests.cluster_files import IMAGE, KUBERNETES, documents, locked, parse, schemas
@@ -250,6 +249,8 @@ def test_services_lead_to_pods_and_hosts_that_are_named_are_services() -> None:
 
 
 def test_the_mlflow_server_knows_its_options_and_asks_for_a_password() -> None:
+    from mlflow.cli import server  # takes seconds to import
+
     [deployment] = of_kind("Deployment")
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     mlflow, command, *words = container["args"]

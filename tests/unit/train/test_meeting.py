@@ -57,16 +57,26 @@ def seen(source: str, *words: str) -> tuple[list[Any], set[tuple[str, int]]]:
     return told, addresses
 
 
-def test_a_store_listens_on_its_own_address_alone() -> None:
-    (port, value), addresses = seen(STORE, "127.0.0.1", "0")
+@pytest.fixture(scope="module")
+def store() -> tuple[list[Any], set[tuple[str, int]]]:
+    """What a process with a store tells, and what it listens on: it takes seconds to begin."""
+    return seen(STORE, "127.0.0.1", "0")
+
+
+def test_a_store_listens_on_its_own_address_alone(
+    store: tuple[list[Any], set[tuple[str, int]]],
+) -> None:
+    (port, value), addresses = store
 
     assert value == "value"
     assert addresses == {("127.0.0.1", port)}
 
 
-def test_torch_s_own_meeting_listens_there_too() -> None:
-    (taken, _), _ = seen(STORE, "127.0.0.1", "0")
-    (port,), addresses = seen(GROUP, str(taken))
+def test_torch_s_own_meeting_listens_there_too(
+    store: tuple[list[Any], set[tuple[str, int]]],
+) -> None:
+    (once_taken, _), _ = store  # its process has ended: the port is free
+    (port,), addresses = seen(GROUP, str(once_taken))
 
     assert ("127.0.0.1", port) in addresses
     assert {address for address, _ in addresses} == {"127.0.0.1"}
