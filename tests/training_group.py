@@ -20,8 +20,9 @@ from unittest import mock
 from distrain.train.job import Answer, GivenUpError, TrainJob
 
 TIMEOUT_S = 120
-# Imported once, in the process that workers are forked from: each would take seconds.
-PRELOADED = ["torch.distributed", "distrain.train.loop"]
+# Imported once, in the process that workers are forked from: each would take seconds. The last is
+# what torch imports where deterministic kernels are asked for.
+PRELOADED = ["torch.distributed", "distrain.train.loop", "torch._inductor.config"]
 
 
 @dataclass(frozen=True)

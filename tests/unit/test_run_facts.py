@@ -41,9 +41,12 @@ def test_a_run_says_that_its_bits_are_not_promised(
 
 
 def test_variables_in_the_model_s_args_are_told_by_a_digest(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = {"target": "tests.user_models:Drops", "args": {"p": "${DROPOUT}"}}
+    # A module alone: of a package, such as the tests, all files would be read.
+    (tmp_path / "own_net.py").write_text("class Drops: ...\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = {"target": "own_net:Drops", "args": {"p": "${DROPOUT}"}}
     digests = []
     for value in ("0.1", "0.9"):
         monkeypatch.setenv("DROPOUT", value)

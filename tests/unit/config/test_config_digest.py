@@ -12,6 +12,7 @@ from distrain.config.digest import (
     resolved_dict,
 )
 from distrain.config.load import load_settings, settings_from_dict
+from tests.any_text import ANY_CHARACTER
 
 LEAST = {"data": {"source": "/a.csv", "target": "y"}}
 FULL = {
@@ -54,7 +55,12 @@ def test_a_dumped_configuration_loads_as_equal_settings(settings, tmp_path):
 
 
 @examples(max_examples=60, deadline=None)
-@given(st.dictionaries(st.text(min_size=1), st.text(min_size=1).filter(lambda t: "${" not in t)))
+@given(
+    st.dictionaries(
+        st.text(ANY_CHARACTER, min_size=1),
+        st.text(ANY_CHARACTER, min_size=1).filter(lambda t: "${" not in t),
+    )
+)
 def test_any_text_survives_the_dump(tmp_path_factory, labels):
     values = {"data": {**LEAST["data"], "labels": labels, "target": "y"}}
     settings = settings_from_dict(values)

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from distrain.config.explain import explain
 from distrain.config.settings import Settings
+from tests.any_text import ANY_CHARACTER
 
 VALID = {
     "name": "a",
@@ -39,7 +40,7 @@ VALUES = st.one_of(
     st.booleans(),
     st.integers(-3, 20) | st.sampled_from([2**63 - 1, 2**63, 10**400]),
     st.floats(),
-    st.text(max_size=3),
+    st.text(ANY_CHARACTER, max_size=3),
     st.sampled_from(["auto", "balanced", "mlp", "sgd", "huber", "median", "a:B", "a:B\n", "< 1"]),
     st.lists(st.sampled_from([1, 0, 0.5, "a", "", None, True, {"target": "a:b"}]), max_size=3),
     st.sampled_from([{}, {"name": "sgd"}, {"name": "mse"}, {"target": "a:B"}, {"a": 1}]),

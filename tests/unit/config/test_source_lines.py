@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from distrain.config.faults import Place
 from distrain.config.source_lines import read_tree, read_value, scalar
+from tests.any_text import ANY_CHARACTER
 
 HERE = Place("command line", 0, Path("/"))
 
@@ -256,7 +257,8 @@ def test_an_override_with_an_open_bracket_or_quote_is_a_fault(text):
     assert str(faults[0].place) == "command line"
 
 
-TEXTS = st.text(max_size=80)  # YAML refuses longer keys than 1,024 characters, escapes counted
+# YAML refuses longer keys than 1,024 characters, escapes counted.
+TEXTS = st.text(ANY_CHARACTER, max_size=80)
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 
 
