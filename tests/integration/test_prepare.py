@@ -103,6 +103,7 @@ def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "UNIT_BYTES", 2 * 2**20)
 
 
+@pytest.mark.slow
 def test_every_labelled_row_is_in_one_split(prepared_table: Prepared) -> None:
     missing = finding(prepared_table, "missing-target")["count"]
     rows = prepared_table.rows
@@ -112,6 +113,7 @@ def test_every_labelled_row_is_in_one_split(prepared_table: Prepared) -> None:
     assert len(prepared_table.dataset.manifest["splits"]["train"]["shards"]) > 2
 
 
+@pytest.mark.slow
 def test_features_are_scaled_on_the_training_rows(prepared_table: Prepared) -> None:
     train = prepared_table.dataset.split("train")
     x = train.slice(0, train.num_rows)["x"].astype(np.float64)
@@ -127,6 +129,7 @@ def test_features_are_scaled_on_the_training_rows(prepared_table: Prepared) -> N
     assert (x[:, 3:].sum(axis=1) == 1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_units")
 def test_remote_storage_gets_the_shards_that_a_folder_gets(
     prepared_table: Prepared, table_csv: Path, tmp_path: Path
@@ -151,6 +154,7 @@ def test_remote_storage_that_cannot_be_written_is_told(table_csv: Path, tmp_path
         prepare(settings(str(table_csv)), cache=f"fsspec+local://{tmp_path}/remote")
 
 
+@pytest.mark.slow
 def test_shards_are_equal_on_one_cpu(
     prepared_table: Prepared, table_csv: Path, tmp_path: Path, small_units: None, one_cpu: None
 ) -> None:
@@ -187,6 +191,7 @@ def test_shards_are_equal_when_the_source_is_read_again_for_each_pass(
     assert hashes(again) == hashes(prepared_table)
 
 
+@pytest.mark.slow
 def test_unchanged_source_is_not_read_again(
     prepared_table: Prepared, table_csv: Path, small_units: None
 ) -> None:
@@ -198,6 +203,7 @@ def test_unchanged_source_is_not_read_again(
     assert found.digest == again.digest == prepared_table.digest
 
 
+@pytest.mark.slow
 def test_touched_source_leads_to_the_same_dataset(
     prepared_table: Prepared, table_csv: Path, small_units: None
 ) -> None:

@@ -14,6 +14,8 @@ from tests.example_jobs import job_maker
 from tests.prepared_examples import write_classified
 from tests.training_group import Group, train_in_groups
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("DrawnByNumPy", "DrawnByPython", "DrawnByTheSystem")
 
 
