@@ -34,6 +34,8 @@ def no_tune(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ValueError("No experiment snapshot file was found")
 
     monkeypatch.setattr(on_ray, "_fit", fail)
+    # To ask for it starts a Ray, where other tests have not left one in this process.
+    monkeypatch.setattr(on_ray, "node_of_process", lambda: "own")
 
 
 def test_a_budget_that_runs_out_before_the_first_trial_ends_the_search(tmp_path: Path) -> None:
