@@ -22,6 +22,9 @@ from distrain.process import Process, family_of
 
 RAY = Path(sys.executable).with_name("ray")
 TIMEOUT_S = 180.0
+CAN_MOUNT = os.geteuid() == 0 and (
+    subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
+)
 HEAD = "head"
 _PORTS = (
     *("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port"),
@@ -42,12 +45,13 @@ class PrivateRay:
     def __init__(self, num_cpus: int = 2, environment: Mapping[str, str] | None = None) -> None:
         self.token = secrets.token_hex(16)
         self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+        self.temp_dir = self._folder / "t"
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.address = f"127.0.0.1:{ports['port']}"
         self.url = f"http://127.0.0.1:{ports['dashboard-port']}"
         self._head = [
-            *("--head", f"--num-cpus={num_cpus}", f"--temp-dir={self._folder}/t"),
+            *("--head", f"--num-cpus={num_cpus}", f"--temp-dir={self.temp_dir}"),
             *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"),
             *("--include-dashboard=true", "--object-store-memory=200000000"),
             *(f"--{name}={port}" for name, port in ports.items()),
@@ -85,11 +89,16 @@ class PrivateRay:
             num_gpus: GPUs that Ray is told of; none need be there.
             resources: custom ones.
             environment: variables of its processes.
-            hidden: a folder in whose place its processes see an empty one of their own.
+            hidden: a folder in whose place its processes see an empty one of their own; with
+                `temp_dir` the node is as on another machine, where nodes that share it take a job's
+                files away from each other.
         """
         mount = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
         prefix = ["unshare", "-m", "sh", "-c", mount, str(hidden)] if hidden else []
         words = [f"--address={self.address}", "--num-cpus=1", f"--num-gpus={num_gpus}"]
+        # A node whose agent finds its port taken cannot show the log of a job's driver.
+        agent, metrics = free_ports(2)
+        words += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         words.append(f"--resources={json.dumps(dict(resources or {}))}")
         self._start(name, words, environment or {}, prefix)
 

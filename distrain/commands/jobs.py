@@ -286,6 +286,8 @@ def _print_job(cluster: "Dashboard", job: "Job", ending: "Ending | None", *, as_
     from distrain.report import job_tables
 
     result = ending.result if ending is not None else None
+    if job.status == "succeeded" and ending is None:
+        print("note: its log cannot be read; its run's result.json tells the rest", file=sys.stderr)
     shown = job_tables.job_table(job, submission.links(cluster, job.job_id, None), result)
     print_result(shown, _fields(job, result), as_json=as_json)
 

@@ -36,7 +36,7 @@ def ending_of(dashboard: Dashboard, job: Job) -> Ending | None:
 
 
 def exit_code_of(job: Job, ending: Ending | None) -> int:
-    """Return the exit code of the command that a job ran.
+    """Return the exit code of the command that a job ran; 0 where it succeeded in silence.
 
     Args:
         job: the job, which has ended.
@@ -44,6 +44,8 @@ def exit_code_of(job: Job, ending: Ending | None) -> int:
     """
     if ending is not None:
         return ending.exit_code
+    if job.status == "succeeded":  # its log is on a node that cannot be asked
+        return 0
     if job.status == "stopped":
         return EXIT_INTERRUPTED
     told = (ConfigError.exit_code, ClusterError.exit_code, EXIT_INTERRUPTED)

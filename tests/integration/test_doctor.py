@@ -17,14 +17,11 @@ from typing import Any, final
 import pytest
 
 from tests.mlflow_server import MlflowServer
-from tests.private_ray import PrivateRay, private_ray
+from tests.private_ray import CAN_MOUNT, PrivateRay, private_ray
 
 pytestmark = pytest.mark.slow
 
 DISTRAIN = Path(sys.executable).with_name("distrain")
-CAN_MOUNT = os.geteuid() == 0 and (
-    subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
-)
 NEEDS_MOUNTS = pytest.mark.skipif(not CAN_MOUNT, reason="root alone can mount")
 # A clock that is put forward, for Python at least, on the node that has this on its path.
 FAST_CLOCK = "import time\nnow = time.time\ntime.time = lambda: now() + 305\n"
