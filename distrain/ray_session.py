@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from distrain.errors import ClusterError, ConfigError, first_line
 from distrain.loopback import (
@@ -48,6 +48,10 @@ _NOISY_LOGGERS = ("ray", "ray.train", "ray.tune")
 _QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
+_OWN: Final = threading.Event()
+"""Set while this process is connected to a Ray of its own."""
+
+
 @dataclass(frozen=True)
 class RaySession:
     """A connected Ray.
@@ -70,6 +74,11 @@ def wanted_address(configured: str | None) -> str:
 def is_connected() -> bool:
     """Return whether this process is connected to a Ray already; imports nothing."""
     return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
+def is_own_ray() -> bool:
+    """Return whether `ray_session` has started the Ray that this process is connected to."""
+    return _OWN.is_set()
 
 
 @contextmanager
@@ -99,12 +108,14 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
     with _signals_kept():
         if is_local:
             _start_local(ray, num_cpus)
+            _OWN.set()
         else:
             with kept_on_loopback(address):
                 _connect(ray, address)
     try:
         yield _describe(is_local=is_local)
     finally:
+        _OWN.clear()
         ray.shutdown()
 
 

@@ -47,6 +47,7 @@ from distrain.track.tracking_server import (
     load_mlflow,
 )
 from distrain.train.beat import LOG_FOLDER
+from distrain.train.gauges import exporting
 from distrain.train.job import TrainOutcome
 from distrain.train.node_usage import gpu_names
 from distrain.train.profiling import FOLDER as PROFILE_FOLDER
@@ -61,10 +62,10 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
         DistrainError: the disk takes no result; why the run failed, where it did.
     """
     run_dir, fence = run.run_dir, run.job.fence
-    with begun_record(run) as record:
+    with begun_record(run) as record, exporting(run_dir, display, record.backlog.count) as told:
         display.stage(training_text(run))
         try:
-            ending = _ending(run, display, record)
+            ending = _ending(run, told, record)
         except KeyboardInterrupt:
             if run.reproduces is None and run.won is None:
                 display.note(how_to_go_on(run_dir))

@@ -37,6 +37,7 @@ from distrain.track.record import RunRecord
 from distrain.track.sync import sync
 from distrain.train.beat import LOG_FOLDER
 from distrain.train.from_settings import job_from_settings
+from distrain.train.gauges import exporting
 from distrain.train.setup import try_first_batch
 from distrain.tune import review
 from distrain.tune.audit import AuditResult
@@ -76,9 +77,9 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
         list(run.import_paths),
         run.job.fence,
     )
-    with begun_record(run) as record:
+    with begun_record(run) as record, exporting(run_dir, display, record.backlog.count) as shown:
         try:
-            ending = _ending(run, sweep, places, record, display)
+            ending = _ending(run, sweep, places, _Told(record, shown), display)
             lease.check(run_dir, run.job.fence)
         except KeyboardInterrupt:
             display.note(how_to_go_on(run_dir))
@@ -105,9 +106,8 @@ def ship_search(run_dir: Path) -> TuneResult | None:
 
 
 def _ending(
-    run: StartedRun, sweep: Sweep, places: Places, record: RunRecord, display: Display
+    run: StartedRun, sweep: Sweep, places: Places, told: "_Told", display: Display
 ) -> "_Ending":
-    told = _Told(record, display)
     winner: TrainResult | None = None
     try:
         display.stage(_searching_text(sweep))
@@ -115,7 +115,7 @@ def _ending(
         if best is None:
             raise _nothing_whole(told.course)
         lease.check(run.run_dir, run.job.fence)
-        record.drain()
+        told.record.drain()
         sweep.note_winner(best.number)
         winner = _finish_winner(run, sweep, best, places, display)
         if winner.weights_sha256 not in (None, best.weights_sha256):
@@ -148,7 +148,7 @@ class _Told:
 
     def __init__(self, record: RunRecord, display: Display) -> None:
         self.course: Course | None = None
-        self._record = record
+        self.record = record
         self._display = display
         self._best: Trial | None = None
         self._noted: set[str] = set()
@@ -162,7 +162,7 @@ class _Told:
                 self._noted.add(text)
         if search.best is not None and search.best is not self._best:
             self._best = search.best
-            self._record.journal.metrics(search.num_ended, {BEST: search.best_value})
+            self.record.journal.metrics(search.num_ended, {BEST: search.best_value})
         self._display.search(course.standing())
 
 

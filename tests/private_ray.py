@@ -50,6 +50,7 @@ class PrivateRay:
         ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
         self.address = f"127.0.0.1:{ports['port']}"
         self.url = f"http://127.0.0.1:{ports['dashboard-port']}"
+        self.metrics_url = f"http://127.0.0.1:{ports['metrics-export-port']}/metrics"
         self._head = [
             *("--head", f"--num-cpus={num_cpus}", f"--temp-dir={self.temp_dir}"),
             *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"),

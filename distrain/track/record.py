@@ -13,6 +13,7 @@ from typing import Any, Self, final
 from distrain import lease
 from distrain.run_folder import JOURNAL
 from distrain.track import describe
+from distrain.track.backlog import Backlog
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import DRIVER, recorded_kinds, written_by
 from distrain.track.model_versions import RegisteredVersion
@@ -93,6 +94,7 @@ class RunRecord:
         self._recorded = recorded_kinds(folder, DRIVER)
         self.journal = JournalWriter(folder, DRIVER, is_ours=self._is_ours)
         self.shipper = Shipper(folder, server, check=partial(lease.check, run_dir, fence))
+        self.backlog = Backlog(folder, lambda: self.shipper.reached)
         self.facts = facts
         self._is_offline = drain_s is None
         self._patience_s = max(drain_s or 0.0, LEAST_DRAIN_S)

@@ -95,6 +95,11 @@ class Shipper:
         return dict(self._delivery.mark.child_ids)
 
     @property
+    def reached(self) -> dict[str, int]:
+        """The byte of each segment of the journal, by its name, behind what is shipped."""
+        return self._delivery.mark.reached
+
+    @property
     def damages(self) -> list[str]:
         """What of the journal is damaged, cut off or missing, each with its file and place."""
         return self._delivery.damages

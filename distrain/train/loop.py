@@ -110,7 +110,13 @@ def _train_steps(
     ask: Callable[[int, int, bool], Answer] | None,
 ) -> None:
     state, setup = run.state, run.setup
-    progress = ProgressLine(run.journal, state.step, setup.total_steps, setup.plan.steps_per_epoch)
+    progress = ProgressLine(
+        run.journal,
+        state.step,
+        setup.total_steps,
+        setup.plan.steps_per_epoch,
+        state.stopwatch.waits,
+    )
     times = EpochTimes(run)
     with (
         Saver(run) as saver,

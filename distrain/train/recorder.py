@@ -198,12 +198,20 @@ class ProgressLine:
         first_step: committed steps at the start.
         total_steps: steps of the run.
         steps_per_epoch: steps of an epoch.
+        waits: this worker's seconds so far, as `Stopwatch` has them.
     """
 
     def __init__(
-        self, journal: Journal, first_step: int, total_steps: int, steps_per_epoch: int
+        self,
+        journal: Journal,
+        first_step: int,
+        total_steps: int,
+        steps_per_epoch: int,
+        waits: Mapping[str, float],
     ) -> None:
         self._journal = journal
+        self._waits = waits
+        self._waited = (waits["data"], waits["reduce"])
         self._first_step = first_step
         self._total_steps = total_steps
         self._steps_per_epoch = steps_per_epoch
@@ -228,13 +236,19 @@ class ProgressLine:
         if now - self._last_time < PROGRESS_INTERVAL_S and step < self._total_steps:
             return
         pace_s = (now - self._started) / max(1, step - self._first_step)
+        window_s = max(now - self._rows_since, 1e-9)
+        waited = (self._waits["data"], self._waits["reduce"])
+        data_s, reduce_s = (end - start for end, start in zip(waited, self._waited, strict=True))
         self._journal.progress(
             {
                 "epoch": -(-step // self._steps_per_epoch),
                 "total_epochs": -(-self._total_steps // self._steps_per_epoch),
                 "step": step,
                 "total_steps": self._total_steps,
-                "rows_per_s": self._rows / max(now - self._rows_since, 1e-9),
+                "rows_per_s": self._rows / window_s,
+                "window_s": round(window_s, 6),
+                "data_s": round(data_s, 6),
+                "reduce_s": round(reduce_s, 6),
                 "loss": loss,
                 "validation": list(validation)
                 if validation and math.isfinite(validation[1])
@@ -243,4 +257,5 @@ class ProgressLine:
             }
         )
         self._last_time = self._rows_since = now
+        self._waited = waited
         self._rows = 0

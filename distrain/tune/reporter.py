@@ -14,6 +14,7 @@ from typing import Any, Final, final
 
 from distrain.track.journal_reading import JournalRecord
 from distrain.train.job import Answer
+from distrain.train.speed import Speed
 
 REPLY: Final = "reply-{number}.json"
 """Below a slot's folder: what the driver answers to a result, where that is not to go on."""
@@ -69,6 +70,7 @@ class Reporter:
         work: as there.
         channel: to the driver.
         started: when the trial's function began, by `time.perf_counter`.
+        speed: of the actor, over all its trials.
     """
 
     def __init__(
@@ -77,12 +79,14 @@ class Reporter:
         work: Mapping[str, Any],
         channel: Channel,
         started: float,
+        speed: Speed,
     ) -> None:
         self.next_work: dict[str, Any] | None = None
         self._is_by_epoch = common["by_epoch"]
         self._until = work["until"]
         self._channel = channel
         self._started = started
+        self._speed = speed
         self._last = 0
         self._values: dict[str, float] = {}
 
@@ -131,7 +135,8 @@ class Reporter:
         """Do nothing: the checkpoint itself is what counts."""
 
     def progress(self, values: Mapping[str, Any]) -> None:
-        """Do nothing: what is shown of a trial is what it reports."""
+        """Take in how fast it is; what is shown of a trial is what it reports."""
+        self._speed.take(values)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Put them into the trial's log."""

@@ -158,6 +158,7 @@ class Search:
             "num_ended": self.num_ended,
             "num_running": roster.num_running,
             "num_stopped": roster.outcomes["stopped"],
+            "num_finished": roster.outcomes["finished"],
             "num_failed": roster.outcomes["failed"],
             "epochs": self.epochs_spent,
             "wall_s": self.wall_s,

@@ -19,6 +19,7 @@ from distrain.run_folder import JOURNAL
 from distrain.track.trials import kind_of
 from distrain.train.checkpoint import FOLDER as CHECKPOINTS
 from distrain.train.from_settings import job_from_settings
+from distrain.train.gauges import labels_of
 from distrain.train.placement import Placement
 from distrain.train.taken_over import take_over
 from distrain.train.worker_environment import part_environment
@@ -205,6 +206,7 @@ class Sweep:
             "collective_timeout_s": self.settings.cluster.collective_timeout_s,
             "by_epoch": time_attr(self.settings) == "epoch",
             "sweep_dir": str(self.run_dir),
+            "labels": labels_of(self.run_dir),
         }
 
 

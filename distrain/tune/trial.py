@@ -17,7 +17,9 @@ from typing import Any
 
 from distrain.redaction import traceback_text
 from distrain.train.beat import LOG_FOLDER, Beat, beating, last_step, read_beats
+from distrain.train.gauges import exporting_speed
 from distrain.train.job import Answer, GivenUpError, TrainJob, TrainOutcome
+from distrain.train.speed import Speed
 from distrain.train.taking_up import newest_good
 from distrain.train.worker import STOP_FILE, StopFile, log_file
 from distrain.tune.crew import PeerError, training_world
@@ -35,7 +37,7 @@ def run_slot(common: Mapping[str, Any], config: Mapping[str, Any]) -> None:
             `num_workers` (of each), `cpu` and
             `gpu` (of each worker), `reserved` (what a trial has, in words), `has_gpu`, `backend`
             and `collective_timeout_s` (of exchanges between workers), `by_epoch` (whether the
-            search counts time in epochs) and `sweep_dir`.
+            search counts time in epochs), `sweep_dir` and `labels` (as `exporting_speed` has them).
         config: `slot`, a folder for the driver's answers, and `work`: `folder` of a trial,
             `attempt`, `until` and `saved_step` as in `trials.Work`.
     """
@@ -43,14 +45,15 @@ def run_slot(common: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     work = config["work"]
     enter(common)
     try:
-        while True:
-            work = _run_trial(common, work, channel)
+        with exporting_speed(common["labels"]) as speed:
+            while True:
+                work = _run_trial(common, work, channel, speed)
     except ClosedError:  # a function that returns is waited for by Tune, to report once more
         raise SystemExit from None
 
 
 def _run_trial(
-    common: Mapping[str, Any], work: Mapping[str, Any], channel: Channel
+    common: Mapping[str, Any], work: Mapping[str, Any], channel: Channel, speed: Speed
 ) -> dict[str, Any]:
     """Run or go on with a trial, tell what came of it, and return the slot's next work.
 
@@ -59,7 +62,7 @@ def _run_trial(
     """
     started = time.perf_counter()
     folder = Path(work["folder"])
-    reporter = Reporter(common, work, channel, started)
+    reporter = Reporter(common, work, channel, started, speed)
     with log_file(folder / LOG_FOLDER / LOG.format(rank=0)):
         try:
             kind, fields = _run(common, work, folder, reporter)

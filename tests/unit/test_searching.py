@@ -26,7 +26,8 @@ def test_an_end_that_the_disk_does_not_take_is_told_as_the_disk_s(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(searching, "begun_record", lambda _: nullcontext())
+    record = SimpleNamespace(backlog=SimpleNamespace(count=lambda: 0))
+    monkeypatch.setattr(searching, "begun_record", lambda _: nullcontext(record))
     monkeypatch.setattr(searching, "Space", SimpleNamespace(of=lambda _: None))
     monkeypatch.setattr(searching, "_ending", lambda *_: SimpleNamespace(error=why_failed))
     monkeypatch.setattr(searching.lease, "check", lambda *_: None)

@@ -17,6 +17,7 @@ TESTED = {
     "on-premises.yaml": "test_launcher_files",
     "compose.yaml": "test_compose_file",
     "make-secrets": "test_compose_file",
+    "grafana.json": "test_grafana",
     "slurm.sh": "test_slurm_script",
     "image/Dockerfile": "test_image",
     "image/Dockerfile.dockerignore": "test_image",

@@ -570,6 +570,11 @@ def test_speed_and_progress_are_told(job_of: Callable[..., TrainJob]) -> None:
     )
     assert last["validation"] == ["validation/loss", outcome.metrics["validation/loss"]]
     assert json.loads(json.dumps(last)) == last
+    # What the records tell of waits is what the stopwatch has, each second once.
+    told_s = {name: sum(one[f"{name}_s"] for one in journal.shown) for name in ("data", "reduce")}
+    assert told_s == pytest.approx({name: outcome.waits[name] for name in told_s}, abs=1e-3)
+    rows = sum(one["rows_per_s"] * one["window_s"] for one in journal.shown)
+    assert rows == pytest.approx(123 * 6, rel=1e-3)
 
 
 def test_the_run_s_journal_takes_the_records(job_of: Callable[..., TrainJob]) -> None:

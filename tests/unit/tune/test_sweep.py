@@ -13,6 +13,7 @@ from distrain.data.prepared import PreparedDataset
 from distrain.run_folder import JOURNAL
 from distrain.train.loop import TrainJob, train
 from distrain.train.placement import Placement
+from distrain.train.speed import Speed
 from distrain.train.worker import STOP_FILE
 from distrain.train.world import World
 from distrain.tune import sweep as sweep_module
@@ -87,7 +88,7 @@ class Channel:
 def reports(job: TrainJob, *, by_epoch: bool, stops_after: int | None = None) -> list[Any]:
     """Return what a trial reports; it may be stopped after so many steps."""
     channel: Any = Channel()
-    reporter = Reporter({"by_epoch": by_epoch}, {"until": None}, channel, started=0.0)
+    reporter = Reporter({"by_epoch": by_epoch}, {"until": None}, channel, 0.0, Speed())
     steps = iter(range(1, 1_000))
     train(
         job,
