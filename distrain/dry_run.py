@@ -7,19 +7,24 @@ data, which it is therefore timed on: where that is not prepared, it is prepared
 from collections.abc import Sequence
 
 from distrain.config.settings import Settings
-from distrain.data.checking import quick_check
 from distrain.data.prepare import find_prepared
+from distrain.data.prepared import PreparedDataset
 from distrain.display import Display
-from distrain.estimate import estimate_run
+from distrain.estimate import Where, estimate_run
 from distrain.locations import cache_of, data_of, storage_of
-from distrain.readiness import check, find_or_prepare, make_importable
+from distrain.readiness import Checked, check, find_or_prepare, make_importable
 from distrain.results import Estimate, SearchEstimate
 from distrain.search_checks import check_own_constraints, check_search
 from distrain.search_estimate import estimate_of_search
-from distrain.track.tracking_server import TrackingServer
+from distrain.train.placement import Placement, num_cores
 from distrain.tune.earlier import find_earlier, read_earlier
 from distrain.tune.space import Space
-from distrain.workplace import place_text, planned_placement, planned_places
+from distrain.workplace import (
+    is_on_local_ray,
+    place_text,
+    planned_placement,
+    planned_places,
+)
 
 
 def estimate(
@@ -31,7 +36,8 @@ def estimate(
         DistrainError: what `train` would refuse too.
     """
     make_importable(import_paths)
-    return _estimate(settings, check(settings, is_offline=is_offline))
+    checked = check(settings, is_offline=is_offline)
+    return _estimate(settings, checked, _find(settings, checked))
 
 
 def estimate_search(
@@ -53,25 +59,39 @@ def estimate_search(
     found = find_earlier(settings, storage_of(settings))
     assert settings.tune is not None
     placement = planned_places(settings).trials
-    server = check(settings, is_offline=is_offline, is_search=True)
+    checked = check(settings, is_offline=is_offline, is_search=True)
     check_own_constraints(settings)
     earlier = None if found is None else read_earlier(found, settings, Space.of(settings))
     expanded = settings.model_copy(update={"data": data_of(settings)})
-    if find_prepared(expanded.data, cache=cache_of(settings)) is None:
+    dataset = _find(settings, checked)
+    if dataset is None:
         display.note("the data is prepared first, to time trials on it; the search will use it")
-    dataset = find_or_prepare(settings, display).dataset
+        dataset = find_or_prepare(settings, display).dataset
     together = settings.train.model_copy(update={"num_workers": settings.tune.workers_per_trial})
-    trial = _estimate(settings.model_copy(update={"train": together}), server)
+    trial = _estimate(settings.model_copy(update={"train": together}), checked, dataset)
     return estimate_of_search(expanded, trial, placement, dataset, earlier)
 
 
-def _estimate(settings: Settings, server: TrackingServer) -> Estimate:
+def _find(settings: Settings, checked: Checked) -> PreparedDataset | None:
+    """Return the prepared data; the source, which may have many files, is not listed again."""
+    listings = checked.source.listings
+    return find_prepared(data_of(settings), cache=cache_of(settings), listings=listings)
+
+
+def _estimate(settings: Settings, checked: Checked, dataset: PreparedDataset | None) -> Estimate:
     expanded = settings.model_copy(update={"data": data_of(settings)})
-    return estimate_run(
-        expanded,
-        quick_check(expanded.data),
-        cache=cache_of(settings),
-        placement=planned_placement(settings),
-        place=place_text(settings),
-        tracking=server.shown,
+    placement = planned_placement(settings)
+    where = Where(
+        placement, place_text(settings), checked.server.shown, _num_at_a_time(settings, placement)
     )
+    return estimate_run(expanded, checked.source, dataset, where)
+
+
+def _num_at_a_time(settings: Settings, placement: Placement) -> int | None:
+    """Return how many workers what they share has room for; None: each has its own."""
+    if placement.gpu:
+        shared = max(1, int(placement.num_workers * placement.gpu))
+        return shared if placement.gpu < 1 else None
+    if not is_on_local_ray(settings):
+        return None
+    return max(1, num_cores() // settings.train.threads_per_worker)

@@ -13,13 +13,14 @@ Out: a run that is ready, with Ray for the length of a `with` block.
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import final
 
 from distrain.config.environment import check_given, expand_env
 from distrain.config.settings import Settings
 from distrain.config.targets import user_targets
-from distrain.data.checking import quick_check
+from distrain.data.checking import SourceSummary, quick_check
 from distrain.data.files import filesystem_of
 from distrain.data.prepare import Prepared, find_prepared, prepare
 from distrain.data.same import KnownData
@@ -77,7 +78,7 @@ def ready(
         DistrainError: of exit code 2 or 4, as `train`.
     """
     make_importable(import_paths)
-    server = check(settings, is_offline=is_offline)
+    server = check(settings, is_offline=is_offline).server
     with (
         loading_mlflow(None if is_offline else server) as loading,
         training_session(settings, display) as placement,
@@ -110,7 +111,7 @@ def ready_to_search(
     if started is None:
         find_earlier(settings, storage_of(settings))
     planned_places(settings)
-    server = check(settings, is_offline=is_offline, is_search=True)
+    server = check(settings, is_offline=is_offline, is_search=True).server
     if started is None:
         check_own_constraints(settings)
     with (
@@ -148,16 +149,27 @@ def _settled(
     return replace(run, reproduces=started.reproduces, won=won)
 
 
-def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> TrackingServer:
+@final
+@dataclass(frozen=True)
+class Checked:
+    """What was found where all can be done.
+
+    Attributes:
+        server: where the run would be recorded.
+        source: what a look at the source has told.
+    """
+
+    server: TrackingServer
+    source: SourceSummary
+
+
+def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> Checked:
     """Check all that can be checked in seconds, before anything is started or written.
 
     Args:
         settings: what to do; the user's own code can be imported already.
         is_offline: whether the tracking server is left alone.
         is_search: whether a search is begun, or goes on.
-
-    Returns:
-        Where the run would be recorded.
 
     Raises:
         DistrainError: of exit code 2 or 4, as `train`.
@@ -168,7 +180,7 @@ def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> T
     check_folder(storage / str(settings.name), key="storage")
     check_cache(cache_of(settings))
     planned_placement(settings)
-    quick_check(data_of(settings))
+    source = quick_check(data_of(settings))
     uri = settings.track.uri
     server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
     if not is_offline:
@@ -177,7 +189,7 @@ def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> T
     forget_changed_code(targets)
     check_user_code(settings, is_search=is_search)
     check_no_secrets(targets)
-    return server
+    return Checked(server, source)
 
 
 def _check_server(server: TrackingServer) -> None:

@@ -272,6 +272,9 @@ class SearchEstimate:
         at_most_s: seconds of training: the upper end of an interval, with the most epochs; None
             where rows are streamed, and where all trials that were timed failed.
         at_least_s: its lower end, with the least epochs; None likewise.
+        cost_at_most: of the GPUs for `at_most_s`; None without `cluster.price_per_gpu_hour`, and
+            where no GPU was timed.
+        cost_at_least: of them for `at_least_s`; None likewise.
         workers_per_trial: that train each trial.
         how: how the interval was got, in words.
         probes: the trials that were timed for it.
@@ -284,6 +287,8 @@ class SearchEstimate:
     num_concurrent: int | None
     at_most_s: float | None
     at_least_s: float | None
+    cost_at_most: float | None = None
+    cost_at_least: float | None = None
     epochs_afterwards: int = 0
     workers_per_trial: int = 1
     how: str = ""
@@ -309,6 +314,13 @@ class Estimate:
         worker_bytes: memory of a worker beside what torch itself takes; None likewise.
         train_s: seconds of training steps on this machine; None likewise.
         tracking: where it would be recorded.
+        train_s_low: the lower end of an interval for them; None likewise.
+        train_s_high: its upper end; None likewise.
+        how: how the interval was got, and what is not in it, in words.
+        cost: of the GPUs for `train_s`; None without `cluster.price_per_gpu_hour`, and where no
+            GPU was timed.
+        cost_low: of them for `train_s_low`; None likewise.
+        cost_high: of them for `train_s_high`; None likewise.
     """
 
     data: str
@@ -320,6 +332,12 @@ class Estimate:
     worker_bytes: int | None
     train_s: float | None
     tracking: str
+    train_s_low: float | None = None
+    train_s_high: float | None = None
+    how: str = ""
+    cost: float | None = None
+    cost_low: float | None = None
+    cost_high: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""

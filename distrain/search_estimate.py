@@ -21,7 +21,7 @@ from distrain.config.settings import Settings
 from distrain.config.tune import GridSearch
 from distrain.data.prepared import PreparedDataset
 from distrain.errors import first_line
-from distrain.estimate import timed_step_s
+from distrain.estimate import UNLIKE, gpu_cost, is_gpu_here, timed_steps
 from distrain.results import Estimate, Probe, SearchEstimate
 from distrain.train.determinism import reproducible
 from distrain.train.from_settings import job_from_settings
@@ -68,7 +68,10 @@ def estimate_of_search(
     probes: list[Probe] = []
     if not dataset.is_streamed:
         probes = probe_trials(settings, dataset, earlier, has_gpu=placement.gpu > 0)
-    found = search_time(settings, probes, trial.steps_per_epoch, _num_at_a_time(placement))
+    together = replace(placement, num_workers=_num_at_a_time(placement))
+    found = search_time(settings, probes, trial.steps_per_epoch, together)
+    price = settings.cluster.price_per_gpu_hour if is_gpu_here() else None
+    gpus = together.gpu * together.num_workers
     return SearchEstimate(
         trial=trial,
         num_trials=tune.num_trials,
@@ -78,6 +81,8 @@ def estimate_of_search(
         num_concurrent=placement.num_groups if placement.is_bounded else None,
         at_most_s=found.at_most_s,
         at_least_s=found.at_least_s,
+        cost_at_most=found.at_most_s and gpu_cost(gpus, found.at_most_s, price),
+        cost_at_least=found.at_least_s and gpu_cost(gpus, found.at_least_s, price),
         workers_per_trial=placement.group_size,
         how=_with_place(found.how, placement),
         probes=tuple(probes),
@@ -85,7 +90,11 @@ def estimate_of_search(
 
 
 def _with_place(how: str, placement: Placement) -> str:
-    return f"{how}; as if one trial ran at a time" if how and not placement.is_bounded else how
+    if not how:
+        return how
+    alone = "" if placement.is_bounded else "; as if one trial ran at a time"
+    unlike = UNLIKE if placement.gpu and not is_gpu_here() else ""
+    return f"{how}{alone}{unlike}"
 
 
 def _num_at_a_time(placement: Placement) -> int:
@@ -170,14 +179,15 @@ def _probe(
         # Compiling takes longer than anybody waits for an estimate.
         with reproducible(job.threads, world.torch_device):
             setup = set_up(replace(job, compile=False), world)
-            epoch_s = timed_step_s(setup, PROBE_S) * setup.plan.steps_per_epoch
+            step_s = statistics.fmean(timed_steps(setup, PROBE_S))
+            epoch_s = step_s * setup.plan.steps_per_epoch
     except Exception as error:  # told: such a trial fails in the search too, and ends it not
         return Probe(trial, assignment, None, f"{type(error).__name__}: {first_line(error)}")
     return Probe(trial, assignment, epoch_s)
 
 
 def search_time(
-    settings: Settings, probes: Sequence[Probe], steps_per_epoch: int, num_workers: int
+    settings: Settings, probes: Sequence[Probe], steps_per_epoch: int, together: Placement
 ) -> SearchTime:
     """Return how long a search takes by what was probed of it.
 
@@ -185,17 +195,25 @@ def search_time(
         settings: resolved, with a `tune` section.
         probes: some of its trials.
         steps_per_epoch: of the configuration as it is written.
-        num_workers: how many train at a time, in all trials together.
+        together: the workers that train at a time, in all trials together.
     """
     times = [probe.epoch_s for probe in probes if probe.epoch_s is not None]
     if not times:
         return SearchTime(None, None, _how(probes))
     least, most = epochs_of_settings(settings, steps_per_epoch)
-    ends = [_end(least, times, -1) / num_workers, _end(most, times, 1) / num_workers]
-    budget_s = settings.tune.budget.wall_s if settings.tune else None
-    if budget_s is not None:
-        ends = [min(end, budget_s) for end in ends]
+    ends = [_end(least, times, -1), _end(most, times, 1)]
+    limit_s = _limit_s(settings, together)
+    ends = [min(end / together.num_workers, limit_s) for end in ends]
     return SearchTime(ends[0], ends[1], _how(probes))
+
+
+def _limit_s(settings: Settings, together: Placement) -> float:
+    """Return the seconds after which a budget ends the search."""
+    assert settings.tune is not None
+    budget, gpus = settings.tune.budget, together.gpu * together.num_workers
+    by_clock = math.inf if budget.wall_s is None else budget.wall_s
+    by_gpus = budget.gpu_hours * 3600 / gpus if budget.gpu_hours and gpus else math.inf
+    return min(by_clock, by_gpus)
 
 
 def _end(epochs: Sequence[float], times: Sequence[float], sign: int) -> float:
@@ -223,7 +241,8 @@ def _how(probes: Sequence[Probe]) -> str:
     failed = [probe for probe in probes if probe.error]
     told = []
     if times:
-        kind = "95 % interval" if len(times) >= _LEAST_FOR_INTERVAL else "shortest to longest"
+        is_known = len(times) >= _LEAST_FOR_INTERVAL
+        kind = "interval that holds about 9 times in 10" if is_known else "shortest to longest"
         trials = "trial" if len(times) == 1 else "trials taken by chance"
         told.append(
             f"{kind}, from some steps of {len(times)} {trials}: "

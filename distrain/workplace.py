@@ -82,7 +82,7 @@ def planned_places(settings: Settings) -> Places:
         ConfigError: they can never be on this machine.
     """
     winner = planned_placement(settings)
-    if wanted_address(settings.cluster.address) != "local" or is_connected():
+    if not is_on_local_ray(settings):
         return Places(search_placement(settings, asked_placement), winner)
     num_gpus = _num_local_gpus()
     trials = search_placement(settings, lambda train: local_placement(train, num_gpus=num_gpus))
@@ -125,9 +125,14 @@ def planned_placement(settings: Settings) -> Placement:
     Raises:
         ConfigError: the workers can never be placed on this machine.
     """
-    if wanted_address(settings.cluster.address) == "local" and not is_connected():
+    if is_on_local_ray(settings):
         return local_placement(settings.train, num_gpus=_num_local_gpus())
     return asked_placement(settings.train)
+
+
+def is_on_local_ray(settings: Settings) -> bool:
+    """Return whether workers would run on a Ray that is started for them on this machine."""
+    return wanted_address(settings.cluster.address) == "local" and not is_connected()
 
 
 def place_text(settings: Settings) -> str:

@@ -146,6 +146,11 @@ class ClusterSettings(Section):
         "makes no step is ended; after ten times that where a trial evaluates, or anybody waits "
         "for a checkpoint.",
     )
+    price_per_gpu_hour: PositiveFloat | None = Field(
+        None,
+        description="Price of one GPU for an hour, in a currency of your own; with it --dry-run "
+        "tells the cost [none is told].",
+    )
 
 
 class Settings(Section):

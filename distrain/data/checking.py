@@ -9,6 +9,7 @@ from typing import final
 
 from distrain.config.data import DataSettings
 from distrain.data.column_scan import resolve_type
+from distrain.data.files import Listing
 from distrain.data.kinds import target_names
 from distrain.data.opening import OpenedSource, listed, open_source
 from distrain.data.profile import ScanTask
@@ -27,18 +28,14 @@ class SourceSummary:
         columns: in order.
         num_rows: how many rows.
         is_exact: whether `num_rows` is exact, or estimated from the beginning.
-        num_bytes: of all files as stored.
-        num_files: how many files.
-        format: `csv`, `tsv`, `parquet`, `idx` or `built-in`.
+        listings: the files of the source, and of the test source where there is one.
         num_test_rows: rows of the test source, 0 without one.
     """
 
     columns: tuple[str, ...]
     num_rows: int
     is_exact: bool
-    num_bytes: int
-    num_files: int
-    format: str
+    listings: tuple[Listing, ...]
     num_test_rows: int = 0
 
 
@@ -53,9 +50,7 @@ def quick_check(data: DataSettings) -> SourceSummary:
         source.reading.columns,
         source.num_rows,
         source.is_exact,
-        source.listing.num_bytes,
-        len(source.listing.files),
-        source.listing.format,
+        (source.listing, *([test.listing] if test is not None else [])),
         test.num_rows if test is not None else 0,
     )
 

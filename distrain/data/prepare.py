@@ -14,7 +14,7 @@ finish    manifest, rename, index                                            (dr
 With `data.ingest: stream` the training rows are not written: see `recipe.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -61,17 +61,20 @@ class Prepared:
         return list(self.dataset.manifest["findings"])
 
 
-def find_prepared(data: DataSettings, *, cache: Path | str) -> PreparedDataset | None:
+def find_prepared(
+    data: DataSettings, *, cache: Path | str, listings: Sequence[Listing] | None = None
+) -> PreparedDataset | None:
     """Return the prepared dataset of an unchanged source, None where there is none. Needs no Ray.
 
     Args:
         data: the configuration.
         cache: the folder of prepared datasets, or its URI; not made.
+        listings: the files of the source and of the test source; None: they are listed now.
 
     Raises:
         DataError: the source is not there, or the URI cannot be read.
     """
-    return _listed(data, cache).find()
+    return _listed(data, cache, listings).find()
 
 
 def prepare(data: DataSettings, *, cache: Path | str, known: KnownData | None = None) -> Prepared:
@@ -145,8 +148,10 @@ class _Listed:
         return located(dataset, self.listings[0].files)
 
 
-def _listed(data: DataSettings, cache: Path | str) -> _Listed:
-    listings = tuple(_list_all(data))
+def _listed(
+    data: DataSettings, cache: Path | str, known: Sequence[Listing] | None = None
+) -> _Listed:
+    listings = tuple(_list_all(data) if known is None else known)
     recipe = _recipe(data, listings[0])
     key = digest_of(FORMAT_VERSION, [listing.to_json() for listing in listings], recipe)
     return _Listed(listings, recipe, _cache(data, cache, key))

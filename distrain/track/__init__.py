@@ -5,7 +5,8 @@
 `covered.py` says what has to wait, and `deleted.py` what becomes of a run that was deleted there.
 A search's trials leave as runs below its own (`children.py`, from what `trials.py` makes of its
 events). `record.py` holds them together. `sync.py` ships what an earlier command could not, which
-`unsent.py` tells of without sending, and `synced.py` is what became of it.
+`unsent.py` tells of without sending, and `synced.py` is what became of it; `backlog.py` counts what
+waits while a run is recorded.
 `tracking_server.py` says where MLflow is and `reachable.py` whether it answers, or `database.py`
 whether its file can be used. `packaged.py` is a trained model as a folder, `pyfunc_model.py` the
 same as an MLflow model, `registry.py` makes a version of it and `model_versions.py` finds one.

@@ -26,6 +26,7 @@ starts it in the workers of Ray Train.
     beat.py        what a worker tells of itself      watch.py          who stands still
     system_metrics.py  how busy the machines are      samplers.py       one on each of them
     node_usage.py  what a sampler measures            hosts.py          whether all see the storage
+    speed.py       how fast it is now                 gauges.py         what Prometheus gets
 """
 
 from distrain.door import make_callable

@@ -150,7 +150,7 @@ def test_a_dry_run_tells_an_interval_and_how_it_was_got(tmp_path: Path) -> None:
     prepared = run_in_process(["prepare", "search.yaml", "--json"], tmp_path)
 
     assert "the data is prepared first, to time trials on it" in shown.stdout
-    assert "95 % interval, from some steps of 6 trials taken by chance" in shown.stdout
+    assert "holds about 9 times in 10, from some steps of 6 trials" in shown.stdout
     assert "is prepared first" not in told.stderr
     assert json.loads(prepared.stdout)["reused"] is True
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["prepared"]
