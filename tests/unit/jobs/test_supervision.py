@@ -78,6 +78,16 @@ def test_a_command_that_the_cluster_does_not_have_is_not_repeated(
     assert exit_code_of(ended, ending) == 1
 
 
+def test_a_job_that_succeeded_is_done_though_its_log_cannot_be_read(cluster: FakeDashboard) -> None:
+    watch, job = watch_of(cluster, [])
+    cluster.end(JOB, "SUCCEEDED", "")
+
+    ended, ending = supervise(watch, job)
+
+    assert (list(cluster.jobs), ending) == ([JOB], None)
+    assert exit_code_of(ended, ending) == 0
+
+
 def test_what_was_stopped_is_not_repeated(cluster: FakeDashboard) -> None:
     watch, job = watch_of(cluster, [])
     cluster.end(JOB, "STOPPED", "epoch 1\n")
