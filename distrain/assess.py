@@ -62,6 +62,8 @@ def evaluate(
     if model.startswith("models:"):
         check_reachable(server)
     rows = rows_to_predict(model, data, server=server, storage=storage, has_targets=True)
+    for note in rows.notes:
+        display.note(note)
     with data_session(address, display):
         display.stage("predicting and measuring")
         return assess(rows)

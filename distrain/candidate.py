@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from distrain.config.targets import user_targets
 from distrain.contest import Candidate
 from distrain.data.prepare import find_prepared
 from distrain.errors import ConfigError, DistrainError, ModelError, first_line
 from distrain.evaluate.goals import GoalOutcome
 from distrain.locations import cache_of, data_of
 from distrain.run_folder import RESULT
-from distrain.stored_run import read_stored_run
+from distrain.stored_run import StoredRun, read_stored_run
 from distrain.track.model_versions import RegisteredVersion, download_model
 from distrain.track.origin import DATA_TAG, RUN_TAG, WEIGHTS_TAG
 from distrain.track.packaged import find_packaged, held_weights_sha256
@@ -53,7 +54,7 @@ def registered_candidate(
         stored = read_stored_run(run_dir, [])
         data = data_of(stored.settings)
         dataset = find_prepared(data, cache=cache_of(stored.settings))
-        sys.path += [path for path in stored.started.import_paths if path not in sys.path]
+        _make_importable(stored)
         result: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
         goals = tuple(GoalOutcome.from_json(name, g) for name, g in result["goals"].items())
     except (DistrainError, OSError, ValueError, KeyError) as fault:
@@ -81,6 +82,12 @@ def registered_candidate(
             dataset=dataset,
             goals=goals,
         )
+
+
+def _make_importable(stored: StoredRun) -> None:
+    """Let what a run names of the user's own code be found where it was, after all else."""
+    if user_targets(stored.settings):
+        sys.path += [path for path in stored.started.import_paths if path not in sys.path]
 
 
 def _unjudged(version: RegisteredVersion, storage: Path, why: str) -> ConfigError:

@@ -5,17 +5,20 @@ data, which it is therefore timed on: where that is not prepared, it is prepared
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from distrain.config.settings import Settings
+from distrain.config.targets import user_targets
 from distrain.data.prepare import find_prepared
 from distrain.data.prepared import PreparedDataset
 from distrain.display import Display
 from distrain.estimate import Where, estimate_run
 from distrain.locations import cache_of, data_of, storage_of
 from distrain.readiness import Checked, check, find_or_prepare, make_importable
-from distrain.results import Estimate, SearchEstimate
+from distrain.results import Estimate, NamedCode, SearchEstimate
 from distrain.search_checks import check_own_constraints, check_search
 from distrain.search_estimate import estimate_of_search
+from distrain.track.user_code import file_of
 from distrain.train.placement import Placement, num_cores
 from distrain.tune.earlier import find_earlier, read_earlier
 from distrain.tune.space import Space
@@ -35,9 +38,10 @@ def estimate(
     Raises:
         DistrainError: what `train` would refuse too.
     """
-    make_importable(import_paths)
+    make_importable(import_paths, settings)
     checked = check(settings, is_offline=is_offline)
-    return _estimate(settings, checked, _find(settings, checked))
+    estimated = _estimate(settings, checked, _find(settings, checked))
+    return replace(estimated, code=code_of(settings))
 
 
 def estimate_search(
@@ -54,7 +58,7 @@ def estimate_search(
     Raises:
         DistrainError: what `tune` would refuse too.
     """
-    make_importable(import_paths)
+    make_importable(import_paths, settings, is_search=True)
     check_search(settings)
     found = find_earlier(settings, storage_of(settings))
     assert settings.tune is not None
@@ -69,7 +73,21 @@ def estimate_search(
         dataset = find_or_prepare(settings, display).dataset
     together = settings.train.model_copy(update={"num_workers": settings.tune.workers_per_trial})
     trial = _estimate(settings.model_copy(update={"train": together}), checked, dataset)
-    return estimate_of_search(expanded, trial, placement, dataset, earlier)
+    estimated = estimate_of_search(expanded, trial, placement, dataset, earlier)
+    return replace(estimated, code=code_of(settings, is_search=True))
+
+
+def code_of(settings: Settings, *, is_search: bool = False) -> tuple[NamedCode, ...]:
+    """Return the user's own code that the settings name, and where each would be read from.
+
+    Args:
+        settings: with defaults resolved; their code can be imported.
+        is_search: as for `user_targets`.
+    """
+    return tuple(
+        NamedCode(key, target, file_of(target))
+        for key, target in user_targets(settings, is_search=is_search)
+    )
 
 
 def _find(settings: Settings, checked: Checked) -> PreparedDataset | None:

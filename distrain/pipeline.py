@@ -249,6 +249,8 @@ def predict(
     if model.startswith("models:"):
         check_reachable(server)
     plan = plan_prediction(model, data, out, server=server, storage=storage)
+    for note in plan.rows.notes:
+        display.note(note)
     with data_session(address, display):
         display.stage("predicting")
         return run_prediction(plan)

@@ -30,6 +30,7 @@ from distrain.errors import ConfigError, DataError
 from distrain.predictions_file import check_out, open_writer
 from distrain.track.model_versions import download_model, find_version
 from distrain.track.packaged import Predictor, find_packaged, read_source
+from distrain.track.packaged_reading import read_description
 from distrain.track.runs import find_run_dir
 from distrain.track.tracking_server import TrackingServer
 
@@ -69,11 +70,19 @@ class RowsToPredict:
         files: the packaged model's files, by path within it.
         opened: the source.
         column_types: as what the source's columns are read.
+        code: import path of the user's own code that the model is built by; None: it has none.
     """
 
     files: Files
     opened: OpenedSource
     column_types: Mapping[str, str]
+    code: str | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """Return whose code is run, in at most one line."""
+        told = f"the model runs code of its own, which came with it: {self.code}"
+        return [told] if self.code is not None else []
 
 
 @final
@@ -132,9 +141,10 @@ def rows_to_predict(
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.is_file()
+            if path.is_file() and not path.is_symlink()  # what it leads to is nobody's model
         }
         predictor = Predictor.load(folder)
+        code = read_description(folder)["model"].get("target")
         stored_format, stored_read = read_source(folder)
     transform = predictor.transform
     opened = open_source(
@@ -146,7 +156,7 @@ def rows_to_predict(
     columns = opened.reading.columns
     check_columns(columns, [*transform.input_columns, *(transform.targets if has_targets else [])])
     _check_names(columns, predictor)
-    return RowsToPredict(files, opened, _types(opened, transform.column_types))
+    return RowsToPredict(files, opened, _types(opened, transform.column_types), code)
 
 
 def run_prediction(plan: PredictPlan) -> PredictResult:

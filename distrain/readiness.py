@@ -77,7 +77,7 @@ def ready(
     Raises:
         DistrainError: of exit code 2 or 4, as `train`.
     """
-    make_importable(import_paths)
+    make_importable(import_paths, settings)
     server = check(settings, is_offline=is_offline).server
     with (
         loading_mlflow(None if is_offline else server) as loading,
@@ -106,7 +106,7 @@ def ready_to_search(
     Raises:
         DistrainError: of exit code 2 or 4, as `tune`.
     """
-    make_importable(import_paths)
+    make_importable(import_paths, settings, is_search=True)
     check_search(settings)
     if started is None:
         find_earlier(settings, storage_of(settings))
@@ -249,9 +249,18 @@ def check_cache(place: Path | str) -> None:
         filesystem_of(place)
 
 
-def make_importable(folders: Sequence[str]) -> None:
-    """Put folders first among those that this process imports from."""
-    sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
+def make_importable(folders: Sequence[str], settings: Settings, *, is_search: bool = False) -> None:
+    """Put folders first among those that this process imports from, where code of theirs is named.
+
+    Elsewhere a file beside a configuration would stand in for a library of its name, unasked.
+
+    Args:
+        folders: where the user's own modules may lie.
+        settings: what is to be done.
+        is_search: as for `user_targets`.
+    """
+    if user_targets(settings, is_search=is_search):
+        sys.path[:] = [*folders, *(folder for folder in sys.path if folder not in folders)]
 
 
 def find_or_prepare(settings: Settings, display: Display) -> Prepared:

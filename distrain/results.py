@@ -259,6 +259,22 @@ class Probe:
 
 @final
 @dataclass(frozen=True)
+class NamedCode:
+    """Code of the user's own that a configuration names: no other is run.
+
+    Attributes:
+        key: the configuration key.
+        target: the import path.
+        file: what it is read from; None: it is a part of Python itself.
+    """
+
+    key: str
+    target: str
+    file: str | None
+
+
+@final
+@dataclass(frozen=True)
 class SearchEstimate:
     """What a search would do, without starting it.
 
@@ -278,6 +294,7 @@ class SearchEstimate:
         workers_per_trial: that train each trial.
         how: how the interval was got, in words.
         probes: the trials that were timed for it.
+        code: what it runs of the user's own.
     """
 
     trial: "Estimate"
@@ -293,6 +310,7 @@ class SearchEstimate:
     workers_per_trial: int = 1
     how: str = ""
     probes: tuple[Probe, ...] = ()
+    code: tuple[NamedCode, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""
@@ -321,6 +339,7 @@ class Estimate:
             GPU was timed.
         cost_low: of them for `train_s_low`; None likewise.
         cost_high: of them for `train_s_high`; None likewise.
+        code: what it runs of the user's own; of a trial, the search tells.
     """
 
     data: str
@@ -338,6 +357,7 @@ class Estimate:
     cost: float | None = None
     cost_low: float | None = None
     cost_high: float | None = None
+    code: tuple[NamedCode, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""

@@ -51,7 +51,7 @@ class StartedRun:
         placement: the workers.
         preflight: what the model's first rows have told.
         job: what the workers are given.
-        import_paths: folders that the workers import the user's code from.
+        import_paths: folders that the user's code may lie in.
         changed: what was changed when it was resumed, dotted key to `old -> new`; None: it was not.
         reproduces: the key of the run that it makes again; None: it is one of its own.
         is_offline: whether its record is kept in the journal alone.
@@ -76,6 +76,12 @@ class StartedRun:
     def run_dir(self) -> Path:
         """Return the run's folder."""
         return Path(self.job.run_dir)
+
+    @property
+    def code_folders(self) -> list[str]:
+        """Return the folders that workers import the user's code from; none where it names none."""
+        named = user_targets(self.settings, is_search=self.is_sweep)
+        return list(self.import_paths) if named else []
 
     def held(self, fence: int) -> "StartedRun":
         """Return the run as the holder of this fencing number drives it."""

@@ -179,7 +179,7 @@ def _train(run: StartedRun, display: Display) -> TrainOutcome:
         run.placement,
         run.settings.cluster,
         max_failures=run.settings.train.max_failures,
-        import_paths=list(run.import_paths),
+        import_paths=run.code_folders,
         display=display,
     )
 

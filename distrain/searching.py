@@ -74,7 +74,7 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
         run.prepared.dataset,
         run_dir,
         places.trials,
-        list(run.import_paths),
+        run.code_folders,
         run.job.fence,
     )
     with begun_record(run) as record, exporting(run_dir, display, record.backlog.count) as shown:

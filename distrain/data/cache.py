@@ -20,9 +20,11 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from distrain.data.manifest_checks import is_digest
 from distrain.data.prepared import PreparedDataset
 from distrain.durable import sync_folder, write_atomically
 from distrain.errors import DataError
+from distrain.foreign import read_json
 
 _BEING_MADE: Final = ".preparing-"
 _LOCK: Final = ".lock-"
@@ -53,10 +55,10 @@ class Cache:
     def find(self) -> PreparedDataset | None:
         """Return the prepared dataset, None where it is not there or not whole."""
         try:
-            digest = str(json.loads(self._index.read_text(encoding="utf-8"))["digest"])
+            digest = read_json(self._index)["digest"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return self.open(digest)
+        return self.open(digest) if is_digest(digest) else None
 
     def open(self, digest: str) -> PreparedDataset | None:
         """Return the prepared dataset of this digest, None where it is not there or not whole."""

@@ -9,12 +9,11 @@ from typing import Final, final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from distrain.data import plan
+from distrain.data.shard_content import columns_of, unreadable
 from distrain.data.shard_files import ShardFiles
 from distrain.data.shards import Array, Column, Shard
-from distrain.errors import DataError
 
 # Each mapping holds a file descriptor, and 1,024 is a common limit for a process.
 MAX_MAPPED_SHARDS: Final = 256
@@ -176,47 +175,7 @@ class Split:
         try:
             buffers = self._files.map(shards)
         except OSError as fault:
-            raise _unreadable(self._files.place_of(shards[0]), fault) from fault
+            raise unreadable(self._files.place_of(shards[0]), fault) from fault
         for number, shard, buffer in zip(numbers, shards, buffers, strict=True):
-            self._mapped[number] = columns_of(buffer, self.columns, self._files.place_of(shard))
-
-
-def columns_of(buffer: pa.Buffer, columns: Mapping[str, Column], place: str) -> dict[str, Array]:
-    """Return a shard's content as read-only arrays of shape `(rows, width)` on the same memory.
-
-    Args:
-        buffer: the shard's content.
-        columns: the columns that are wanted.
-        place: where it lies, for a message.
-
-    Raises:
-        DataError: it is no shard.
-    """
-    try:
-        batch = pa.ipc.open_file(buffer).get_batch(0)
-    except (OSError, pa.ArrowInvalid) as fault:
-        raise _unreadable(place, fault) from fault
-    return {
-        name: _flat(batch.column(name)).reshape(-1, column.width)
-        for name, column in columns.items()
-    }
-
-
-def _unreadable(place: str, fault: Exception) -> DataError:
-    return damaged(place, f"the shard cannot be read ({fault})", "an Arrow file")
-
-
-def _flat(array: pa.Array) -> Array:
-    values = array.values if pa.types.is_fixed_size_list(array.type) else array
-    flat: Array = values.to_numpy(zero_copy_only=True)
-    return flat
-
-
-def damaged(place: object, message: str, expected: str) -> DataError:
-    """Return the error for a prepared dataset that is not as it was written."""
-    return DataError(
-        message,
-        where=str(place),
-        expected=expected,
-        mend="Remove the prepared dataset's folder and run again: it will be made anew.",
-    )
+            place = self._files.place_of(shard)
+            self._mapped[number] = columns_of(buffer, self.columns, place, shard.num_rows)

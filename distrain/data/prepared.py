@@ -14,7 +14,6 @@ shards that are read from, fetched ahead of need.
 """
 
 import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -22,8 +21,10 @@ from typing import Any, final
 from distrain.config.names import is_remote
 from distrain.data.features import Transform
 from distrain.data.files import below, read_remote
-from distrain.data.mapped import Split, damaged
+from distrain.data.manifest_checks import check_manifest
+from distrain.data.mapped import Split
 from distrain.data.shard_cache import ShardCache, shard_cache
+from distrain.data.shard_content import damaged
 from distrain.data.shard_files import FetchedShards, LocalShards, ShardFiles
 from distrain.data.shards import (
     FORMAT_VERSION,
@@ -38,6 +39,7 @@ from distrain.data.shards import (
     training_columns,
 )
 from distrain.errors import DataError, first_line
+from distrain.foreign import from_json, read_file
 
 __all__ = ["Array", "Column", "PreparedDataset", "Shard", "Split"]
 
@@ -95,7 +97,11 @@ class PreparedDataset:
     @cached_property
     def transform(self) -> Transform:
         """Return the fitted transform between raw columns and tensors."""
-        return Transform.from_json(self.manifest["transform"])
+        try:
+            return Transform.from_json(self.manifest["transform"])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as fault:
+            told = f"the transform has other fields ({fault})"
+            raise damaged(f"{self.path}, {MANIFEST}", told, "one that was fitted here") from fault
 
     @cached_property
     def columns(self) -> dict[str, Column]:
@@ -173,7 +179,7 @@ def _read_manifest(folder: Path | str) -> dict[str, Any]:
     is_local = isinstance(folder, Path)
     place = f"{folder}/{MANIFEST}" if is_local else below(str(folder), MANIFEST)
     try:
-        manifest = json.loads(Path(place).read_bytes() if is_local else read_remote(place))
+        manifest = from_json(read_file(Path(place)) if is_local else read_remote(place))
     except FileNotFoundError as fault:
         raise DataError(
             "no prepared dataset is here",
@@ -188,4 +194,5 @@ def _read_manifest(folder: Path | str) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT_VERSION:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         raise damaged(place, f"the format is {found!r}", f"format {FORMAT_VERSION}")
+    check_manifest(manifest, place)
     return manifest

@@ -26,13 +26,13 @@ import pyarrow as pa
 from distrain.data.blocks import Blocks
 from distrain.data.clean import Bounds, clipped
 from distrain.data.files import SourceFile, current_file
-from distrain.data.mapped import columns_of
 from distrain.data.plain_values import PlainValue, from_plain, to_plain
 from distrain.data.plan import WINDOW_ROWS
 from distrain.data.prepared import PreparedDataset
 from distrain.data.reading import CannotCut, Reading, Unit
 from distrain.data.run_tensors import RunTensors, of_split, unpacked_assignment
 from distrain.data.runs import Run, RunKey, read_runs
+from distrain.data.shard_content import columns_of
 from distrain.data.shards import (
     PROBE_FILE,
     Array,

@@ -17,10 +17,12 @@ from typing import final
 
 from distrain.data.cache import KEY_LENGTH
 from distrain.data.files import below, read_remote, write_remote
+from distrain.data.manifest_checks import is_digest
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shard_cache import ShardCache
 from distrain.data.shards import MANIFEST
 from distrain.errors import DataError, first_line
+from distrain.foreign import from_json
 
 
 @final
@@ -46,10 +48,10 @@ class RemoteCache:
         """
         text = self._read(f"index/{self._key}.json")
         try:
-            digest = str(json.loads(text)["digest"]) if text else None
+            digest = from_json(text)["digest"] if text else None
         except (ValueError, KeyError, TypeError):
             return None
-        return self.open(digest) if digest else None
+        return self.open(str(digest)) if is_digest(digest) else None
 
     def open(self, digest: str) -> PreparedDataset | None:
         """Return the prepared dataset of this digest, None where it is not there or not whole.

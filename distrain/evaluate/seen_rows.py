@@ -21,6 +21,7 @@ import numpy.typing as npt
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import KEYS_FILE
 from distrain.data.tensor_keys import MAX_KEYS, Keys, kept_keys, keys_of, one_key_in
+from distrain.errors import ModelError, first_line
 
 __all__ = ["MAX_KEYS", "SEEN_ROWS", "SeenRows", "keys_of", "rows_of_streamed", "seen_rows"]
 
@@ -53,11 +54,27 @@ class SeenRows:
 
     @classmethod
     def load(cls, folder: Path) -> "SeenRows | None":
-        """Return what `save` wrote; None where nothing was."""
+        """Return what `save` wrote; None where nothing was.
+
+        Raises:
+            ModelError: it is something else.
+        """
+        path = folder / SEEN_ROWS
         try:
-            stored = np.load(folder / SEEN_ROWS, allow_pickle=False)
+            # Mapped, a file cannot claim more than it has.
+            with np.errstate(over="ignore"):
+                stored = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+            if stored.dtype != np.uint64 or stored.ndim != 1 or not stored.size or not stored[0]:
+                raise ValueError(f"it holds {stored.dtype} of shape {stored.shape}")
         except FileNotFoundError:
             return None
+        except (OSError, ValueError, OverflowError) as fault:
+            raise ModelError(
+                f"the rows that it was trained on cannot be read ({first_line(fault)})",
+                where=str(path),
+                expected="keys as they were saved with the model",
+                mend="Take the model from the registry again, or train it again",
+            ) from fault
         return cls(stored[1:], int(stored[0]))
 
 

@@ -50,6 +50,24 @@ def build_model(
     return model
 
 
+def shapes_of(
+    spec: Mapping[str, Any], input_shape: tuple[int, ...], num_outputs: int
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each entry of the state dict of a family's network; makes no entry.
+
+    Args:
+        spec: `{"name": family, ...}`.
+        input_shape: as in `build_model`.
+        num_outputs: as in `build_model`.
+
+    Raises:
+        ModelError: there is no such family, or it cannot be built.
+    """
+    with torch.device("meta"):
+        state = _construct(spec, input_shape, num_outputs).state_dict()
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch, `numpy.random` and `random`, and put back their states at the end of the block.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distrain.reproduction import ReproduceResult
     from distrain.results import (
         Estimate,
+        NamedCode,
         PrepareResult,
         SearchEstimate,
         TrainResult,
@@ -211,7 +212,13 @@ def estimate_table(estimate: "Estimate | SearchEstimate") -> Facts:
     else:
         _add_steps(facts, estimate)
     facts.add("tracking", run.tracking)
+    facts.add("code", "; ".join(map(_code_text, estimate.code)))
     return facts
+
+
+def _code_text(code: "NamedCode") -> str:
+    """Return what is run of the user's own, and where it lies."""
+    return f"{code.target} ({code.key}), from {code.file or 'Python itself'}"
 
 
 def _add_steps(facts: Facts, estimate: "Estimate") -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from distrain.foreign import is_within
 from distrain.track.children import Children
 from distrain.track.journal_reading import JournalRecord
 from distrain.track.model_versions import RegisteredVersion
@@ -63,6 +64,10 @@ class Closing:
         try:
             while todo:
                 path, place = todo[0]
+                if not self._is_own(path):
+                    self.rejected.add(f"artifact {path}", "it lies outside of the run's folder")
+                    del todo[0]
+                    continue
                 if (folder := self._place(path)).is_dir():
                     todo[:1] = [
                         (str(Path(path) / file.relative_to(folder)), file_place)
@@ -102,6 +107,8 @@ class Closing:
         folder = self._place(model["path"])
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is gone")
+        if not all(is_within(path, self.folder.parent) for path in (folder, *folder.rglob("*"))):
+            raise FileNotFoundError(f"{folder} leads out of the run's folder")
         return register_version(
             self.client, self.server, folder, facts, alias=model["alias"], asked_ms=model["time_ms"]
         )
@@ -117,6 +124,10 @@ class Closing:
             delete_doubles(self.client, self.mark.experiment_id, self.mark.run_id)
         self.mark.final, self.mark.status = None, status
         self.save()
+
+    def _is_own(self, path: str) -> bool:
+        """Return whether a recorded path leads to the run's folder: no other file is sent."""
+        return is_within(self._place(path), self.folder.parent)
 
     def _place(self, path: str) -> Path:
         """Return where a recorded path is now: what was relative is below the run's folder."""

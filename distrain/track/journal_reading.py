@@ -3,7 +3,6 @@
 A segment may be larger than the memory: each is read line by line, or from its end in blocks.
 """
 
-import json
 import logging
 import os
 import re
@@ -14,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from distrain.foreign import from_json, is_count
 from distrain.listing import paths_in
+from distrain.track.sound_records import is_sound
 
 DRIVER = "driver"
 """The writer that records what a run is, and how it ends."""
@@ -28,6 +29,8 @@ _CRC_WIDTH = len(CRC_HEAD) + 8 + len(b'",')
 _PASSED_OVER = re.compile(rb'"kind":"(?:progress"|metrics","payload":\{"step":(\d+),)')
 _ZEROS = re.compile(rb"\0+")
 _BLOCK_BYTES = 1 << 20
+MAX_LINE_BYTES = 64 << 20
+"""Of a line; a longer one would fill the memory, and is none that was written here."""
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +131,7 @@ def read_journal(
             file.seek(start)
             data = file.read(-1 if max_bytes is None else max_bytes)
             is_cut = len(data) == max_bytes
-            data += file.readline()
+            data += file.readline(MAX_LINE_BYTES)
         hole = None if hidden is None else hidden.begins_at(path, data, start)
         end = data.rfind(b"\n", 0, hole) + 1
         # Cut without a whole line, it is a torn end that nobody will complete.
@@ -191,15 +194,12 @@ def _parse(path: Path, line: bytes) -> JournalRecord | None:
     body = line[_CRC_WIDTH:]
     if line[:_CRC_WIDTH] != b'%b%08x",' % (CRC_HEAD, zlib.crc32(body)):
         return None
-    fields = json.loads(b"{" + body)
-    return JournalRecord(
-        _writer_of(path),
-        fields["seq"],
-        fields["time_ms"],
-        fields["kind"],
-        fields["payload"],
-        path.name,
-    )
+    try:
+        fields = from_json(b"{" + body)
+        found = tuple(fields[name] for name in ("seq", "time_ms", "kind", "payload"))
+    except (ValueError, KeyError):
+        return None
+    return JournalRecord(_writer_of(path), *found, path.name) if is_sound(*found) else None
 
 
 def _gaps(writer: str, folder: Path) -> Iterator[tuple[str, int, int]]:
@@ -228,9 +228,12 @@ def _number_of(path: Path, line: bytes, expected: int) -> int | None:
 def _lines(path: Path) -> Iterator[bytes]:
     """Give the whole lines of a segment, without their ends."""
     with path.open("rb", buffering=_BLOCK_BYTES) as file:
-        for line in file:
+        while line := file.readline(MAX_LINE_BYTES):
             if line.endswith(b"\n"):
                 yield line[:-1]
+            elif len(line) == MAX_LINE_BYTES:
+                yield b""  # which is damaged; nobody has written such a line, nor what follows it
+                return
 
 
 def _lines_backwards(path: Path) -> Iterator[bytes]:
@@ -241,6 +244,8 @@ def _lines_backwards(path: Path) -> Iterator[bytes]:
     at, later = end - 1, b""
     with path.open("rb") as file:
         while at > 0:
+            if len(later) > MAX_LINE_BYTES:
+                return  # nobody has written such a line
             start = max(0, at - _BLOCK_BYTES)
             file.seek(start)
             later, *lines = (file.read(at - start) + later).split(b"\n")
@@ -277,7 +282,8 @@ def last_step(folder: Path) -> int:
         folder: the journal's folder.
     """
     ends = (_last(path, "metrics|progress") for path in list_segments(folder))
-    return max((int(record.payload["step"]) for record in ends if record is not None), default=0)
+    steps = (record.payload.get("step") for record in ends if record is not None)
+    return max(filter(is_count, steps), default=0)
 
 
 def recorded_kinds(folder: Path, writer: str) -> set[str]:

@@ -30,16 +30,24 @@ from distrain.data.plan import evaluation_batches, filled_up
 from distrain.data.tensors import to_tensor
 from distrain.durable import write_atomically
 from distrain.errors import ModelError
+from distrain.foreign import read_json
 from distrain.models.build import InputNormalizer, build_model
 from distrain.models.weights import weights_sha256
+from distrain.track.packaged_reading import (
+    DESCRIPTION,
+    FORMAT_VERSION,
+    MALFORMED,
+    SOURCE,
+    USER_CODE,
+    WEIGHTS,
+    check_shapes,
+    malformed,
+    read_description,
+    read_weights,
+    transform_of,
+)
 from distrain.track.raw_rows import column_names, to_table
 from distrain.track.user_code import save_user_code, saved_code_importable
-
-FORMAT_VERSION = 1
-WEIGHTS = "model.safetensors"
-DESCRIPTION = "model.json"
-SOURCE = "source.json"
-USER_CODE = "user_code"
 
 Array = npt.NDArray[Any]
 
@@ -92,12 +100,20 @@ def save_source(folder: Path, format_: str | None, read: Mapping[str, Any]) -> N
 
 
 def read_source(folder: Path) -> tuple[str | None, dict[str, Any]]:
-    """Return what `save_source` stored; nothing where it stored nothing."""
+    """Return what `save_source` stored; nothing where it stored nothing.
+
+    Raises:
+        ModelError: it is not what was stored.
+    """
+    path = folder / SOURCE
     try:
-        stored = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
+        stored = read_json(path)
+        format_, read = stored["format"], dict(stored["read"])
     except FileNotFoundError:
         return None, {}
-    return stored["format"], stored["read"]
+    except (OSError, *MALFORMED) as error:
+        raise malformed(path, f"it cannot be read ({error})") from error
+    return format_, read
 
 
 def find_packaged(folder: Path) -> Path | None:
@@ -130,7 +146,9 @@ class Predictor:
             ModelError: there is none, it is damaged, or its code does not fit its weights.
         """
         description = read_description(folder)
-        transform = Transform.from_json(description["transform"])
+        transform, state = transform_of(folder, description), read_weights(folder / WEIGHTS)
+        if "target" not in description["model"]:
+            check_shapes(folder, description["model"], transform, state)
         with saved_code_importable(folder / USER_CODE, description["user_code"]):
             # The seed does not matter: the weights are replaced.
             module = build_model(
@@ -139,7 +157,7 @@ class Predictor:
                 num_outputs=transform.num_outputs,
                 seed=0,
             )
-        _load_weights(module, folder, description["weights_sha256"])
+        _load_weights(module, state, folder, description["weights_sha256"])
         return cls(module, transform, description["threads"])
 
     @property
@@ -216,57 +234,19 @@ def _checked(state: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
         yield name, value.detach()
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return what a packaged model's `model.json` says.
-
-    Raises:
-        ModelError: there is none, or it is of another format.
-    """
-    path = folder / DESCRIPTION
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"no model can be read here ({error})",
-            where=str(path),
-            expected="a model written by distrain",
-            mend="Name the folder of a finished run, or take the model from the registry again",
-        ) from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT_VERSION:
-        found = description.get("format") if isinstance(description, dict) else None
-        raise ModelError(
-            f"the model's format is {found!r}",
-            where=str(path),
-            expected=f"format {FORMAT_VERSION}",
-            mend="Use the distrain version that wrote it, or a newer one",
-        )
-    return description
-
-
 def held_weights_sha256(folder: Path) -> str:
     """Return the SHA-256 of the weights that a packaged model holds, whatever it says of them.
 
     Raises:
         ModelError: they cannot be read.
     """
-    return weights_sha256(_read_weights(folder / WEIGHTS))
+    return weights_sha256(read_weights(folder / WEIGHTS))
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ModelError(
-            f"the weights cannot be read ({error})",
-            where=str(path),
-            expected="the safetensors file that was saved with the model",
-            mend="Take the model from the registry again, or train it again",
-        ) from error
-
-
-def _load_weights(module: torch.nn.Module, folder: Path, sha256: str) -> None:
+def _load_weights(
+    module: torch.nn.Module, state: Mapping[str, torch.Tensor], folder: Path, sha256: str
+) -> None:
     path = folder / WEIGHTS
-    state = _read_weights(path)
     if weights_sha256(state) != sha256:
         raise ModelError(
             "the weights are not the ones that were saved",

@@ -29,7 +29,8 @@ import distrain
 from distrain.data.features import Transform
 from distrain.track.clean_process import check_in_clean_process, warm_up
 from distrain.track.describe import column_type
-from distrain.track.packaged import USER_CODE, Predictor, read_description
+from distrain.track.packaged import Predictor
+from distrain.track.packaged_reading import USER_CODE, read_description
 from distrain.track.pyfunc_loader import SOURCES
 from distrain.track.tracking_server import load_mlflow
 from distrain.track.user_code import imported_modules

@@ -8,6 +8,7 @@ Nothing is pickled. Standard library only.
 import ast
 import hashlib
 import importlib
+import importlib.util
 import shutil
 import sys
 import sysconfig
@@ -58,6 +59,25 @@ def is_found(module: str) -> bool:
         module: a top-level name.
     """
     return _spec_of(module) is not None
+
+
+def file_of(target: str) -> str | None:
+    """Return the file, or the package's folder, that an import path is read from.
+
+    Args:
+        target: `package.module:Name`.
+
+    Returns:
+        Its path; None: it cannot be found, or is a part of Python itself.
+    """
+    module = target.partition(":")[0]
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not (spec.has_location or spec.submodule_search_locations):
+        return None
+    return spec.origin or next(iter(spec.submodule_search_locations or ()), None)
 
 
 def forget_changed_code(targets: Iterable[str]) -> None:
@@ -111,6 +131,9 @@ def saved_code_importable(folder: Path, names: Sequence[str]) -> Iterator[None]:
         folder: where `save_user_code` put them.
         names: what it returned.
     """
+    if not names:  # else a file beside a model could stand in for any library
+        yield
+        return
     tops = [Path(name).stem for name in names]
     is_foreign = any(
         top in sys.modules and not _is_same(sys.modules[top], folder / name)

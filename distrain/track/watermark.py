@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from distrain.foreign import is_count, read_json
 from distrain.track.new_points import Sent
 from distrain.track.trials import SentTrial
 
@@ -65,15 +66,27 @@ class Watermark:
     def load(folder: Path) -> "Watermark":
         """Return the watermark of a journal's folder; a fresh one where there is none."""
         try:
-            fields = json.loads((folder / WATERMARK).read_text(encoding="utf-8"))
+            fields = read_json(folder / WATERMARK)
             fields["sent"] = Sent(**fields.get("sent", {}))
             # The keys of JSON are text.
             fields["child_ids"] = {int(n): kept for n, kept in fields.get("child_ids", {}).items()}
             trials = fields.get("trials", {}).items()
             fields["trials"] = {int(number): SentTrial(**kept) for number, kept in trials}
-            return Watermark(**fields)
+            mark = Watermark(**fields)
+            is_sound = mark.is_sound()
         except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return Watermark()
+        return mark if is_sound else Watermark()
+
+    def is_sound(self) -> bool:
+        """Return whether it says where to read on, and what is left, as `save` writes them."""
+        places = [*self.positions.values(), *self.reached.values()]
+        names = [name for pair in self.artifacts for name in pair]
+        return (
+            all(map(is_count, (*places, self.num_rejected)))
+            and all(isinstance(name, str) and "\0" not in name for name in names)
+            and all(len(pair) == len(("path", "place")) for pair in self.artifacts)
+        )
 
     @staticmethod
     def load_for(folder: Path, server: str) -> "Watermark":

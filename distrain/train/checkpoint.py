@@ -30,6 +30,7 @@ from typing import Any, Final, final
 import torch
 
 from distrain.durable import replacing, sync_folder, write_atomically
+from distrain.foreign import remove_tree
 from distrain.listing import is_there, paths_in
 from distrain.train.tensor_file import write_tensors
 
@@ -101,7 +102,7 @@ def commit(
     try:
         if is_there(folder):
             # It was torn, or it would have been taken up and this step not reached again.
-            shutil.rmtree(folder)
+            remove_tree(folder)
         folder.mkdir()
         own = {TENSORS: write_tensors(folder / TENSORS, saved.tensors)}
         with others(folder) as files:
@@ -173,8 +174,9 @@ def _write_manifest(
 
 def _remove(folder: Path) -> None:
     # Without its manifest it is no longer there, however far the rest comes.
-    (folder / MANIFEST).unlink()
-    shutil.rmtree(folder)
+    if not folder.is_symlink():
+        (folder / MANIFEST).unlink()
+    remove_tree(folder)
 
 
 def sha256_of(manifest: Mapping[str, Any]) -> str:

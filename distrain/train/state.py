@@ -32,6 +32,9 @@ from distrain.train.world import World
 # What an evaluation changes of a state.
 _BY_EVALUATION: Final = ("since_evaluation", "selection", "validation", "best_validation")
 
+# What a state that nobody here has written may fail with.
+_MALFORMED: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
 # How many differences between two models a message names.
 MAX_SHOWN: Final = 4
 
@@ -218,10 +221,13 @@ def _take_up(run: Attempt, step: int, content: taking_up.Content) -> None:
     read = partial(read_shares, world=world) if model.is_sharded else None
     saved = taking_up.restore(content, run.digests_at(step), run.run_dir, read)
     _check_architecture(saved, run)
-    model.load(_with_prefix("model.", saved.tensors))
-    load_optimizer_tensors(optimizer, _with_prefix("optimizer.", saved.tensors), model.prefixes)
-    if run.average is not None:
-        run.average.load(_with_prefix("average.", saved.tensors))
+    try:
+        model.load(_with_prefix("model.", saved.tensors))
+        load_optimizer_tensors(optimizer, _with_prefix("optimizer.", saved.tensors), model.prefixes)
+        if run.average is not None:
+            run.average.load(_with_prefix("average.", saved.tensors))
+    except _MALFORMED as fault:
+        raise _other_fields(saved.step, run.run_dir, fault) from fault
     run.best, run.best_before_end = (
         {
             name: value.to(world.torch_device)
@@ -262,13 +268,17 @@ def _reopen(run: Attempt) -> None:
 def _restored_state(saved: SavedState, run_dir: Path) -> RunState:
     try:
         return RunState.from_json(dict(saved.state))
-    except (TypeError, KeyError) as fault:
-        raise CheckpointError(
-            f"the state of step {saved.step} has other fields ({fault})",
-            where=str(run_dir),
-            expected="a checkpoint of this version of distrain",
-            mend="Go on with the version that wrote it, or start a new run",
-        ) from fault
+    except _MALFORMED as fault:
+        raise _other_fields(saved.step, run_dir, fault) from fault
+
+
+def _other_fields(step: int, run_dir: Path, fault: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"the state of step {step} has other fields ({fault})",
+        where=str(run_dir),
+        expected="a checkpoint of this version of distrain",
+        mend="Go on with the version that wrote it, or start a new run",
+    )
 
 
 def _check_architecture(saved: SavedState, run: Attempt) -> None:

@@ -8,14 +8,17 @@ The storage may fail while somebody looks, and be well a moment later. So only w
 not what was written counts as damaged; whatever else goes wrong is raised, and nothing is changed.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
-import shutil
+import os
+import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import IO, Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 
 from distrain.errors import CheckpointError
+from distrain.foreign import from_json, is_count, read_file, remove_tree
 from distrain.listing import is_there, paths_in
 from distrain.train.checkpoint import (
     FOLDER,
@@ -41,6 +45,7 @@ from distrain.train.tensor_file import CHUNK_BYTES
 _LACKING: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _LATER: Final = (STILL,)
+_FILE: Final = re.compile(r"state(-rank-[1-9][0-9]*)?\.safetensors")
 _FIELDS: Final = {
     "format": int,
     "step": int,
@@ -143,11 +148,12 @@ def clear_after(run_dir: Path, found: Found, tell: Callable[[str], None] = lambd
                 f"{path}: the checkpoint has no manifest, so it was not finished; it is removed",
                 tell,
             )
-            shutil.rmtree(path)
+            remove_tree(path)
     for step in found.damaged:
         aside = folder / f"damaged-step-{step}"
         logger.warning("%s: it is damaged, and set aside as %s", folder / f"step-{step}", aside)
-        shutil.rmtree(aside, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(aside)
         (folder / f"step-{step}").replace(aside)
 
 
@@ -219,11 +225,11 @@ def _checked_manifest(path: Path, content: bytes) -> dict[str, Any]:
     """Return the manifest of a checkpoint after comparing it with its checksum."""
     folder = path.parent
     try:
-        manifest = json.loads(content)
-        stated = manifest.pop("sha256")
+        manifest = from_json(content)
+        stated, found_sha256 = manifest.pop("sha256"), sha256_of(manifest)
     except _MALFORMED as fault:
         raise _damaged(path, f"the manifest cannot be read ({fault!r})") from fault
-    if stated != sha256_of(manifest):
+    if stated != found_sha256:
         raise _damaged(path, "the manifest is not what was written")
     if not all(isinstance(manifest.get(name), kind) for name, kind in _FIELDS.items()):
         raise _damaged(path, "the manifest has other fields")
@@ -237,18 +243,20 @@ def _checked(folder: Path, *, keeps_tensors: bool) -> Content:
     """Return a checkpoint's bytes after comparing each of its files with its checksum."""
     path = folder / MANIFEST
     try:
-        manifest = path.read_bytes()
-    except _LACKING as fault:
+        manifest = read_file(path)
+    except (*_LACKING, ValueError) as fault:
         raise _damaged(path, f"the manifest cannot be read ({fault!r})") from fault
     files, tensors = _checked_manifest(path, manifest)["files"], NO_CONTENT.tensors
+    _check_files(path, files)
     for name in {TENSORS: None, **files}:
         path = folder / name
         try:
+            _check_kind(path)
+            length = (files.get(name) or {}).get("num_bytes", 0)
             if name == TENSORS and keeps_tensors:
-                length = (files.get(name) or {}).get("num_bytes", 0)
                 tensors, found = _read_hashing(path, length)
             else:
-                found = _hashed(path)
+                found = _hashed(path, length)
         except _LACKING as fault:
             raise _damaged(path, f"the file cannot be read ({fault})") from fault
         if found != files.get(name):
@@ -256,16 +264,42 @@ def _checked(folder: Path, *, keeps_tensors: bool) -> Content:
     return Content(np.frombuffer(bytearray(manifest), np.uint8), tensors)
 
 
-def _hashed(path: Path) -> dict[str, Any]:
+def _check_files(manifest: Path, files: Mapping[str, Any]) -> None:
+    """Refuse a manifest that names other files than checkpoints have: nothing else is read."""
+    for name, entry in files.items():
+        if not _FILE.fullmatch(name):
+            raise _damaged(manifest, f"the manifest names {name!r}, which is no file of its own")
+        if not (isinstance(entry, dict) and is_count(entry.get("num_bytes"))):
+            raise _damaged(manifest, f"the manifest says {entry!r} of {name}")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse a pipe or a device, which would be read without end."""
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # opening a folder tells more
+        raise _damaged(path, "it is no file")
+
+
+def _check_length(path: Path, file: IO[bytes], length: int) -> None:
+    """Refuse a file of another length: one that is only claimed would fill the memory."""
+    # Of the open file: what NFS remembers of another may be a minute old.
+    if os.fstat(file.fileno()).st_size != length:
+        raise _damaged(path, "the file is not what was written")
+
+
+def _hashed(path: Path, length: int) -> dict[str, Any]:
     with path.open("rb") as file:
+        _check_length(path, file, length)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return {"sha256": sha256, "num_bytes": file.tell()}
 
 
 def _read_hashing(path: Path, length: int) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     """Return a file's first bytes, and what `_hashed` says of it where it has no more."""
-    content, sha256, num_bytes = np.empty(length, np.uint8), hashlib.sha256(), 0
+    sha256, num_bytes = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file:
+        _check_length(path, file, length)
+        content = np.empty(length, np.uint8)
         while num_read := file.readinto(content[num_bytes : num_bytes + CHUNK_BYTES].data):
             sha256.update(content[num_bytes : num_bytes + num_read].data)
             num_bytes += num_read
