@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 MAX_BYTES: Final = 256 << 20
@@ -62,6 +62,14 @@ def from_json(content: bytes | str) -> Any:
 def is_plain_name(name: object) -> bool:
     """Return whether something is the name of a file in a folder, and leads nowhere else."""
     return isinstance(name, str) and _PLAIN.fullmatch(name) is not None
+
+
+def is_inner_name(name: object) -> bool:
+    """Return whether something is a relative path that leads to no folder above."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def is_within(path: Path, folder: Path) -> bool:

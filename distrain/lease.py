@@ -37,6 +37,7 @@ from typing import final
 
 from distrain.durable import sync_folder
 from distrain.errors import CheckpointError, ConfigError
+from distrain.foreign import read_json
 from distrain.listing import paths_in
 from distrain.process import Process
 
@@ -261,7 +262,7 @@ def is_free(run_dir: Path) -> bool:
 def read_holder(run_dir: Path) -> Holder | None:
     """Return what `lease.json` says, None where there is none, or none that can be read."""
     try:
-        return Holder(**json.loads((run_dir / LEASE).read_text(encoding="utf-8")))
+        return Holder(**read_json(run_dir / LEASE))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

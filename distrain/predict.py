@@ -26,11 +26,11 @@ from distrain.data.plan import EVALUATION_BATCH_ROWS
 from distrain.data.reading import CannotCut
 from distrain.data.sources import FORMAT_OF_ENDING
 from distrain.data.units import cut_into_units
-from distrain.errors import ConfigError, DataError
+from distrain.errors import ConfigError, DataError, first_line
 from distrain.predictions_file import check_out, open_writer
 from distrain.track.model_versions import download_model, find_version
 from distrain.track.packaged import Predictor, find_packaged, read_source
-from distrain.track.packaged_reading import read_description
+from distrain.track.packaged_reading import SOURCE, malformed, read_description
 from distrain.track.runs import find_run_dir
 from distrain.track.tracking_server import TrackingServer
 
@@ -150,7 +150,7 @@ def rows_to_predict(
     opened = open_source(
         source,
         _format_of(source, stored_format),
-        ReadSettings(**stored_read),
+        _read_settings(folder, stored_read),
         transform.column_types,
     )
     columns = opened.reading.columns
@@ -243,6 +243,14 @@ def _packaged_folder(model: str, server: TrackingServer, storage: Path, temporar
             mend="Was the run finished? `distrain runs` lists them with their status",
         )
     return packaged
+
+
+def _read_settings(folder: Path, stored: Mapping[str, Any]) -> ReadSettings:
+    try:
+        return ReadSettings(**stored)
+    except (TypeError, ValueError) as fault:
+        told = f"read is no way to read files ({first_line(fault)})"
+        raise malformed(folder / SOURCE, told) from fault
 
 
 def _format_of(source: str, stored: str | None) -> str | None:

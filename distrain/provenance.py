@@ -23,7 +23,8 @@ from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import SPLITS
 from distrain.data.sources import list_source
 from distrain.differences import Difference, Part
-from distrain.errors import ConfigError, DataError, ModelError
+from distrain.errors import ConfigError, DataError, ModelError, first_line
+from distrain.foreign import is_inner_name, read_json
 from distrain.locations import cache_of
 from distrain.redaction import without_credentials
 from distrain.stored_run import LENGTHS, Started
@@ -105,7 +106,7 @@ def of_surroundings(
     broken = {difference.what.rpartition("/")[2] for difference in of_records(recorded)}
     found: list[Difference] = []
     if not broken & {lineage_folder.LOCK, lineage_folder.MACHINE, lineage_folder.INDEX}:
-        was = read_json(recorded, lineage_folder.MACHINE)
+        was = read_kept(recorded, lineage_folder.MACHINE)
         found += differing.of_libraries(
             {"python": was["python"], **_lock(recorded.lineage)},
             {"python": environment_facts()["python"], **installed()},
@@ -195,9 +196,18 @@ def own_folders(recorded: RecordedRun) -> list[Path]:
     return list(dict.fromkeys([*map(Path, known), Path.cwd()]))
 
 
-def read_json(recorded: RecordedRun, name: str) -> Any:
+def read_kept(recorded: RecordedRun, name: str) -> Any:
     """Return what a file of a run's lineage holds."""
-    return json.loads((recorded.lineage / name).read_text(encoding="utf-8"))
+    path = recorded.lineage / name
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as fault:
+        raise ConfigError(
+            f"what the run was made from cannot be read ({first_line(fault)})",
+            where=str(path),
+            expected="the file that was kept with the run",
+            mend="Put it back as it was, or name the run's own folder",
+        ) from fault
 
 
 def _altered(folder: Path, hashes: Mapping[str, str]) -> Iterator[Difference]:
@@ -250,7 +260,7 @@ def _lock(folder: Path) -> dict[str, str]:
 
 def _of_code(recorded: RecordedRun, folders: Sequence[Path]) -> list[Difference]:
     """Return the files of distrain's own code and the user's that differ."""
-    code = read_json(recorded, lineage_folder.CODE)
+    code = read_kept(recorded, lineage_folder.CODE)
     own, users = code["distrain"], code["user"]["files"]
     kept = recorded.lineage / lineage_folder.USER_CODE
     return [
@@ -291,7 +301,7 @@ def _of_attempts(lineage: Path) -> list[Difference]:
 def _hashes(names: Sequence[str] | Mapping[str, str], folders: Sequence[Path]) -> dict[str, str]:
     """Return the SHA-256 of files, each from the first folder that has it."""
     found = {}
-    for name in names:
+    for name in filter(is_inner_name, names):
         path = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if path is not None:
             found[name] = sha256(path.read_bytes())

@@ -42,7 +42,7 @@ from distrain.provenance import (
     of_source_files,
     of_surroundings,
     own_folders,
-    read_json,
+    read_kept,
     settings_of,
 )
 from distrain.readiness import check_sight, ready
@@ -180,7 +180,7 @@ def _reproduced(
     if stored is None or settings is None:
         return _not_made(recorded, found)
     display.stage("reading the source files")
-    data_was = read_json(recorded, lineage_folder.DATA)
+    data_was = read_kept(recorded, lineage_folder.DATA)
     changed = of_source_files(data_of(settings), data_was["sources"])
     if changed:
         return _not_made(recorded, [*found, *changed, *_of_changed(data_was, settings, display)])

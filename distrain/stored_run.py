@@ -6,7 +6,7 @@ run's folder and overrides. Out: the settings to go on with, or what speaks agai
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -19,6 +19,7 @@ from distrain.config.settings import Settings
 from distrain.data.same import KnownData
 from distrain.durable import write_atomically
 from distrain.errors import ConfigError, ModelError
+from distrain.foreign import read_json
 from distrain.locations import storage_of
 from distrain.results import TrainResult, TuneResult
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED, why_unwritable
@@ -81,7 +82,9 @@ class Started:
             ConfigError: it is not there, or not whole.
         """
         try:
-            return cls(**json.loads((run_dir / STARTED).read_text(encoding="utf-8")))
+            started = cls(**read_json(run_dir / STARTED))
+            if not all(_is_sound(started)):
+                raise ValueError("it has other fields")
         except (OSError, ValueError, TypeError) as fault:
             raise ConfigError(
                 f"what the run was started with cannot be read ({fault})",
@@ -89,6 +92,17 @@ class Started:
                 expected="the file that `distrain train` wrote",
                 mend="Start a new run: distrain train " + str(run_dir / CONFIG),
             ) from fault
+        return started
+
+
+def _is_sound(started: Started) -> Iterator[bool]:
+    """Yield whether each field is of a kind that `save` writes."""
+    folders, shapes = started.import_paths, started.shapes
+    yield isinstance(folders, list) and all(isinstance(folder, str) for folder in folders)
+    yield isinstance(started.files, list) and all(isinstance(one, dict) for one in started.files)
+    yield isinstance(shapes, dict) and all(isinstance(shape, list) for shape in shapes.values())
+    yield isinstance(started.tags, dict)
+    yield isinstance(started.dataset_digest, str)
 
 
 @final
@@ -304,18 +318,18 @@ def _change(before: str, after: str) -> str:
 def read_result(run_dir: Path) -> TrainResult | None:
     """Return how a training run ended; None where it did not, or was killed."""
     try:
-        fields = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+        fields = read_json(run_dir / RESULT)
         return TrainResult.from_json({**fields, "run_dir": str(run_dir)})
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def read_sweep_result(run_dir: Path) -> TuneResult | None:
     """Return how a search ended; None where it did not, or was killed."""
     try:
-        fields = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+        fields = read_json(run_dir / RESULT)
         return TuneResult.from_json({**fields, "run_dir": str(run_dir)})
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

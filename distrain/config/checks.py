@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from distrain.config.checks_course import course_faults
 from distrain.config.checks_data import check_columns, check_read, check_split, check_task
+from distrain.config.checks_env import check_env
 from distrain.config.checks_metrics import (
     check_asked_metrics,
     check_gate,
@@ -237,6 +238,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     check_asked_metrics,
     check_goals,
     check_gate,
+    check_env,
     _check_folders,
     _check_cache,
     _check_address,

@@ -1,12 +1,11 @@
 """Checks between the values of `data:`, and between them and the task."""
 
-import codecs
 from collections.abc import Iterator
 
 from distrain.config.data import FeatureSettings, IdxSource, ReadSettings, Source
 from distrain.config.defaults import effective_test_fraction, stated_task
 from distrain.config.faults import Fault
-from distrain.config.names import BUILT_IN_PREFIX, LOSS_TASKS
+from distrain.config.names import BUILT_IN_PREFIX, LOSS_TASKS, is_text_encoding
 from distrain.config.settings import Settings
 
 _COMPRESSIONS = (".gz", ".zst", ".bz2")
@@ -128,9 +127,7 @@ def check_read(settings: Settings) -> Iterator[Fault]:
                 told = f"data.read.{key} has no effect on {' and '.join(sorted(kinds))}"
                 mend = "Leave it out; it is for csv and tsv"
                 yield Fault(told, (("data", "read", key),), mend=mend)
-    try:
-        codecs.lookup(data.read.encoding)
-    except LookupError:
+    if not is_text_encoding(data.read.encoding):
         told = f"data.read.encoding = {data.read.encoding!r} is no encoding that Python knows"
         yield Fault(told, (("data", "read", "encoding"),), mend="Try utf-8, latin-1 or cp1252")
 

@@ -44,6 +44,17 @@ def is_remote(text: str) -> bool:
     return is_uri(text) and not text.startswith("file://")
 
 
+def is_text_encoding(name: str) -> bool:
+    """Return whether Python knows an encoding of text; it has others, which unpack bytes."""
+    try:
+        b"a".decode(name)
+    except UnicodeError:
+        return True
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class MetricEntry:
     """A built-in metric.

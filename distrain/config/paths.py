@@ -7,13 +7,16 @@ whatever the command line gives, to the working directory. URIs and built-in nam
 import os.path
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from distrain.config.environment import expand_env
 from distrain.config.faults import KeyPath
 from distrain.config.names import BUILT_IN_PREFIX, is_uri
 from distrain.config.source_lines import Tree
 from distrain.errors import ConfigError
+
+_MAX_NAME_BYTES: Final = 255
+_SHOWN: Final = 60
 
 
 def make_absolute(tree: Tree) -> None:
@@ -67,4 +70,25 @@ def _absolute(text: Any, folder: Path) -> Any:
         return text
     if "${" in text:
         return text if Path(expanded).is_absolute() else f"{folder}/{text}"
-    return os.path.normpath(folder / Path(text).expanduser())
+    _check_names(text)
+    try:
+        return os.path.normpath(folder / Path(text).expanduser())
+    except RuntimeError as fault:
+        raise _no_path(text, "there is no user of that name") from fault
+
+
+def _check_names(text: str) -> None:
+    if "\0" in text:
+        raise _no_path(text, "it holds the character U+0000")
+    longest = max((len(os.fsencode(part)) for part in Path(text).parts), default=0)
+    if longest > _MAX_NAME_BYTES:
+        raise _no_path(text, f"a name in it has {longest:,} bytes")
+
+
+def _no_path(text: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"there can be no such path: {why}",
+        where=ascii(text[:_SHOWN]),
+        expected=f"names of at most {_MAX_NAME_BYTES} bytes, as file systems take them",
+        mend="Name another path",
+    )

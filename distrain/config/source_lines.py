@@ -18,6 +18,7 @@ from ruamel.yaml.reader import ReaderError
 from distrain.config.faults import Fault, KeyPath, Place, dotted
 from distrain.errors import nearest
 
+MAX_BYTES = 16 << 20
 MAX_NODES = 100_000  # a few nested anchors can stand for billions of values
 
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -79,7 +80,11 @@ def read_tree(path: Path, shown: str, rank: int) -> tuple[Tree, list[Fault]]:
     """
     top = Place(shown, 0, path.absolute().parent, rank)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:  # it may be a pipe, whose length nothing tells
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            return Tree(), [_no_text(f"has more than {MAX_BYTES:,} bytes", "", top)]
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         return Tree(), [Fault("no such file", mend=_near_file(path), place=top)]
     except IsADirectoryError:
@@ -135,7 +140,10 @@ _LEAST = "The least that trains a model is `data: {source: FILE, target: COLUMN}
 
 
 def _compose(text: str) -> Node | None:
-    node: Node | None = YAML(typ="safe", pure=True).compose(io.StringIO(text))
+    try:
+        node: Node | None = YAML(typ="safe", pure=True).compose(io.StringIO(text))
+    except RecursionError:
+        raise YAMLError("brackets or mappings are nested too deeply") from None
     return node
 
 

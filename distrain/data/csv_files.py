@@ -9,6 +9,7 @@ from typing import Final, final
 
 import pyarrow as pa
 
+from distrain.config.names import is_text_encoding
 from distrain.data.columns import common_type, type_name
 from distrain.data.csv_text import (
     CsvForm,
@@ -27,6 +28,9 @@ from distrain.errors import DataError, did_you_mean
 
 # A stream is parsed in parts of this size, so that a task's memory does not grow with the file.
 STREAM_BYTES: Final = 64 * 2**20
+MAX_UNPACKED_BYTES: Final = 4 * STREAM_BYTES
+"""A packed file is held whole up to that size; a few bytes may unpack to any size."""
+MAX_RECORD_BYTES: Final = 2 * STREAM_BYTES
 _READ_BYTES: Final = 4 * 2**20
 _HEAD_BYTES: Final = 2**20
 _PROBE_BYTES: Final = 2**16
@@ -38,7 +42,12 @@ def read_csv_unit(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa.Tab
     if unit.is_read_in_passes:
         yield from _read_stream(unit.pieces[0], reading, log)
         return
-    texts = [_load_piece(piece, reading, log) for piece in unit.pieces]
+    loaded = [_load_piece(piece, reading, log) for piece in unit.pieces]
+    texts = [text for text in loaded if text is not None]
+    if len(texts) < len(loaded):  # one is larger than its packed size lets one expect
+        for piece in unit.pieces:
+            yield from _read_stream(piece, reading, log)
+        return
     forms = [_form(text, piece, reading) for text, piece in zip(texts, unit.pieces, strict=True)]
     tables = [_parse(text, form) for text, form in zip(texts, forms, strict=True)]
     disputed = _disputed_columns(tables, reading)
@@ -101,8 +110,10 @@ def names_in_file(text: CsvText, reading: Reading) -> tuple[str, ...]:
     return tuple(f"f{place}" for place in range(len(fields)))
 
 
-def _load_piece(piece: Piece, reading: Reading, log: FileLog) -> CsvText:
+def _load_piece(piece: Piece, reading: Reading, log: FileLog) -> CsvText | None:
     """Return a small file, or the lines that begin within a range of a large one.
+
+    None stands for a packed file that is too large to be held when it is unpacked.
 
     Raises:
         CannotCut: a quoted field may go over a line break, so that the range's ends may be wrong.
@@ -117,7 +128,10 @@ def _load_piece(piece: Piece, reading: Reading, log: FileLog) -> CsvText:
             raw = source.read(stop - start)
     log.add(piece, hashlib.sha256(raw).hexdigest(), len(raw))
     if piece.file.compression:
-        raw = decompressed(pa.BufferReader(raw), piece.file.compression).read()
+        unpacked = decompressed(pa.BufferReader(raw), piece.file.compression)
+        raw = read_exactly(unpacked, MAX_UNPACKED_BYTES + 1)
+        if len(raw) > MAX_UNPACKED_BYTES:
+            return None
     text = _to_utf8(raw, piece.file.uri, reading, is_whole=True)
     is_split = has_split_records(text)
     if is_split and piece.stop is not None:
@@ -157,6 +171,8 @@ def _read_stream(piece: Piece, reading: Reading, log: FileLog) -> Iterator[pa.Ta
             raw = read_exactly(stream, STREAM_BYTES)
             rest += decoder.decode(raw, is_last=not raw)
             end = records_end(rest) if raw else len(rest)
+            if not end and len(rest) > MAX_RECORD_BYTES:
+                raise _endless_record(piece.file.uri)
             part, rest = rest[:end], rest[end:]
             if part:
                 has_header = reading.has_header and form is None
@@ -169,6 +185,15 @@ def _read_stream(piece: Piece, reading: Reading, log: FileLog) -> Iterator[pa.Ta
             if not raw:
                 break
     log.add(piece, hashed.digest.hexdigest(), hashed.num_bytes)
+
+
+def _endless_record(uri: str) -> DataError:
+    return DataError(
+        f"a record has more than {MAX_RECORD_BYTES:,} bytes",
+        where=uri,
+        expected="records that end, each at a line break outside of quotes",
+        mend="Check its quotes, and that it is what it is called.",
+    )
 
 
 def _form(text: CsvText, piece: Piece, reading: Reading) -> CsvForm:
@@ -248,6 +273,7 @@ class _Decoder:
     """A file's bytes to UTF-8, part by part; UTF-8 itself is passed on unchecked."""
 
     def __init__(self, uri: str, reading: Reading) -> None:
+        _check_encoding(reading.encoding, uri)
         self._uri = uri
         self._is_first = True
         self._is_utf8 = codecs.lookup(reading.encoding).name in ("utf-8", "utf-8-sig")
@@ -267,6 +293,16 @@ class _Decoder:
             self._is_first = False
             text = text.removeprefix(_BOM)
         return text
+
+
+def _check_encoding(encoding: str, uri: str) -> None:
+    if not is_text_encoding(encoding):
+        raise DataError(
+            f"{encoding!r} is no encoding of text that Python knows",
+            where=uri,
+            expected="the name of one in data.read.encoding",
+            mend="Try utf-8, latin-1 or cp1252.",
+        )
 
 
 def _to_utf8(raw: bytes, uri: str, reading: Reading, *, is_whole: bool) -> bytes:

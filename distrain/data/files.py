@@ -1,6 +1,7 @@
 """Files of a source: where they are, how they are opened."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pyarrow import fs
 from distrain.config.names import is_remote
 from distrain.errors import DataError, did_you_mean, first_line
 
+# fsspec fills in Jinja's templates in these, older ones outside of any sandbox.
+_TEMPLATE: Final = re.compile(r"(^fsspec\+|::)reference\b")
 COMPRESSIONS: Final = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 
@@ -74,6 +77,13 @@ def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), unquote(uri.removeprefix("file://"))
     if "://" not in uri:
         return fs.LocalFileSystem(), uri
+    if _TEMPLATE.search(uri):
+        raise DataError(
+            "the place is a file of references, whose templates would be run",
+            where=uri,
+            expected="a path, or a URI of a storage",
+            mend="Name the files that it refers to.",
+        )
     try:
         found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
     except (ValueError, ImportError, OSError) as fault:  # an unknown or uninstalled scheme, too
@@ -205,7 +215,15 @@ def absolute(name: str) -> str:
     if is_remote(name):
         return name
     local = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
-    return os.path.abspath(Path(local).expanduser())  # noqa: PTH100 (no symlink is followed)
+    try:
+        return os.path.abspath(Path(local).expanduser())  # noqa: PTH100 (no symlink is followed)
+    except RuntimeError as fault:
+        raise DataError(
+            "there is no user of that name",
+            where=name,
+            expected="existing data",
+            mend="Write the path out.",
+        ) from fault
 
 
 def is_of_storage(error: BaseException | None) -> bool:

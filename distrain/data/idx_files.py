@@ -4,6 +4,7 @@ Source: the format of the MNIST files (LeCun, Cortes, Burges): big-endian magic 
 then bytes.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ IMAGE_MAGIC: Final = 2051
 LABEL_MAGIC: Final = 2049
 COLUMNS: Final = ("image", "label")
 _BATCH_ROWS: Final = 65_536
+_MAX_COMPRESSION: Final = 200
+"""Blank images come to more; who has such a file can unpack it."""
 
 
 @final
@@ -45,7 +48,7 @@ def read_idx_unit(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa.Tab
     )
     with images, labels:
         _check_pair(images.header, labels.header, images.file, labels.file)
-        width = int(np.prod(images.header.shape, dtype=np.int64))
+        width = math.prod(images.header.shape)
         left = images.header.num_items
         while left:
             num_rows = min(left, _BATCH_ROWS)
@@ -89,7 +92,8 @@ class _Items:
         self._hashed = HashingReader(self._source)
         self._stream = decompressed(pa.PythonFile(self._hashed, mode="r"), piece.file.compression)
         self.header = _parse_header(read_exactly(self._stream, 4), self._stream, magic, self.file)
-        self._item_bytes = int(np.prod(self.header.shape, dtype=np.int64))
+        self._item_bytes = math.prod(self.header.shape)
+        _check_room(self.file, self.header)
         self._num_read = 0
 
     def __enter__(self) -> "_Items":
@@ -130,6 +134,13 @@ def _parse_header(first: bytes, stream: pa.NativeFile, magic: int, file: SourceF
         f">{num_sizes}I", read_exactly(stream, 4 * num_sizes).ljust(12, b"\0")[: 4 * num_sizes]
     )
     return IdxHeader(sizes[0], tuple(sizes[1:]))
+
+
+def _check_room(file: SourceFile, header: IdxHeader) -> None:
+    """Refuse a header that claims more than the file can hold, before memory is taken for it."""
+    num_bytes = header.num_items * math.prod(header.shape)
+    if num_bytes > file.num_bytes * (_MAX_COMPRESSION if file.compression else 1):
+        raise _wrong_length(file, header, f"the file has {file.num_bytes:,} bytes")
 
 
 def _check_pair(

@@ -196,10 +196,13 @@ def _parse(path: Path, line: bytes) -> JournalRecord | None:
         return None
     try:
         fields = from_json(b"{" + body)
-        found = tuple(fields[name] for name in ("seq", "time_ms", "kind", "payload"))
+        seq, time_ms = fields["seq"], fields["time_ms"]
+        kind, payload = fields["kind"], fields["payload"]
     except (ValueError, KeyError):
         return None
-    return JournalRecord(_writer_of(path), *found, path.name) if is_sound(*found) else None
+    if not is_sound(seq, time_ms, kind, payload):
+        return None
+    return JournalRecord(_writer_of(path), seq, time_ms, kind, payload, path.name)
 
 
 def _gaps(writer: str, folder: Path) -> Iterator[tuple[str, int, int]]:
@@ -283,7 +286,7 @@ def last_step(folder: Path) -> int:
     """
     ends = (_last(path, "metrics|progress") for path in list_segments(folder))
     steps = (record.payload.get("step") for record in ends if record is not None)
-    return max(filter(is_count, steps), default=0)
+    return max((int(step) for step in steps if step is not None and is_count(step)), default=0)
 
 
 def recorded_kinds(folder: Path, writer: str) -> set[str]:

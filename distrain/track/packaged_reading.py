@@ -5,7 +5,7 @@ memory than its weights take.
 """
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -141,12 +141,15 @@ def _are_modules(value: object) -> bool:
     )
 
 
-_FIELDS: Final = {
-    "model": lambda value: (
-        isinstance(value, dict)
-        and (isinstance(value.get("name"), str) or isinstance(value.get("target"), str))
-    ),
-    "threads": lambda value: is_count(value) and 1 <= value <= _MAX_THREADS,
+def _is_model(value: object) -> bool:
+    return isinstance(value, dict) and any(
+        isinstance(value.get(key), str) for key in ("name", "target")
+    )
+
+
+_FIELDS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "model": _is_model,
+    "threads": lambda value: isinstance(value, int) and 1 <= value <= _MAX_THREADS,
     "weights_sha256": lambda value: isinstance(value, str),
     "user_code": _are_modules,
     "transform": lambda value: isinstance(value, dict),

@@ -2,7 +2,6 @@
 
 import errno
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 from distrain.errors import ConfigError, did_you_mean
+from distrain.foreign import is_count, read_json
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED
 from distrain.track.watermark import Watermark
 
@@ -120,16 +120,28 @@ def result_of(run_dir: Path) -> dict[str, Any]:
 
 def won_by(run_dir: Path) -> str | None:
     """Return the key of the search whose winner a run is; None: it is of none."""
-    won = _fields(run_dir / STARTED).get("won") or [None]
-    return str(won[0]) if won[0] is not None else None
+    won = _fields(run_dir / STARTED).get("won")
+    return str(won[0]) if isinstance(won, list) and won else None
 
 
 def _fields(path: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        return _table(read_json(path))
     except (OSError, ValueError):
         return {}
-    return fields if isinstance(fields, dict) else {}
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _numbers(value: Any) -> dict[str, float | None]:
+    kinds = (int, float, type(None))
+    return {name: number for name, number in _table(value).items() if isinstance(number, kinds)}
 
 
 def _is_run(path: Path) -> bool:
@@ -143,19 +155,19 @@ def _is_run(path: Path) -> bool:
 
 def _summary(run_dir: Path) -> RunSummary:
     result, started = result_of(run_dir), _fields(run_dir / STARTED)
-    best = result.get("best") or {}
+    best = _table(result.get("best"))
     return RunSummary(
         name=run_dir.parent.name,
         run=run_dir.name,
-        status=result.get("status", UNFINISHED),
+        status=_text(result.get("status")) or UNFINISHED,
         started=_started(run_dir),
         run_dir=str(run_dir),
-        run_id=result.get("run_id"),
-        step=result.get("step"),
-        metrics=result.get("metrics") or best.get("metrics") or {},
-        model=result.get("model"),
-        weights_sha256=result.get("weights_sha256"),
-        reproduces=started.get("reproduces"),
+        run_id=_text(result.get("run_id")),
+        step=result["step"] if is_count(result.get("step")) else None,
+        metrics=_numbers(result.get("metrics")) or _numbers(best.get("metrics")),
+        model=_table(result.get("model")) or None,
+        weights_sha256=_text(result.get("weights_sha256")),
+        reproduces=_text(started.get("reproduces")),
         sweep=won_by(run_dir),
     )
 
