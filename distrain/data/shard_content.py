@@ -15,6 +15,7 @@ from distrain.data.shards import Array, Column
 from distrain.errors import DataError
 
 _MAGIC: Final = b"ARROW1\0\0"
+_END: Final = b"ARROW1"
 # Of Arrow's own description of its messages (format/Message.fbs): their number in a table.
 _MESSAGE_HEADER: Final = 2
 _BATCH_COMPRESSION: Final = 3
@@ -60,8 +61,9 @@ def damaged(place: object, message: str, expected: str) -> DataError:
 
 def _batch_of(buffer: pa.Buffer) -> pa.RecordBatch:
     """Return the only record batch of a shard; none of it is copied."""
-    if buffer.size < len(_MAGIC) or buffer.slice(0, len(_MAGIC)).to_pybytes() != _MAGIC:
-        raise ValueError(f"{buffer.size:,} bytes that do not begin as one")
+    ends = [buffer.slice(0, len(_MAGIC)), buffer.slice(max(0, buffer.size - len(_END)))]
+    if [end.to_pybytes() for end in ends] != [_MAGIC, _END]:
+        raise ValueError("it does not begin and end as one")
     messages = pa.ipc.MessageReader.open_stream(buffer.slice(len(_MAGIC)))
     try:
         schema, content = messages.read_next_message(), messages.read_next_message()
