@@ -10,6 +10,7 @@ import pytest
 
 from distrain import candidate
 from distrain.candidate import registered_candidate
+from distrain.config.load import settings_from_dict
 from distrain.errors import ConfigError
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import DATA_TAG, WEIGHTS_TAG
@@ -26,7 +27,8 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = save_example(tmp_path / "packaged", people_transform())
     weights = held_weights_sha256(folder)
     (tmp_path / "result.json").write_text(json.dumps({"goals": {}, "weights_sha256": weights}))
-    stored = SimpleNamespace(settings=None, started=SimpleNamespace(import_paths=[]))
+    settings = settings_from_dict({"data": {"source": "a.csv", "target": "y"}})
+    stored = SimpleNamespace(settings=settings, started=SimpleNamespace(import_paths=[]))
     for name, answer in {
         "find_run_dir": tmp_path,
         "read_stored_run": stored,

@@ -37,7 +37,7 @@ def test_an_end_that_the_disk_does_not_take_is_told_as_the_disk_s(
         settings=None,
         job=SimpleNamespace(fence=1),
         prepared=SimpleNamespace(dataset=None),
-        import_paths=[],
+        code_folders=[],
     )
     places: Any = SimpleNamespace(trials=None)
 
