@@ -26,6 +26,7 @@ from typing import Any, Final, Literal, final
 
 import distrain.differences as differing
 from distrain.config.settings import Settings
+from distrain.config.targets import user_targets
 from distrain.data.content import damaged_shards
 from distrain.data.prepare import prepare as prepare_data
 from distrain.differences import Difference, first_decisive
@@ -188,6 +189,7 @@ def _reproduced(
         return _not_made(recorded, found)
     run_dir = new_run_dir(storage_of(settings), str(settings.name))
     code = [str(recorded.lineage / lineage_folder.USER_CODE)]
+    _tell_code(settings, display)
     with ready(settings, run_dir, code, display, is_offline=is_offline) as run:
         found += _of_run(recorded, data_was, run)
         given_up_by = run.job.bits_given_up_by
@@ -203,6 +205,11 @@ def _reproduced(
         result = _compared(recorded, (stored, settings), made, found)
         _keep(result, made, run.server)
     return result
+
+
+def _tell_code(settings: Settings, display: Display) -> None:
+    for key, target in user_targets(settings):
+        display.note(f"code of the run's own is run, as it was kept with it: {target} ({key})")
 
 
 def _temporary(storage: Path, purpose: str) -> AbstractContextManager[Path]:
