@@ -141,7 +141,7 @@ def rows_to_predict(
         files = {
             path.relative_to(folder).as_posix(): path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.is_file() and not path.is_symlink()  # what it leads to is nobody's model
+            if path.is_file()
         }
         predictor = Predictor.load(folder)
         code = read_description(folder)["model"].get("target")
