@@ -30,7 +30,14 @@ from distrain.errors import ConfigError, DataError, first_line
 from distrain.predictions_file import check_out, open_writer
 from distrain.track.model_versions import download_model, find_version
 from distrain.track.packaged import Predictor, find_packaged, read_source
-from distrain.track.packaged_reading import SOURCE, malformed, read_description
+from distrain.track.packaged_reading import (
+    DESCRIPTION,
+    SOURCE,
+    USER_CODE,
+    WEIGHTS,
+    malformed,
+    read_description,
+)
 from distrain.track.runs import find_run_dir
 from distrain.track.tracking_server import TrackingServer
 
@@ -138,12 +145,8 @@ def rows_to_predict(
     """
     with tempfile.TemporaryDirectory(prefix="distrain-model-") as temporary:
         folder = _packaged_folder(model, server, storage, Path(temporary))
-        files = {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
         predictor = Predictor.load(folder)
+        files = _model_files(folder)
         code = read_description(folder)["model"].get("target")
         stored_format, stored_read = read_source(folder)
     transform = predictor.transform
@@ -227,6 +230,17 @@ def _run(plan: PredictPlan, *, may_split: bool) -> PredictResult:
             writer.write(table)
             num_rows += table.num_rows
     return PredictResult(num_rows, plan.out)
+
+
+def _model_files(folder: Path) -> dict[str, bytes]:
+    """Return the files that a model is loaded from, which was loaded once; no others beside it."""
+    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*"))}
+    own = (DESCRIPTION, SOURCE, USER_CODE, WEIGHTS)
+    return {
+        name.as_posix(): path.read_bytes()
+        for name, path in paths.items()
+        if name.parts[0] in own and path.is_file()
+    }
 
 
 def _packaged_folder(model: str, server: TrackingServer, storage: Path, temporary: Path) -> Path:

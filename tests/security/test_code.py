@@ -116,6 +116,8 @@ def test_who_predicts_is_told_whose_code_is_run(
         user_code=[folder / "seven_net.py"],
     )
     (run_dir / "config.yaml").write_text(CONFIG)
+    with (run_dir / "model" / "packaged" / "large").open("wb") as file:
+        file.truncate(64 << 30)
     people(9).to_pandas().drop(columns="income").to_csv(folder / "new.csv", index=False)
 
     rows = rows_to_predict(
@@ -125,4 +127,5 @@ def test_who_predicts_is_told_whose_code_is_run(
         storage=folder / "runs",
     )
 
+    assert sorted(rows.files) == ["model.json", "model.safetensors", "user_code/seven_net.py"]
     assert rows.notes == ["the model runs code of its own, which came with it: seven_net:Net"]
