@@ -25,11 +25,17 @@ tune:
 train: {epochs: 1, num_workers: 1}
 model: {name: mlp, hidden: [4]}
 """
-COMMANDS = {"tune": ["tune", "run.yaml", "--offline"], "doctor": ["doctor", "run.yaml"]}
+COMMANDS = {
+    "tune": (["tune", "run.yaml", "--offline"], [0]),
+    # What is unfit of this machine is no matter here.
+    "doctor": (["doctor", "run.yaml"], [0, 2]),
+}
 
 
-@pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
-def test_a_command_listens_on_loopback_alone(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("words", "codes"), COMMANDS.values(), ids=COMMANDS)
+def test_a_command_listens_on_loopback_alone(
+    words: list[str], codes: list[int], tmp_path: Path
+) -> None:
     (tmp_path / "people.csv").write_text(PEOPLE)
     (tmp_path / "run.yaml").write_text(CONFIG + SEARCH)
     mark = uuid.uuid4().hex
@@ -50,7 +56,7 @@ def test_a_command_listens_on_loopback_alone(words: list[str], tmp_path: Path) -
         end_marked(mark)
         driver.wait()
 
-    assert driver.returncode == 0
+    assert driver.returncode in codes
     assert addresses
     assert {address for address in addresses if not is_loopback(address)} == set()
 
