@@ -13,7 +13,7 @@ from distrain.pipeline import resume_search
 from distrain.pipeline import train as run_train
 from distrain.pipeline import tune as run_tune
 from distrain.results import TrainResult, TuneResult
-from distrain.stored_run import find_resumed, is_sweep
+from distrain.stored_run import is_sweep, resumed_folder
 from distrain.track.user_code import find_user_code
 from distrain.tune.own_constraint import import_path_of
 
@@ -100,7 +100,7 @@ def resume(
     """Go on with a run, or a search, from where it is, as `distrain resume` does.
 
     Args:
-        run: a run's folder, its name, or its MLflow id.
+        run: a run's folder or URI, its name, or its MLflow id.
         overrides: `section.key=value`, for what may change in a run that has begun.
         storage: the folder that runs are kept in.
         offline: as for `train`.
@@ -112,9 +112,11 @@ def resume(
         DistrainError: the input is at fault, or what was named cannot be reached; or the run is
             driven by another process, or would become another run.
     """
-    run_dir = find_resumed([str(run)], is_last=False, storage=Path(storage), overrides=overrides)
-    go_on = resume_search if is_sweep(run_dir) else run_resume
-    return go_on(run_dir, overrides, NoDisplay(), [str(Path.cwd())], is_offline=offline)
+    with resumed_folder(
+        [str(run)], is_last=False, storage=Path(storage), overrides=overrides
+    ) as run_dir:
+        go_on = resume_search if is_sweep(run_dir) else run_resume
+        return go_on(run_dir, overrides, NoDisplay(), [str(Path.cwd())], is_offline=offline)
 
 
 def predict(

@@ -152,6 +152,14 @@ class ClusterError(DistrainError):
     kind = "cluster"
 
 
+@final
+class StorageError(DistrainError):
+    """The object store that was named for `storage` cannot be reached."""
+
+    exit_code = 4
+    kind = "storage"
+
+
 def error_from_json(fields: Mapping[str, str]) -> DistrainError:
     """Return the error that `to_json` gave; one of an unknown kind is of the root's."""
     kinds = {kind.kind: kind for kind in DistrainError.__subclasses__()}

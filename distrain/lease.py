@@ -20,6 +20,8 @@ reason the workers of an attempt open a file that the next attempt, or driver, r
 was taken for lost, and thaws, is fenced out like a driver. In a trial's folder, which has no
 `lease.json`, that file alone does it.
 
+Of a run that is kept in an object store, claims are objects: see `object_store/claims.py`.
+
 What a number takes is written before it is claimed: on a full disk a claim still works, and would
 leave a run that its driver may not drive any more, and nobody else does.
 """
@@ -37,8 +39,10 @@ from typing import final
 
 from distrain.durable import sync_folder
 from distrain.errors import CheckpointError, ConfigError
-from distrain.foreign import read_json
+from distrain.foreign import from_json, read_file
 from distrain.listing import paths_in
+from distrain.object_store import claims
+from distrain.object_store.link import link_of
 from distrain.process import Process
 
 LEASE = "lease.json"
@@ -172,6 +176,10 @@ def begin_attempt(run_dir: Path, fence: int | None, attempt: int) -> None:
     """
     if fence is None:
         return
+    link = link_of(run_dir)
+    if link is not None:
+        claims.begin_attempt(link, fence, attempt)
+        return
     for permit in paths_in(run_dir / CLAIMS, "[0-9]*.*"):
         if int(permit.name.partition(".")[0]) <= fence:  # a later driver's are not this one's
             permit.unlink(missing_ok=True)
@@ -187,9 +195,8 @@ def grant(folder: Path, fence: int, attempt: int) -> None:
         fence: the holder's number.
         attempt: which of the holder's attempts at it.
     """
-    claims = folder / CLAIMS
-    claims.mkdir(parents=True, exist_ok=True)
-    (claims / str(fence)).touch()
+    (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
+    (folder / CLAIMS / str(fence)).touch()
     begin_attempt(folder, fence, attempt)
 
 
@@ -229,6 +236,9 @@ def is_held(run_dir: Path, fence: int | None, attempt: int | None = None) -> boo
     """Return whether `check` with the same arguments finds nothing."""
     if fence is None:
         return True
+    link = link_of(run_dir)
+    if link is not None:
+        return claims.is_held(link, fence, attempt)
     return newest_fence(run_dir) == fence and (
         attempt is None or _can_be_opened(_permit(run_dir, fence, attempt))
     )
@@ -236,6 +246,9 @@ def is_held(run_dir: Path, fence: int | None, attempt: int | None = None) -> boo
 
 def newest_fence(run_dir: Path) -> int:
     """Return the newest fencing number of a run, 0 where there is none."""
+    link = link_of(run_dir)
+    if link is not None:
+        return claims.newest(link.hurried).fence
     try:
         names = [claim.name for claim in (run_dir / CLAIMS).iterdir()]
     except FileNotFoundError:
@@ -262,9 +275,16 @@ def is_free(run_dir: Path) -> bool:
 def read_holder(run_dir: Path) -> Holder | None:
     """Return what `lease.json` says, None where there is none, or none that can be read."""
     try:
-        return Holder(**read_json(run_dir / LEASE))
+        return Holder(**from_json(_holder_text(run_dir)))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def _holder_text(run_dir: Path) -> bytes:
+    link = link_of(run_dir)
+    if link is None:
+        return read_file(run_dir / LEASE)
+    return claims.read(link.hurried, claims.newest(link.hurried).fence)
 
 
 def _wait_until_free(run_dir: Path, on_wait: Callable[[str], None]) -> int:
@@ -321,29 +341,42 @@ def _text(holder: Holder | None) -> str:
 
 def _claim(run_dir: Path, fence: int, *, is_shipping: bool) -> Holder | None:
     """Make a number this process's, and return what was written; None: another was faster."""
-    claims = run_dir / CLAIMS
-    claims.mkdir(exist_ok=True)
     holder = Holder(
         **asdict(Process.current()),
         fence=fence,
         renewed_at=time.time(),
         is_shipping=is_shipping,
     )
-    with _written(run_dir, holder) as temporary:
-        try:
-            (claims / str(fence)).touch(exist_ok=False)
-        except FileExistsError:
-            return None
-        try:
-            sync_folder(claims)
-            temporary.replace(run_dir / LEASE)
-        except OSError:
-            (claims / str(fence)).unlink(missing_ok=True)
-            raise
+    link = link_of(run_dir)
+    try:
+        if link is None:
+            _claim_file(run_dir, holder)
+        else:
+            claims.claim(link, fence, _text_of(holder))
+    except FileExistsError:
+        return None
     return holder
 
 
+def _claim_file(run_dir: Path, holder: Holder) -> None:
+    folder = run_dir / CLAIMS
+    folder.mkdir(exist_ok=True)
+    claim = folder / str(holder.fence)
+    with _written(run_dir, holder) as temporary:
+        claim.touch(exist_ok=False)
+        try:
+            sync_folder(folder)
+            temporary.replace(run_dir / LEASE)
+        except OSError:
+            claim.unlink(missing_ok=True)
+            raise
+
+
 def _write(run_dir: Path, holder: Holder) -> None:
+    link = link_of(run_dir)
+    if link is not None:
+        claims.renew(link, holder.fence, _text_of(holder))
+        return
     with _written(run_dir, holder) as temporary:
         temporary.replace(run_dir / LEASE)
 
@@ -354,10 +387,14 @@ def _written(run_dir: Path, holder: Holder) -> Iterator[Path]:
     # Whole or not at all, but not synced: after a crash of the machine a claim is enough.
     temporary = run_dir / f".{LEASE}.{uuid.uuid4().hex}"
     try:
-        temporary.write_text(json.dumps(asdict(holder)) + "\n", encoding="utf-8")
+        temporary.write_bytes(_text_of(holder))
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _text_of(holder: Holder) -> bytes:
+    return (json.dumps(asdict(holder)) + "\n").encode()
 
 
 def _permit(run_dir: Path, fence: int, attempt: int) -> Path:

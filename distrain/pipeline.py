@@ -20,12 +20,12 @@ from distrain import lease
 from distrain.config.settings import Settings
 from distrain.data.checking import quick_check
 from distrain.display import Display
-from distrain.locations import cache_of, data_of, storage_of
+from distrain.locations import data_of, new_run_folder, storage_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
-from distrain.readiness import check_cache, find_or_prepare, ready, ready_to_search
+from distrain.readiness import check_storage, find_or_prepare, ready, ready_to_search
 from distrain.results import PrepareResult, TrainResult, TuneResult
 from distrain.run_facts import StartedRun, recorded_facts, started_facts
-from distrain.run_folder import RESULT, check_folder, new_run_dir
+from distrain.run_folder import new_run_dir, remove_result
 from distrain.running import finish_run
 from distrain.search_checks import check_changes, check_search
 from distrain.searching import finish_search, ship_search
@@ -58,8 +58,10 @@ def train(
             reached; nothing was started, and nothing is left but prepared data where that is whole.
             Once training has begun, a failure is told in the result instead.
     """
-    run_dir = new_run_dir(storage_of(settings), str(settings.name))
-    with ready(settings, run_dir, import_paths, display, is_offline=is_offline) as run:
+    with (
+        new_run_folder(settings) as run_dir,
+        ready(settings, run_dir, import_paths, display, is_offline=is_offline) as run,
+    ):
         return begin(run, display)
 
 
@@ -205,8 +207,7 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
     Raises:
         DistrainError: as `train`.
     """
-    check_folder(storage_of(settings), key="storage")
-    check_cache(cache_of(settings))
+    check_storage(settings)
     quick_check(data_of(settings))
     prepared = find_or_prepare(settings, display)
     manifest, transform = prepared.dataset.manifest, prepared.dataset.transform
@@ -282,5 +283,5 @@ def _taken_up(stored: StoredRun, run: StartedRun, fence: int, display: Display) 
         display.note(text)
     for key, change in stored.changed.items():
         display.note(f"{key}: {change}")
-    (stored.run_dir / RESULT).unlink(missing_ok=True)
+    remove_result(stored.run_dir)
     return replace(run.held(fence), changed=stored.changed)

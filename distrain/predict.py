@@ -27,6 +27,10 @@ from distrain.data.reading import CannotCut
 from distrain.data.sources import FORMAT_OF_ENDING
 from distrain.data.units import cut_into_units
 from distrain.errors import ConfigError, DataError, first_line
+from distrain.object_store.bucket import Bucket
+from distrain.object_store.files import fetch
+from distrain.object_store.place import Place
+from distrain.object_store.runs import cannot_tell, named_run
 from distrain.predictions_file import check_out, open_writer
 from distrain.track.model_versions import download_model, find_version
 from distrain.track.packaged import Predictor, find_packaged, read_source
@@ -246,6 +250,8 @@ def _model_files(folder: Path) -> dict[str, bytes]:
 def _packaged_folder(model: str, server: TrackingServer, storage: Path, temporary: Path) -> Path:
     if model.startswith("models:"):
         folder = download_model(server, find_version(server, model), temporary)
+    elif (place := named_run(model, storage)) is not None:
+        folder = _fetched(place, temporary)
     else:
         folder = find_run_dir(model, storage) / "model"
     packaged = find_packaged(folder)
@@ -265,6 +271,15 @@ def _read_settings(folder: Path, stored: Mapping[str, Any]) -> ReadSettings:
     except (TypeError, ValueError) as fault:
         told = f"read is no way to read files ({first_line(fault)})"
         raise malformed(folder / SOURCE, told) from fault
+
+
+def _fetched(run: Place, temporary: Path) -> Path:
+    """Fetch the model of a run at a store, and return its folder."""
+    try:
+        fetch(Bucket(run), "model/", temporary)
+    except OSError as fault:
+        raise cannot_tell(run, fault) from fault
+    return temporary / "model"
 
 
 def _format_of(source: str, stored: str | None) -> str | None:

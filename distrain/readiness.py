@@ -27,7 +27,8 @@ from distrain.data.same import KnownData
 from distrain.data.sources import local_places
 from distrain.display import Display
 from distrain.errors import TrackingError
-from distrain.locations import cache_of, data_of, storage_of
+from distrain.locations import cache_of, data_of, storage_of, store_at
+from distrain.object_store.bucket import Bucket
 from distrain.results import finding_text
 from distrain.run_facts import StartedRun, filled_in_args, own_code
 from distrain.run_folder import check_folder
@@ -36,7 +37,11 @@ from distrain.stored_run import Started, check_args, check_model
 from distrain.track.code_secrets import check_no_secrets
 from distrain.track.early_import import loading_mlflow
 from distrain.track.reachable import check_reachable
-from distrain.track.tracking_server import TrackingServer, resolve_tracking_uri
+from distrain.track.tracking_server import (
+    TrackingServer,
+    resolve_tracking_uri,
+    server_beside_store,
+)
 from distrain.track.user_code import forget_changed_code
 from distrain.train.from_settings import check_user_code, job_from_settings
 from distrain.train.hosts import check_hosts, other_hosts
@@ -175,14 +180,12 @@ def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> C
         DistrainError: of exit code 2 or 4, as `train`.
     """
     check_given(settings.cluster.env)
-    storage = storage_of(settings)
-    check_folder(storage, key="storage")
-    check_folder(storage / str(settings.name), key="storage")
-    check_cache(cache_of(settings))
+    if is_search:
+        storage_of(settings)
+    check_storage(settings)
     planned_placement(settings)
     source = quick_check(data_of(settings))
-    uri = settings.track.uri
-    server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
+    server = _server_of(settings, is_offline=is_offline)
     if not is_offline:
         _check_server(server)
     targets = [target for _, target in user_targets(settings, is_search=is_search)]
@@ -190,6 +193,31 @@ def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> C
     check_user_code(settings, is_search=is_search)
     check_no_secrets(targets)
     return Checked(server, source)
+
+
+def check_storage(settings: Settings) -> None:
+    """Refuse a storage, or a cache of prepared data, that cannot be written.
+
+    Raises:
+        DistrainError: of exit code 2 or 4.
+    """
+    place = store_at(settings)
+    if place is None:
+        storage = storage_of(settings)
+        check_folder(storage, key="storage")
+        check_folder(storage / str(settings.name), key="storage")
+    else:
+        Bucket(place).check()
+    check_cache(cache_of(settings))
+
+
+def _server_of(settings: Settings, *, is_offline: bool) -> TrackingServer:
+    given = settings.track.uri
+    uri = expand_env(given) if given else None
+    place = store_at(settings)
+    if place is None:
+        return resolve_tracking_uri(uri, storage_of(settings))
+    return server_beside_store(uri, place.uri, is_offline=is_offline)
 
 
 def _check_server(server: TrackingServer) -> None:
@@ -219,9 +247,9 @@ def check_sight(settings: Settings, import_paths: Sequence[str] = ()) -> None:
     hosts = other_hosts()
     if not hosts:
         return
-    storage, cache, data = storage_of(settings), cache_of(settings), data_of(settings)
-    kept = {"storage": storage}
-    if isinstance(cache, Path) and not cache.is_relative_to(storage):
+    cache, data = cache_of(settings), data_of(settings)
+    kept = {} if store_at(settings) is not None else {"storage": storage_of(settings)}
+    if isinstance(cache, Path) and not any(map(cache.is_relative_to, kept.values())):
         kept["data.cache.path"] = cache
     code = own_code(settings) if import_paths else []
     read = [("the user's code", path) for path in code if str(path.parent) in import_paths]

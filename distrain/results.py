@@ -14,6 +14,7 @@ from distrain.errors import (
     error_from_json,
 )
 from distrain.evaluate.goals import GoalOutcome
+from distrain.object_store.place import remote_text
 from distrain.redaction import without_password
 from distrain.track.model_versions import RegisteredVersion
 
@@ -60,6 +61,7 @@ class TrainResult:
     """A training run that was started; design 3.3 names the fields.
 
     Attributes:
+        uri: where an object store keeps it; None: its folder is where it is kept.
         summary: what was trained, in one line.
         look: the command that opens the UI.
     """
@@ -81,6 +83,12 @@ class TrainResult:
     error: DistrainError | None = None
     summary: str = ""
     look: str = ""
+    uri: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """Return where the run is found again: its folder, or the URI of that."""
+        return self.uri or str(self.run_dir)
 
     @property
     def is_done(self) -> bool:
@@ -98,7 +106,7 @@ class TrainResult:
         return {
             "status": self.status,
             "run_id": self.run_id,
-            "run_dir": str(self.run_dir),
+            "run_dir": self.folder,
             "epoch": self.epoch,
             "step": self.step,
             "metrics": dict(self.metrics),
@@ -117,7 +125,8 @@ class TrainResult:
     def from_json(cls, fields: Mapping[str, Any]) -> "TrainResult":
         """Return the result that `to_json` gave; null stands for a metric that is not a number."""
         metrics = {name: _number(value) for name, value in fields["metrics"].items()}
-        return cls(**{**_read(fields), "metrics": metrics})
+        uri = remote_text(fields["run_dir"])
+        return cls(**{**_read(fields), "metrics": metrics}, uri=uri)
 
 
 @final

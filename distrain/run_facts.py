@@ -15,7 +15,8 @@ from distrain.config.settings import Settings
 from distrain.config.targets import user_targets
 from distrain.data.prepare import Prepared
 from distrain.finish import Ending, made_tags
-from distrain.locations import storage_of
+from distrain.locations import storage_of, store_at
+from distrain.object_store.link import link_of, shown
 from distrain.results import RunStatus, TrainResult
 from distrain.stored_run import LENGTHS, Started
 from distrain.track import describe, lineage
@@ -112,8 +113,8 @@ def own_code(settings: Settings, *, is_search: bool = False) -> list[Path]:
 def how_to_go_on(run_dir: Path) -> str:
     """Return the command that goes on with a run, for whoever stands in this folder."""
     is_below = run_dir.is_relative_to(Path.cwd())
-    shown = run_dir.relative_to(Path.cwd()) if is_below else run_dir
-    return f"go on with: distrain resume {shlex.quote(str(shown))}"
+    told = str(run_dir.relative_to(Path.cwd())) if is_below else shown(run_dir)
+    return f"go on with: distrain resume {shlex.quote(told)}"
 
 
 def recorded_facts(run: StartedRun) -> RunFacts:
@@ -228,6 +229,7 @@ def train_result(
         error=ending.error,
         summary=_summary(run),
         look=look_text(run),
+        uri=shown(run.run_dir) if link_of(run.run_dir) is not None else None,
     )
 
 
@@ -241,7 +243,7 @@ def _summary(run: StartedRun) -> str:
 
 def look_text(run: StartedRun) -> str:
     """Return where a run can be looked at: an address, or the command that serves one."""
-    if run.server.origin != "storage":
+    if run.server.origin != "storage" or store_at(run.settings) is not None:
         return run.server.shown
     storage = storage_of(run.settings)
     is_default = storage == Path("runs").absolute()

@@ -12,6 +12,8 @@ from typing import Any
 
 from distrain.durable import write_atomically
 from distrain.errors import ConfigError
+from distrain.object_store.files import put_files, put_result, take_back_result
+from distrain.object_store.link import link_of
 from distrain.plain_json import finite
 
 PREPARED = "prepared"
@@ -91,14 +93,43 @@ def temporary_folder(parent: Path, purpose: str) -> Iterator[Path]:
 
 def new_run_dir(storage: Path, name: str) -> Path:
     """Return `<storage>/<name>/<UTC start time>-<random suffix>`, absolute; makes nothing."""
+    return storage.absolute() / name / new_run_name()
+
+
+def new_run_name() -> str:
+    """Return `<UTC start time>-<random suffix>`."""
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    return storage.absolute() / name / f"{started}-{secrets.token_hex(3)}"
+    return f"{started}-{secrets.token_hex(3)}"
 
 
 def write_result(run_dir: Path, fields: Mapping[str, Any]) -> None:
-    """Write `result.json`, whole or not at all."""
+    """Write `result.json`, whole or not at all; where a store keeps the run, after all else."""
     text = json.dumps(finite(fields), indent=2, allow_nan=False) + "\n"
     write_atomically(run_dir / RESULT, text.encode())
+    link = link_of(run_dir)
+    if link is not None:
+        link.patiently(lambda: put_result(link))
+
+
+def keep_files(run_dir: Path) -> None:
+    """Have what lies in the folder, but for state that has ways of its own, kept in the store.
+
+    Where the folder itself is where the run is kept, nothing is done.
+
+    Raises:
+        OSError: the store does not take it.
+    """
+    link = link_of(run_dir)
+    if link is not None:
+        link.patiently(lambda: put_files(link))
+
+
+def remove_result(run_dir: Path) -> None:
+    """Take `result.json` back: the run goes on."""
+    link = link_of(run_dir)
+    if link is not None:
+        link.patiently(lambda: take_back_result(link))
+    (run_dir / RESULT).unlink(missing_ok=True)
 
 
 def _takes_a_file(folder: Path) -> bool:

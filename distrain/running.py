@@ -23,7 +23,8 @@ from distrain.finish import (
     verdict_text,
     version_key,
 )
-from distrain.locations import data_of, storage_of
+from distrain.locations import data_of, storage_of, store_at
+from distrain.object_store.link import shown
 from distrain.redaction import traceback_text
 from distrain.results import TrainResult
 from distrain.run_facts import (
@@ -37,7 +38,7 @@ from distrain.run_facts import (
     train_result,
     training_text,
 )
-from distrain.run_folder import CONFIG, JOURNAL, write_result
+from distrain.run_folder import CONFIG, JOURNAL, keep_files, write_result
 from distrain.track import lineage, lineage_folder
 from distrain.track.journal_reading import last_step
 from distrain.track.origin import LINEAGE_TAG
@@ -78,7 +79,7 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
         with (
             telling_end_faults(run_dir, ending.error, display),
             nullcontext()
-            if run.is_offline
+            if run.is_offline or store_at(run.settings) is not None
             else shipping_others(storage_of(run.settings), run.server, but=run_dir),
         ):
             result = _record_end(run, display, record, ending)
@@ -100,6 +101,7 @@ def begun_record(run: StartedRun) -> RunRecord:
         write_atomically(run_dir / CONFIG, dump_yaml(run.settings).encode())
         facts = with_lineage(run)
         record = RunRecord(run_dir, run.server, facts, drain_s=drain_s, fence=run.job.fence)
+        keep_files(run_dir)
     except OSError as fault:
         what, whose = "what the run is", "first records"
         raise _untaken(what, run_dir, whose, "give the command again", fault) from fault
@@ -141,7 +143,7 @@ def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
 def unforeseen(error: Exception, run_dir: Path) -> TrainError:
     """Return what nobody foresaw as an error that a result can hold; its traceback is kept."""
     log = run_dir / LOG_FOLDER / "driver.txt"
-    mend = f"The traceback is in {log}"
+    mend = f"The traceback is in {shown(log)}"
     try:
         log.write_text(traceback_text(error), encoding="utf-8")
     except OSError as fault:

@@ -7,6 +7,7 @@ run's folder and overrides. Out: the settings to go on with, or what speaks agai
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -20,7 +21,11 @@ from distrain.data.same import KnownData
 from distrain.durable import write_atomically
 from distrain.errors import ConfigError, ModelError
 from distrain.foreign import read_json
-from distrain.locations import storage_of
+from distrain.locations import storage_of, store_at
+from distrain.object_store.link import link_of, shown
+from distrain.object_store.place import Place, remote_text
+from distrain.object_store.runs import named_run, newest_run
+from distrain.object_store.work_link import driver_folder
 from distrain.results import TrainResult, TuneResult
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED, why_unwritable
 from distrain.track.journal_reading import DRIVER, recorded_kinds
@@ -189,6 +194,36 @@ def find_resumed(
     return Path(runs[0].run_dir)
 
 
+@contextmanager
+def resumed_folder(
+    named: Sequence[str], *, is_last: bool, storage: Path, overrides: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Give the folder of the run that is meant; of one at a store, a folder that is linked to it.
+
+    Args:
+        named: as for `find_resumed`, or a run's URI.
+        is_last: as for `find_resumed`.
+        storage: likewise; it may be a URI.
+        overrides: likewise.
+
+    Raises:
+        ConfigError: there is no such run, or not one was named.
+        StorageError: the store cannot be asked now.
+    """
+    storage = [storage, *_storages(overrides)][-1]
+    uri = remote_text(storage)
+    place = None
+    if is_last and uri is not None:
+        place = newest_run(Place.parse(uri), named[0] if named else None)
+    elif len(named) == 1 and not is_last:
+        place = named_run(named[0], storage)
+    if place is None:
+        yield find_resumed(named, is_last=is_last, storage=storage)
+        return
+    with driver_folder(place, is_new=False) as run_dir:
+        yield run_dir
+
+
 def _storages(overrides: Sequence[str]) -> list[Path]:
     return [Path(word[len(_STORAGE) :]) for word in overrides if word.startswith(_STORAGE)]
 
@@ -206,11 +241,12 @@ def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
     """
     stored = load_settings([run_dir / CONFIG])
     moved = []
-    storage = run_dir.parent.parent
-    if all(folder.resolve() == storage.resolve() for folder in _storages(overrides)):
+    storage = _storage_of(run_dir)
+    if all(_is_same(folder, storage) for folder in _storages(overrides)):
         overrides = [word for word in overrides if not word.startswith(_STORAGE)]
-    if storage_of(stored) != storage:
-        moved = [f"storage={json.dumps(str(storage))}"]
+    if (store_at(stored) or storage_of(stored)) != storage:
+        named = storage.uri if isinstance(storage, Place) else str(storage)
+        moved = [f"storage={json.dumps(named)}"]
         stored = load_settings([run_dir / CONFIG], moved)
     wanted = load_settings([run_dir / CONFIG], [*moved, *with_counterparts(overrides)])
     changed = changed_keys(stored, wanted)
@@ -218,6 +254,19 @@ def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
     if started.is_sweep:
         return StoredRun(run_dir, wanted, changed, started, None, read_sweep_result(run_dir))
     return StoredRun(run_dir, wanted, changed, started, read_result(run_dir))
+
+
+def _storage_of(run_dir: Path) -> Path | Place:
+    """Return what a run is kept below now."""
+    link = link_of(run_dir)
+    return run_dir.parent.parent if link is None else link.storage
+
+
+def _is_same(named: Path, storage: Path | Place) -> bool:
+    if isinstance(storage, Path):
+        return named.resolve() == storage.resolve()
+    uri = remote_text(named)
+    return uri is not None and Place.parse(uri) == storage
 
 
 def check_writable(run_dir: Path) -> None:
@@ -319,7 +368,7 @@ def read_result(run_dir: Path) -> TrainResult | None:
     """Return how a training run ended; None where it did not, or was killed."""
     try:
         fields = read_json(run_dir / RESULT)
-        return TrainResult.from_json({**fields, "run_dir": str(run_dir)})
+        return TrainResult.from_json({**fields, "run_dir": shown(run_dir)})
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -97,17 +97,17 @@ def resume(
     as_json: Json = False,
 ) -> int:
     """Go on with a run from its newest checkpoint."""
-    from distrain.stored_run import find_resumed, is_sweep
+    from distrain.stored_run import is_sweep, resumed_folder
 
     named, overrides = words(run or [], address)
-    run_dir = find_resumed(named, is_last=last, storage=storage, overrides=overrides)
-    from distrain import pipeline  # seconds, that a mistyped name need not wait for
-    from distrain.report import display
+    with resumed_folder(named, is_last=last, storage=storage, overrides=overrides) as run_dir:
+        from distrain import pipeline  # seconds, that a mistyped name need not wait for
+        from distrain.report import display
 
-    here = [str(Path.cwd())]
-    with display.open_display(to_stderr=as_json) as shown:
-        go_on = pipeline.resume_search if is_sweep(run_dir) else pipeline.resume
-        result = go_on(run_dir, overrides, shown, here, is_offline=offline)
+        here = [str(Path.cwd())]
+        with display.open_display(to_stderr=as_json) as shown:
+            go_on = pipeline.resume_search if is_sweep(run_dir) else pipeline.resume
+            result = go_on(run_dir, overrides, shown, here, is_offline=offline)
     return _tell(result, as_json=as_json)
 
 

@@ -21,6 +21,7 @@ from distrain.config.names import RESERVED_ALIAS, is_remote, is_uri
 from distrain.config.settings import EITHER_OR, Settings
 from distrain.config.train import ElasticWorkers, SgdSettings
 from distrain.errors import ConfigError
+from distrain.object_store.place import Place
 from distrain.run_folder import RESERVED_RUN_NAMES
 
 _ADDRESS = re.compile(r"auto|local|(\[[0-9A-Fa-f:]+\]|[^\s:/]+):[0-9]{1,5}")
@@ -174,21 +175,39 @@ def _check_names(settings: Settings) -> Iterator[Fault]:
 
 
 def _check_folders(settings: Settings) -> Iterator[Fault]:
-    cache = settings.data.cache
-    folders = {("storage",): settings.storage, ("data", "cache", "local_path"): cache.local_path}
-    for path, folder in folders.items():
-        if is_uri(_expanded(folder) or ""):
-            yield Fault(
-                f"{dotted(path)} = {folder!r} is a URI",
-                (path,),
-                expected="a local path, or one that every node sees",
-                mend="Mount the storage and name its path",
-            )
+    folder, path = settings.data.cache.local_path, ("data", "cache", "local_path")
+    if is_uri(_expanded(folder) or ""):
+        yield Fault(
+            f"{dotted(path)} = {folder!r} is a URI",
+            (path,),
+            expected="a local path, or one that every node sees",
+            mend="Mount the storage and name its path",
+        )
+
+
+def _check_storage(settings: Settings) -> Iterator[Fault]:
+    storage = _expanded(settings.storage) or ""
+    if not is_uri(storage):
+        return
+    try:
+        Place.parse(storage)
+    except ConfigError as fault:
+        told = f"storage = {settings.storage!r}: {fault.message}"
+        yield Fault(told, (("storage",),), expected=fault.expected, mend=fault.mend)
+        return
+    if settings.train.strategy == "fsdp":
+        yield Fault(
+            "train.strategy = fsdp stands beside a storage that is an object store; its workers "
+            "write their shares into one folder",
+            (("train", "strategy"), ("storage",)),
+            mend="Name a folder that all nodes see: storage=PATH; or use strategy: ddp",
+        )
 
 
 def _check_cache(settings: Settings) -> Iterator[Fault]:
     cache = settings.data.cache
-    if is_remote(_expanded(cache.path) or ""):
+    is_below_storage = cache.path is None
+    if is_remote(_expanded(settings.storage if is_below_storage else cache.path) or ""):
         return
     for key in ("local_path", "max_bytes"):
         if getattr(cache, key) is not None:
@@ -240,6 +259,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     check_gate,
     check_env,
     _check_folders,
+    _check_storage,
     _check_cache,
     _check_address,
 )

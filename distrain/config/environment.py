@@ -29,8 +29,12 @@ ACCOUNT: Final = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SECURITY_TOKEN",
     "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
 )
-"""Variables of an account at a cloud, which Ray Tune hands on to its actors."""
+"""Variables of an account at a cloud, and of where that is."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _ENV: KeyPath = ("cluster", "env")
 _MODEL_ARGS: KeyPath = ("model", "args")

@@ -160,7 +160,9 @@ class Settings(Section):
         "run", description="MLflow experiment and default registered model [the file's name]."
     )
     seed: Seed = Field(0, description="Initialisation, order and dropout.")
-    storage: Text = Field("./runs", description="Folder below which everything of a run is kept.")
+    storage: Text = Field(
+        "./runs", description="Folder, or s3://..., below which everything of a run is kept."
+    )
     data: DataSettings = Field(description="The data.")
     model: ModelSettings = Field(description="The network.")
     train: TrainSettings = Field(TrainSettings(), description="The training.")

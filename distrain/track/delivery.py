@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from distrain.object_store.link import link_of
 from distrain.track.arrived import Arrived
 from distrain.track.children import Children
 from distrain.track.closing import Closing, models_to_register
@@ -103,6 +104,7 @@ class Delivery:
         self._is_taken_up = may_restore and self.mark.is_deleted
         self.damages: list[str] = []
         self._folder = folder
+        self._link = link_of(folder.parent)
         self._server = server
         self._check = check
         self._reached = dict(self.mark.positions)
@@ -190,7 +192,12 @@ class Delivery:
 
     def _next_portion(self, client: "MlflowClient") -> _Portion | None:
         read, reached = read_journal(
-            self._folder, self._reached, max_bytes=READ_BYTES, hidden=self._hidden
+            self._folder,
+            self._reached,
+            max_bytes=READ_BYTES,
+            hidden=self._hidden,
+            # What the store lacks may be lost with this host, and then nobody knows it was sent.
+            limits=None if self._link is None else dict(self._link.durable),
         )
         num_bytes = sum(reached.values()) - sum(self._reached.values())
         self._is_behind = num_bytes >= READ_BYTES

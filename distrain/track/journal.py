@@ -29,6 +29,8 @@ from types import TracebackType
 from typing import Any, Literal, Self, final
 
 from distrain.durable import sync_folder
+from distrain.object_store.link import link_of
+from distrain.object_store.pieces import claim_segment, put_lines
 from distrain.track.journal_reading import (
     CRC_HEAD,
     SEGMENT,
@@ -97,15 +99,20 @@ class JournalWriter:
             raise ValueError(f"journal writer {writer!r}: letters, digits and underscores only")
         number = int(segments[-1].stem.rpartition("-")[2]) + 1 if segments else 1
         every_s = _LOOP_WRITES_EVERY_S if is_of_loop else None
+        self._link = link_of(folder.parent)
         while True:
             self.path = folder / f"{writer}-{number:05d}.jsonl"
             with suppress(FileExistsError):  # on NFS, a listing may be a minute old
+                if self._link is not None:
+                    claim_segment(self._link, self.path.name)
                 self._file = SegmentFile(self.path, every_s=every_s, is_ours=is_ours)
                 break
             number += 1
         self._writer = writer
         self._lock = threading.Lock()
         sync_folder(folder)
+        if self._link is not None:
+            self._link.own_segments.append(self.path)
 
     def append(self, kind: Kind, payload: Mapping[str, Any]) -> int:
         """Take in one record and return its sequence number; where the disk takes none, it waits.
@@ -258,17 +265,25 @@ class JournalWriter:
         """Force what was recorded on to the disk; returns when it is there.
 
         Raises:
-            OSError: the disk is full, or gone.
+            OSError: the disk is full, or gone; or the store that the run is kept in is.
         """
         self._file.sync()
+        if self._link is not None:
+            self._link.patiently(self._put_lines)
 
     def close(self) -> None:
         """Sync and close; a second call does nothing.
 
         Raises:
-            OSError: the disk is full, or gone; closed all the same.
+            OSError: the disk is full, or gone, or the store; closed all the same.
         """
         self._file.close()
+        if self._link is not None:
+            self._link.patiently(self._put_lines)
+
+    def _put_lines(self) -> None:
+        assert self._link is not None
+        put_lines(self._link, self.path)
 
     def _kept_path(self, path: Path) -> str:
         absolute, run_dir = path.absolute(), self.path.absolute().parent.parent

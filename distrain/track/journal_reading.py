@@ -101,6 +101,7 @@ def read_journal(
     *,
     max_bytes: int | None = None,
     hidden: Hidden | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[list[JournalRecord], dict[str, int]]:
     """Return what is complete after the given positions, and the positions behind it.
 
@@ -116,6 +117,7 @@ def read_journal(
             earlier one.
         hidden: the reader's, where it comes again; None: zeros are damage, as they do not give way
             while it reads.
+        limits: segment file name to the byte to read to, absent: nothing of it; None: to the end.
 
     Returns:
         Records, writer by writer and in the order in which each wrote them, and the new positions.
@@ -133,6 +135,9 @@ def read_journal(
             is_cut = len(data) == max_bytes
             data += file.readline(MAX_LINE_BYTES)
         hole = None if hidden is None else hidden.begins_at(path, data, start)
+        room = len(data) if limits is None else max(limits.get(path.name, 0) - start, 0)
+        if room < len(data):
+            hole = room if hole is None else min(hole, room)
         end = data.rfind(b"\n", 0, hole) + 1
         # Cut without a whole line, it is a torn end that nobody will complete.
         if hole is not None or (is_cut and end):

@@ -3,10 +3,15 @@
 import os
 from pathlib import Path
 
+from distrain.object_store.place import remote_text
 from distrain.run_folder import JOURNAL
 from distrain.track.runs import run_dirs
 from distrain.track.stores import store_of
-from distrain.track.tracking_server import TrackingServer, resolve_tracking_uri
+from distrain.track.tracking_server import (
+    TrackingServer,
+    resolve_tracking_uri,
+    server_beside_store,
+)
 from distrain.track.watermark import Watermark
 
 
@@ -32,4 +37,7 @@ def registry_of(model: str, storage: Path) -> TrackingServer:
             made = Watermark.load(run_dir / JOURNAL).versions.values()
             if any(version_name == name for version_name, _, _ in made):
                 return store_of(run_dir)
+    uri = remote_text(storage)
+    if uri is not None and model.startswith("models:"):
+        return server_beside_store(None, uri, is_offline=False)
     return resolve_tracking_uri(None, storage)

@@ -3,14 +3,18 @@
 import errno
 import itertools
 import re
+import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
 from distrain.errors import ConfigError, did_you_mean
 from distrain.foreign import is_count, read_json
+from distrain.locations import needs_folder
+from distrain.object_store.place import Place, remote_text
+from distrain.object_store.runs import cannot_tell, fetch_summaries, run_places
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED
 from distrain.track.watermark import Watermark
 
@@ -63,11 +67,15 @@ def list_runs(storage: Path) -> list[RunSummary]:
     """Return all runs below a storage folder, the newest first.
 
     Args:
-        storage: the folder.
+        storage: the folder; a URI, where an object store keeps them.
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: there is no such folder, or bucket.
+        StorageError: the store does not answer.
     """
+    uri = remote_text(storage)
+    if uri is not None:
+        return _list_stored(Place.parse(uri))
     if not storage.is_dir():
         raise ConfigError(
             "there is no such folder",
@@ -76,6 +84,20 @@ def list_runs(storage: Path) -> list[RunSummary]:
             mend="Name it, or train first: it is made then",
         )
     found = [_summary(run_dir) for run_dir in run_dirs(storage.absolute())]
+    return sorted(found, key=lambda run: (run.started, run.run), reverse=True)
+
+
+def _list_stored(storage: Place) -> list[RunSummary]:
+    places = run_places(storage)
+    with tempfile.TemporaryDirectory(prefix="distrain-runs-") as temporary:
+        try:
+            folders = fetch_summaries(places, Path(temporary), (CONFIG, STARTED, RESULT))
+        except OSError as fault:
+            raise cannot_tell(storage, fault) from fault
+        found = [
+            replace(_summary(folder), run_dir=place.uri)
+            for folder, place in zip(folders, places, strict=True)
+        ]
     return sorted(found, key=lambda run: (run.started, run.run), reverse=True)
 
 
@@ -89,6 +111,9 @@ def find_run_dir(reference: str, storage: Path) -> Path:
     Raises:
         ConfigError: there is no such run.
     """
+    uri = remote_text(reference) or remote_text(storage)
+    if uri is not None:
+        raise needs_folder(Place.parse(uri))
     path = Path(reference)
     named = (run_dir for run_dir in run_dirs(storage) if run_dir.name == path.name)
     for candidate in itertools.chain((path, storage / path), named):

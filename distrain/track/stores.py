@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, final
 from distrain.config.environment import expand_env
 from distrain.config.load import load_settings
 from distrain.errors import TrackingError
+from distrain.object_store.link import Link, link_of
 from distrain.run_folder import CONFIG, JOURNAL
 from distrain.track.journal_reading import DRIVER, last_written
 from distrain.track.reachable import check_reachable
@@ -19,6 +20,7 @@ from distrain.track.tracking_server import (
     connect,
     has_hidden_password,
     resolve_tracking_uri,
+    server_beside_store,
     storage_server,
 )
 from distrain.track.watermark import Watermark
@@ -59,6 +61,9 @@ def store_of(run_dir: Path) -> TrackingServer:
         ConfigError: its configuration cannot be read.
         TrackingError: it cannot be told without the password, which is not kept.
     """
+    link = link_of(run_dir)
+    if link is not None:
+        return _store_beside(run_dir, link)
     storage = run_dir.parent.parent
     kept = Watermark.load(run_dir / JOURNAL).server or _recorded_store(run_dir)
     if kept == STORAGE:
@@ -69,9 +74,25 @@ def store_of(run_dir: Path) -> TrackingServer:
     server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
     if kept in ("", server.identity):
         return server
-    raise TrackingError(
+    raise _without_password(kept, str(run_dir))
+
+
+def _store_beside(run_dir: Path, link: Link) -> TrackingServer:
+    """Return the store of a run that an object store keeps: the recorded one, or what is named."""
+    kept = Watermark.load(run_dir / JOURNAL).server or _recorded_store(run_dir)
+    is_known = kept not in ("", STORAGE) and not has_hidden_password(kept)
+    configured = load_settings([run_dir / CONFIG]).track.uri
+    given = kept if is_known else (expand_env(configured) if configured else None)
+    server = server_beside_store(given, link.storage.uri, is_offline=False)
+    if kept in ("", STORAGE, server.identity):
+        return server
+    raise _without_password(kept, link.place.uri)
+
+
+def _without_password(kept: str, where: str) -> TrackingError:
+    return TrackingError(
         f"the run is recorded at {kept}, and the password is not kept with it",
-        where=str(run_dir),
+        where=where,
         expected="the tracking store that the run began with",
         mend="Set MLFLOW_TRACKING_URI to it in this command's environment",
     )

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from distrain import lease
 from distrain.errors import ConfigError, DistrainError, TrackingError, first_line
+from distrain.locations import needs_folder
+from distrain.object_store.place import Place, remote_text
 from distrain.run_folder import JOURNAL
 from distrain.track.deleted import is_deleted
 from distrain.track.journal import JournalWriter
@@ -80,6 +82,9 @@ def sync(
     Raises:
         ConfigError: there is no such run or folder.
     """
+    uri = remote_text(storage)
+    if uri is not None:
+        raise needs_folder(Place.parse(uri))
     known = [Path(run.run_dir) for run in list_runs(storage)]
     stores, done = Stores(), []
     meant = [find_run_dir(name, storage) for name in named] if named else known
@@ -142,6 +147,8 @@ def ship_waiting(storage: Path) -> None:
     Args:
         storage: the folder below which the runs lie.
     """
+    if remote_text(storage) is not None:  # `resume` ships what runs at a store have left
+        return
     deadline = time.monotonic() + OTHERS_S
     _ship_free(storage, lambda _: True, lambda: time.monotonic() > deadline)
 

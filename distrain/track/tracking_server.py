@@ -11,7 +11,7 @@ import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, final
@@ -123,6 +123,40 @@ def resolve_tracking_uri(uri: str | None, storage: Path) -> TrackingServer:
     if scheme in DATABASE_PORTS and "://" in given:
         return TrackingServer(given, storage / ARTIFACTS, origin)
     raise _unusable(given, origin, storage)
+
+
+def server_beside_store(uri: str | None, storage: str, *, is_offline: bool) -> TrackingServer:
+    """Return the tracking store of runs that an object store keeps, which holds no database.
+
+    Args:
+        uri: as for `resolve_tracking_uri`.
+        storage: where runs are kept, for messages.
+        is_offline: whether nothing is sent now, so that a later command may name it.
+
+    Raises:
+        ConfigError: none is named, or one that would put artifacts into a folder of this host.
+    """
+    if not (uri or os.environ.get("MLFLOW_TRACKING_URI")):
+        if is_offline:
+            return TrackingServer("", None, STORAGE)
+        raise ConfigError(
+            "no tracking server is named, and an object store holds no database",
+            where=f"storage = {storage}",
+            expected="track.uri, or MLFLOW_TRACKING_URI in the environment",
+            mend="Set track.uri=http://HOST:5000, or give --offline, and name it when you resume",
+        )
+    server = resolve_tracking_uri(uri, Path())
+    if server.is_remote or server.artifact_root is None:
+        return server
+    if server.database is not None:
+        return replace(server, artifact_root=server.database.with_name(ARTIFACTS))
+    raise ConfigError(
+        f"{server.shown} is a database, and artifacts would lie in a folder of this host",
+        where=server.origin,
+        expected="an MLflow server, which keeps artifacts itself",
+        mend="Start `mlflow server` on that database with --artifacts-destination, and name it: "
+        "track.uri=http://HOST:5000",
+    )
 
 
 def storage_server(storage: Path) -> TrackingServer:

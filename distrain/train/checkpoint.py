@@ -22,7 +22,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
@@ -32,6 +32,8 @@ import torch
 from distrain.durable import replacing, sync_folder, write_atomically
 from distrain.foreign import remove_tree
 from distrain.listing import is_there, paths_in
+from distrain.object_store.checkpoints import keep_checkpoints, kept_steps, put_checkpoint
+from distrain.object_store.link import link_of
 from distrain.train.tensor_file import write_tensors
 
 FOLDER: Final = "checkpoints"
@@ -91,7 +93,7 @@ def commit(
         others: gives the files of other workers, once this one's are written.
 
     Raises:
-        OSError: it cannot be written, e.g. because the disk is full; nothing of it is left.
+        OSError: it cannot be written, e.g. because the disk is full; nothing of it is left here.
     """
     folder = run_dir / FOLDER / f"step-{saved.step}"
     check_still_ours()
@@ -123,11 +125,18 @@ def retain(run_dir: Path, keep: int, best_step: int | None) -> None:
         keep: how many of the newest to keep, at least 1.
         best_step: step at which the watched metric was best; None: it has not been measured.
     """
+    link = link_of(run_dir)
+    if link is not None:  # first: nothing is removed here while the store cannot be asked
+        keep_checkpoints(link, _kept(kept_steps(link), keep, best_step))
     steps = committed_steps(run_dir)
+    for step in set(steps) - set(_kept(steps, keep, best_step)):
+        _remove(run_dir / FOLDER / f"step-{step}")
+
+
+def _kept(steps: Sequence[int], keep: int, best_step: int | None) -> list[int]:
+    """Return which checkpoints stay, of those of some steps, the newest first."""
     best = [step for step in steps if best_step is not None and step >= best_step][-1:]
-    for step in steps[keep:]:
-        if step not in best:
-            _remove(run_dir / FOLDER / f"step-{step}")
+    return [*steps[:keep], *best]
 
 
 def save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
@@ -167,9 +176,12 @@ def _write_manifest(
         "files": dict(files),
     }
     manifest["sha256"] = sha256_of(manifest)
-    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    content = (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode()
+    link = link_of(folder.parent.parent)
+    if link is not None:
+        put_checkpoint(link, folder, content, check_still_ours)
     check_still_ours()
-    write_atomically(folder / MANIFEST, text.encode())
+    write_atomically(folder / MANIFEST, content)
 
 
 def _remove(folder: Path) -> None:

@@ -28,6 +28,8 @@ import pyarrow as pa
 from distrain.data.loader import StepBatch
 from distrain.durable import replacing
 from distrain.listing import has_come, paths_in
+from distrain.object_store import parts
+from distrain.object_store.link import link_of
 
 FOLDER: Final = "ledger"
 COLUMNS: Final = ("epoch", "step", "logical_shard", "row")
@@ -35,6 +37,7 @@ SCHEMA: Final = pa.schema([(name, pa.int64()) for name in COLUMNS])
 # Rows held in memory before they are spilled, and rows of a row group.
 BUFFER_ROWS: Final = 1 << 16
 POLL_S: Final = 0.01
+STORE_POLL_S: Final = 0.2
 _NAME: Final = re.compile(r"step-(\d+)-rank-\d+\.parquet")
 _ROW_BYTES: Final = 8 * len(COLUMNS)
 
@@ -58,6 +61,8 @@ class Ledger:
     def __init__(
         self, run_dir: Path, rank: int, check_still_ours: Callable[[], None] = lambda: None
     ) -> None:
+        self._link = link_of(run_dir)
+        self._in_doubt: list[Path] = []
         self._folder = run_dir / FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self._rank = rank
@@ -99,12 +104,18 @@ class Ledger:
 
         if not self._waiting:
             return
-        with replacing(_part(self._folder, step, self._rank)) as temporary:
+        path = _part(self._folder, step, self._rank)
+        self._remove_doubtful()
+        with replacing(path) as temporary:
             with pq.ParquetWriter(temporary, SCHEMA) as writer:
                 for portion in self._waiting:
                     for rows in portion.rows():
                         writer.write_table(pa.table(list(rows.T.copy()), schema=SCHEMA))
             self._check_still_ours()
+        if self._link is not None:
+            self._in_doubt.append(path)
+            parts.put_part(self._link, path)
+            self._in_doubt.clear()
         done, self._waiting = self._waiting, []
         for portion in done:
             portion.remove()
@@ -117,7 +128,17 @@ class Ledger:
     def tell_failure(self, step: int) -> None:
         """Leave word for rank zero that this worker's part of a commit will not come."""
         self._check_still_ours()
-        _failure(self._folder, step, self._rank).touch()
+        word = _failure(self._folder, step, self._rank)
+        word.touch()
+        if self._link is not None:
+            parts.put_word(self._link, word.name)
+
+    def _remove_doubtful(self) -> None:
+        """Remove what the store may have of a commit that failed: its rows come in this one."""
+        for path in self._in_doubt:
+            assert self._link is not None
+            parts.remove_part(self._link, path.name)
+            path.unlink(missing_ok=True)
 
     def _new_portion(self) -> "_Portion":
         self._num_portions += 1
@@ -186,17 +207,37 @@ def await_parts(
     """
     folder = run_dir / FOLDER
     deadline = time.monotonic() + timeout_s
+    come = _coming(run_dir, step)
+    pause_s = POLL_S if link_of(run_dir) is None else STORE_POLL_S
     for rank in range(1, world_size):
-        while not has_come(_part(folder, step, rank)):
-            if has_come(_failure(folder, step, rank)):
-                _failure(folder, step, rank).unlink()
+        while not come(_part(folder, step, rank)):
+            if come(_failure(folder, step, rank)):
+                _remove_word(run_dir, _failure(folder, step, rank))
                 raise OSError(f"the worker of rank {rank} could not write its part of the ledger")
-            if is_leaving.wait(POLL_S) or time.monotonic() > deadline:
+            if is_leaving.wait(pause_s) or time.monotonic() > deadline:
                 raise TimeoutError(f"the worker of rank {rank} wrote no part of the ledger")
+
+
+def _coming(run_dir: Path, step: int) -> Callable[[Path], bool]:
+    """Return what tells whether a file of a step has come; to the store, where that keeps it."""
+    link = link_of(run_dir)
+    if link is None:
+        return has_come
+    return lambda path: path.name in parts.names_of_step(link, step)
+
+
+def _remove_word(run_dir: Path, path: Path) -> None:
+    link = link_of(run_dir)
+    if link is not None:
+        parts.remove_part(link, path.name)
+    path.unlink(missing_ok=True)
 
 
 def remove_after(run_dir: Path, step: int) -> None:
     """Remove what the ledger holds of steps after `step`; they will be trained again."""
+    link = link_of(run_dir)
+    if link is not None:
+        parts.remove_parts_after(link, step)
     for path in paths_in(run_dir / FOLDER):
         name = _NAME.fullmatch(path.name)
         if name is None or int(name[1]) > step:
@@ -205,6 +246,9 @@ def remove_after(run_dir: Path, step: int) -> None:
 
 def remove_leftovers(run_dir: Path) -> None:
     """Remove all but the parts, once every worker has written its last."""
+    link = link_of(run_dir)
+    if link is not None:
+        parts.remove_words(link)
     for path in paths_in(run_dir / FOLDER):
         if not _NAME.fullmatch(path.name):
             path.unlink(missing_ok=True)

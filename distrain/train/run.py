@@ -28,6 +28,8 @@ from distrain.config.settings import ClusterSettings
 from distrain.data.files import SourceFile
 from distrain.display import Display
 from distrain.errors import TrainError
+from distrain.object_store.link import link_of
+from distrain.object_store.live import take_in_outcome
 from distrain.run_folder import JOURNAL
 from distrain.track.journal import JournalWriter
 from distrain.train.attempts import Ended, train_in_attempts, wait_for_room
@@ -227,6 +229,7 @@ class _Driver:
             recording_system_metrics(self._run_dir, number, num_workers, every_s, self._job.fence),
         ):
             result, lost = _fit(self._trainers.make(number, num_workers, hub))
+        self._take_in()
         if self._is_left.is_set():
             raise KeyboardInterrupt
         reason = None if self._is_interrupted.is_set() else oversight.reason
@@ -236,6 +239,16 @@ class _Driver:
             error = TrainError("there was no room for the workers after all")
             return Ended(fault=Fault("no_room", error, None))
         return Ended(fault=self._fault(lost, number))
+
+    def _take_in(self) -> None:
+        """Take in what workers of other hosts have left, where a store keeps the run."""
+        link = link_of(self._run_dir)
+        if link is None:
+            return
+        try:
+            take_in_outcome(link)
+        except OSError as fault:
+            logger.warning("what the workers have left cannot be looked at: %s", fault)
 
     def _prepare(self, attempt: int) -> None:
         """Make the run's folder ready for an attempt.

@@ -29,6 +29,8 @@ from safetensors.torch import load as tensors_from_bytes
 from distrain.errors import CheckpointError
 from distrain.foreign import from_json, is_count, read_file, remove_tree
 from distrain.listing import is_there, paths_in
+from distrain.object_store.checkpoints import fetch_checkpoint, kept_steps, set_aside
+from distrain.object_store.link import link_of
 from distrain.train.checkpoint import (
     FOLDER,
     FORMAT_VERSION,
@@ -113,7 +115,11 @@ def find(
         OSError: the storage could not read what is there, which is not damage.
     """
     damaged: list[int] = []
-    for step in committed_steps(run_dir):
+    link = link_of(run_dir)
+    stored = [] if link is None else kept_steps(link)
+    for step in sorted({*committed_steps(run_dir), *stored}, reverse=True):
+        if link is not None:
+            fetch_checkpoint(link, step, run_dir / FOLDER / f"step-{step}")
         try:
             content = _checked(run_dir / FOLDER / f"step-{step}", keeps_tensors=keeps_tensors)
         except CheckpointError as fault:
@@ -152,6 +158,9 @@ def clear_after(run_dir: Path, found: Found, tell: Callable[[str], None] = lambd
     for step in found.damaged:
         aside = folder / f"damaged-step-{step}"
         logger.warning("%s: it is damaged, and set aside as %s", folder / f"step-{step}", aside)
+        link = link_of(run_dir)
+        if link is not None:
+            set_aside(link, step)
         with contextlib.suppress(OSError):
             remove_tree(aside)
         (folder / f"step-{step}").replace(aside)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.config.settings import ClusterSettings
+from distrain.object_store.link import link_of
+from distrain.object_store.work_link import for_workers
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
 from distrain.train.worker import train_fn_per_worker
@@ -68,6 +70,7 @@ class TrainerMaker:
         # Untyped: Ray's annotations are those of the older interface, which takes other arguments.
         ray_train: Any = importlib.import_module("ray.train")
         controller: Any = importlib.import_module("distrain.train.controller")
+        link = link_of(Path(self.job.run_dir))
         placement, timeout_s = self.placement, self.cluster.collective_timeout_s
         told, own = part_environment(self.cluster.env, self.job.model.get("args") or {})
         config = {
@@ -78,6 +81,7 @@ class TrainerMaker:
             "has_gpu": placement.gpu > 0,
             "collective_timeout_s": timeout_s,
             "stream": hub,
+            "store": None if link is None else for_workers(link, attempt),
         }
         run_dir = Path(self.job.run_dir)
         resources = {"CPU": placement.cpu} | ({"GPU": placement.gpu} if placement.gpu else {})

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, final
@@ -21,6 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, final
 from distrain import lease
 from distrain.errors import DistrainError, TrainError
 from distrain.listing import has_come
+from distrain.object_store.link import link_of, shown
+from distrain.object_store.live import put_last_words, put_outcome
+from distrain.object_store.work_link import worker_folder
 from distrain.redaction import RedactingFormatter, hide, traceback_text
 from distrain.run_folder import JOURNAL
 from distrain.secret_names import names_secret
@@ -32,6 +36,7 @@ from distrain.train.hosts import check_run_folder
 if TYPE_CHECKING:
     from distrain.data.streamed import Feed
     from distrain.track.journal import JournalWriter
+    from distrain.train.job import TrainOutcome
 
 STOP_FILE: Final = ".stop"
 """Below a run's folder: tells its workers to save their state at the next step, and end."""
@@ -46,8 +51,9 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
         config: `job` (a `TrainJob` as JSON), `attempt` (its number, from 1), `import_paths`
             (folders of the user's code), `environment` (variables to set here), `has_gpu` (whether
             Ray reserved a GPU, several, or a part of one for each worker), `collective_timeout_s`
-            (as `World` takes it) and `stream` (name of the hub that training rows are streamed
-            through; None: they are not).
+            (as `World` takes it), `stream` (name of the hub that training rows are streamed
+            through; None: they are not) and `store` (as `worker_folder` takes it; None: the run's
+            folder is where it is kept).
 
     Returns:
         Rank zero's outcome as JSON; None from other ranks, and from all of them after a failure
@@ -64,17 +70,28 @@ def train_fn_per_worker(config: dict[str, Any]) -> dict[str, Any] | None:
         if names_secret(name):
             hide(text)
     context = ray.train.get_context()
-    run_dir = Path(config["job"]["run_dir"])
     rank = context.get_world_rank()
     node = ray.get_runtime_context().get_node_id()
-    check_run_folder(run_dir, rank)
     with (
+        _run_folder(config, rank) as run_dir,
         log_file(run_dir / LOG_FOLDER / LOG_FILE.format(rank=rank)),
         beating(run_dir, rank, attempt=config["attempt"], node=node) as beat,
     ):
         folders = config["import_paths"]
         sys.path[:] = [*folders, *(path for path in sys.path if path not in folders)]
         return _train(config, context, run_dir, beat)
+
+
+@contextlib.contextmanager
+def _run_folder(config: dict[str, Any], rank: int) -> Iterator[Path]:
+    """Give the run's folder on this host."""
+    run_dir = Path(config["job"]["run_dir"])
+    if config["store"] is None:
+        check_run_folder(run_dir, rank)
+        yield run_dir
+        return
+    with worker_folder(config["store"], rank) as folder:
+        yield folder
 
 
 def _train(
@@ -92,7 +109,7 @@ def _train(
         device=own_device(has_gpu=config["has_gpu"]),
         collective_timeout_s=config["collective_timeout_s"],
     )
-    job = loop.TrainJob.from_json(config["job"])
+    job = loop.TrainJob.from_json({**config["job"], "run_dir": str(run_dir)})
     is_ours = partial(lease.is_held, run_dir, job.fence, job.attempt)  # else it is another's by now
     try:
         with contextlib.ExitStack() as stack:
@@ -100,12 +117,24 @@ def _train(
             stop_requested = StopFile(run_dir / STOP_FILE)
             feed = _feed(config["stream"], rank)
             outcome = loop.train(job, world, writer, stop_requested, beat, feed)
+        if rank == 0:
+            outcome = _for_driver(outcome, run_dir, Path(config["job"]["run_dir"]))
     except (Exception, SystemExit) as error:
         is_told = is_ours() and _write_failure(run_dir, rank, error)
         if not (is_told and isinstance(error, TrainError)):
             _raise_without_secrets(error)  # Ray then tells the driver something, at least
         return None
     return outcome.to_json() if rank == 0 else None
+
+
+def _for_driver(outcome: "TrainOutcome", run_dir: Path, driver_dir: Path) -> "TrainOutcome":
+    """Return an outcome whose files lie where the driver sees them."""
+    link = link_of(run_dir)
+    if link is None or not outcome.weights_file:
+        return outcome
+    put_outcome(link)
+    place = driver_dir / Path(outcome.weights_file).relative_to(run_dir)
+    return replace(outcome, weights_file=str(place))
 
 
 def _raise_without_secrets(error: BaseException) -> NoReturn:
@@ -165,7 +194,7 @@ def _journal(run_dir: Path, is_ours: Callable[[], bool]) -> "JournalWriter":
 def _write_failure(run_dir: Path, rank: int, error: BaseException) -> bool:
     """Leave a record of what ended the training; return whether the disk took it."""
     path = run_dir / LOG_FOLDER / FAILURE_FILE.format(rank=rank)
-    log = run_dir / LOG_FOLDER / LOG_FILE.format(rank=rank)
+    log = shown(run_dir / LOG_FOLDER / LOG_FILE.format(rank=rank))
     steps = [note for note in getattr(error, "__notes__", ()) if _STEP_NOTE.fullmatch(note)]
     where = ", ".join([f"worker of rank {rank}", *steps])
     told = (
@@ -187,6 +216,9 @@ def _write_failure(run_dir: Path, rank: int, error: BaseException) -> bool:
     try:
         partial.write_text(json.dumps(record), encoding="utf-8")
         partial.replace(path)
+        link = link_of(run_dir)
+        if link is not None:
+            put_last_words(link, rank)
     except OSError:
         traceback.print_exc()
         return False

@@ -1,0 +1,142 @@
+"""The runs that are kept in an object store: which there are, and a few of their files."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from distrain.errors import ConfigError, StorageError, did_you_mean, first_line
+from distrain.object_store.bucket import Bucket
+from distrain.object_store.files import CONFIG, fetch_some, newest_files
+from distrain.object_store.place import Place, remote_text
+
+_THREADS: Final = 8
+
+
+def run_places(storage: Place) -> list[Place]:
+    """Return the runs below a place, sorted by name and start.
+
+    Raises:
+        StorageError: the store cannot tell now.
+        ConfigError: it lets nobody in, or there is no such bucket.
+    """
+    below = Bucket(storage)
+    below.check()
+    try:
+        places = [
+            storage.below(name).below(run)
+            for name in below.folders()
+            for run in below.folders(f"{name}/")
+        ]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            are_runs = list(pool.map(is_run, places))
+    except OSError as fault:
+        raise cannot_tell(storage, fault) from fault
+    return [place for place, is_one in zip(places, are_runs, strict=True) if is_one]
+
+
+def is_run(place: Place) -> bool:
+    """Return whether a run was begun at a place.
+
+    Raises:
+        OSError: the store cannot tell now.
+    """
+    return CONFIG in newest_files(Bucket(place), CONFIG)
+
+
+def fetch_summaries(places: list[Place], folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """Fetch a few files of runs; return each run's folder, `<folder>/<name>/<run>`.
+
+    Args:
+        places: of the runs.
+        folder: where to.
+        names: paths of the files; those that are not there are left out.
+
+    Raises:
+        OSError: the store cannot give them now.
+    """
+    folders = [folder / place.parent.name / place.name for place in places]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(partial(_fetch, names), places, folders))
+    return folders
+
+
+def _fetch(names: tuple[str, ...], place: Place, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    fetch_some(Bucket(place), names, folder)
+
+
+def named_run(reference: str, storage: Path | str) -> Place | None:
+    """Return where a run that was named lies at a store; None: neither it nor the storage does.
+
+    Args:
+        reference: the run's URI, or its name or `<name>/<run>` below the storage.
+        storage: what `--storage` says.
+
+    Raises:
+        ConfigError: there is no such run.
+        StorageError: the store cannot tell now.
+    """
+    uri, storage_uri = remote_text(reference), remote_text(storage)
+    if uri is None and storage_uri is None:
+        return None
+    if uri is not None:
+        place = Place.parse(uri)
+        Bucket(place).check()
+        try:
+            if is_run(place):
+                return place
+        except OSError as fault:
+            raise cannot_tell(place, fault) from fault
+        known = run_places(place.parent.parent) if place.prefix.count("/") else []
+        raise _no_run(reference, place.parent.parent, known)
+    assert storage_uri is not None
+    storage_place = Place.parse(storage_uri)
+    known = run_places(storage_place)
+    for place in known:
+        if reference.strip("/") in (place.name, f"{place.parent.name}/{place.name}"):
+            return place
+    raise _no_run(reference, storage_place, known)
+
+
+def newest_run(storage: Place, name: str | None) -> Place:
+    """Return the newest run below a place.
+
+    Args:
+        storage: the place.
+        name: of an experiment; None: of any.
+
+    Raises:
+        ConfigError: there is none.
+        StorageError: the store cannot tell now.
+    """
+    known = [place for place in run_places(storage) if name in (None, place.parent.name)]
+    if not known:
+        raise ConfigError(
+            f"there is no run of {name!r}" if name else "there is no run",
+            where=storage.uri,
+            expected="a storage with runs",
+            mend="Name another with --storage, or train first",
+        )
+    return max(known, key=lambda place: place.name)
+
+
+def cannot_tell(place: Place, fault: OSError) -> StorageError:
+    """Return the error for a store that does not answer where there is no going on without."""
+    return StorageError(
+        f"the store does not answer ({first_line(fault)})",
+        where=place.uri,
+        expected="an object store that can be read and written",
+        mend="Try again when it is back; what the run has committed is there",
+    )
+
+
+def _no_run(reference: str, storage: Place, known: list[Place]) -> ConfigError:
+    names = [place.name for place in known]
+    wanted = reference.partition("?")[0].rstrip("/").rpartition("/")[2]
+    return ConfigError(
+        f"there is no run {reference!r}",
+        where=storage.uri,
+        expected="a run's URI, or its name with --storage s3://...",
+        mend=did_you_mean(wanted, names, listed="Runs") if names else "There are no runs here",
+    )
