@@ -71,7 +71,9 @@ class S3Server:
             # What the client sends is read, or it takes the connection for broken.
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("503 Slow Down", _BUSY)
-            return [b"<Error><Code>SlowDown</Code><Message>Please reduce your rate</Message></Error>"]
+            return [
+                b"<Error><Code>SlowDown</Code><Message>Please reduce your rate</Message></Error>"
+            ]
         self.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
         answer: Iterable[bytes] = self._app(environ, start_response)
         return answer

@@ -51,7 +51,17 @@ def is_local(name: str) -> bool:
 def _storage_faults(written: Tree) -> Iterator[Fault]:
     text = written.values.get("storage")
     expanded = expand_env(text) if isinstance(text, str) else "./runs"
-    if is_uri(expanded) or Path(expanded).expanduser().is_absolute():
+    if is_uri(expanded):
+        yield Fault(
+            f"storage = {text!r} is an object store, where a job that is begun once more would "
+            "not look for its run",
+            (("storage",),),
+            expected="an absolute path that every node of the cluster sees",
+            mend="Name such a folder; or start `distrain train --address HOST:PORT` on a machine "
+            "that reaches the cluster, which takes the store",
+        )
+        return
+    if Path(expanded).expanduser().is_absolute():
         return
     told = f"storage = {text!r} is relative" if text is not None else "storage is not given"
     yield Fault(

@@ -5,8 +5,9 @@ that is away like a disk that is: told, and tried again.
 """
 
 import errno
+import functools
 import importlib
-import threading
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -60,8 +61,6 @@ class Bucket:
     def __init__(self, place: Place, *, is_hurried: bool = False) -> None:
         self.place = place
         self._is_hurried = is_hurried
-        self._lock = threading.Lock()
-        self._made: Any = None
 
     def get(self, name: str) -> bytes:
         """Return an object's content.
@@ -243,29 +242,33 @@ class Bucket:
 
     @property
     def _client(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                self._made = _client(self.place, is_hurried=self._is_hurried)
-            return self._made
+        account = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+        try:
+            return _client(self.place.endpoint, self.place.region, self._is_hurried, account)
+        except ImportError as fault:
+            raise ConfigError(
+                "boto3 is not installed",
+                where=f"storage = {self.place.uri}",
+                expected="what speaks with S3",
+                mend="Install it here and on the nodes: pip install 'distrain[s3]'",
+            ) from fault
 
 
-def _client(place: Place, *, is_hurried: bool) -> Any:
-    try:
-        boto3: Any = importlib.import_module("boto3.session")
-        config: Any = importlib.import_module("botocore.config")
-    except ImportError as fault:
-        raise ConfigError(
-            "boto3 is not installed",
-            where=f"storage = {place.uri}",
-            expected="what speaks with S3",
-            mend="Install it here and on the nodes: pip install 'distrain[s3]'",
-        ) from fault
+@functools.lru_cache(maxsize=8)
+def _client(
+    endpoint: str | None,
+    region: str | None,
+    is_hurried: bool,
+    _account: tuple[tuple[str, str], ...],
+) -> Any:
+    """Return a client, which is safe to use from any thread; to make one takes a while."""
+    boto3: Any = importlib.import_module("boto3.session")
+    config: Any = importlib.import_module("botocore.config")
     connect_s, read_s, tries = _HURRIED if is_hurried else (_CONNECT_S, _READ_S, _TRIES)
-    # A session of its own: the one that is shared is not safe to use from several threads.
     return boto3.Session().client(
         "s3",
-        endpoint_url=place.endpoint,
-        region_name=place.region,
+        endpoint_url=endpoint,
+        region_name=region,
         config=config.Config(
             connect_timeout=connect_s,
             read_timeout=read_s,

@@ -118,11 +118,14 @@ class Link:
 @contextmanager
 def linked(link: Link) -> Iterator[Link]:
     """Let everything in this process find the link by the run's folder, within a `with` block."""
+    before = _LINKS.get(link.folder)
     _LINKS[link.folder] = link
     try:
         yield link
     finally:
         del _LINKS[link.folder]
+        if before is not None:
+            _LINKS[link.folder] = before
 
 
 def link_of(run_dir: Path) -> Link | None:

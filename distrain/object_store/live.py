@@ -1,7 +1,7 @@
 """What goes on beside the work of a process in a linked folder, until its block ends.
 
     the driver, every 2 s at first and every 10 s later: puts what its journal and files have gained
-        every second: takes in what workers of other hosts tell, and tells them to stop
+            every 2 s: takes in what workers of other hosts tell, and tells them to stop
     a worker: puts what its journal has gained; on another host than the driver's, also its beat and
         its log, and looks whether it is told to stop
 
@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, final
 
 from distrain.background import in_background
@@ -23,7 +23,7 @@ from distrain.object_store.link import Link
 from distrain.object_store.pieces import put_own_lines, take_in_news
 
 STOP_FILE: Final = ".stop"
-LOOK_S: Final = 1.0
+LOOK_S: Final = 2.0
 PUT_S: Final = 2.0
 LONGEST_PUT_S: Final = 10.0
 LOG_S: Final = 15.0
@@ -55,6 +55,10 @@ def driving(link: Link) -> Iterator[None]:
 
     with in_background(lambda ended: _keep(look, ended, link), "distrain-store"):
         yield
+    if link.attempt:
+        with suppress(OSError):  # what hosts told one another is of no use any more
+            own = f"{LIVE}{link.writer.fence:06d}-"
+            link.run.remove(entry.name for entry in link.run.entries(own))
 
 
 @contextmanager

@@ -103,8 +103,7 @@ class JournalWriter:
         while True:
             self.path = folder / f"{writer}-{number:05d}.jsonl"
             with suppress(FileExistsError):  # on NFS, a listing may be a minute old
-                if self._link is not None:
-                    claim_segment(self._link, self.path.name)
+                self._claim()
                 self._file = SegmentFile(self.path, every_s=every_s, is_ours=is_ours)
                 break
             number += 1
@@ -280,6 +279,12 @@ class JournalWriter:
         self._file.close()
         if self._link is not None:
             self._link.patiently(self._put_lines)
+
+    def _claim(self) -> None:
+        """Make the segment's name this writer's, where hosts share nothing but a store."""
+        link, name = self._link, self.path.name
+        if link is not None:
+            link.patiently(lambda: claim_segment(link, name))
 
     def _put_lines(self) -> None:
         assert self._link is not None

@@ -137,7 +137,11 @@ CONFIGURATION = {
     "goal on an unknown metric": word(
         "evaluate.goals={test/acuracy: '>= 0.5'}", "will not be measured", "'test/accuracy'"
     ),
-    "storage by URI": word("storage=s3://bucket/runs", "is a URI", "name its path"),
+    "storage at another store": word("storage=gs://bucket/runs", "a name only once", "a folder"),
+    "shares of a model at an object store": Case(
+        ("storage=s3://bucket/runs", "train.strategy=fsdp"),
+        ("storage that is an object store", "use strategy: ddp"),
+    ),
 }
 
 DATA = {

@@ -1,0 +1,110 @@
+import json
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from distrain import lease
+from distrain.object_store import live
+from distrain.object_store.link import link_of
+from distrain.object_store.live import put_last_words, put_outcome, take_in_outcome
+from distrain.object_store.place import Place
+from distrain.object_store.work_folder import new_token, work_folder
+from distrain.object_store.work_link import driver_folder, for_workers, worker_folder
+from distrain.track.journal import JournalWriter
+
+
+@pytest.fixture(autouse=True)
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def folders(disk: Path) -> list[str]:
+    return [path.name for base in disk.glob("distrain-runs-*") for path in base.iterdir()]
+
+
+def _die_in(token: str, disk: str, has_begun: object) -> None:
+    tempfile.tempdir = disk
+    with work_folder(token, is_driver=True):
+        has_begun.set()  # type: ignore[attr-defined]
+        time.sleep(60)
+
+
+def test_a_command_leaves_nothing_behind(disk: Path) -> None:
+    with work_folder(new_token(), is_driver=True) as (folder, _):
+        (folder / "file").touch()
+        assert len(folders(disk)) == 1
+
+    assert folders(disk) == []
+
+
+def test_a_folder_is_removed_once_its_process_is_dead_and_not_before(disk: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    has_begun = context.Event()
+    process = context.Process(target=_die_in, args=("theirs", str(disk), has_begun))
+    process.start()
+    assert has_begun.wait(30)
+    with work_folder("ours", is_driver=True):
+        assert sorted(folders(disk)) == ["ours", "theirs"]
+    process.kill()
+    process.join()
+
+    with work_folder("ours", is_driver=True):
+        assert folders(disk) == ["ours"]
+
+
+def test_a_worker_of_the_driver_s_host_works_in_its_folder(run: Place) -> None:
+    with driver_folder(run, is_new=True) as folder, lease.holding(folder, print) as held:
+        lease.begin_attempt(folder, held.fence, 1)
+        link = link_of(folder)
+        assert link is not None
+        told = json.loads(json.dumps(for_workers(link, 1)))
+
+        with worker_folder(told, rank=1) as theirs:
+            assert theirs == folder
+
+
+def test_hosts_tell_one_another_by_the_store(
+    run: Place, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_S", 0.05)
+    with driver_folder(run, is_new=True) as folder, lease.holding(folder, print) as held:
+        lease.begin_attempt(folder, held.fence, 1)
+        link = link_of(folder)
+        assert link is not None
+        (disk / "other").mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(disk / "other"))
+        with worker_folder(for_workers(link, 1), rank=0) as theirs:
+            ours = link_of(theirs)
+            assert ours is not None
+            (theirs / "logs").mkdir()
+            (theirs / "logs" / "beat-rank-0").write_bytes(b"beat")
+            journal = JournalWriter(theirs / "journal", "rank0")
+            journal.note("of another host")
+            (folder / ".stop").touch()
+            _wait_for(theirs / ".stop")
+            _wait_for(folder / "logs" / "beat-rank-0")
+            _wait_for(folder / "journal" / "rank0-00001.jsonl")
+            (theirs / "logs" / "failure-rank-0.json").write_text("{}")
+            (theirs / "checkpoints").mkdir()
+            (theirs / "checkpoints" / "final.safetensors").write_bytes(b"weights")
+            put_last_words(ours, 0)
+            put_outcome(ours)
+        take_in_outcome(link)
+
+        assert ours.is_apart
+        assert theirs != folder
+        assert (folder / "logs" / "failure-rank-0.json").read_text() == "{}"
+        assert (folder / "checkpoints" / "final.safetensors").read_bytes() == b"weights"
+        assert "of another host" in (folder / "journal" / "rank0-00001.jsonl").read_text()
+        assert link.durable["rank0-00001.jsonl"] == journal.path.stat().st_size
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)
