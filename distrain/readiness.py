@@ -28,7 +28,7 @@ from distrain.data.sources import local_places
 from distrain.display import Display
 from distrain.errors import TrackingError
 from distrain.locations import cache_of, data_of, storage_of, store_at
-from distrain.object_store.bucket import Bucket
+from distrain.object_store.fitness import check_store
 from distrain.results import finding_text
 from distrain.run_facts import StartedRun, filled_in_args, own_code
 from distrain.run_folder import check_folder
@@ -180,8 +180,6 @@ def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> C
         DistrainError: of exit code 2 or 4, as `train`.
     """
     check_given(settings.cluster.env)
-    if is_search:
-        storage_of(settings)
     check_storage(settings)
     planned_placement(settings)
     source = quick_check(data_of(settings))
@@ -207,7 +205,7 @@ def check_storage(settings: Settings) -> None:
         check_folder(storage, key="storage")
         check_folder(storage / str(settings.name), key="storage")
     else:
-        Bucket(place).check()
+        check_store(place)
     check_cache(cache_of(settings))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.durable import replacing
-from distrain.errors import ConfigError, StorageError, first_line
+from distrain.errors import ConfigError, first_line
 from distrain.object_store.place import Place
 
 _CONNECT_S: Final = 5
@@ -27,10 +27,8 @@ _HURRIED: Final = (2, 4, 2)
 _THREADS: Final = 8
 _MOST_DELETED: Final = 1000
 _ABSENT: Final = ("404", "NoSuchKey", "NotFound")
-_TAKEN: Final = ("412", "PreconditionFailed")
+TAKEN: Final = ("412", "PreconditionFailed")
 _UNDECIDED: Final = ("409", "ConditionalRequestConflict")
-_REFUSED: Final = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
-PROBE: Final = ".distrain-probe"
 
 
 @final
@@ -70,7 +68,7 @@ class Bucket:
             OSError: the store cannot tell now.
         """
         with _faults(self, name):
-            answer = self._client.get_object(Bucket=self.place.bucket, Key=self.place.key(name))
+            answer = self.client.get_object(Bucket=self.place.bucket, Key=self.place.key(name))
             content: bytes = answer["Body"].read()
         return content
 
@@ -82,7 +80,7 @@ class Bucket:
         """
         with _faults(self, name):
             key = self.place.key(name)
-            self._client.put_object(Bucket=self.place.bucket, Key=key, Body=content)
+            self.client.put_object(Bucket=self.place.bucket, Key=key, Body=content)
 
     def put_new(self, name: str, content: bytes) -> None:
         """Write a small object where there is none of that name, which exactly one process can.
@@ -98,7 +96,7 @@ class Bucket:
         key = self.place.key(name)
         try:
             with _faults(self, name):
-                self._client.put_object(
+                self.client.put_object(
                     Bucket=self.place.bucket, Key=key, Body=content, IfNoneMatch="*"
                 )
         except FileExistsError:
@@ -113,7 +111,7 @@ class Bucket:
             OSError: the file cannot be read, or the store does not take it now.
         """
         with _faults(self, name):
-            self._client.upload_file(str(path), self.place.bucket, self.place.key(name))
+            self.client.upload_file(str(path), self.place.bucket, self.place.key(name))
 
     def get_file(self, name: str, path: Path) -> None:
         """Fetch an object of any size into a file, whole or not at all.
@@ -123,7 +121,7 @@ class Bucket:
             OSError: the store cannot give it now, or the disk takes no file.
         """
         with replacing(path, syncs_folder=False) as temporary, _faults(self, name):
-            self._client.download_file(self.place.bucket, self.place.key(name), str(temporary))
+            self.client.download_file(self.place.bucket, self.place.key(name), str(temporary))
 
     def get_all(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Give the content of small objects, several at a time, in the order of the names.
@@ -146,7 +144,7 @@ class Bucket:
         offset = len(self.place.key(""))
         found: list[Entry] = []
         with _faults(self, below):
-            pages = self._client.get_paginator("list_objects_v2")
+            pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.place.bucket, Prefix=prefix):
                 found += [
                     Entry(one["Key"][offset:], one["Size"], one["ETag"])
@@ -163,7 +161,7 @@ class Bucket:
         prefix = self.place.key(below)
         found: list[str] = []
         with _faults(self, below):
-            pages = self._client.get_paginator("list_objects_v2")
+            pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.place.bucket, Prefix=prefix, Delimiter="/"):
                 found += [
                     one["Prefix"][len(prefix) :].strip("/")
@@ -181,67 +179,17 @@ class Bucket:
         for start in range(0, len(keys), _MOST_DELETED):
             portion = {"Objects": keys[start : start + _MOST_DELETED], "Quiet": True}
             with _faults(self, ""):
-                told = self._client.delete_objects(Bucket=self.place.bucket, Delete=portion)
+                told = self.client.delete_objects(Bucket=self.place.bucket, Delete=portion)
             if told.get("Errors"):
                 raise OSError(errno.EIO, f"not removed: {told['Errors'][0]}", self.place.uri)
 
-    def check(self) -> None:
-        """Return where the store can keep runs: it takes objects, and a name only once.
+    @property
+    def client(self) -> Any:
+        """Return boto3's client of the store.
 
         Raises:
-            ConfigError: there is no such bucket, no account, or names are taken twice.
-            StorageError: it cannot be reached.
+            ConfigError: it is not installed.
         """
-        exceptions: Any = importlib.import_module("botocore.exceptions")
-        try:
-            self._check_takes_once()
-        except exceptions.NoCredentialsError as fault:
-            raise _no_account(self.place) from fault
-        except exceptions.BotoCoreError as fault:
-            raise self._unreachable(fault) from fault
-        except exceptions.ClientError as fault:
-            raise self._refusal(fault) from fault
-
-    def _check_takes_once(self) -> None:
-        exceptions: Any = importlib.import_module("botocore.exceptions")
-        request = {"Bucket": self.place.bucket, "Key": self.place.key(PROBE), "IfNoneMatch": "*"}
-        for _ in range(2):
-            try:
-                self._client.put_object(**request, Body=b"")
-            except exceptions.ClientError as fault:
-                if _code(fault) in _TAKEN:
-                    return
-                raise
-        raise ConfigError(
-            "the store writes an object over another where it is told not to (If-None-Match)",
-            where=f"storage = {self.place.uri}",
-            expected="a store that takes a name only once: that keeps a run to one driver",
-            mend="Use a newer version of the store, or a folder that all nodes see: storage=PATH",
-        )
-
-    def _refusal(self, fault: Any) -> ConfigError | StorageError:
-        code = _code(fault)
-        if code in ("404", "NoSuchBucket"):
-            return ConfigError(
-                f"there is no bucket {self.place.bucket!r}",
-                where=f"storage = {self.place.uri}",
-                expected="a bucket that is there",
-                mend=f"Make it (aws s3 mb s3://{self.place.bucket}), or name another",
-            )
-        if code in _REFUSED:
-            return _no_account(self.place, first_line(fault))
-        return self._unreachable(fault)
-
-    def _unreachable(self, fault: BaseException) -> StorageError:
-        return StorageError(
-            f"the store cannot be reached ({first_line(fault)})",
-            where=f"storage = {self.place.uri}",
-            expected="an object store that answers",
-            mend="Check AWS_ENDPOINT_URL, or endpoint_override in the URI, and the network",
-        )
-
-    @property
-    def _client(self) -> Any:
         account = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
         try:
             return _client(self.place.endpoint, self.place.region, self._is_hurried, account)
@@ -278,7 +226,8 @@ def _client(
     )
 
 
-def _code(fault: Any) -> str:
+def code_of(fault: Any) -> str:
+    """Return what a store calls its refusal: the code of a `ClientError`."""
     return str(fault.response.get("Error", {}).get("Code", ""))
 
 
@@ -291,21 +240,12 @@ def _faults(bucket: Bucket, name: str) -> Iterator[None]:
     try:
         yield
     except botocore.ClientError as fault:
-        code = _code(fault)
+        code = code_of(fault)
         if code in _ABSENT:
             raise FileNotFoundError(errno.ENOENT, "no such object", where) from fault
-        if code in _TAKEN:
+        if code in TAKEN:
             raise FileExistsError(errno.EEXIST, "the name is taken", where) from fault
         kind = errno.EAGAIN if code in _UNDECIDED else errno.EIO
         raise OSError(kind, first_line(fault), where) from fault
     except (botocore.BotoCoreError, boto3.Boto3Error) as fault:
         raise OSError(errno.EIO, first_line(fault), where) from fault
-
-
-def _no_account(place: Place, why: str = "the environment has no account") -> ConfigError:
-    return ConfigError(
-        f"the store lets nobody in ({why})",
-        where=f"storage = {place.uri}",
-        expected="an account that may read and write there",
-        mend="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    )

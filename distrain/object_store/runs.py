@@ -8,6 +8,7 @@ from typing import Final
 from distrain.errors import ConfigError, StorageError, did_you_mean, first_line
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.files import CONFIG, fetch_some, newest_files
+from distrain.object_store.fitness import check_store
 from distrain.object_store.place import Place, remote_text
 
 _THREADS: Final = 8
@@ -20,8 +21,8 @@ def run_places(storage: Place) -> list[Place]:
         StorageError: the store cannot tell now.
         ConfigError: it lets nobody in, or there is no such bucket.
     """
+    check_store(storage)
     below = Bucket(storage)
-    below.check()
     try:
         places = [
             storage.below(name).below(run)
@@ -82,7 +83,7 @@ def named_run(reference: str, storage: Path | str) -> Place | None:
         return None
     if uri is not None:
         place = Place.parse(uri)
-        Bucket(place).check()
+        check_store(place.parent.parent)
         try:
             if is_run(place):
                 return place
