@@ -232,6 +232,20 @@ def check(run_dir: Path, fence: int | None, attempt: int | None = None) -> None:
     )
 
 
+def check_patiently(run_dir: Path, fence: int | None) -> None:
+    """Do as `check` for a driver that cannot come back to it: a store that is away is waited for.
+
+    Raises:
+        CheckpointError: the run was taken over.
+        OSError: the storage cannot tell.
+    """
+    link = link_of(run_dir)
+    if link is None:
+        check(run_dir, fence)
+    else:
+        link.patiently(lambda: check(run_dir, fence))
+
+
 def is_held(run_dir: Path, fence: int | None, attempt: int | None = None) -> bool:
     """Return whether `check` with the same arguments finds nothing."""
     if fence is None:

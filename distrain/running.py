@@ -72,7 +72,7 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
                 display.note(how_to_go_on(run_dir))
             raise
         try:
-            lease.check(run_dir, fence)
+            lease.check_patiently(run_dir, fence)
         except CheckpointError:
             record.abandon()
             raise
@@ -192,7 +192,7 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     Raises:
         CheckpointError: another driver took the run over; the model's folder is that one's.
     """
-    lease.check(run.run_dir, run.job.fence)
+    lease.check_patiently(run.run_dir, run.job.fence)
     metrics = {**outcome.metrics, "model/num_parameters": float(outcome.num_parameters)}
     if outcome.samples_per_second is not None:
         metrics["samples_per_second"] = outcome.samples_per_second
@@ -204,7 +204,7 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     display.stage("packaging and registering the model")
     pyfunc = package(trained, example_rows(data_of(run.settings), dataset.transform))
     verdict = _verdict(run, trained, pyfunc.with_name(PACKAGED), record, display)
-    lease.check(run.run_dir, run.job.fence)
+    lease.check_patiently(run.run_dir, run.job.fence)
     version = register(trained, pyfunc, run.settings, record, verdict)
     if version is None:
         display.note(f"the model is not registered; it is kept in {pyfunc}")

@@ -5,6 +5,7 @@ something that a run relies on asks `link_of` for it, and puts it into the store
 written. A run whose folder is shared by its hosts has no link, and nothing here concerns it.
 """
 
+import errno
 import logging
 import threading
 import time
@@ -92,7 +93,8 @@ class Link:
             except (FileNotFoundError, FileExistsError):
                 raise
             except OSError as fault:
-                if time.monotonic() + PAUSE_S > deadline:
+                is_taken_over = fault.errno == errno.ESTALE
+                if is_taken_over or time.monotonic() + PAUSE_S > deadline:
                     raise
                 logger.warning("%s; tried again", fault)
             time.sleep(PAUSE_S)

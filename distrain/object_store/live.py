@@ -1,7 +1,7 @@
 """What goes on beside the work of a process in a linked folder, until its block ends.
 
     the driver, every 2 s at first and every 10 s later: puts what its journal and files have gained
-            every 2 s: takes in what workers of other hosts tell, and tells them to stop
+    the driver, every 2 s: takes in what workers of other hosts tell, and tells them to stop
     a worker: puts what its journal has gained; on another host than the driver's, also its beat and
         its log, and looks whether it is told to stop
 
@@ -30,6 +30,8 @@ LOG_S: Final = 15.0
 LOG_BYTES: Final = 8 << 20
 _LOGS: Final = "logs/"
 _OUT: Final = "out/"
+# Of a worker's folder, what goes its own way, or is of no use elsewhere.
+_OWN: Final = ("journal/", "ledger/", "logs/", "checkpoints/step-", "checkpoints/damaged-", ".")
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +105,7 @@ def put_outcome(link: Link) -> None:
         return
     for path in sorted(link.folder.rglob("*")):
         name = path.relative_to(link.folder).as_posix()
-        is_own = name.startswith(("journal/", "ledger/", "logs/", "checkpoints/step-", "."))
+        is_own = name.startswith(_OWN)
         if path.is_file() and not is_own and not path.name.startswith("."):
             link.run.put_file(f"{LIVE}{link.writer}/{_OUT}{name}", path)
 

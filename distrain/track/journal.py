@@ -108,6 +108,7 @@ class JournalWriter:
                 break
             number += 1
         self._writer = writer
+        self._is_closed = False
         self._lock = threading.Lock()
         sync_folder(folder)
         if self._link is not None:
@@ -266,9 +267,10 @@ class JournalWriter:
         Raises:
             OSError: the disk is full, or gone; or the store that the run is kept in is.
         """
-        self._file.sync()
-        if self._link is not None:
-            self._link.patiently(self._put_lines)
+        if self._link is None:
+            self._file.sync()
+        else:
+            self._link.patiently(self._sync_at_store)
 
     def close(self) -> None:
         """Sync and close; a second call does nothing.
@@ -276,9 +278,12 @@ class JournalWriter:
         Raises:
             OSError: the disk is full, or gone, or the store; closed all the same.
         """
-        self._file.close()
-        if self._link is not None:
-            self._link.patiently(self._put_lines)
+        is_first, self._is_closed = not self._is_closed, True
+        try:
+            if is_first and self._link is not None:
+                self.sync()
+        finally:
+            self._file.close()
 
     def _claim(self) -> None:
         """Make the segment's name this writer's, where hosts share nothing but a store."""
@@ -286,8 +291,9 @@ class JournalWriter:
         if link is not None:
             link.patiently(lambda: claim_segment(link, name))
 
-    def _put_lines(self) -> None:
+    def _sync_at_store(self) -> None:
         assert self._link is not None
+        self._file.sync()
         put_lines(self._link, self.path)
 
     def _kept_path(self, path: Path) -> str:

@@ -1,3 +1,5 @@
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,22 @@ def test_a_sync_fails_while_the_store_is_away_and_nothing_is_lost(
     with server.being_away(), pytest.raises(OSError, match="SlowDown"):
         writer.sync()
     writer.sync()
+
+    assert notes(driver_of(new_link, "second", 2)) == ["one"]
+
+
+def test_a_record_is_closed_once_the_store_is_back(new_link: NewLink, server: S3Server) -> None:
+    link = driver_of(new_link, "first", 1)
+    link.patience_s = 30.0
+    writer = JournalWriter(link.folder / "journal", "driver")
+    writer.note("one")
+
+    with server.being_away():
+        closing = threading.Thread(target=writer.close)
+        closing.start()
+        time.sleep(0.3)
+    closing.join()
+    writer.close()
 
     assert notes(driver_of(new_link, "second", 2)) == ["one"]
 
