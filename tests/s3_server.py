@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
+import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -51,7 +52,10 @@ class S3Server:
     def start(self) -> None:
         """Start it, with its bucket."""
         self._thread.start()
-        Bucket(self.place("")).client.create_bucket(Bucket=self.bucket)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, text in self.environment.items():
+                patch.setenv(name, text)
+            Bucket(self.place("")).client.create_bucket(Bucket=self.bucket)
 
     def close(self) -> None:
         """End it."""

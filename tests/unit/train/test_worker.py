@@ -83,7 +83,7 @@ def test_a_worker_makes_no_folder_for_a_run_that_it_does_not_see(
     monkeypatch.setattr(hosts, "PATIENCE_S", 0.0)
 
     with pytest.raises(TrainError, match="worker of rank 1 on host"):
-        train_fn_per_worker({"job": job.to_json(), "environment": {}})
+        train_fn_per_worker({"job": job.to_json(), "environment": {}, "store": None})
 
     assert list(tmp_path.iterdir()) == []
 
