@@ -366,7 +366,7 @@ def _claim(run_dir: Path, fence: int, *, is_shipping: bool) -> Holder | None:
         if link is None:
             _claim_file(run_dir, holder)
         else:
-            claims.claim(link, fence, _text_of(holder))
+            claims.claim(link, fence, _text_of(holder).encode())
     except FileExistsError:
         return None
     return holder
@@ -389,7 +389,7 @@ def _claim_file(run_dir: Path, holder: Holder) -> None:
 def _write(run_dir: Path, holder: Holder) -> None:
     link = link_of(run_dir)
     if link is not None:
-        claims.renew(link, holder.fence, _text_of(holder))
+        claims.renew(link, holder.fence, _text_of(holder).encode())
         return
     with _written(run_dir, holder) as temporary:
         temporary.replace(run_dir / LEASE)
@@ -401,14 +401,14 @@ def _written(run_dir: Path, holder: Holder) -> Iterator[Path]:
     # Whole or not at all, but not synced: after a crash of the machine a claim is enough.
     temporary = run_dir / f".{LEASE}.{uuid.uuid4().hex}"
     try:
-        temporary.write_bytes(_text_of(holder))
+        temporary.write_text(_text_of(holder), encoding="utf-8")
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _text_of(holder: Holder) -> bytes:
-    return (json.dumps(asdict(holder)) + "\n").encode()
+def _text_of(holder: Holder) -> str:
+    return json.dumps(asdict(holder)) + "\n"
 
 
 def _permit(run_dir: Path, fence: int, attempt: int) -> Path:

@@ -8,12 +8,18 @@ from typing import Any, final
 
 import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.place import Place
 
 _BUSY = [("Content-Type", "application/xml"), ("Connection", "close")]
+
+
+@final
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        pass
 
 
 @final
@@ -28,7 +34,9 @@ class S3Server:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
         self._app = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
+        self._server = make_server(
+            "127.0.0.1", 0, self._answer, threaded=True, request_handler=_Quiet
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._is_away = False
         self.takes_twice = False

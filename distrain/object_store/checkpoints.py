@@ -2,7 +2,7 @@
 
     <run>/checkpoints/<generation>/step-<k>/<file>        never written over by another
     <run>/checkpoints/<generation>/step-<k>/manifest.json  it is there once this is
-    <run>/checkpoints/<generation>/step-<k>/damaged        it was found damaged, and is passed over
+    <run>/checkpoints/<generation>/damaged/<generation of it>/step-<k>  that one is passed over
 
 What lies in this host's folder is a copy: where it is missing, it is fetched.
 """
@@ -16,7 +16,7 @@ from distrain.object_store.generations import CHECKPOINTS, counted
 from distrain.object_store.link import Link
 
 MANIFEST: Final = "manifest.json"
-_DAMAGED: Final = "damaged"
+_DAMAGED: Final = re.compile(r"checkpoints/[\d-]+/damaged/([\d-]+/step-\d+)")
 _STEP: Final = re.compile(r"(checkpoints/[\d-]+/step-(\d+))/(.+)")
 
 
@@ -84,7 +84,8 @@ def set_aside(link: Link, step: int) -> None:
     """
     at = _newest(link).get(step)
     if at is not None:
-        link.run.put(f"{at}/{_DAMAGED}", b"")
+        # Below this writer's own name: below the other's it would count for nothing.
+        link.run.put(f"{CHECKPOINTS}{link.writer}/damaged/{at.removeprefix(CHECKPOINTS)}", b"")
 
 
 def keep_checkpoints(link: Link, kept: Collection[int]) -> None:
@@ -112,8 +113,8 @@ def keep_checkpoints(link: Link, kept: Collection[int]) -> None:
 def _newest(link: Link) -> dict[int, str]:
     """Return where the newest checkpoint of each step lies that is not known to be damaged."""
     names = [entry.name for entry in counted(link.run, CHECKPOINTS, link.seal)]
-    found = [name for name in map(_STEP.fullmatch, names) if name]
-    damaged = {name[1] for name in found if name[3] == _DAMAGED}
-    whole = [name for name in found if name[3] == MANIFEST and name[1] not in damaged]
+    found = [name for name in map(_STEP.fullmatch, names) if name and name[3] == MANIFEST]
+    told = {CHECKPOINTS + name[1] for name in map(_DAMAGED.fullmatch, names) if name}
+    whole = [name for name in found if name[1] not in told]
     # Sorted by name, so that of one step the newest generation comes last.
     return {int(name[2]): name[1] for name in whole}

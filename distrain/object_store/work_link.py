@@ -50,7 +50,7 @@ def driver_folder(run: Place, *, is_new: bool) -> Iterator[Path]:
     """
     with work_folder(new_token(), is_driver=True) as (storage, _):
         folder = storage / run.parent.name / run.name
-        folder.parent.mkdir(parents=True)
+        folder.mkdir(parents=True)
         link = Link(folder, run)
         link.patience_s = DRIVER_PATIENCE_S
         if not is_new:

@@ -18,11 +18,8 @@ NewLink = Callable[..., Link]
 @pytest.fixture(scope="session")
 def server() -> Iterator[S3Server]:
     server = S3Server()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, text in server.environment.items():
-            patch.setenv(name, text)
-        server.start()
-        yield server
+    server.start()
+    yield server
     server.close()
 
 
