@@ -48,6 +48,7 @@ class Machine:
         self.server = server
         self.storage = f"s3://{server.bucket}/kept"
         self.temporary = self._new_temporary()
+        self._before: list[str] = []
         for name, content in {"people.csv": PEOPLE, "net.py": NET, "run.yaml": RUN}.items():
             (folder / name).write_text(content)
 
@@ -61,6 +62,8 @@ class Machine:
     ) -> "subprocess.Popen[str]":
         """Start a command, whose model takes so long for each part."""
         (self.folder / "pause_s").write_text(str(pause_s))
+        if words[0] == "train":
+            self._before = self._runs()
         return subprocess.Popen(
             [Path(sys.executable).parent / "distrain", *words, "--json"],
             cwd=self.folder,
@@ -100,14 +103,16 @@ class Machine:
         raise AssertionError((self.folder / "told.txt").read_text())
 
     def newest(self) -> Place:
-        """Return the place of the newest run."""
-        storage = self.server.place("kept")
-        runs = Bucket(storage).folders("run/")
-        return storage.below(f"run/{runs[-1]}") if runs else storage.below("run/none")
+        """Return the place of the run that was begun last."""
+        begun = [run for run in self._runs() if run not in self._before]
+        return self.server.place("kept").below(f"run/{begun[-1] if begun else 'none'}")
 
     def names(self) -> list[str]:
         """Return the names of the newest run's objects."""
         return [entry.name for entry in Bucket(self.newest()).entries("")]
+
+    def _runs(self) -> list[str]:
+        return Bucket(self.server.place("kept")).folders("run/")
 
     def _new_temporary(self) -> Path:
         # Short, as Ray puts sockets there.
