@@ -59,37 +59,42 @@ class Machine:
 
     def start(
         self, *words: str, pause_s: float = 0.0, environment: Mapping[str, str] | None = None
-    ) -> "subprocess.Popen[str]":
+    ) -> "subprocess.Popen[bytes]":
         """Start a command, whose model takes so long for each part."""
         (self.folder / "pause_s").write_text(str(pause_s))
         if words[0] == "train":
             self._before = self._runs()
-        return subprocess.Popen(
-            [Path(sys.executable).parent / "distrain", *words, "--json"],
-            cwd=self.folder,
-            env={
-                **{name: text for name, text in os.environ.items() if name != "RAY_ADDRESS"},
-                **self.server.environment,
-                "TMPDIR": str(self.temporary),
-                "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
-                **(environment or {}),
-            },
-            stdout=subprocess.PIPE,
-            stderr=(self.folder / "told.txt").open("w"),
-            text=True,
-        )
+        with (
+            (self.folder / "told.txt").open("w") as told,
+            (self.folder / "out.txt").open("w") as out,
+        ):
+            return subprocess.Popen(
+                [Path(sys.executable).parent / "distrain", *words, "--json"],
+                cwd=self.folder,
+                env={
+                    **{name: text for name, text in os.environ.items() if name != "RAY_ADDRESS"},
+                    **self.server.environment,
+                    "TMPDIR": str(self.temporary),
+                    "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
+                    **(environment or {}),
+                },
+                stdout=out,
+                stderr=told,
+            )
 
     def result(self, *words: str, pause_s: float = 0.0) -> dict[str, Any]:
         """Run a command that comes to a good end and return its object."""
         return self.end(self.start(*words, pause_s=pause_s))
 
-    def end(self, command: "subprocess.Popen[str]") -> dict[str, Any]:
+    def end(self, command: "subprocess.Popen[bytes]") -> dict[str, Any]:
         """Wait for the good end of a command and return its object."""
         try:
-            out, _ = command.communicate(timeout=TIMEOUT_S)
+            command.wait(TIMEOUT_S)
         finally:
             command.kill()
+            command.wait()
         assert command.returncode == 0, (self.folder / "told.txt").read_text()
+        out = (self.folder / "out.txt").read_text()
         fields: dict[str, Any] = json.loads(out.splitlines()[-1])
         return fields
 
