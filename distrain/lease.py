@@ -42,7 +42,7 @@ from distrain.errors import CheckpointError, ConfigError
 from distrain.foreign import from_json, read_file
 from distrain.listing import paths_in
 from distrain.object_store import claims
-from distrain.object_store.link import link_of
+from distrain.object_store.link import link_of, shown
 from distrain.process import Process
 
 LEASE = "lease.json"
@@ -158,7 +158,7 @@ def take(
         except OSError as error:
             raise ConfigError(
                 f"the lease of the run cannot be written ({error})",
-                where=str(run_dir),
+                where=shown(run_dir),
                 expected="a folder with room for it",
                 mend="Make room, or mend the storage, and try again; nothing was changed",
             ) from error
@@ -217,7 +217,7 @@ def check(run_dir: Path, fence: int | None, attempt: int | None = None) -> None:
     if newest == fence:
         raise CheckpointError(
             "another attempt at the run has begun",
-            where=str(run_dir),
+            where=shown(run_dir),
             expected=f"attempt {attempt} to be the last",
             mend="Nothing: these workers were taken for lost, and leave it to the others",
         )
@@ -225,7 +225,7 @@ def check(run_dir: Path, fence: int | None, attempt: int | None = None) -> None:
     by = f" by {_text(holder)}" if holder is not None and holder.fence == newest else ""
     raise CheckpointError(
         f"the run was taken over{by}",
-        where=str(run_dir),
+        where=shown(run_dir),
         expected=f"the lease with the fencing number {fence}; the newest is {newest}",
         mend="Nothing: this driver leaves it to the other. It was not heard of for "
         f"{LAPSE_S:.0f} s",
@@ -337,7 +337,7 @@ def _is_free(holder: Holder | None, newest: int) -> bool:
 def _refusal(run_dir: Path, holder: Holder | None) -> ConfigError:
     return ConfigError(
         f"the run is driven by {_text(holder)}, which lives",
-        where=str(run_dir),
+        where=shown(run_dir),
         expected="a run that nobody drives",
         mend="Wait for its end, or end that process",
     )

@@ -169,7 +169,7 @@ def telling_end_faults(
 def _untaken(what: str, run_dir: Path, whose: str, then: str, fault: OSError) -> TrainError:
     return TrainError(
         f"{what} cannot be written ({fault.strerror or fault})",
-        where=str(run_dir),
+        where=shown(run_dir),
         expected=f"a disk that takes the run's {whose}",
         mend=f"Make room there, then {then}",
     )

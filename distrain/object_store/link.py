@@ -16,12 +16,22 @@ from pathlib import Path
 from typing import Final, TypeVar, final
 
 from distrain.object_store.bucket import Bucket
-from distrain.object_store.generations import NOTHING_SEALED, Generation, Seal
+from distrain.object_store.generations import (
+    CHECKPOINTS,
+    FILES,
+    JOURNAL,
+    LEDGER,
+    NOTHING_SEALED,
+    Generation,
+    Seal,
+)
 from distrain.object_store.place import Place
 
 WORKER_PATIENCE_S: Final = 20.0
 DRIVER_PATIENCE_S: Final = 60.0
 PAUSE_S: Final = 2.0
+
+_OF_ALL: Final = (CHECKPOINTS, JOURNAL, LEDGER)
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -136,11 +146,16 @@ def link_of(run_dir: Path) -> Link | None:
 
 
 def shown(path: Path) -> str:
-    """Return a path as a person finds it again: at the store, where it is below a linked folder."""
+    """Return a path as a person finds it again: at the store, where it is below a linked folder.
+
+    Of what several generations have written, the name tells none of them.
+    """
     for folder, link in _LINKS.items():
         if path == folder:
             return link.place.uri
-        if path.is_relative_to(folder) and link.generation is not None:
-            driver = Generation(link.generation.fence)
-            return link.place.below(f"files/{driver}/{path.relative_to(folder)}").uri
+        if path.is_relative_to(folder):
+            name = path.relative_to(folder).as_posix()
+            is_of_all = link.generation is None or name.startswith(_OF_ALL)
+            below = "" if is_of_all else f"{FILES}{Generation(link.writer.fence)}/"
+            return link.place.below(below + name).uri
     return str(path)

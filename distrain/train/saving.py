@@ -32,6 +32,7 @@ from typing import Final, Self, final
 
 from distrain import lease
 from distrain.errors import TrainError
+from distrain.object_store.link import shown
 from distrain.train import cadence, checkpoint, ledger
 from distrain.train.checkpoint import SavedState
 from distrain.train.collective import barrier
@@ -308,8 +309,8 @@ class Saver:
         self._num_missed += 1
         if self._num_missed == 1:
             self._tell(
-                f"the checkpoint of step {step} could not be written to {run.run_dir}: {fault}; "
-                f"training goes on; {self._newest_text}"
+                f"the checkpoint of step {step} could not be written to {shown(run.run_dir)}: "
+                f"{fault}; training goes on; {self._newest_text}"
             )
         if run.ledger is not None and not run.world.is_rank_zero:
             # On a full disk this may fail too; rank zero then gives up after a while.

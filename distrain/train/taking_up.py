@@ -30,7 +30,7 @@ from distrain.errors import CheckpointError
 from distrain.foreign import from_json, is_count, read_file, remove_tree
 from distrain.listing import is_there, paths_in
 from distrain.object_store.checkpoints import fetch_checkpoint, kept_steps, set_aside
-from distrain.object_store.link import link_of
+from distrain.object_store.link import link_of, shown
 from distrain.train.checkpoint import (
     FOLDER,
     FORMAT_VERSION,
@@ -323,7 +323,7 @@ def _shown(digest: str | None) -> str:
 def _damaged(path: Path, message: str) -> CheckpointError:
     return CheckpointError(
         message,
-        where=str(path),
+        where=shown(path),
         expected="a checkpoint as it was committed",
         mend="The newest good one before it is taken up, or training begins anew",
     )

@@ -8,7 +8,7 @@ import pytest
 
 from distrain import lease
 from distrain.object_store import live
-from distrain.object_store.link import link_of
+from distrain.object_store.link import link_of, shown
 from distrain.object_store.live import put_last_words, put_outcome, take_in_outcome
 from distrain.object_store.place import Place
 from distrain.object_store.work_folder import new_token, work_folder
@@ -108,3 +108,17 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline, path
         time.sleep(0.02)
+
+
+def test_a_path_is_told_as_it_is_found_again(run: Place) -> None:
+    with driver_folder(run, is_new=True) as folder, lease.holding(folder, print):
+        names = ("", "logs/a.txt", "checkpoints/step-2")
+        told = [shown(folder / name) for name in names]
+
+    at = run.uri.partition("?")[0]
+    assert [uri.partition("?")[0] for uri in told] == [
+        at,
+        f"{at}/files/000001-000/logs/a.txt",
+        f"{at}/checkpoints/step-2",
+    ]
+    assert shown(folder) == str(folder)
