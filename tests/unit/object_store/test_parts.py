@@ -10,7 +10,6 @@ from distrain.object_store import claims
 from distrain.object_store.generations import Generation
 from distrain.object_store.link import Link
 from distrain.train.ledger import SCHEMA, Ledger, await_parts, remove_after, remove_leftovers
-from tests.s3_server import S3Server
 from tests.unit.object_store.conftest import NewLink
 
 
@@ -35,7 +34,7 @@ def rows_at(link: Link) -> Counter[int]:
 
 
 def test_rows_of_a_commit_that_failed_are_there_once(
-    new_link: NewLink, server: S3Server, monkeypatch: pytest.MonkeyPatch
+    new_link: NewLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = worker(new_link, "one")
     ledger = Ledger(link.folder, 0)
@@ -46,10 +45,10 @@ def test_rows_of_a_commit_that_failed_are_there_once(
         put(name, path)  # type: ignore[arg-type]
         raise OSError("no answer")
 
-    monkeypatch.setattr(link.run, "put_file", arriving_without_an_answer)
-    with pytest.raises(OSError, match="no answer"):
-        ledger.commit(2)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(link.run, "put_file", arriving_without_an_answer)
+        with pytest.raises(OSError, match="no answer"):
+            ledger.commit(2)
     enter(ledger, 2)
     ledger.commit(4)
 
