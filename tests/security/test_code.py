@@ -84,7 +84,9 @@ def test_a_search_names_the_code_among_its_choices(folder: Path) -> None:
 
 def test_code_without_a_file_is_told_as_pythons() -> None:
     table = estimate_table(
-        Estimate("d", {}, 1, 1, None, "p", None, None, "t", (NamedCode("k", "sys:exit", None),))
+        Estimate(
+            "d", {}, 1, 1, None, "p", None, None, "t", code=(NamedCode("k", "sys:exit", None),)
+        )
     )
     assert "sys:exit (k), from Python itself" in str(table.__rich__())
 

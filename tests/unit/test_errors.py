@@ -48,6 +48,7 @@ def test_exit_codes_are_those_of_the_contract():
         "checkpoint": 1,
         "tracking": 4,
         "cluster": 4,
+        "storage": 4,
     }
 
 
