@@ -13,6 +13,9 @@ class Display(Protocol):
     def note(self, text: str) -> None:
         """Say something the user should know, once."""
 
+    def waiting(self, text: str) -> None:
+        """Say what is waited for, as it is now; called again and again."""
+
     def progress(self, record: Mapping[str, Any]) -> None:
         """Show where training is: a `progress` record of the journal."""
 
@@ -28,6 +31,9 @@ class NoDisplay:
         """Show nothing."""
 
     def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def waiting(self, text: str) -> None:
         """Show nothing."""
 
     def progress(self, record: Mapping[str, Any]) -> None:

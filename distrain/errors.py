@@ -146,7 +146,7 @@ class TrackingError(DistrainError):
 
 @final
 class ClusterError(DistrainError):
-    """The Ray cluster that was named cannot be reached, or a local Ray does not start."""
+    """The Ray cluster is away, or has no room in time, or a local Ray does not start."""
 
     exit_code = 4
     kind = "cluster"

@@ -58,12 +58,9 @@ class RaySession:
 
     Args:
         is_local: whether this command started it and ends it.
-        nodes: the resources of each node that is alive, by Ray's names, e.g.
-            `{"CPU": 3.0, "GPU": 1.0}`.
     """
 
     is_local: bool
-    nodes: tuple[dict[str, float], ...]
 
 
 def wanted_address(configured: str | None) -> str:
@@ -100,7 +97,7 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
     ray: Any = importlib.import_module("ray")
     _silence()
     if ray.is_initialized():
-        yield _describe(is_local=False)
+        yield RaySession(is_local=False)
         return
     is_local = address == "local"
     if not is_local:
@@ -113,7 +110,7 @@ def ray_session(address: str, *, num_cpus: float) -> Iterator[RaySession]:
             with kept_on_loopback(address):
                 _connect(ray, address)
     try:
-        yield _describe(is_local=is_local)
+        yield RaySession(is_local=is_local)
     finally:
         _OWN.clear()
         ray.shutdown()
@@ -251,12 +248,6 @@ def _origin(address: str) -> str:
 def _without(address: str) -> str:
     verb = "unset RAY_ADDRESS" if _origin(address) == "RAY_ADDRESS" else "leave it out"
     return f"{verb} to use a new local Ray"
-
-
-def _describe(*, is_local: bool) -> RaySession:
-    ray: Any = importlib.import_module("ray")
-    nodes = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    return RaySession(is_local=is_local, nodes=nodes)
 
 
 @contextmanager

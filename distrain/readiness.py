@@ -3,11 +3,12 @@
     check what can be checked without starting anything: files, storage, tracking server, workers,
         and that the user's own code can be imported
     start Ray; meanwhile import mlflow
+    on a cluster, wait in line until the first workers have room, and hold it
     of a cluster of several hosts, check that all see what the run keeps and reads
-    prepare the data, or find it prepared
+    prepare the data, or find it prepared; what is held makes way for that, and is waited for again
     try the model on two rows
 
-Out: a run that is ready, with Ray for the length of a `with` block.
+Out: a run that is ready, with Ray and room for the length of a `with` block.
 """
 
 import sys
@@ -45,11 +46,11 @@ from distrain.track.tracking_server import (
 from distrain.track.user_code import forget_changed_code
 from distrain.train.from_settings import check_user_code, job_from_settings
 from distrain.train.hosts import check_hosts, other_hosts
-from distrain.train.placement import Placement
 from distrain.train.setup import try_first_batch
 from distrain.tune.deciding import check_deciding
 from distrain.tune.earlier import find_earlier
 from distrain.workplace import (
+    Place,
     Places,
     data_session,
     planned_placement,
@@ -86,10 +87,10 @@ def ready(
     server = check(settings, is_offline=is_offline).server
     with (
         loading_mlflow(None if is_offline else server) as loading,
-        training_session(settings, display) as placement,
+        training_session(settings, display) as place,
     ):
         check_sight(settings, import_paths)
-        run = _settled(settings, run_dir, server, placement, display, started)
+        run = _settled(settings, run_dir, server, place, display, started)
         loading.result()
         yield replace(run, import_paths=list(import_paths), is_offline=is_offline)
 
@@ -121,33 +122,37 @@ def ready_to_search(
         check_own_constraints(settings)
     with (
         loading_mlflow(None if is_offline else server) as loading,
-        search_session(settings, display) as places,
+        search_session(settings, display) as (place, winner),
     ):
         check_sight(settings, import_paths)
-        run = _settled(settings, run_dir, server, places.trials, display, started)
+        run = _settled(settings, run_dir, server, place, display, started)
         check_deciding(settings, run.job, run.prepared.dataset)
         loading.result()
         run = replace(run, import_paths=list(import_paths), is_offline=is_offline)
-        yield replace(run, is_sweep=True), places
+        yield replace(run, is_sweep=True), Places(run.placement, winner)
 
 
 def _settled(
     settings: Settings,
     run_dir: Path,
     server: TrackingServer,
-    placement: Placement,
+    place: Place,
     display: Display,
     started: Started | None,
 ) -> StartedRun:
-    """Prepare the data, or find it prepared, and try the model on two rows."""
+    """Prepare the data, or find it prepared, try the model on two rows, and have a place."""
     if started is not None:
         check_args(started, filled_in_args(settings))
+    line = place.line
+    if line is not None and find_prepared(data_of(settings), cache=cache_of(settings)) is None:
+        line.release()  # Ray Data needs some of that room
     prepared = prepare_data(settings, display, started.data if started else None)
     job = job_from_settings(settings, prepared.dataset, run_dir)
-    preflight = try_first_batch(job, is_for_gpu=placement.gpu > 0)
+    preflight = try_first_batch(job, is_for_gpu=place.planned().gpu > 0)
     if started is not None:
         check_model(started, preflight.shapes)
-    run = StartedRun(settings, server, prepared, placement, preflight, job, [])
+    placement = place.settle()
+    run = StartedRun(settings, server, prepared, placement, preflight, job, [], line=line)
     if started is None:
         return run
     won = None if started.won is None else (str(started.won[0]), int(started.won[1]))

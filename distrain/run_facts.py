@@ -26,6 +26,7 @@ from distrain.track.record import RunFacts
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import find_user_code
 from distrain.train.job import TrainJob, TrainOutcome
+from distrain.train.line import Line
 from distrain.train.placement import Placement, num_cores
 from distrain.train.setup import Preflight
 from distrain.train.worker_environment import args_digest
@@ -58,6 +59,7 @@ class StartedRun:
         is_offline: whether its record is kept in the journal alone.
         is_sweep: whether it is a search, and not a training run.
         won: the search whose winner it is, and the trial's number; None: it is of no search.
+        line: what holds room for the first workers; None: there is room.
     """
 
     settings: Settings
@@ -72,6 +74,7 @@ class StartedRun:
     is_offline: bool = False
     is_sweep: bool = False
     won: tuple[str, int] | None = None
+    line: Line | None = None
 
     @property
     def run_dir(self) -> Path:

@@ -183,6 +183,7 @@ def _train(run: StartedRun, display: Display) -> TrainOutcome:
         max_failures=run.settings.train.max_failures,
         import_paths=run.code_folders,
         display=display,
+        line=run.line,
     )
 
 

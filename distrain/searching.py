@@ -76,6 +76,7 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
         places.trials,
         run.code_folders,
         run.job.fence,
+        run.line,
     )
     with begun_record(run) as record, exporting(run_dir, display, record.backlog.count) as shown:
         try:
@@ -190,6 +191,7 @@ def _finish_winner(
         job=job,
         is_sweep=False,
         won=(key, best.number),
+        line=None,
     )
     (run_dir / LOG_FOLDER).mkdir(parents=True, exist_ok=True)
     started_facts(winner).save(run_dir)

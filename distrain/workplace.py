@@ -1,12 +1,13 @@
 """Where a command works: which Ray it uses, and which workers that Ray can place.
 
 In: the settings of `cluster` and `train`. Out: a connected Ray for the length of a `with` block,
-and for training the placement of its workers. Work on data alone asks for no workers.
+and for training the placement of its workers, for the first of which room is held, where others use
+that Ray, too. Work on data alone asks for no workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -14,6 +15,10 @@ from distrain.config.settings import Settings
 from distrain.display import Display
 from distrain.errors import ConfigError
 from distrain.ray_session import is_connected, ray_session, wanted_address
+from distrain.train.bounds import Bounds
+from distrain.train.growth import Growth
+from distrain.train.line import Line, telling_cluster_faults
+from distrain.train.nodes import growth, staying_nodes
 from distrain.train.placement import (
     Placement,
     asked_placement,
@@ -38,28 +43,64 @@ class Places:
     winner: Placement
 
 
+@final
+@dataclass(frozen=True)
+class Place:
+    """Where workers are placed: on a local Ray at once, on a cluster as soon as there is room.
+
+    Args:
+        planned: gives the placement on the Ray that is connected, as that is now.
+        line: where room is waited for; None: on a local Ray, which has it.
+        is_auto: whether there are as many workers as the line found room for.
+    """
+
+    planned: Callable[[], Placement]
+    line: Line | None = None
+    is_auto: bool = False
+
+    def settle(self) -> Placement:
+        """Wait for room, unless it is held, and return the placement.
+
+        Raises:
+            ClusterError: there was none in time.
+        """
+        if self.line is None:
+            return self.planned()
+        count = self.line.take()
+        with telling_cluster_faults():
+            placement = self.planned()
+        return replace(placement, num_workers=count, least=0) if self.is_auto else placement
+
+
 @contextmanager
-def training_session(settings: Settings, display: Display) -> Iterator[Placement]:
-    """Connect to Ray, or start a local one that has room for the workers; give their placement.
+def training_session(settings: Settings, display: Display) -> Iterator[Place]:
+    """Connect to Ray, or start a local one that has room for the workers; wait for room.
 
     Raises:
-        ClusterError: there is no Ray at the address.
+        ClusterError: there is no Ray at the address, or no room there in time.
         ConfigError: the workers can never be placed there.
     """
     address = wanted_address(settings.cluster.address)
     display.stage(_session_text(address))
-    placement = planned_placement(settings)
-    with ray_session(address, num_cpus=placement.local_cpus) as session:
+    planned = planned_placement(settings)
+    with ray_session(address, num_cpus=planned.local_cpus) as session:
         # Where a caller from Python is connected already, that Ray is used whatever it has.
-        yield placement if session.is_local else cluster_placement(settings.train, session.nodes)
+        if session.is_local:
+            yield Place(lambda: planned)
+            return
+        is_auto = settings.train.num_workers == "auto"
+        with _in_line(settings, _first_workers, display) as (line, wanted, _):
+            yield Place(lambda: wanted, line, is_auto)
 
 
 @contextmanager
-def search_session(settings: Settings, display: Display) -> Iterator[Places]:
+def search_session(settings: Settings, display: Display) -> Iterator[tuple[Place, Placement]]:
     """Connect to Ray, or start a local one that has room for trials, and for the winner's workers.
 
+    Gives the place of the trials, for the first of which there is room, and the winner's placement.
+
     Raises:
-        ClusterError: there is no Ray at the address.
+        ClusterError: there is no Ray at the address, or no room there in time.
         ConfigError: a trial can never be placed there, or not so many at a time.
     """
     address = wanted_address(settings.cluster.address)
@@ -68,11 +109,64 @@ def search_session(settings: Settings, display: Display) -> Iterator[Places]:
     num_cpus = max(planned.trials.local_cpus, planned.winner.local_cpus)
     with ray_session(address, num_cpus=num_cpus) as session:
         if session.is_local:
-            yield planned
+            yield Place(lambda: planned.trials), planned.winner
             return
-        trials = search_placement(settings, lambda train: cluster_placement(train, session.nodes))
-        _check_budget(settings, trials)
-        yield Places(trials, cluster_placement(settings.train, session.nodes))
+        with _in_line(settings, _first_trial, display) as (line, _, grows):
+            winner = _on_cluster(settings, grows)
+            if settings.train.num_workers == "auto":  # by then others may have what is free now
+                winner = replace(winner, least=1)
+            yield Place(lambda: _trials_on_cluster(settings, grows), line), winner
+
+
+@contextmanager
+def _in_line(
+    settings: Settings, first: Callable[[Settings, Growth], Placement], display: Display
+) -> Iterator[tuple[Line, Placement, Growth]]:
+    """Wait for room on the cluster that is connected, and hold it for the length of a `with` block.
+
+    Gives also for whom, the workers that are placed at once, and what may come to the cluster.
+    """
+    with telling_cluster_faults():
+        grows = growth()
+        wanted = first(settings, grows)
+    line = Line(wanted, settings.cluster.wait_s, display, is_growing=grows.has_autoscaler)
+    line.take()
+    try:
+        yield line, wanted, grows
+    finally:
+        line.release()
+
+
+def _first_workers(settings: Settings, grows: Growth) -> Placement:
+    """Return a run's workers, of which there is one at least where there are as many as fit."""
+    wanted = _on_cluster(settings, grows)
+    if settings.train.num_workers != "auto":
+        return wanted
+    if grows.has_autoscaler:
+        share = Bounds.of(settings.cluster).num_workers(wanted.cpu, wanted.gpu)
+        wanted = replace(wanted, num_workers=min(settings.train.logical_shards, share))
+    return replace(wanted, least=1)
+
+
+def _first_trial(settings: Settings, grows: Growth) -> Placement:
+    """Return the workers of one trial, where all trials and the winner can be placed some time."""
+    _on_cluster(settings, grows)
+    trials = _trials_on_cluster(settings, grows)
+    _check_budget(settings, trials)
+    return replace(trials, num_workers=trials.group_size, group_size=1)
+
+
+def _trials_on_cluster(settings: Settings, grows: Growth) -> Placement:
+    return search_placement(
+        settings,
+        lambda train: _on_cluster(settings.model_copy(update={"train": train}), grows),
+    )
+
+
+def _on_cluster(settings: Settings, grows: Growth) -> Placement:
+    """Return the placement on the cluster that is connected, on the nodes that stay."""
+    nodes = [node.total for node in staying_nodes()]
+    return cluster_placement(settings.train, nodes, Bounds.of(settings.cluster), grows)
 
 
 def planned_places(settings: Settings) -> Places:
@@ -81,11 +175,14 @@ def planned_places(settings: Settings) -> Places:
     Raises:
         ConfigError: they can never be on this machine.
     """
-    winner = planned_placement(settings)
+    winner, bounds = planned_placement(settings), Bounds.of(settings.cluster)
     if not is_on_local_ray(settings):
-        return Places(search_placement(settings, asked_placement), winner)
+        trials = search_placement(settings, lambda train: asked_placement(train, bounds))
+        return Places(trials, winner)
     num_gpus = _num_local_gpus()
-    trials = search_placement(settings, lambda train: local_placement(train, num_gpus=num_gpus))
+    trials = search_placement(
+        settings, lambda train: local_placement(train, num_gpus=num_gpus, bounds=bounds)
+    )
     _check_budget(settings, trials)
     return Places(trials, winner)
 
@@ -125,9 +222,10 @@ def planned_placement(settings: Settings) -> Placement:
     Raises:
         ConfigError: the workers can never be placed on this machine.
     """
+    bounds = Bounds.of(settings.cluster)
     if is_on_local_ray(settings):
-        return local_placement(settings.train, num_gpus=_num_local_gpus())
-    return asked_placement(settings.train)
+        return local_placement(settings.train, num_gpus=_num_local_gpus(), bounds=bounds)
+    return asked_placement(settings.train, bounds)
 
 
 def is_on_local_ray(settings: Settings) -> bool:

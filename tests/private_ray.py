@@ -19,6 +19,7 @@ import psutil
 
 from distrain.jobs.ray_nodes import free_ports, wait_until_up
 from distrain.process import Process, family_of
+from tests import loopback_autoscaler
 
 RAY = Path(sys.executable).with_name("ray")
 TIMEOUT_S = 180.0
@@ -65,6 +66,14 @@ class PrivateRay:
             "RAY_AUTH_TOKEN": self.token,
             **(environment or {}),
         }
+
+    def let_grow(self, num_cpus: int, most: int) -> None:
+        """Let Ray's autoscaler bring nodes of so many CPUs, and so many nodes; before the start."""
+        config = self._folder / "autoscaler.yaml"
+        told = loopback_autoscaler.config(self.address, num_cpus, most)
+        config.write_text(json.dumps(told), encoding="utf-8")
+        self._head.append(f"--autoscaling-config={config}")
+        self._environment |= loopback_autoscaler.ENVIRONMENT
 
     def start(self) -> None:
         """Start its head, and wait until its dashboard and its agent answer."""

@@ -134,6 +134,20 @@ class ClusterSettings(Section):
         description="Ray address: auto (a running one), local (always new) or HOST:PORT "
         "[RAY_ADDRESS, else local].",
     )
+    wait_s: NonNegativeFloat = Field(
+        600,
+        description="Seconds to wait in line, saying for what, until the first workers have a "
+        "place on a cluster that distrain did not start; 0: not at all.",
+    )
+    max_cpus: PositiveFloat | None = Field(
+        None,
+        description="CPUs that the workers of a command reserve at most, all together; its driver "
+        "and the preparation of data are not counted [no bound].",
+    )
+    max_gpus: PositiveFloat | None = Field(
+        None,
+        description="GPUs that the workers of a command reserve at most, all together [no bound].",
+    )
     env: dict[str, Word] = Field({}, description="Environment variables for the workers.")
     working_dir: Text | None = Field(
         None,

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 PLAIN_INTERVAL_S = 5.0
+WAITING_INTERVAL_S = 60.0
 
 
 @contextmanager
@@ -55,14 +56,23 @@ class PlainDisplay:
         self._console = console
         self._shown_at = 0.0
         self._shown_metric = ""
+        self._waiting_told_at: float | None = None
 
     def stage(self, text: str) -> None:
         """Print the stage on a line of its own."""
+        self._waiting_told_at = None
         self._print(text)
 
     def note(self, text: str) -> None:
         """Print the note on a line of its own."""
         self._print(f"note: {text}")
+
+    def waiting(self, text: str) -> None:
+        """Print what is waited for at first, and then once a minute."""
+        now = time.monotonic()
+        if self._waiting_told_at is None or now - self._waiting_told_at >= WAITING_INTERVAL_S:
+            self._waiting_told_at = now
+            self._print(text)
 
     def progress(self, record: Mapping[str, Any]) -> None:
         """Print the record if it is due."""
@@ -94,6 +104,7 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._stage = ""
+        self._is_waiting = False
         self._since = time.monotonic()
         self._record: Mapping[str, Any] | None = None
         self._standing: Mapping[str, Any] | None = None
@@ -107,6 +118,13 @@ class LiveDisplay:
         self._leave_stage()
         self._stage, self._since = text, time.monotonic()
         self._record = self._standing = None
+        self._is_waiting = False
+
+    def waiting(self, text: str) -> None:
+        """Show a stage of its own, and change its text while it lasts."""
+        if not self._is_waiting:
+            self.stage(text)
+        self._stage, self._is_waiting = text, True
 
     def note(self, text: str) -> None:
         """Print the note above the bar."""
@@ -172,8 +190,12 @@ def search_text(standing: Mapping[str, Any]) -> str:
     parts = [f"{ended:,}/{total:,} trials", f"{standing['num_running']} running"]
     parts += [
         f"{standing[key]:,} {word}"
-        for key, word in (("num_stopped", "stopped"), ("num_failed", "failed"))
-        if standing[key]
+        for key, word in (
+            ("num_waiting", "waiting for room"),
+            ("num_stopped", "stopped"),
+            ("num_failed", "failed"),
+        )
+        if standing.get(key)
     ]
     parts.append(f"{standing['epochs']:,} epochs")
     if standing["best"] is not None:

@@ -21,6 +21,8 @@ starts it in the workers of Ray Train.
     checkpoint.py  state on disk                      tensor_file.py    tensors, with a checksum
     run.py         the driver on Ray Train            worker.py         what it starts in a worker
     placement.py   where workers can be               from_settings.py  settings to a job
+    bounds.py      a share of a cluster               growth.py         what may still come to it
+    line.py        waiting in line for room
     attempts.py    again after a loss, or not         faults.py         whose fault a loss is
     oversight.py   the driver's eyes on workers       nodes.py          the machines there are
     beat.py        what a worker tells of itself      watch.py          who stands still

@@ -33,6 +33,7 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 from ray.train.v2._internal.execution.controller import TrainController
 from ray.train.v2._internal.execution.worker_group import Worker, WorkerGroup
 from ray.train.v2._internal.execution.worker_group.placement_group_handle import (
+    DefaultPlacementGroupHandle,
     PlacementGroupHandle,
 )
 from ray.train.v2.api.result import Result
@@ -40,6 +41,7 @@ from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from distrain.background import in_background
 from distrain.train.interface import exchange_where_ray_does
+from distrain.train.line import Line
 from distrain.train.meeting import meet_where_ray_does
 
 LOOK_S: Final = 0.25
@@ -67,11 +69,14 @@ class Start:
         is_left: set by whoever does not wait for `fit` any more: it ends the workers, and fails.
         note: told, once, who has not begun after a while.
         limit_s: seconds after which the workers are given up.
+        line: what holds room for as many workers as there are to be; None, or it holds none: Ray is
+            asked for it.
     """
 
     is_left: threading.Event
     note: Callable[[str], None]
     limit_s: float
+    line: Line | None = None
 
 
 class MeetingConfig(TorchConfig):
@@ -183,7 +188,11 @@ class _WorkerGroup(WorkerGroup):
         return f"{told}: no answer from {', '.join(late)}" if late else told
 
     def _create_placement_group(self, *settings: Any) -> PlacementGroupHandle:
-        self._placed = super()._create_placement_group(*settings)
+        held = None if self._terms.line is None else self._terms.line.hand_over()
+        if held is None:
+            self._placed = super()._create_placement_group(*settings)
+        else:
+            self._placed = DefaultPlacementGroupHandle(held)
         return self._placed
 
     def _init_train_context_on_workers(

@@ -132,6 +132,10 @@ class _ToldDisplay:
         """Pass it on."""
         self._display.note(text)
 
+    def waiting(self, text: str) -> None:
+        """Show it."""
+        self._display.waiting(text)
+
     def progress(self, record: Mapping[str, Any]) -> None:
         """Take in how fast it is, and pass it on."""
         self.speed.take(record)

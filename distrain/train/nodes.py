@@ -4,10 +4,13 @@ The one place that asks Ray's control store for more than `ray.nodes()` tells.
 """
 
 import importlib
+import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
+
+from distrain.train.growth import FIXED, Growth, NodeType
 
 ANSWER_TIMEOUT_S: Final = 1.0
 ANSWER_TRIES: Final = 2
@@ -15,6 +18,10 @@ ANSWER_TRIES: Final = 2
 
 AS_ASKED: Final = (1, 3, 4)
 """Ray's `NodeDeathInfo.Reason`: ended, or drained by an autoscaler, as preempted or idle."""
+
+KV_TIMEOUT_S: Final = 10
+_FIRST_VERSION: Final = b"__autoscaling_status"
+_MADE_UP: Final = "node_"
 
 
 @final
@@ -126,3 +133,48 @@ def live_nodes() -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def staying_nodes() -> list[Node]:
+    """Return the nodes that are not announced to leave; this process must be connected."""
+    return [node for node in live_nodes() if not node.is_draining]
+
+
+def growth() -> Growth:
+    """Return which nodes may still come to the cluster; this process must be connected.
+
+    Ray has no call that tells it. An autoscaler may have reported what it brings; Ray's own ones do
+    not. Their first version tells which types its nodes are of, and stands for a cluster without
+    one, too, where it makes up a type for each node, by its id. The second leaves no word of its
+    own, but the nodes that it was given know their type.
+    """
+    state: Any = importlib.import_module("ray._private.state").state
+    config = state.get_cluster_config()
+    if config is not None and config.node_group_configs:
+        return Growth(True, tuple(_node_type(group) for group in config.node_group_configs))
+    raylet: Any = importlib.import_module("ray._raylet")
+    ray: Any = importlib.import_module("ray")
+    store = raylet.GcsClient(address=ray.get_runtime_context().gcs_address)
+    report = json.loads(store.internal_kv_get(_FIRST_VERSION, None, timeout=KV_TIMEOUT_S) or "{}")
+    told = report.get("autoscaler_report") or {}
+    names = {*(told.get("active_nodes") or {}), *(told.get("idle_nodes") or {})}
+    if not told:
+        names = _type_names(store)
+    is_autoscaled = any(not name.startswith(_MADE_UP) for name in names if name)
+    return Growth(True, None) if is_autoscaled else FIXED
+
+
+def _type_names(store: Any) -> set[str]:
+    """Return the types of the nodes that are alive, as they were started with."""
+    protocol: Any = importlib.import_module("ray.core.generated.autoscaler_pb2")
+    reply = protocol.GetClusterResourceStateReply()
+    reply.ParseFromString(store.get_cluster_resource_state())
+    return {
+        node.ray_node_type_name
+        for node in reply.cluster_resource_state.node_states
+        if node.status != protocol.NodeStatus.DEAD
+    }
+
+
+def _node_type(group: Any) -> NodeType:
+    return NodeType(dict(group.resources), group.max_count if group.max_count >= 0 else None)

@@ -10,11 +10,12 @@ from distrain.config.settings import Settings
 from distrain.config.train import ElasticWorkers, TrainSettings
 from distrain.errors import ConfigError
 from distrain.ray_session import MAX_LOCAL_WORKERS
+from distrain.train.bounds import ANY_NUMBER, Bounds, whole_times
+from distrain.train.growth import FIXED, Growth
 
 _OF_ADDRESS: Final = "node:"
 _OF_HEAD: Final = "node:__internal_head__"
-ANY_NUMBER: Final = 1_000_000
-"""Trials at a time that nothing bounds but a cluster that nobody has looked at."""
+_FREE: Final = Bounds()
 
 
 @dataclass(frozen=True)
@@ -85,54 +86,65 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def local_placement(train: TrainSettings, *, num_gpus: int) -> Placement:
+def local_placement(train: TrainSettings, *, num_gpus: int, bounds: Bounds = _FREE) -> Placement:
     """Return the placement on a local Ray, which declares the CPUs that it is asked for.
 
     Args:
         train: the training settings.
         num_gpus: GPUs of this machine.
+        bounds: what the workers reserve at most.
 
     Raises:
-        ConfigError: more workers than a local Ray takes, or GPUs that are not there.
+        ConfigError: more workers than a local Ray takes or the bounds allow, or GPUs that are not
+            there.
     """
     gpu = _gpu_per_worker(train, num_gpus)
     _check_some_gpu(gpu, num_gpus, "this machine")
-    capacity = _by_gpu(num_gpus, gpu) if gpu else max(1, _whole(num_cores() / _cpu(train)))
-    placement = _placement(train, gpu, min(capacity, MAX_LOCAL_WORKERS))
+    capacity = _by_gpu(num_gpus, gpu) if gpu else max(1, whole_times(num_cores() / _cpu(train)))
+    placement = _placement(train, gpu, min(capacity, MAX_LOCAL_WORKERS), bounds)
     if placement.least:
         # Nothing comes to a local Ray or leaves it, so what fits is settled here.
         count = min(placement.num_workers, capacity, MAX_LOCAL_WORKERS)
         placement = replace(placement, num_workers=max(count, placement.least), least=0)
     if placement.num_workers > MAX_LOCAL_WORKERS:
-        raise _too_many(placement, f"a local Ray, which takes {MAX_LOCAL_WORKERS}")
+        raise _too_many(placement, f"on a local Ray, which takes {MAX_LOCAL_WORKERS}")
     if gpu and placement.num_workers > capacity:
-        raise _too_many(placement, f"this machine, whose {num_gpus} GPUs take {capacity}")
+        raise _too_many(placement, f"on this machine, whose {num_gpus} GPUs take {capacity}")
     return placement
 
 
-def asked_placement(train: TrainSettings) -> Placement:
+def asked_placement(train: TrainSettings, bounds: Bounds = _FREE) -> Placement:
     """Return the placement on a cluster that nobody has looked at: what is asked for, at most."""
     asked = train.resources_per_worker.gpu
-    return _placement(train, 0.0 if asked == "auto" else asked, train.logical_shards)
+    return _placement(train, 0.0 if asked == "auto" else asked, train.logical_shards, bounds)
 
 
-def cluster_placement(train: TrainSettings, nodes: Sequence[Mapping[str, float]]) -> Placement:
-    """Return the placement on a running cluster.
+def cluster_placement(
+    train: TrainSettings,
+    nodes: Sequence[Mapping[str, float]],
+    bounds: Bounds = _FREE,
+    growth: Growth = FIXED,
+) -> Placement:
+    """Return the placement on a running cluster, where nothing else would run.
 
     Args:
-        train: the training settings.
+        train: the training settings; `auto` speaks of the nodes that are there.
         nodes: total resources of each node.
+        bounds: what the workers reserve at most.
+        growth: the nodes that may still come.
 
     Raises:
-        ConfigError: the cluster could never place these workers, even with nothing else running.
+        ConfigError: the cluster could never place these workers, even with nothing else running, or
+            the bounds do not allow them.
     """
     num_gpus = sum(node.get("GPU", 0) for node in nodes)
     gpu = _gpu_per_worker(train, num_gpus)
-    _check_some_gpu(gpu, num_gpus, "the cluster")
-    capacity = sum(_fits(node, _cpu(train), gpu) for node in nodes)
-    placement = replace(_placement(train, gpu, capacity), num_hosts=_num_hosts(nodes))
-    if placement.min_workers > capacity:
-        raise _too_many(placement, f"the cluster, whose {len(nodes)} nodes take {capacity}")
+    capacity = room_on(nodes, _cpu(train), gpu)
+    placement = _placement(train, gpu, capacity, bounds)
+    placement = replace(placement, num_hosts=_num_hosts(nodes))
+    if placement.min_workers > capacity + growth.room(lambda node: _fits(node, _cpu(train), gpu)):
+        _check_some_gpu(gpu, num_gpus, "the cluster")
+        raise _too_many(placement, f"on the cluster, whose {len(nodes)} nodes take {capacity}")
     return placement
 
 
@@ -199,7 +211,12 @@ def _asking_for(train: TrainSettings, count: int | Literal["auto"]) -> TrainSett
 
 def room(placement: Placement, nodes: Iterable[Mapping[str, float]]) -> int:
     """Return how many of the workers fit on nodes with these resources, as many as there may be."""
-    return sum(_fits(node, placement.cpu, placement.gpu) for node in nodes)
+    return room_on(nodes, placement.cpu, placement.gpu)
+
+
+def room_on(nodes: Iterable[Mapping[str, float]], cpu: float, gpu: float) -> int:
+    """Return how many workers that take so much fit on nodes with these resources."""
+    return sum(_fits(node, cpu, gpu) for node in nodes)
 
 
 def _num_hosts(nodes: Iterable[Mapping[str, float]]) -> int:
@@ -229,38 +246,43 @@ def _check_some_gpu(gpu: float, num_gpus: float, place: str) -> None:
         )
 
 
-def _whole(ratio: float) -> int:
-    """Return how many whole times something fits; 0.3 / 0.1 is 3, though it is computed as less."""
-    return math.floor(ratio + 1e-9)
-
-
 def _fits(node: Mapping[str, float], cpu: float, gpu: float) -> int:
-    by_cpu = _whole(node.get("CPU", 0) / cpu)
+    by_cpu = whole_times(node.get("CPU", 0) / cpu)
     return min(by_cpu, _by_gpu(node.get("GPU", 0), gpu)) if gpu else by_cpu
 
 
 def _by_gpu(num_gpus: float, gpu: float) -> int:
     """Return how many workers the GPUs take: Ray gives a worker a part of one, or whole ones."""
     if gpu >= 1:
-        return _whole(num_gpus / gpu)
-    whole = _whole(num_gpus)
-    return whole * _whole(1 / gpu) + _whole((num_gpus - whole) / gpu)
+        return whole_times(num_gpus / gpu)
+    whole = whole_times(num_gpus)
+    return whole * whole_times(1 / gpu) + whole_times((num_gpus - whole) / gpu)
 
 
-def _placement(train: TrainSettings, gpu: float, capacity: int) -> Placement:
-    asked = train.num_workers
+def _placement(train: TrainSettings, gpu: float, capacity: int, bounds: Bounds) -> Placement:
+    """Return the workers that are asked for; `auto` and a maximum shrink to the bounds."""
+    asked, cpu = train.num_workers, _cpu(train)
+    bounds.check_one(cpu, gpu)
+    most = bounds.num_workers(cpu, gpu)
     if isinstance(asked, ElasticWorkers):
-        return Placement(num_workers=asked.max, cpu=_cpu(train), gpu=gpu, least=asked.min)
-    count = max(1, min(capacity, train.logical_shards)) if asked == "auto" else asked
-    return Placement(num_workers=count, cpu=_cpu(train), gpu=gpu)
+        count, least = max(asked.min, min(asked.max, most)), asked.min
+    else:
+        count = max(1, min(capacity, train.logical_shards, most)) if asked == "auto" else asked
+        least = 0
+    placement = Placement(num_workers=count, cpu=cpu, gpu=gpu, least=least)
+    if placement.min_workers > most:
+        share = f"in the share of {bounds.text(cpu, gpu)}, which takes {most}"
+        raise _too_many(placement, share, "raise that share")
+    return placement
 
 
-def _too_many(placement: Placement, place: str) -> ConfigError:
+def _too_many(
+    placement: Placement, place: str, other: str = "name a larger cluster"
+) -> ConfigError:
     gpu = f" and {placement.gpu:g} GPU" if placement.gpu else ""
     return ConfigError(
-        f"{placement.min_workers} workers with {placement.cpu:g} CPU{gpu} each do not fit on "
-        f"{place}",
+        f"{placement.min_workers} workers with {placement.cpu:g} CPU{gpu} each do not fit {place}",
         where="train.num_workers",
         expected="workers that can be placed at the same time",
-        mend="Use fewer workers or `num_workers: auto`, or name a larger cluster",
+        mend=f"Use fewer workers or `num_workers: auto`, or {other}",
     )

@@ -46,6 +46,7 @@ from distrain.train.faults import (
 )
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.journal_watch import watching
+from distrain.train.line import Line
 from distrain.train.nodes import Node, live_nodes
 from distrain.train.oversight import Oversight
 from distrain.train.placement import Placement
@@ -63,7 +64,7 @@ _NO_ROOM: Final = "WorkerGroupStartupTimeoutError"
 logger = logging.getLogger(__name__)
 
 
-def run_training(
+def run_training(  # noqa: PLR0913 - what a run needs of its driver
     job: TrainJob,
     placement: Placement,
     cluster: ClusterSettings,
@@ -71,6 +72,7 @@ def run_training(
     max_failures: int,
     import_paths: list[str],
     display: Display,
+    line: Line | None = None,
 ) -> TrainOutcome:
     """Train on Ray's workers and return rank zero's outcome.
 
@@ -84,6 +86,7 @@ def run_training(
         import_paths: folders that the workers can import the user's code from.
         display: shown each `progress` record of the journal, and told of losses; from other
             threads.
+        line: what holds room for the first workers; None: they are waited for where there is none.
 
     Raises:
         TrainError: training failed: the user's code raised, the loss was not finite, the same
@@ -99,7 +102,7 @@ def run_training(
         watching(run_dir / JOURNAL, display),
         JournalWriter(run_dir / JOURNAL, "attempts", is_ours=is_ours) as record,
     ):
-        driver = _Driver(job, placement, cluster, import_paths, record)
+        driver = _Driver(job, placement, cluster, import_paths, record, line)
         try:
             return _interruptible(driver, max_failures)
         finally:
@@ -127,6 +130,7 @@ class _Driver:
         cluster: ClusterSettings,
         import_paths: list[str],
         record: JournalWriter,
+        line: Line | None,
     ) -> None:
         self._job = job
         self._run_dir = Path(job.run_dir)
@@ -135,8 +139,9 @@ class _Driver:
         self._is_interrupted = threading.Event()
         self._is_left = threading.Event()
         self._trainers = TrainerMaker(
-            job, placement, cluster, import_paths, self._is_left, self.note
+            job, placement, cluster, import_paths, self._is_left, self.note, line
         )
+        self._line = line
         self._is_stop_asked = False
         self._is_failing = False
         self._log_sizes: dict[Path, int] = {}
@@ -173,12 +178,7 @@ class _Driver:
 
     def run(self, max_failures: int) -> TrainOutcome:
         """Make attempts until one comes to an end; see `train_in_attempts`."""
-        return train_in_attempts(
-            self._attempt,
-            lambda: wait_for_room(self._placement, live_nodes, self.note, self._check),
-            max_failures,
-            self,
-        )
+        return train_in_attempts(self._attempt, self._wait_for_room, max_failures, self)
 
     def result_of(self, running: "Future[TrainOutcome]") -> TrainOutcome:
         """Wait for the outcome for as long as nobody else drives the run.
@@ -208,6 +208,11 @@ class _Driver:
             if not self._is_failing:
                 logger.warning("%s cannot be looked at; tried again: %s", self._run_dir, fault)
             self._is_failing = True
+
+    def _wait_for_room(self) -> int:
+        """Return how many workers have room: those that it is held for, else when there is some."""
+        held = 0 if self._line is None else self._line.num_held
+        return held or wait_for_room(self._placement, live_nodes, self.note, self._check)
 
     def _check(self) -> None:
         if self._is_interrupted.is_set():

@@ -18,6 +18,7 @@ from distrain.config.settings import ClusterSettings
 from distrain.object_store.link import link_of
 from distrain.object_store.work_link import for_workers
 from distrain.train.job import TrainJob
+from distrain.train.line import Line
 from distrain.train.placement import Placement
 from distrain.train.worker import train_fn_per_worker
 from distrain.train.worker_environment import part_environment
@@ -50,6 +51,7 @@ class TrainerMaker:
         import_paths: folders that they can import the user's code from.
         is_left: set by whoever does not wait for them any more.
         note: told what the user should know.
+        line: what holds room for the first workers; None: there is room.
     """
 
     job: TrainJob
@@ -58,6 +60,7 @@ class TrainerMaker:
     import_paths: list[str]
     is_left: threading.Event
     note: Callable[[str], None]
+    line: Line | None = None
 
     def make(self, attempt: int, num_workers: int, hub: str | None) -> Any:
         """Return a trainer that is yet to `fit`.
@@ -88,7 +91,7 @@ class TrainerMaker:
         return controller.InProcessTrainer(
             # Ray's dashboard shows a train_loop_config, and URIs in the job may hold credentials.
             partial(train_fn_per_worker, config),
-            start=controller.Start(self.is_left, self.note, START_S + timeout_s),
+            start=controller.Start(self.is_left, self.note, START_S + timeout_s, self.line),
             scaling_config=ray_train.ScalingConfig(
                 num_workers=num_workers,
                 use_gpu=placement.gpu > 0,

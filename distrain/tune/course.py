@@ -81,6 +81,7 @@ class Course:
         self._in_hand: set[int] = set()
         self._is_interrupted = False
         self._wall_s: float | None = None
+        self.num_waiting = 0  # trials that are given away, and whose workers wait for room
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in what earlier drivers have logged; before anything else."""
@@ -197,7 +198,9 @@ class Course:
     def standing(self) -> dict[str, Any]:
         """Return how far it is, as plain values for a display."""
         told = [part.told for part in self._parts or () if part.numbers]
-        return {**self.search.standing(), "after": ", ".join(told)}
+        standing = self.search.standing()
+        standing["num_running"] = max(0, standing["num_running"] - self.num_waiting)
+        return {**standing, "num_waiting": self.num_waiting, "after": ", ".join(told)}
 
     @property
     def confirmed(self) -> ConfirmResult | None:

@@ -30,6 +30,7 @@ from typing import Any, Final, Self, final
 
 from distrain import lease
 from distrain.errors import TrainError
+from distrain.train.line import Line
 from distrain.train.placement import Placement
 from distrain.train.worker import STOP_FILE
 from distrain.tune.actor_environment import actors_started_with
@@ -63,11 +64,13 @@ class Actors:
         placement: trials at a time, and what each gets.
         environment: variables that their processes are started with.
         timeout_s: `cluster.collective_timeout_s`, by which it is told that one hangs.
+        line: what holds room for the first trial; None: there is room.
     """
 
     placement: Placement
     environment: Mapping[str, str]
     timeout_s: float
+    line: Line | None = None
 
 
 def run_search(  # noqa: PLR0913 - what a search needs of its driver
@@ -111,7 +114,7 @@ def run_search(  # noqa: PLR0913 - what a search needs of its driver
                     actors_started_with(actors.environment),
                     watching_for_hangs(slots.running, actors.timeout_s),
                 ):
-                    _fit(slots, run, actors.placement, folder)
+                    _fit(slots, run, actors, folder)
             _check_end(slots)
             done.set_result(None)
         except BaseException as error:  # raised where it is waited for
@@ -145,17 +148,16 @@ def _wait(done: "Future[None]", run_dir: Path, fence: int) -> None:
     done.result()
 
 
-def _fit(
-    slots: Slots, run: Callable[[dict[str, Any]], None], placement: Placement, folder: Path
-) -> None:
+def _fit(slots: Slots, run: Callable[[dict[str, Any]], None], actors: Actors, folder: Path) -> None:
     from ray import tune
 
+    placement = actors.placement
     resources = {"CPU": placement.cpu} | ({"GPU": placement.gpu} if placement.gpu else {})
     tuner = tune.Tuner(
         tune.with_resources(run, tune.PlacementGroupFactory([resources] * placement.group_size)),
         tune_config=tune.TuneConfig(
             search_alg=_searcher(slots),
-            scheduler=_scheduler(slots),
+            scheduler=_scheduler(slots, actors.line),
             num_samples=-1,
             reuse_actors=True,
             max_concurrent_trials=placement.num_groups,
@@ -217,7 +219,7 @@ def _searcher(slots: Slots) -> Any:
     return Proposer(metric="-", mode="min")
 
 
-def _scheduler(slots: Slots) -> Any:
+def _scheduler(slots: Slots, line: Line | None) -> Any:
     """Return the search as a scheduler of Tune's."""
     from ray.tune.schedulers import FIFOScheduler
 
@@ -225,9 +227,19 @@ def _scheduler(slots: Slots) -> Any:
         """Passes results on, and stops slots that there is no work for."""
 
         def choose_trial_to_run(self, controller: Any) -> Any:
-            """Look for slots that have failed unseen; then as Tune does."""
-            trials = controller.get_trials()
+            """Look for slots that have failed unseen, or have no place yet; then as Tune does.
+
+            Once there is nothing more to do, slots that wait for room are given up, unless there is
+            an actor that ends what they would do.
+            """
+            trials, actors = controller.get_trials(), controller._actor_manager
+            group = line.hand_over() if line is not None and trials else None
+            if group is not None:
+                _place_first_in(group, actors._resource_manager)
+            slots.look_for_room(actors.num_pending_actors)
             slots.look_for_dead([t.trial_id for t in trials if t.status == t.ERROR])
+            if slots.is_over and not actors.num_live_actors:
+                controller.request_stop_experiment()
             return super().choose_trial_to_run(controller)
 
         def on_trial_result(self, _controller: Any, trial: Any, result: Any) -> str:
@@ -244,6 +256,31 @@ def _scheduler(slots: Slots) -> Any:
             slots.take_death(trial.trial_id, "it was removed")
 
     return Judge()  # type: ignore[no-untyped-call]  # Ray's
+
+
+def _place_first_in(group: Any, manager: Any) -> None:
+    """Have Tune place its first actor in a placement group that is there; it removes it, too.
+
+    Args:
+        group: made of the bundles that Tune would ask for.
+        manager: Tune's own, which asks for them; not Ray's public interface (Ray 2.60.0).
+    """
+    from ray.tune import PlacementGroupFactory
+
+    class Held(PlacementGroupFactory):
+        """Stands for the factory of the first actor, to which it is equal."""
+
+        def to_placement_group(self) -> Any:
+            """Return the one that is there."""
+            return group
+
+    request = manager.request_resources
+
+    def first_request(resource_request: Any) -> None:
+        manager.request_resources = request
+        request(Held(resource_request.bundles, strategy=resource_request.strategy))
+
+    manager.request_resources = first_request
 
 
 class _Stays:

@@ -149,6 +149,12 @@ class Slots:
             self.error = error
         self._on_event()
 
+    def look_for_room(self, num_waiting: int) -> None:
+        """Take in how many slots have no place yet."""
+        if num_waiting != self._course.num_waiting:
+            self._course.num_waiting = num_waiting
+            self._on_event()
+
     def look_for_dead(self, failed: Iterable[str]) -> None:
         """Take in which slots Tune has given up without a word, as where an actor is not reset."""
         for name in [name for name in failed if name in self._slots]:

@@ -20,6 +20,7 @@ from distrain.track.trials import kind_of
 from distrain.train.checkpoint import FOLDER as CHECKPOINTS
 from distrain.train.from_settings import job_from_settings
 from distrain.train.gauges import labels_of
+from distrain.train.line import Line
 from distrain.train.placement import Placement
 from distrain.train.taken_over import take_over
 from distrain.train.worker_environment import part_environment
@@ -55,6 +56,7 @@ class Sweep:
         placement: trials at a time, and what each gets.
         import_paths: folders that the user's code is imported from.
         fence: the driver's fencing number.
+        line: what holds room for the first trial; None: there is room.
     """
 
     settings: Settings
@@ -64,6 +66,7 @@ class Sweep:
     placement: Placement
     import_paths: list[str]
     fence: int
+    line: Line | None = None
 
     def search(self, on_change: Callable[[Course], None], on_note: Callable[[str], None]) -> Course:
         """Search to the end, or on from what the event log holds, with what comes after it.
@@ -109,7 +112,7 @@ class Sweep:
                     course,
                     run,
                     prepare,
-                    Actors(self.placement, told, common["collective_timeout_s"]),
+                    Actors(self.placement, told, common["collective_timeout_s"], self.line),
                     self.run_dir,
                     fence=self.fence,
                     on_event=changed,

@@ -1,10 +1,13 @@
-"""What a display does where nobody is left to look at it."""
+"""What a display does where nobody is left to look at it, and while something is waited for."""
 
+import io
 import os
+import re
 
 import pytest
+from rich.console import Console
 
-from distrain.report.display import open_display
+from distrain.report.display import LiveDisplay, PlainDisplay, open_display
 
 
 def test_work_goes_on_where_the_reader_of_its_output_has_left(
@@ -18,3 +21,33 @@ def test_work_goes_on_where_the_reader_of_its_output_has_left(
             display.stage("preparing the data")
             display.note("twice")
         print("the result", file=stdout, flush=True)
+
+
+def test_a_pipe_is_told_of_a_wait_at_first_and_then_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = io.StringIO()
+    display = PlainDisplay(Console(file=told))
+    for second in range(125):
+        monkeypatch.setattr("distrain.report.display.time.monotonic", lambda now=second: now)
+        display.waiting(f"waiting, {second} s")
+    display.stage("training")
+    display.waiting("waiting once more")
+
+    assert told.getvalue().splitlines() == [
+        *("waiting, 0 s", "waiting, 60 s", "waiting, 120 s"),
+        *("training", "waiting once more"),
+    ]
+
+
+def test_a_terminal_has_one_line_for_a_wait() -> None:
+    told = io.StringIO()
+    display = LiveDisplay(Console(file=told, force_terminal=True, width=80))
+    display.stage("connecting")
+    for free in (0, 1):
+        display.waiting(f"waiting: {free} of 2 CPUs are free")
+    display.stage("training")
+    display.close()
+
+    lines = re.findall(r"✓\S* (.*?)  ", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.getvalue()))
+    assert lines == ["connecting", "waiting: 1 of 2 CPUs are free", "training"]

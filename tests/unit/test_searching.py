@@ -38,6 +38,7 @@ def test_an_end_that_the_disk_does_not_take_is_told_as_the_disk_s(
         job=SimpleNamespace(fence=1),
         prepared=SimpleNamespace(dataset=None),
         code_folders=[],
+        line=None,
     )
     places: Any = SimpleNamespace(trials=None)
 

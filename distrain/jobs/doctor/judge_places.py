@@ -8,6 +8,7 @@ from distrain.errors import ConfigError
 from distrain.jobs.doctor.facts import ClusterNode, Place, Sight
 from distrain.jobs.doctor.findings import Finding, counted, finding_of, names, ok_unless
 from distrain.ray_token import TOKEN, TOKEN_PATH, Access, Token
+from distrain.train.bounds import Bounds
 from distrain.train.placement import (
     Placement,
     cluster_placement,
@@ -70,9 +71,12 @@ def judge_room(settings: Settings | None, nodes: Sequence[ClusterNode]) -> list[
             return [Finding("room", "fault", "no node has a CPU for work", mend)]
         return [Finding("room", "ok", told)]
     try:
-        placements = [cluster_placement(settings.train, total)]
+        bounds = Bounds.of(settings.cluster)
+        placements = [cluster_placement(settings.train, total, bounds)]
         if settings.tune is not None:
-            place = search_placement(settings, lambda train: cluster_placement(train, total))
+            place = search_placement(
+                settings, lambda train: cluster_placement(train, total, bounds)
+            )
             placements.append(place)
     except ConfigError as error:
         return [finding_of("room", error)]
@@ -90,9 +94,12 @@ def judge_local_room(settings: Settings | None, num_gpus: int) -> list[Finding]:
     if settings is None:
         return [Finding("room", "ok", has)]
     try:
-        placement = local_placement(settings.train, num_gpus=num_gpus)
+        bounds = Bounds.of(settings.cluster)
+        placement = local_placement(settings.train, num_gpus=num_gpus, bounds=bounds)
         if settings.tune is not None:
-            search_placement(settings, lambda train: local_placement(train, num_gpus=num_gpus))
+            search_placement(
+                settings, lambda train: local_placement(train, num_gpus=num_gpus, bounds=bounds)
+            )
     except ConfigError as error:
         return [finding_of("room", error)]
     return [Finding("room", "ok", f"for {_asked(placement)}: {has}")]

@@ -25,6 +25,9 @@ class Shown:
         """Keep it."""
         self.notes.append(text)
 
+    def waiting(self, text: str) -> None:
+        """Show nothing."""
+
     def progress(self, record: Mapping[str, Any]) -> None:
         """Show nothing."""
 

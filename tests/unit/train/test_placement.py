@@ -9,6 +9,8 @@ from distrain.config.load import settings_from_dict
 from distrain.config.train import TrainSettings
 from distrain.errors import ConfigError
 from distrain.train import placement
+from distrain.train.bounds import Bounds
+from distrain.train.growth import Growth, NodeType
 from distrain.train.placement import (
     Placement,
     asked_placement,
@@ -223,3 +225,79 @@ def test_no_more_trials_have_room_than_there_are() -> None:
 def test_how_many_trials_a_cluster_takes_is_open_until_it_is_looked_at() -> None:
     assert not search_placement(search(2), asked_placement).is_bounded
     assert search_placement(search(2, at_once=3), asked_placement).num_groups == 3
+
+
+def test_auto_and_a_maximum_shrink_to_the_share() -> None:
+    nodes, share = [{"CPU": 8.0}, {"CPU": 8.0}], Bounds(cpus=3)
+
+    assert cluster_placement(TrainSettings(), nodes, share).num_workers == 3
+    elastic = cluster_placement(
+        TrainSettings.model_validate({"num_workers": {"min": 2, "max": 4}}), nodes, share
+    )
+    assert (elastic.min_workers, elastic.num_workers) == (2, 3)
+
+
+@pytest.mark.parametrize("count", [4, {"min": 4, "max": 4}])
+def test_workers_beyond_the_share_are_refused_by_both_keys(count: Any) -> None:
+    train = TrainSettings.model_validate({"num_workers": count})
+
+    for place in (
+        lambda: asked_placement(train, Bounds(cpus=3)),
+        lambda: local_placement(train, num_gpus=0, bounds=Bounds(cpus=3)),
+        lambda: cluster_placement(train, [{"CPU": 64.0}], Bounds(cpus=3)),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"in the share of cluster.max_cpus = 3, which"
+        ) as told:
+            place()
+        assert told.value.where == "train.num_workers"
+        assert "raise that share" in told.value.mend
+
+
+def test_a_share_of_gpus_below_one_worker_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"0\.5 GPU has no room") as told:
+        cluster_placement(TrainSettings(), [{"CPU": 8.0, "GPU": 2.0}], Bounds(gpus=0.5))
+
+    assert told.value.where == "cluster.max_gpus"
+
+
+def test_a_search_takes_its_share_in_all() -> None:
+    nodes = [{"CPU": 8.0}, {"CPU": 8.0}]
+
+    def placed(at_once: int | str) -> Placement:
+        return search_placement(
+            search(2, at_once=at_once),
+            lambda train: cluster_placement(train, nodes, Bounds(cpus=7)),
+        )
+
+    assert placed("auto").num_groups == 3
+    assert placed(3).num_groups == 3
+    with pytest.raises(
+        ConfigError, match=r"4 trials of 2 workers .* cluster.max_cpus = 7, which takes 7"
+    ):
+        placed(4)
+
+
+def test_what_an_autoscaler_may_bring_is_not_refused() -> None:
+    two = TrainSettings(num_workers=2)
+    with_gpus = TrainSettings.model_validate(
+        {"num_workers": 2, "resources_per_worker": {"cpu": 1, "gpu": 1}}
+    )
+    small = Growth(True, (NodeType({"CPU": 4.0}, 1),))
+
+    assert cluster_placement(two, [], growth=small).num_workers == 2
+    assert cluster_placement(with_gpus, [], growth=Growth(True, None)).num_workers == 2
+    with pytest.raises(ConfigError, match="1 GPUs for each worker, but the cluster has 0"):
+        cluster_placement(with_gpus, [], growth=small)
+    with pytest.raises(ConfigError, match="5 workers"):
+        cluster_placement(TrainSettings(num_workers=5, logical_shards=8), [], growth=small)
+
+
+def test_auto_speaks_of_the_nodes_that_are_there() -> None:
+    growing = Growth(True, None)
+
+    assert cluster_placement(TrainSettings(), [{"CPU": 3.0}], growth=growing).num_workers == 3
+    placed = search_placement(
+        search(2), lambda train: cluster_placement(train, [{"CPU": 1.0}], growth=growing)
+    )
+    assert placed.num_groups == 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from distrain.errors import TrainError
+from distrain.report.display import search_text
 from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.placement import Placement
 from distrain.tune.course import Afterwards, Course
@@ -205,3 +206,15 @@ def test_a_trial_that_will_be_audited_is_told_to_save_its_state(tmp_path: Path) 
 
     assert reply == {"reply": "pause"}
     assert not (tmp_path / "slots" / "a" / REPLY.format(number=1)).exists()
+
+
+def test_trials_that_wait_for_room_are_not_told_as_running(slots_of: Any) -> None:
+    slots, _ = slots_of(3)
+    for name in "ab":
+        slots.open(name)
+
+    slots.look_for_room(1)
+
+    standing = slots._course.standing()
+    assert (standing["num_running"], standing["num_waiting"]) == (1, 1)
+    assert "1 running  1 waiting for room" in search_text(standing)
