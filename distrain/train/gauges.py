@@ -133,7 +133,7 @@ class _ToldDisplay:
         self._display.note(text)
 
     def waiting(self, text: str) -> None:
-        """Show it."""
+        """Pass it on."""
         self._display.waiting(text)
 
     def progress(self, record: Mapping[str, Any]) -> None:
