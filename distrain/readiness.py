@@ -60,6 +60,20 @@ from distrain.workplace import (
 )
 
 
+@final
+@dataclass(frozen=True)
+class Checked:
+    """What was found where all can be done.
+
+    Attributes:
+        server: where the run would be recorded.
+        source: what a look at the source has told.
+    """
+
+    server: TrackingServer
+    source: SourceSummary
+
+
 @contextmanager
 def ready(
     settings: Settings,
@@ -84,13 +98,13 @@ def ready(
         DistrainError: of exit code 2 or 4, as `train`.
     """
     make_importable(import_paths, settings)
-    server = check(settings, is_offline=is_offline).server
+    checked = check(settings, is_offline=is_offline)
     with (
-        loading_mlflow(None if is_offline else server) as loading,
+        loading_mlflow(None if is_offline else checked.server) as loading,
         training_session(settings, display) as place,
     ):
         check_sight(settings, import_paths)
-        run = _settled(settings, run_dir, server, place, display, started)
+        run = _settled(settings, run_dir, checked, place, display, started)
         loading.result()
         yield replace(run, import_paths=list(import_paths), is_offline=is_offline)
 
@@ -117,15 +131,15 @@ def ready_to_search(
     if started is None:
         find_earlier(settings, storage_of(settings))
     planned_places(settings)
-    server = check(settings, is_offline=is_offline, is_search=True).server
+    checked = check(settings, is_offline=is_offline, is_search=True)
     if started is None:
         check_own_constraints(settings)
     with (
-        loading_mlflow(None if is_offline else server) as loading,
+        loading_mlflow(None if is_offline else checked.server) as loading,
         search_session(settings, display) as (place, winner),
     ):
         check_sight(settings, import_paths)
-        run = _settled(settings, run_dir, server, place, display, started)
+        run = _settled(settings, run_dir, checked, place, display, started)
         check_deciding(settings, run.job, run.prepared.dataset)
         loading.result()
         run = replace(run, import_paths=list(import_paths), is_offline=is_offline)
@@ -135,7 +149,7 @@ def ready_to_search(
 def _settled(
     settings: Settings,
     run_dir: Path,
-    server: TrackingServer,
+    checked: Checked,
     place: Place,
     display: Display,
     started: Started | None,
@@ -144,7 +158,7 @@ def _settled(
     if started is not None:
         check_args(started, filled_in_args(settings))
     line = place.line
-    if line is not None and find_prepared(data_of(settings), cache=cache_of(settings)) is None:
+    if line is not None and not _is_prepared(settings, checked):
         line.release()  # Ray Data needs some of that room
     prepared = prepare_data(settings, display, started.data if started else None)
     job = job_from_settings(settings, prepared.dataset, run_dir)
@@ -152,25 +166,16 @@ def _settled(
     if started is not None:
         check_model(started, preflight.shapes)
     placement = place.settle()
-    run = StartedRun(settings, server, prepared, placement, preflight, job, [], line=line)
+    run = StartedRun(settings, checked.server, prepared, placement, preflight, job, [], line=line)
     if started is None:
         return run
     won = None if started.won is None else (str(started.won[0]), int(started.won[1]))
     return replace(run, reproduces=started.reproduces, won=won)
 
 
-@final
-@dataclass(frozen=True)
-class Checked:
-    """What was found where all can be done.
-
-    Attributes:
-        server: where the run would be recorded.
-        source: what a look at the source has told.
-    """
-
-    server: TrackingServer
-    source: SourceSummary
+def _is_prepared(settings: Settings, checked: Checked) -> bool:
+    listings = checked.source.listings
+    return find_prepared(data_of(settings), cache=cache_of(settings), listings=listings) is not None
 
 
 def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> Checked:

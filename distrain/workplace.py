@@ -111,11 +111,19 @@ def search_session(settings: Settings, display: Display) -> Iterator[tuple[Place
         if session.is_local:
             yield Place(lambda: planned.trials), planned.winner
             return
-        with _in_line(settings, _first_trial, display) as (line, _, grows):
+        with _in_line(settings, _first_trial, display) as (line, first, grows):
+            settings = _with_gpu(settings, first.gpu)
             winner = _on_cluster(settings, grows)
             if settings.train.num_workers == "auto":  # by then others may have what is free now
                 winner = replace(winner, least=1)
             yield Place(lambda: _trials_on_cluster(settings, grows), line), winner
+
+
+def _with_gpu(settings: Settings, gpu: float) -> Settings:
+    """Return the settings with so many GPUs for each worker, which nodes to come change no more."""
+    each = settings.train.resources_per_worker.model_copy(update={"gpu": gpu})
+    train = settings.train.model_copy(update={"resources_per_worker": each})
+    return settings.model_copy(update={"train": train})
 
 
 @contextmanager

@@ -35,6 +35,14 @@ def user_targets(settings: Settings, *, is_search: bool = False) -> list[tuple[s
     return list(dict.fromkeys([*targets, *searched]))
 
 
+def is_choice(key: str) -> bool:
+    """Return whether what a key names is a choice of a search: its trials alone import it.
+
+    One that cannot be imported fails its trials, and not the search.
+    """
+    return key.startswith(("tune.space.", "tune.start_from"))
+
+
 def _of_search(tune: TuneSettings) -> Iterator[tuple[str, str]]:
     yield from (("tune.constraints", text) for text in tune.constraints if is_own(text))
     for key, parameter in tune.space.items():

@@ -8,7 +8,7 @@ from distrain.config.course import parts_of
 from distrain.config.digest import resolved_dict, steps_digest
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
-from distrain.config.targets import user_targets
+from distrain.config.targets import is_choice, user_targets
 from distrain.data.prepared import PreparedDataset
 from distrain.data.recipe import streamed_files
 from distrain.models.build import construct_target, seeded
@@ -31,7 +31,8 @@ def check_user_code(settings: Settings, *, is_search: bool = False) -> None:
         with seeded(settings.seed):
             construct_target(model["target"], model.get("args") or {})
     for key, target in user_targets(settings, is_search=is_search):
-        load_target(target, where=key)
+        if not is_choice(key):
+            load_target(target, where=key)
 
 
 def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Path) -> TrainJob:

@@ -73,7 +73,9 @@ class Line:
         self._told_from = began + FRESH_S
         try:
             with telling_cluster_faults():
-                self._take(began + max(self._wait_s - self._waited_s, FRESH_S))
+                # What this command itself has released may take a moment to be free.
+                least_s = SETTLE_S if self._waited_s else FRESH_S
+                self._take(began + max(self._wait_s - self._waited_s, least_s))
         except BaseException:  # raised again; whatever ends the wait, nothing is left in line
             self.release()
             raise
@@ -93,14 +95,14 @@ class Line:
 
     def _take(self, ends_at: float) -> None:
         least, most = self._wanted.min_workers, self._wanted.num_workers
-        if not self._is_placed(self._count_to_ask(ends_at), ends_at):
-            self._is_placed(least, ends_at)
-            return
-        more = min(self._free(), most - self._count) if self._is_growing else 0
+        count = self._count_to_ask(ends_at)
+        while not self._is_placed(count, ends_at):
+            free = self._free()  # less: somebody else was there first; else Ray cannot use it
+            count = max(least, free) if free < count else least
+        more = min(self._free(), most - count) if self._is_growing else 0
         if more:  # a node came that has room for more of them
-            count = self._count + more
             self.release()
-            if not self._is_placed(count, ends_at):
+            if not self._is_placed(count + more, ends_at) and not self._is_placed(count, ends_at):
                 self._is_placed(least, ends_at)
 
     def _count_to_ask(self, ends_at: float) -> int:
@@ -118,15 +120,17 @@ class Line:
 
         For the least number it is waited until there is room, or no time left.
         """
+        is_least = count <= self._wanted.min_workers
         self._group, self._count = _placement_group(self._wanted, count), count
         began = time.monotonic()
         while not self._group.wait(LOOK_S):
-            is_late = time.monotonic() - began > SETTLE_S
-            if is_late and count > self._wanted.min_workers:
+            waited_s = time.monotonic() - began
+            is_taken = waited_s > SETTLE_S or self._free() < count
+            if is_taken and is_least:
+                self._tell_or_end(ends_at)
+            elif is_taken and waited_s > FRESH_S:
                 self.release()
                 return False
-            if is_late or self._free() < count:
-                self._tell_or_end(ends_at)
         return True
 
     def _free(self) -> int:

@@ -117,6 +117,8 @@ class Sweep:
                     fence=self.fence,
                     on_event=changed,
                 )
+            if self.line is not None:
+                self.line.release()  # no trial has taken it over, and the winner needs the room
             cleaner.finish()
         if search.cause is not None:
             raise search.cause
