@@ -15,9 +15,8 @@ from distrain.config.settings import Settings
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Of the dynamic loader, the shell, compilers, OpenSSL; hooks and callbacks are Ray's.
 _LOADING: Final = re.compile(
-    r"LD_.*|DYLD_.*|PYTHON.*|PATH|CC|CXX|NVCC.*|CUDA_(HOME|PATH)|BASH_ENV|ENV|GCONV_PATH|OPENSSL_.*"
-    r"|.*(HOOK|PLUGIN|AUTOLOAD|CALLBACKS|CLOUDPICKLE).*",
-    re.IGNORECASE,
+    r"LD_.*|DYLD_.*|PYTHON[A-Z].*|PATH|CC|CXX|NVCC.*|CUDA_(HOME|PATH)|BASH_ENV|GCONV_PATH"
+    r"|OPENSSL_.*|.*((?<!WEB)HOOK|PLUGIN|AUTOLOAD|CALLBACKS|CLOUDPICKLE).*",
 )
 _HARMLESS: Final = (
     "PYTHONDONTWRITEBYTECODE",

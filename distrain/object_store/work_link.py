@@ -12,7 +12,7 @@ from typing import Any, final
 from distrain.object_store.files import take_in_files
 from distrain.object_store.generations import Generation, read_seal, seal_of
 from distrain.object_store.link import DRIVER_PATIENCE_S, Link, linked
-from distrain.object_store.live import driving, working
+from distrain.object_store.live import STOP_FILE, driving, working
 from distrain.object_store.pieces import take_in
 from distrain.object_store.place import Place
 from distrain.object_store.runs import cannot_tell
@@ -90,6 +90,8 @@ def worker_folder(told: Mapping[str, Any], rank: int) -> Iterator[Path]:
         link = Link(folder, run, is_apart=not is_driver_here)
         link.generation = generation
         link.seal = link.patiently(lambda: seal_of(link.run, generation))
+        if link.is_apart:  # of an earlier attempt; what is asked for still comes again
+            (folder / STOP_FILE).unlink(missing_ok=True)
         if rank == 0:
             link.patiently(lambda: take_in(link))
         with linked(link), working(link, rank):

@@ -27,6 +27,10 @@ def is_sound(seq: object, time_ms: object, kind: object, payload: object) -> boo
 
 
 def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_path(value: object) -> bool:
     return isinstance(value, str) and "\0" not in value  # which no path can hold
 
 
@@ -43,10 +47,10 @@ def _are_numbers(value: object) -> bool:
 
 _Fields = tuple[tuple[str, Callable[[object], bool]], ...]
 _FIELDS: Final[Mapping[str, _Fields]] = {
-    "artifact": (("path", _is_text), ("artifact_path", _is_text)),
+    "artifact": (("path", _is_path), ("artifact_path", _is_path)),
     "checkpoint": (("step", is_count),),
     "metrics": (("step", is_count), ("values", _are_numbers)),
-    "model": (("path", _is_text), ("facts", _is_table)),
+    "model": (("path", _is_path), ("facts", _is_table)),
     "note": (("text", _is_text),),
     "run": (("experiment", _is_text), ("key", _is_text), ("name", _is_text), ("tags", _is_table)),
     "search": (("event", _is_text),),

@@ -251,7 +251,7 @@ class _Driver:
         if link is None:
             return
         try:
-            take_in_outcome(link)
+            link.patiently(lambda: take_in_outcome(link))
         except OSError as fault:
             logger.warning("what the workers have left cannot be looked at: %s", fault)
 
@@ -263,14 +263,15 @@ class _Driver:
             OSError: storage failed.
         """
         lease.check(self._run_dir, self._job.fence)
+        # Before the attempt begins, from when on other hosts are told of the file.
+        (self._run_dir / STOP_FILE).unlink(missing_ok=True)
+        if self._is_interrupted.is_set():
+            (self._run_dir / STOP_FILE).touch()
         lease.begin_attempt(self._run_dir, self._job.fence, attempt)
         (self._run_dir / LOG_FOLDER).mkdir(parents=True, exist_ok=True)
         self._log_sizes = log_sizes(self._run_dir)
         remove_failures(self._run_dir)
         remove_beats(self._run_dir)
-        (self._run_dir / STOP_FILE).unlink(missing_ok=True)
-        if self._is_interrupted.is_set():
-            (self._run_dir / STOP_FILE).touch()
 
     def _fault(self, lost: Exception | None, attempt: int) -> Fault:
         refusal = refusal_told(lost)

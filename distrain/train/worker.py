@@ -132,7 +132,7 @@ def _for_driver(outcome: "TrainOutcome", run_dir: Path, driver_dir: Path) -> "Tr
     link = link_of(run_dir)
     if link is None or not outcome.weights_file:
         return outcome
-    put_outcome(link)
+    link.patiently(lambda: put_outcome(link))
     place = driver_dir / Path(outcome.weights_file).relative_to(run_dir)
     return replace(outcome, weights_file=str(place))
 
