@@ -104,7 +104,8 @@ def remote_text(path: Path | str) -> str | None:
         path: such as the value of `--storage`.
     """
     found = _URI.fullmatch(str(path))
-    if found is None or found[1] == "file" or len(found[1]) == 1:
+    # MLflow names registered models by `models:/`.
+    if found is None or found[1] in ("file", "models") or len(found[1]) == 1:
         return None
     return f"{found[1]}://{found[3]}"
 
