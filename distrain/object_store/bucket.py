@@ -8,9 +8,10 @@ import errno
 import functools
 import importlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -224,6 +225,23 @@ def _client(
             max_pool_connections=2 * _THREADS,
         ),
     )
+
+
+@contextmanager
+def temporary_place(place: Place, purpose: str) -> Iterator[Place]:
+    """Give a place of its own below another; what lies there is removed afterwards, if it can be.
+
+    Args:
+        place: below which.
+        purpose: what its name begins with, behind a dot: it is no run's.
+    """
+    below = place.below(f".{purpose}-{secrets.token_hex(8)}")
+    try:
+        yield below
+    finally:
+        own = Bucket(below)
+        with suppress(OSError):
+            own.remove([entry.name for entry in own.entries("")])
 
 
 def code_of(fault: Any) -> str:
