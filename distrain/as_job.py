@@ -48,14 +48,14 @@ def main() -> NoReturn:
 
 def _run(package: Path, words: Sequence[str]) -> Ending:
     from distrain import cli
-    from distrain.config.environment import expand_env
+    from distrain.config.environment import expanded
     from distrain.jobs.package import CODE
     from distrain.jobs.ticket import Ticket
     from distrain.track import standing
 
     ticket = Ticket.read(package)
     _check_code(ticket)
-    os.environ.update({name: expand_env(text) for name, text in ticket.account.items()})
+    os.environ.update(expanded(ticket.account))
     standing.carry_over(standing.Standing.from_json(ticket.standing))
     _keep_uploads(package, ticket)
     (package / CODE).mkdir(exist_ok=True)
