@@ -20,7 +20,7 @@ HERE = socket.gethostname()
 STORE = "s3://team/runs?endpoint_override=minio:9000&scheme=http"
 RUN = "rows/20261121T072929-bcf101"
 NO_ACCOUNT = {
-    **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"), ""),
+    **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ""),
     **dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), "/nowhere"),
     "AWS_EC2_METADATA_DISABLED": "true",
 }
