@@ -203,13 +203,17 @@ class Bucket:
                 expected="what speaks with S3",
                 mend="Install it here and on the nodes: pip install 'distrain[s3]'",
             ) from fault
-        except Exception as fault:  # boto3's own have no root but this, nor has a bad address
+        except (ValueError, _boto_error()) as fault:
             raise ConfigError(
                 f"the store's account or address cannot be used ({first_line(fault)})",
                 where=where,
                 expected="a profile that there is (AWS_PROFILE), and an http(s) address",
                 mend="Set AWS_PROFILE and AWS_ENDPOINT_URL to what there is, or unset them",
             ) from fault
+
+
+def _boto_error() -> Any:
+    return importlib.import_module("botocore.exceptions").BotoCoreError
 
 
 @functools.lru_cache(maxsize=8)
