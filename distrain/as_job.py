@@ -1,6 +1,7 @@
 """What a submitted job runs: a command of distrain, in the package that was sent with it.
 
     check that the cluster has what distrain needs, and that the distrain of the package runs
+    take the account at a cloud that `cluster.env` names, as the workers do
     keep data that came along on the storage
     go on with the run that this submission has begun before, or run the command
     say at the end of the log what came of it
@@ -47,12 +48,14 @@ def main() -> NoReturn:
 
 def _run(package: Path, words: Sequence[str]) -> Ending:
     from distrain import cli
+    from distrain.config.environment import expanded
     from distrain.jobs.package import CODE
     from distrain.jobs.ticket import Ticket
     from distrain.track import standing
 
     ticket = Ticket.read(package)
     _check_code(ticket)
+    os.environ.update(expanded(ticket.account))
     standing.carry_over(standing.Standing.from_json(ticket.standing))
     _keep_uploads(package, ticket)
     (package / CODE).mkdir(exist_ok=True)
@@ -130,38 +133,50 @@ def _check_code(ticket: "Ticket") -> None:
 
 
 def _keep_uploads(package: Path, ticket: "Ticket") -> None:
-    """Copy data that came along to the storage, each folder whole or not at all."""
+    """Copy data that came along to the storage; it is all there then."""
     from distrain.config.environment import expand_env
-    from distrain.durable import sync_file, sync_folder
+    from distrain.object_store.kept_folder import keep_folder
+    from distrain.object_store.place import Place, remote_text
 
     for folder, kept_in in ticket.uploads.items():
-        place = Path(expand_env(kept_in))
-        if place.exists():
-            continue
-        partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
+        place = expand_env(kept_in)
+        uri = remote_text(place)
+        if uri is None:
+            _keep_folder(package / folder, Path(place))
+        else:
+            keep_folder(package / folder, Place.parse(uri))
+
+
+def _keep_folder(folder: Path, place: Path) -> None:
+    """Copy a folder to where it is kept, whole or not at all."""
+    from distrain.durable import sync_file, sync_folder
+
+    if place.exists():
+        return
+    partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        shutil.copytree(folder, partial)
+        for path in partial.rglob("*"):
+            (sync_folder if path.is_dir() else sync_file)(path)
         try:
-            shutil.copytree(package / folder, partial)
-            for path in partial.rglob("*"):
-                (sync_folder if path.is_dir() else sync_file)(path)
-            try:
-                partial.rename(place)
-            except OSError:
-                if not place.exists():  # else another job has kept the same meanwhile
-                    raise
-            sync_folder(place.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            partial.rename(place)
+        except OSError:
+            if not place.exists():  # else another job has kept the same meanwhile
+                raise
+        sync_folder(place.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _going_on(ticket: "Ticket", words: Sequence[str]) -> list[str]:
     """Return the words to run: those given, or those that go on with what they have begun."""
     from distrain.jobs.begun import find_begun
 
-    run_dir = find_begun(ticket)
-    if run_dir is None:
+    begun = find_begun(ticket)
+    if begun is None:
         return list(words)
-    print(f"going on with {run_dir}, which this job has begun", file=sys.stderr, flush=True)
-    return ["resume", str(run_dir), *(word for word in words if word == "--offline")]
+    print(f"going on with {begun}, which this job has begun", file=sys.stderr, flush=True)
+    return ["resume", begun, *(word for word in words if word == "--offline")]
 
 
 def _captured(run: Callable[[], int]) -> tuple[int, str]:

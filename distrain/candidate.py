@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from distrain.config.targets import user_targets
 from distrain.contest import Candidate
@@ -18,14 +18,17 @@ from distrain.data.prepare import find_prepared
 from distrain.errors import ConfigError, DistrainError, ModelError, first_line
 from distrain.evaluate.goals import GoalOutcome
 from distrain.locations import cache_of, data_of
-from distrain.run_folder import RESULT
+from distrain.object_store.place import remote_text
+from distrain.run_folder import CONFIG, RESULT, STARTED
 from distrain.stored_run import StoredRun, read_stored_run
 from distrain.track.model_versions import RegisteredVersion, download_model
 from distrain.track.origin import DATA_TAG, RUN_TAG, WEIGHTS_TAG
 from distrain.track.packaged import find_packaged, held_weights_sha256
-from distrain.track.runs import find_run_dir
+from distrain.track.runs import opened_run
 from distrain.track.sending import KEY_TAG
 from distrain.track.tracking_server import TrackingServer
+
+_READ: Final = (CONFIG, STARTED, RESULT)
 
 
 @contextmanager
@@ -50,12 +53,12 @@ def registered_candidate(
     if KEY_TAG not in tags:
         raise _unjudged(version, storage, "it was not made by distrain")
     try:
-        run_dir = find_run_dir(tags.get(RUN_TAG, version.uri), storage)
-        stored = read_stored_run(run_dir, [])
+        with opened_run(tags.get(RUN_TAG, version.uri), storage, _READ) as run_dir:
+            stored = read_stored_run(run_dir, [])
+            result: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
         data = data_of(stored.settings)
         dataset = find_prepared(data, cache=cache_of(stored.settings))
         _make_importable(stored)
-        result: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
         goals = tuple(GoalOutcome.from_json(name, g) for name, g in result["goals"].items())
     except (DistrainError, OSError, ValueError, KeyError) as fault:
         raise _unjudged(version, storage, first_line(fault)) from fault
@@ -93,7 +96,7 @@ def _make_importable(stored: StoredRun) -> None:
 def _unjudged(version: RegisteredVersion, storage: Path, why: str) -> ConfigError:
     return ConfigError(
         f"{version.uri} cannot be compared with what has the alias: {why}",
-        where=f"--storage {storage}",
+        where=f"--storage {remote_text(storage) or storage}",
         expected="the folder of the version's run, with its data as it was",
-        mend="Name the storage folder that it was trained in, or move the alias by --force REASON",
+        mend="Name the storage that it was trained in, or move the alias by --force REASON",
     )

@@ -42,10 +42,21 @@ def needs_folder(place: Place) -> ConfigError:
     return ConfigError(
         "this cannot be done with runs that are kept in an object store",
         where=f"storage = {place.uri}",
-        expected="a folder; train, resume, runs, predict and evaluate take a store too",
+        expected="a folder, which searches and what looks at them need; all else takes a store",
         mend="Name a folder that all nodes see: storage=PATH; prepared data may stay at the store: "
         f"data.cache.path={place.below(PREPARED).uri}",
     )
+
+
+def below_storage(settings: Settings, name: str) -> str:
+    """Return what a name below the storage is, as a path that may hold `${VAR}`, or as a URI.
+
+    Args:
+        settings: what names the storage.
+        name: the name.
+    """
+    place = store_at(settings)
+    return f"{settings.storage}/{name}" if place is None else place.below(name).uri
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from distrain.differences import Difference, Part
 from distrain.errors import ConfigError, DataError, ModelError, first_line
 from distrain.foreign import is_inner_name, read_json
 from distrain.locations import cache_of
+from distrain.object_store.link import link_of
+from distrain.object_store.place import remote_text
 from distrain.redaction import without_credentials
 from distrain.stored_run import LENGTHS, Started
 from distrain.track import lineage_folder
@@ -164,14 +166,13 @@ def settings_of(
     Args:
         recorded: the run.
         overrides: `section.key=value`.
-        storage: where it is made again, if its own folder is not at hand.
+        storage: where it is made again, if its own folder is not at hand; it may be a URI.
 
     Raises:
         ConfigError: an override would make it another run.
     """
     config = recorded.lineage / lineage_folder.CONFIG
-    place = storage if recorded.run_dir is None else recorded.run_dir.parent.parent
-    placed = [f"storage={json.dumps(str(place.absolute()))}"]
+    placed = [f"storage={json.dumps(_storage_for(recorded, storage))}"]
     # Where the data lay is nothing to compare, and may be a variable that is not set here.
     moved = [word for word in overrides if word.startswith(_DATA_PLACES)]
     stored = load_settings([config], [*placed, *moved])
@@ -185,6 +186,15 @@ def settings_of(
             mend="Leave it out",
         )
     return stored, wanted
+
+
+def _storage_for(recorded: RecordedRun, storage: Path) -> str:
+    """Return where a run is made again: beside its own folder, where that is at hand."""
+    link = None if recorded.run_dir is None else link_of(recorded.run_dir)
+    if link is not None:
+        return link.storage.uri
+    folder = storage if recorded.run_dir is None else recorded.run_dir.parent.parent
+    return remote_text(folder) or str(folder.absolute())
 
 
 def own_folders(recorded: RecordedRun) -> list[Path]:

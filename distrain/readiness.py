@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from distrain.config.environment import check_given, expand_env
+from distrain.config.environment import check_given
 from distrain.config.settings import Settings
 from distrain.config.targets import user_targets
 from distrain.data.checking import SourceSummary, quick_check
@@ -38,14 +38,11 @@ from distrain.stored_run import Started, check_args, check_model
 from distrain.track.code_secrets import check_no_secrets
 from distrain.track.early_import import loading_mlflow
 from distrain.track.reachable import check_reachable
-from distrain.track.tracking_server import (
-    TrackingServer,
-    resolve_tracking_uri,
-    server_beside_store,
-)
+from distrain.track.stores import store_for
+from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import forget_changed_code
 from distrain.train.from_settings import check_user_code, job_from_settings
-from distrain.train.hosts import check_hosts, other_hosts
+from distrain.train.hosts import check_hosts, check_store_from, other_hosts
 from distrain.train.setup import try_first_batch
 from distrain.tune.deciding import check_deciding
 from distrain.tune.earlier import find_earlier
@@ -193,7 +190,7 @@ def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> C
     check_storage(settings)
     planned_placement(settings)
     source = quick_check(data_of(settings))
-    server = _server_of(settings, is_offline=is_offline)
+    server = store_for(settings, is_offline=is_offline)
     if not is_offline:
         _check_server(server)
     targets = [target for _, target in user_targets(settings, is_search=is_search)]
@@ -219,15 +216,6 @@ def check_storage(settings: Settings) -> None:
     check_cache(cache_of(settings))
 
 
-def _server_of(settings: Settings, *, is_offline: bool) -> TrackingServer:
-    given = settings.track.uri
-    uri = expand_env(given) if given else None
-    place = store_at(settings)
-    if place is None:
-        return resolve_tracking_uri(uri, storage_of(settings))
-    return server_beside_store(uri, place.uri, is_offline=is_offline)
-
-
 def _check_server(server: TrackingServer) -> None:
     try:
         check_reachable(server)
@@ -243,7 +231,7 @@ def _check_server(server: TrackingServer) -> None:
 def check_sight(settings: Settings, import_paths: Sequence[str] = ()) -> None:
     """Check that all hosts see the storage, the user's code and local data; Ray must be connected.
 
-    Where there is one host, nothing is done.
+    A store has to let each of them in. Where there is one host, nothing is done.
 
     Args:
         settings: what is to be done.
@@ -251,12 +239,15 @@ def check_sight(settings: Settings, import_paths: Sequence[str] = ()) -> None:
 
     Raises:
         ConfigError: a host does not see something.
+        StorageError: a host does not reach the store.
     """
     hosts = other_hosts()
     if not hosts:
         return
-    cache, data = cache_of(settings), data_of(settings)
-    kept = {} if store_at(settings) is not None else {"storage": storage_of(settings)}
+    cache, data, place = cache_of(settings), data_of(settings), store_at(settings)
+    if place is not None:
+        check_store_from(hosts, place, settings.cluster.env)
+    kept = {} if place is not None else {"storage": storage_of(settings)}
     if isinstance(cache, Path) and not any(map(cache.is_relative_to, kept.values())):
         kept["data.cache.path"] = cache
     code = own_code(settings) if import_paths else []

@@ -17,8 +17,8 @@ the same. Where bits are not promised they are not compared.
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,9 @@ from distrain.differences import Difference, first_decisive
 from distrain.display import Display
 from distrain.durable import write_atomically
 from distrain.errors import EXIT_GOALS_UNMET, ConfigError, DataError
-from distrain.locations import data_of, storage_of
+from distrain.locations import data_of, new_run_folder, storage_of, store_at
+from distrain.object_store.bucket import temporary_place
+from distrain.object_store.place import remote_text
 from distrain.pipeline import begin
 from distrain.plain_json import finite
 from distrain.provenance import (
@@ -49,7 +51,7 @@ from distrain.provenance import (
 from distrain.readiness import check_sight, ready
 from distrain.results import TrainResult
 from distrain.run_facts import StartedRun, filled_in_args
-from distrain.run_folder import JOURNAL, new_run_dir, temporary_folder, why_unwritable
+from distrain.run_folder import JOURNAL, keep_files, temporary_folder, why_unwritable
 from distrain.track import lineage_folder
 from distrain.track.lineage import environment_facts, machine
 from distrain.track.lineage_folder import data_facts
@@ -57,7 +59,7 @@ from distrain.track.model_registry import registry_of
 from distrain.track.origin import MODEL_ARGS_TAG, ORDER_TAG
 from distrain.track.outcome import OUTCOME
 from distrain.track.reachable import check_reachable
-from distrain.track.recorded import RecordedRun, find_recorded, note_reproduced, values_of
+from distrain.track.recorded import RecordedRun, found_recorded, note_reproduced, values_of
 from distrain.track.tracking_server import TrackingServer
 from distrain.train.node_usage import gpu_names
 from distrain.train.replay import comparable
@@ -83,6 +85,7 @@ class ReproduceResult:
         run_dir: folder of the run that was made; None: none was.
         steps_compared: steps whose recorded values are the same.
         why: why bits are not promised; empty: they are.
+        uri: where an object store keeps the run that was made; None: its folder is where it is.
     """
 
     status: Status
@@ -93,6 +96,12 @@ class ReproduceResult:
     run_dir: Path | None = None
     steps_compared: int = 0
     why: str = ""
+    uri: str | None = None
+
+    @property
+    def folder(self) -> str | None:
+        """Return where the run that was made is found again; None: none was."""
+        return self.uri or (None if self.run_dir is None else str(self.run_dir))
 
     @property
     def first(self) -> Difference | None:
@@ -111,7 +120,7 @@ class ReproduceResult:
             "run": self.run,
             "differences": [difference.to_json() for difference in self.differences],
             "weights_sha256": {"recorded": self.recorded_sha256, "rebuilt": self.rebuilt_sha256},
-            "run_dir": None if self.run_dir is None else str(self.run_dir),
+            "run_dir": self.folder,
             "steps_compared": self.steps_compared,
             "why": self.why or None,
         }
@@ -128,7 +137,7 @@ def reproduce(
     """Make the run of a model again, and compare.
 
     Args:
-        model: `models:/name@alias`, `models:/name/3`, or a run's folder, name or id at MLflow.
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder, name, URI or id at MLflow.
         overrides: `section.key=value`, for what changes no bits, and where data lies now.
         storage: the folder that runs are kept in.
         display: what is told meanwhile.
@@ -142,8 +151,10 @@ def reproduce(
     server = registry_of(model, storage)
     if model.startswith("models:"):
         check_reachable(server)
-    with _temporary(storage.absolute(), "lineage") as temporary:
-        recorded = find_recorded(model, server=server, storage=storage, folder=temporary)
+    with (
+        _temporary(storage, "lineage") as temporary,
+        found_recorded(model, server=server, storage=storage, folder=temporary) as recorded,
+    ):
         if recorded.weights_sha256 is None:
             raise ConfigError(
                 "the run has no final weights to compare with",
@@ -187,10 +198,12 @@ def _reproduced(
         return _not_made(recorded, [*found, *changed, *_of_changed(data_was, settings, display)])
     if first_decisive(found) is not None:
         return _not_made(recorded, found)
-    run_dir = new_run_dir(storage_of(settings), str(settings.name))
     code = [str(recorded.lineage / lineage_folder.USER_CODE)]
     _tell_code(settings, display)
-    with ready(settings, run_dir, code, display, is_offline=is_offline) as run:
+    with (
+        new_run_folder(settings) as run_dir,
+        ready(settings, run_dir, code, display, is_offline=is_offline) as run,
+    ):
         found += _of_run(recorded, data_was, run)
         given_up_by = run.job.bits_given_up_by
         if first_decisive(found) is not None:
@@ -214,10 +227,22 @@ def _tell_code(settings: Settings, display: Display) -> None:
 
 def _temporary(storage: Path, purpose: str) -> AbstractContextManager[Path]:
     """Return a folder that is removed afterwards, and that the workers of all hosts see."""
-    if why_unwritable(storage) is None:
-        return temporary_folder(storage, purpose)
+    if remote_text(storage) is None and why_unwritable(storage.absolute()) is None:
+        return temporary_folder(storage.absolute(), purpose)
     # Nothing can be made there, so what is fetched is looked at by this process alone.
     return temporary_folder(Path(tempfile.gettempdir()), purpose)
+
+
+@contextmanager
+def _temporary_cache(settings: Settings) -> Iterator[Path | str]:
+    """Give a place for prepared data that is removed afterwards, and that all hosts see."""
+    place = store_at(settings)
+    if place is None:
+        with _temporary(storage_of(settings), "changed") as folder:
+            yield folder
+    else:
+        with temporary_place(place, "changed") as below:
+            yield below.uri
 
 
 def _machine(settings: Settings | None) -> dict[str, Any]:
@@ -232,13 +257,13 @@ def _of_changed(
 ) -> list[Difference]:
     """Return what changed files make of the prepared data; it is prepared to be looked at alone."""
     with (
-        _temporary(storage_of(settings), "changed") as temporary,
+        _temporary_cache(settings) as cache,
         data_session(settings.cluster.address, display),
     ):
         check_sight(settings)
         display.stage("preparing the changed data, to name what differs")
         try:
-            prepared = prepare_data(data_of(settings), cache=temporary)
+            prepared = prepare_data(data_of(settings), cache=cache)
         except DataError as fault:
             return [Difference("data", "preparing it", "possible", str(fault), is_decisive=True)]
         found = differing.of_prepared(data_was, data_facts(prepared.dataset.manifest))
@@ -322,6 +347,7 @@ def _compared(
         made.run_dir,
         num_same,
         "" if ends else "train.max_time_s ended the run, so its length is the clock's",
+        made.uri,
     )
 
 
@@ -329,6 +355,7 @@ def _keep(result: ReproduceResult, made: TrainResult, server: TrackingServer) ->
     """Keep what came of it beside the run that was made, and on that run in MLflow."""
     text = json.dumps(finite(result.to_json()), indent=2) + "\n"
     write_atomically(made.run_dir / RESULT, text.encode())
+    keep_files(made.run_dir)
     if made.run_id is not None:
         note_reproduced(server, None, made.run_id, _kept_text(result))
 

@@ -24,7 +24,7 @@ from distrain.foreign import read_json
 from distrain.locations import storage_of, store_at
 from distrain.object_store.link import link_of, shown
 from distrain.object_store.place import Place, remote_text
-from distrain.object_store.runs import named_run, newest_run
+from distrain.object_store.runs import named_run
 from distrain.object_store.work_link import driver_folder
 from distrain.results import TrainResult, TuneResult
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED, why_unwritable
@@ -177,8 +177,11 @@ def find_resumed(
             expected="a run's folder, its name, its MLflow id, or --last",
             mend="See `distrain runs`, then for example: distrain resume --last",
         )
-    if not is_last:
-        return find_run_dir(named[0], storage)
+    return Path(_newest(named, storage)) if is_last else find_run_dir(named[0], storage)
+
+
+def _newest(named: Sequence[str], storage: Path) -> str:
+    """Return the folder, or the URI, of the newest run that can be gone on with by itself."""
     runs = [
         run
         for run in list_runs(storage)
@@ -187,11 +190,11 @@ def find_resumed(
     if not runs:
         raise ConfigError(
             f"there is no run of {named[0]!r}" if named else "there is no run",
-            where=str(storage),
-            expected="a storage folder with runs",
+            where=remote_text(storage) or str(storage),
+            expected="a storage with runs",
             mend="Name another with --storage, or train first",
         )
-    return Path(runs[0].run_dir)
+    return runs[0].run_dir
 
 
 @contextmanager
@@ -210,18 +213,35 @@ def resumed_folder(
         ConfigError: there is no such run, or not one was named.
         StorageError: the store cannot be asked now.
     """
-    storage = [storage, *_storages(overrides)][-1]
-    uri = remote_text(storage)
-    place = None
-    if is_last and uri is not None:
-        place = newest_run(Place.parse(uri), named[0] if named else None)
-    elif len(named) == 1 and not is_last:
-        place = named_run(named[0], storage)
+    place = resumed_place(named, is_last=is_last, storage=storage, overrides=overrides)
     if place is None:
-        yield find_resumed(named, is_last=is_last, storage=storage)
+        yield find_resumed(named, is_last=is_last, storage=storage, overrides=overrides)
         return
     with driver_folder(place, is_new=False) as run_dir:
         yield run_dir
+
+
+def resumed_place(
+    named: Sequence[str], *, is_last: bool, storage: Path, overrides: Sequence[str] = ()
+) -> Place | None:
+    """Return where the run that is meant lies at a store; None: it is looked for in folders.
+
+    Args:
+        named: as for `resumed_folder`.
+        is_last: likewise.
+        storage: likewise.
+        overrides: likewise.
+
+    Raises:
+        ConfigError: there is no such run.
+        StorageError: the store cannot be asked now.
+    """
+    storage = [storage, *_storages(overrides)][-1]
+    if is_last and len(named) < 2 and remote_text(storage) is not None:
+        return Place.parse(_newest(named, storage))
+    if len(named) == 1 and not is_last:
+        return named_run(named[0], storage)
+    return None
 
 
 def _storages(overrides: Sequence[str]) -> list[Path]:

@@ -33,7 +33,7 @@ def sync(
         list[str] | None,
         typer.Argument(
             metavar="[RUN ...]",
-            help="Runs' folders, names or MLflow ids; none: all below the storage folder.",
+            help="Runs' folders, names, URIs or MLflow ids; none: all below the storage.",
             show_default=False,
         ),
     ] = None,

@@ -17,7 +17,7 @@ Config = Annotated[
     ),
 ]
 Model = Annotated[str, typer.Argument(help="models:/name@alias, models:/name/3, or a run.")]
-Storage = Annotated[Path, typer.Option(help="The folder that runs are kept in.")]
+Storage = Annotated[Path, typer.Option(help="Where runs are kept: a folder, or s3://...")]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster: HOST:PORT, auto or local.", show_default=False)
 ]

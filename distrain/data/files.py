@@ -38,7 +38,7 @@ class SourceFile:
     @property
     def compression(self) -> str | None:
         """Return `gzip`, `zstd`, `bz2`, or None for a plain file."""
-        return COMPRESSIONS.get(PurePosixPath(self.uri).suffix.lower())
+        return COMPRESSIONS.get(PurePosixPath(without_query(self.uri)).suffix.lower())
 
 
 @final
@@ -65,6 +65,11 @@ class Listing:
             [file.uri, file.num_bytes, file.version] for file in self.files
         ]
         return [[self.format], *files]
+
+
+def without_query(uri: str) -> str:
+    """Return a URI without what stands behind its `?`; a path as it is, which may hold one."""
+    return uri.partition("?")[0] if is_remote(uri) else uri
 
 
 def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:

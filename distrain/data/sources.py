@@ -24,6 +24,7 @@ from distrain.data.files import (
     filesystem_of,
     missing_file,
     source_file,
+    without_query,
 )
 from distrain.errors import DataError, first_line, nearest
 
@@ -243,7 +244,7 @@ def _check_unique(files: Iterable[SourceFile]) -> None:
 
 def _ending(uri: str) -> str:
     """Return the extension in lower case, without that of a compression."""
-    path = PurePosixPath(uri)
+    path = PurePosixPath(without_query(uri))
     return (path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
 
 

@@ -9,6 +9,7 @@
     submission.py  sent, and begun once                  job.py         a job, as it is known there
     following.py   its log, its end, its stop            ending.py      how it says what came of it
     supervision.py again, after the head died            begun.py       the run to go on with
+    seen_run.py    the run that a resume names, from here
     doctor/        what is unfit, and what mends it      chaos/         a job under faults
     local_cluster.py   a Ray of several nodes on this machine
     ray_nodes.py   its nodes, and those of chaos/   sessions.py   processes that are found again

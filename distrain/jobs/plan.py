@@ -15,23 +15,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, final
 
-from distrain.config.environment import expand_env
 from distrain.config.load import load_settings, read_written
 from distrain.config.settings import Settings
-from distrain.errors import ConfigError
 from distrain.jobs.package import CONFIG, Files, check_size, digest_of, own_files
 from distrain.jobs.refusals import refuse_unfit
+from distrain.jobs.seen_run import check_absolute, seen_run
 from distrain.jobs.ticket import FILE, Ticket
 from distrain.jobs.uploads import Uploads, uploads_for
 from distrain.jobs.user_files import code_files
-from distrain.jobs.variables import Variables, variables_for
-from distrain.locations import storage_of
+from distrain.jobs.variables import Variables, account_of, variables_for
+from distrain.object_store.place import remote_text
 from distrain.run_folder import CONFIG as RUN_CONFIG
 from distrain.search_checks import check_search
-from distrain.stored_run import find_resumed, read_stored_run
+from distrain.stored_run import read_stored_run
 from distrain.track.lineage import digest, own_hashes
 from distrain.track.standing import standing_here
-from distrain.track.tracking_server import resolve_tracking_uri
+from distrain.track.stores import store_for
 
 Command = Literal["train", "tune", "resume"]
 _STORAGE: Final = "storage="
@@ -101,11 +100,6 @@ class Plan:
         content = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         return f"distrain-{self.name}-{content[:12]}"
 
-    @property
-    def _runs(self) -> str:
-        assert self.settings is not None
-        return f"{self.settings.storage}/{self.settings.name}"
-
     def packed(self, job_id: str) -> dict[str, Path | bytes]:
         """Return all files, with the ticket of a job.
 
@@ -117,9 +111,13 @@ class Plan:
             code_sha256=digest(own_hashes()),
             standing=replace(standing_here(), job_id=job_id).to_json(),
             words=list(self.shown),
-            runs="" if self.settings is None or self.words[0] == "resume" else self._runs,
             uploads=self.uploads.kept_in if self.uploads is not None else {},
         )
+        if self.settings is not None:
+            ticket = replace(ticket, account=account_of(self.settings))
+            if self.words[0] != "resume":
+                storage, name = self.settings.storage, str(self.settings.name)
+                ticket = replace(ticket, storage=storage, name=name)
         return {**self.files, FILE: ticket.to_bytes()}
 
 
@@ -159,6 +157,7 @@ def plan_submission(wish: Wish, settings: Settings | None, *, is_here: bool) -> 
         is_here=is_here,
         is_data_there=wish.upload_data is not None,
     )
+    store_for(settings, is_offline=True)  # one that cannot be is told here
     variables = variables_for(settings, wish.env)
     configs = {
         f"{CONFIG}/{rank}/{Path(name).name}": Path(name) for rank, name in enumerate(wish.named)
@@ -198,18 +197,19 @@ def _plan_resume(wish: Wish, *, is_here: bool) -> Plan:
     storage = [wish.storage or Path("runs"), *map(Path, named_by)][-1]
     is_last = "--last" in wish.options
     settings = None
-    if is_here or storage.is_dir() or any(Path(name).exists() for name in wish.named):
-        run_dir = find_resumed(
-            wish.named, is_last=is_last, storage=storage, overrides=wish.overrides
-        )
-        settings = read_stored_run(run_dir, wish.overrides).settings
-        written = read_written([run_dir / RUN_CONFIG], wish.overrides)
-        refuse_unfit(settings, written, is_here=is_here, is_data_there=True)
-        named, options = [str(run_dir)], [word for word in wish.options if word != "--last"]
+    with seen_run(wish.named, storage, is_last=is_last, is_here=is_here) as seen:
+        if seen is not None:
+            run_dir = seen.folder
+            settings = read_stored_run(run_dir, wish.overrides).settings
+            written = read_written([run_dir / RUN_CONFIG], wish.overrides)
+            refuse_unfit(settings, written, is_here=is_here, is_data_there=True)
+    if seen is not None:
+        named, options = [seen.name], [word for word in wish.options if word != "--last"]
     else:
+        check_absolute(wish.named, wish.storage)
         named, options = list(wish.named), list(wish.options)
-        _check_absolute(named, wish.storage)
-        options += ["--storage", str(wish.storage)] if wish.storage else []
+        if wish.storage is not None:
+            options += ["--storage", remote_text(wish.storage) or str(wish.storage)]
     files: dict[str, Path | bytes] = {**own_files(), **_resumed_code(settings)}
     check_size(files)
     return Plan(
@@ -249,18 +249,6 @@ def _resumed_code(settings: Settings | None) -> Mapping[str, Path | bytes]:
     return code_files(settings, [str(Path.cwd())], is_search=is_search)
 
 
-def _check_absolute(named: Sequence[str], storage: Path | None) -> None:
-    if any(Path(name).is_absolute() for name in named):
-        return
-    if storage is None or not storage.is_absolute():
-        raise ConfigError(
-            "the run cannot be seen from here, and a relative path means nothing to a job",
-            where=" ".join(named) or "--last",
-            expected="the run's folder as the cluster sees it, or an absolute --storage",
-            mend="For example: distrain submit resume /mnt/shared/runs/NAME/RUN",
-        )
-
-
 def _settled(settings: Settings, uploads: Uploads) -> dict[str, object]:
     """Return what makes a configuration mean there what it means here, by dotted key."""
     data = settings.data.model_dump()
@@ -273,7 +261,6 @@ def _settled(settings: Settings, uploads: Uploads) -> dict[str, object]:
             values[f"data.cache.{key}"] = data["cache"][key]
     values |= uploads.sources
     if settings.track.uri is not None and settings.track.uri.startswith("sqlite:"):
-        server = resolve_tracking_uri(expand_env(settings.track.uri), storage_of(settings))
-        values["track.uri"] = server.uri
+        values["track.uri"] = store_for(settings, is_offline=True).uri
     values["cluster.address"] = None  # the job's own, which Ray tells it
     return values

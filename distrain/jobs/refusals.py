@@ -17,10 +17,12 @@ from distrain.config.names import BUILT_IN_PREFIX, is_remote, is_uri
 from distrain.config.settings import Settings
 from distrain.config.source_lines import Tree
 from distrain.jobs.variables import TRACKING
+from distrain.locations import store_at
 from distrain.loopback import is_loopback
 from distrain.redaction import without_password
 
 _GLOB_CHARACTERS = frozenset("*?[")
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 
 
 def refuse_unfit(settings: Settings, written: Tree, *, is_here: bool, is_data_there: bool) -> None:
@@ -37,7 +39,7 @@ def refuse_unfit(settings: Settings, written: Tree, *, is_here: bool, is_data_th
     """
     faults = [*_storage_faults(written), *_secret_faults(settings)]
     if not is_here:
-        faults += _tracking_faults(settings)
+        faults += [*_store_faults(settings), *_tracking_faults(settings)]
         faults += [] if is_data_there else _data_faults(settings)
     if faults:
         raise_faults(replace(fault, place=written.place_of(*fault.keys)) for fault in faults)
@@ -51,26 +53,38 @@ def is_local(name: str) -> bool:
 def _storage_faults(written: Tree) -> Iterator[Fault]:
     text = written.values.get("storage")
     expanded = expand_env(text) if isinstance(text, str) else "./runs"
-    if is_uri(expanded):
-        yield Fault(
-            f"storage = {text!r} is an object store, where a job that is begun once more would "
-            "not look for its run",
-            (("storage",),),
-            expected="an absolute path that every node of the cluster sees",
-            mend="Name such a folder; or start `distrain train --address HOST:PORT` on a machine "
-            "that reaches the cluster, which takes the store",
-        )
-        return
-    if Path(expanded).expanduser().is_absolute():
+    if is_uri(expanded) or Path(expanded).expanduser().is_absolute():
         return
     told = f"storage = {text!r} is relative" if text is not None else "storage is not given"
     yield Fault(
         f"{told}, and a job has a working directory of its own: nobody would find the run again",
         (("storage",),),
-        expected="an absolute path that every node of the cluster sees",
+        expected="an absolute path that every node of the cluster sees, or s3://bucket/prefix",
         mend=f"For example storage={Path(expanded).absolute()}, where this machine's folders are "
         "the cluster's; else a shared folder, such as storage=/mnt/shared/runs",
     )
+
+
+def _store_faults(settings: Settings) -> Iterator[Fault]:
+    """Yield the addresses of an object store that lead to another machine there than here."""
+    place = store_at(settings)
+    if place is None:
+        return
+    env = settings.cluster.env
+    named = {
+        "storage": place.endpoint,
+        **{f"cluster.env.{name}": expand_env(env[name]) for name in _ENDPOINTS if name in env},
+    }
+    for key, address in named.items():
+        host = urllib.parse.urlsplit(address or "").hostname
+        if host is not None and is_loopback(host):
+            yield Fault(
+                f"{key} leads to {address}, which is this machine's own address, and the cluster "
+                "is elsewhere",
+                (tuple(key.split(".")),),
+                expected="an address that the cluster reaches",
+                mend="Name the store by its host, such as minio.example:9000",
+            )
 
 
 def _secret_faults(settings: Settings) -> Iterator[Fault]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
 from distrain.errors import ConfigError
 from distrain.jobs.dashboard import Dashboard
@@ -15,8 +14,9 @@ from distrain.jobs.job import Job, find_job
 from distrain.jobs.package import digest_of
 from distrain.jobs.plan import Plan
 from distrain.jobs.request import Request, begin, request_from
-from distrain.locations import storage_of
-from distrain.track.tracking_server import STORAGE, resolve_tracking_uri
+from distrain.locations import storage_of, store_at
+from distrain.track.stores import store_for
+from distrain.track.tracking_server import STORAGE
 
 STOP_S: Final = 300
 """Seconds that a run has at least to save its state when its job is stopped; Ray's default is 3."""
@@ -158,12 +158,11 @@ def links(dashboard: Dashboard, job_id: str, settings: Settings | None) -> dict[
     """
     found = {"dashboard": f"{dashboard.url}/#/jobs/{job_id}"}
     if settings is not None:
-        uri, storage = settings.track.uri, storage_of(settings)
-        server = resolve_tracking_uri(expand_env(uri) if uri else None, storage)
-        is_own = server.origin == STORAGE
-        found["mlflow"] = (
-            f"distrain ui --storage {shlex.quote(str(storage))}" if is_own else server.shown
-        )
+        server = store_for(settings, is_offline=True)
+        if server.origin != STORAGE:
+            found["mlflow"] = server.shown
+        elif store_at(settings) is None:  # else it is named by the nodes, or later
+            found["mlflow"] = f"distrain ui --storage {shlex.quote(str(storage_of(settings)))}"
     return found
 
 

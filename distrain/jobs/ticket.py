@@ -21,17 +21,22 @@ class Ticket:
         code_sha256: of distrain's own sources, as they were packed.
         standing: where the user stands (`track.standing`), as plain values.
         words: the user's own words, for the record.
-        runs: the folder that a run of this submission is begun in, which may hold `${VAR}`; empty:
-            the command begins none.
-        uploads: folder in the archive to the folder of the storage that its files are kept in.
+        storage: below which a run of this submission is begun, which may hold `${VAR}`; empty: the
+            command begins none.
+        name: of the run's experiment.
+        uploads: folder in the archive to the place on the storage that its files are kept in.
+        account: variables of an account at a cloud that `cluster.env` has, as they are written: the
+            driver needs what its workers get.
     """
 
     job_id: str
     code_sha256: str
     standing: Mapping[str, Any]
     words: list[str]
-    runs: str = ""
+    storage: str = ""
+    name: str = ""
     uploads: Mapping[str, str] = field(default_factory=dict)
+    account: Mapping[str, str] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the content of the file."""

@@ -14,6 +14,7 @@ from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
 from distrain.jobs.package import DATA, digest_of
 from distrain.jobs.refusals import is_local
+from distrain.locations import below_storage
 from distrain.run_folder import UPLOADED
 
 _DIGITS: Final = 16
@@ -27,7 +28,7 @@ class Uploads:
     Attributes:
         files: name in the package to path here.
         kept_in: folder in the package to the folder that the job keeps it in, which may hold
-            `${VAR}`.
+            `${VAR}`, or its URI.
         sources: configuration key to what it names from then on.
     """
 
@@ -67,11 +68,12 @@ def _each(source: Source, change: Callable[[str], str]) -> Any:
 def _add(uploads: Uploads, name: str, settings: Settings) -> str:
     """Add what a path names to the uploads and return what names it then."""
     base, files = _files_of(name, settings.data.format)
-    kept_in = f"{settings.storage}/{UPLOADED}/{digest_of(files)[:_DIGITS]}"
+    kept_in = f"{UPLOADED}/{digest_of(files)[:_DIGITS]}"
     folder = f"{DATA}/{len(uploads.kept_in)}"
-    uploads.kept_in[folder] = kept_in
+    uploads.kept_in[folder] = below_storage(settings, kept_in)
     uploads.files.update({f"{folder}/{inner}": path for inner, path in files.items()})
-    return f"{kept_in}/{_local(name).relative_to(base).as_posix()}"
+    inner = _local(name).relative_to(base).as_posix()
+    return below_storage(settings, kept_in if inner == "." else f"{kept_in}/{inner}")
 
 
 def _files_of(name: str, format_: str | None) -> tuple[Path, Mapping[str, Path]]:

@@ -14,7 +14,7 @@ from distrain.config.digest import resolved_dict
 from distrain.config.environment import ACCOUNT, variables_in
 from distrain.config.settings import Settings
 from distrain.errors import ConfigError
-from distrain.redaction import redacted, without_password
+from distrain.redaction import MASK, redacted, without_password
 from distrain.secret_names import names_secret
 
 TRACKING: Final = "MLFLOW_TRACKING_URI"
@@ -68,10 +68,24 @@ def variables_for(settings: Settings | None, asked: Sequence[str]) -> Variables:
     if TRACKING in secret:
         raise _refused(TRACKING, TRACKING)
     own = {name for name in (*ACCOUNT, *_OF_TRACKING) if name in os.environ}
+    named = set(account_of(settings)) if settings is not None else set()
     return Variables(
         sent={name: value for name, value in found.items() if name not in secret},
-        kept_back=sorted(secret | (own - set(found))),
+        kept_back=sorted(secret | (own - set(found) - named)),
     )
+
+
+def account_of(settings: Settings) -> dict[str, str]:
+    """Return the variables of an account at a cloud that `cluster.env` has, as they are written.
+
+    They go along with the job's files, which no secret that is written out ever does.
+
+    Args:
+        settings: what the job does.
+    """
+    env = settings.cluster.env
+    # One that a stored run has masked is asked for where the run goes on.
+    return {name: env[name] for name in ACCOUNT if env.get(name, MASK) != MASK}
 
 
 def _is_secret(name: str, value: str) -> bool:

@@ -11,5 +11,5 @@ and why a driver that was taken for dead can do no harm.
     parts.py        the ledger                  files.py        all else; result.json the last
     live.py         what goes on meanwhile      runs.py         the runs that there are
     work_link.py    both, for a command or a worker
-    fitness.py      whether a store can do it
+    fitness.py      whether a store can do it       kept_folder.py  a folder beside the runs
 """

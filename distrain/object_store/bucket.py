@@ -8,9 +8,10 @@ import errno
 import functools
 import importlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -188,18 +189,31 @@ class Bucket:
         """Return boto3's client of the store.
 
         Raises:
-            ConfigError: it is not installed.
+            ConfigError: it is not installed, or the environment has a profile or an address that
+                there is not.
         """
         account = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+        where = f"storage = {self.place.uri}"
         try:
             return _client(self.place.endpoint, self.place.region, self._is_hurried, account)
         except ImportError as fault:
             raise ConfigError(
                 "boto3 is not installed",
-                where=f"storage = {self.place.uri}",
+                where=where,
                 expected="what speaks with S3",
                 mend="Install it here and on the nodes: pip install 'distrain[s3]'",
             ) from fault
+        except (ValueError, _boto_error()) as fault:
+            raise ConfigError(
+                f"the store's account or address cannot be used ({first_line(fault)})",
+                where=where,
+                expected="a profile that there is (AWS_PROFILE), and an http(s) address",
+                mend="Set AWS_PROFILE and AWS_ENDPOINT_URL to what there is, or unset them",
+            ) from fault
+
+
+def _boto_error() -> Any:
+    return importlib.import_module("botocore.exceptions").BotoCoreError
 
 
 @functools.lru_cache(maxsize=8)
@@ -224,6 +238,23 @@ def _client(
             max_pool_connections=2 * _THREADS,
         ),
     )
+
+
+@contextmanager
+def temporary_place(place: Place, purpose: str) -> Iterator[Place]:
+    """Give a place of its own below another; what lies there is removed afterwards, if it can be.
+
+    Args:
+        place: below which.
+        purpose: what its name begins with, behind a dot: it is no run's.
+    """
+    below = place.below(f".{purpose}-{secrets.token_hex(8)}")
+    try:
+        yield below
+    finally:
+        own = Bucket(below)
+        with suppress(OSError):
+            own.remove([entry.name for entry in own.entries("")])
 
 
 def code_of(fault: Any) -> str:

@@ -40,6 +40,15 @@ def check_store(place: Place) -> None:
         )
 
 
+def can_be_asked(place: Place) -> bool:
+    """Return whether this process may ask a store, which then can keep runs."""
+    try:
+        check_store(place)
+    except (ConfigError, StorageError):
+        return False
+    return True
+
+
 def _takes_once(client: Any, place: Place) -> bool:
     exceptions: Any = importlib.import_module("botocore.exceptions")
     request = {"Bucket": place.bucket, "Key": place.key(PROBE), "IfNoneMatch": "*"}

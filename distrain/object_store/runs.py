@@ -83,43 +83,34 @@ def named_run(reference: str, storage: Path | str) -> Place | None:
         return None
     if uri is not None:
         place = Place.parse(uri)
-        check_store(place.parent.parent)
-        try:
-            if is_run(place):
-                return place
-        except OSError as fault:
-            raise cannot_tell(place, fault) from fault
+        if _is_there(place):
+            return place
         known = run_places(place.parent.parent) if place.prefix.count("/") else []
         raise _no_run(reference, place.parent.parent, known)
     assert storage_uri is not None
-    storage_place = Place.parse(storage_uri)
+    storage_place, name = Place.parse(storage_uri), reference.strip("/")
+    # Of thousands, one that is named in full is looked for alone.
+    if name.count("/") == 1 and _is_there(storage_place.below(name)):
+        return storage_place.below(name)
     known = run_places(storage_place)
     for place in known:
-        if reference.strip("/") in (place.name, f"{place.parent.name}/{place.name}"):
+        if name in (place.name, f"{place.parent.name}/{place.name}"):
             return place
     raise _no_run(reference, storage_place, known)
 
 
-def newest_run(storage: Place, name: str | None) -> Place:
-    """Return the newest run below a place.
-
-    Args:
-        storage: the place.
-        name: of an experiment; None: of any.
+def _is_there(run: Place) -> bool:
+    """Return whether a run was begun at a place, at a store that answers.
 
     Raises:
-        ConfigError: there is none.
-        StorageError: the store cannot tell now.
+        ConfigError: the store lets nobody in, or there is no such bucket.
+        StorageError: it cannot tell now.
     """
-    known = [place for place in run_places(storage) if name in (None, place.parent.name)]
-    if not known:
-        raise ConfigError(
-            f"there is no run of {name!r}" if name else "there is no run",
-            where=storage.uri,
-            expected="a storage with runs",
-            mend="Name another with --storage, or train first",
-        )
-    return max(known, key=lambda place: place.name)
+    check_store(run.parent.parent)
+    try:
+        return is_run(run)
+    except OSError as fault:
+        raise cannot_tell(run, fault) from fault
 
 
 def cannot_tell(place: Place, fault: OSError) -> StorageError:

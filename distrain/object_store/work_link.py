@@ -1,15 +1,16 @@
 """The link of a process to a run at a store: the driver's for a command, a worker's for an attempt.
 
-In: the run's URI. Out: the run's folder on this host, linked for the length of a `with` block.
+In: the run's URI. Out: the run's folder on this host, linked for the length of a `with` block. Who
+only looks at a run gets one, too, from which nothing is put.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from distrain.object_store.files import take_in_files
+from distrain.object_store.files import fetch_some, take_in_files
 from distrain.object_store.generations import Generation, read_seal, seal_of
 from distrain.object_store.link import DRIVER_PATIENCE_S, Link, linked
 from distrain.object_store.live import STOP_FILE, driving, working
@@ -54,14 +55,50 @@ def driver_folder(run: Place, *, is_new: bool) -> Iterator[Path]:
         link = Link(folder, run)
         link.patience_s = DRIVER_PATIENCE_S
         if not is_new:
-            try:
-                link.seal = read_seal(link.run)
-                take_in_files(link)
-                take_in(link)
-            except OSError as fault:
-                raise cannot_tell(run, fault) from fault
+            _take_in_all(link)
         with linked(link), driving(link):
             yield folder
+
+
+@contextmanager
+def reading_folder(run: Place, only: Collection[str] | None = None) -> Iterator[Path]:
+    """Give a folder with what the store has of a run, to read in; what is written there is lost.
+
+    Args:
+        run: the run's place, `<storage>/<name>/<run>`.
+        only: paths of the files that are wanted, of which those that are not there are left out;
+            None: all, and the journal, but no checkpoints, logs or parts of the ledger.
+
+    Raises:
+        StorageError: the store cannot give it now.
+    """
+    with work_folder(new_token(), is_driver=True) as (storage, _):
+        folder = storage / run.parent.name / run.name
+        folder.mkdir(parents=True)
+        link = Link(folder, run)
+        if only is None:
+            _take_in_all(link)
+        else:
+            try:
+                fetch_some(link.run, only, folder)
+            except OSError as fault:
+                raise cannot_tell(run, fault) from fault
+        with linked(link):
+            yield folder
+
+
+def _take_in_all(link: Link) -> None:
+    """Fetch what the store has of a run, as far as a driver begins with it.
+
+    Raises:
+        StorageError: the store cannot give it now.
+    """
+    try:
+        link.seal = read_seal(link.run)
+        take_in_files(link)
+        take_in(link)
+    except OSError as fault:
+        raise cannot_tell(link.place, fault) from fault
 
 
 def for_workers(link: Link, attempt: int) -> dict[str, Any]:

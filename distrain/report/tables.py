@@ -167,7 +167,7 @@ def reproduce_table(result: "ReproduceResult") -> Facts:
         facts.add("differs first" if difference is first else "differs", difference.text)
     facts.add("recorded", f"sha256 {result.recorded_sha256}")
     facts.add("rebuilt", f"sha256 {result.rebuilt_sha256}" if result.rebuilt_sha256 else "")
-    facts.add("folder", str(result.run_dir) if result.run_dir else "")
+    facts.add("folder", result.folder or "")
     return facts
 
 

@@ -7,12 +7,14 @@ nobody who edits the folder reaches.
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from distrain.errors import ConfigError, TrackingError, first_line
+from distrain.object_store.link import shown
 from distrain.run_folder import CONFIG, JOURNAL
 from distrain.track.journal_reading import JournalRecord, metric_values, read_journal
 from distrain.track.lineage_folder import FOLDER, lineage_of
@@ -27,7 +29,7 @@ from distrain.track.origin import (
 )
 from distrain.track.outcome import VOID
 from distrain.track.patient import patient
-from distrain.track.runs import find_run_dir
+from distrain.track.runs import opened_run
 from distrain.track.tracking_server import TrackingServer, connect, load_mlflow
 from distrain.track.watermark import Watermark
 
@@ -95,23 +97,31 @@ class RecordedRun:
         return any(_OTHER_MEANS.search(text) for text in changes)
 
 
-def find_recorded(
+@contextmanager
+def found_recorded(
     model: str, *, server: TrackingServer, storage: Path, folder: Path
-) -> RecordedRun:
-    """Return the run that a model comes from.
+) -> Iterator[RecordedRun]:
+    """Give the run that a model comes from; what tells of it is there for the `with` block.
 
     Args:
-        model: `models:/name@alias`, `models:/name/3`, or a run's folder, name or id at MLflow.
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder, name, URI or id at MLflow.
         server: where a registered model is looked for.
         storage: where a run's folder is looked for.
         folder: takes what is fetched from MLflow.
 
     Raises:
         ConfigError: there is no such model or run, or it was made without lineage.
+        StorageError: the object store that keeps the run does not answer.
         TrackingError: the server does not answer, or has lost what it was sent.
     """
-    if not model.startswith("models:"):
-        return of_folder(find_run_dir(model, storage), {}, None)
+    if model.startswith("models:"):
+        yield _registered(model, server, storage, folder)
+        return
+    with opened_run(model, storage) as run_dir:
+        yield of_folder(run_dir, {}, None)
+
+
+def _registered(model: str, server: TrackingServer, storage: Path, folder: Path) -> RecordedRun:
     version = find_version(server, model)
     client = patient(connect(server))
     from mlflow.exceptions import MlflowException
@@ -145,7 +155,7 @@ def of_folder(
     all_tags = {**told.tags, **tags}
     lineage = lineage_of(run_dir / FOLDER, all_tags.get(LINEAGE_TAG))
     if lineage is None:
-        raise _without_lineage(str(run_dir), all_tags)
+        raise _without_lineage(shown(run_dir), all_tags)
     is_last = lineage == run_dir / FOLDER
     return RecordedRun(
         key=f"{run_dir.parent.name}/{run_dir.name}",

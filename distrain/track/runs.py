@@ -4,7 +4,8 @@ import errno
 import itertools
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from distrain.errors import ConfigError, did_you_mean
 from distrain.foreign import is_count, read_json
 from distrain.locations import needs_folder
 from distrain.object_store.place import Place, remote_text
-from distrain.object_store.runs import cannot_tell, fetch_summaries, run_places
+from distrain.object_store.runs import cannot_tell, fetch_summaries, named_run, run_places
+from distrain.object_store.work_link import reading_folder
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED
 from distrain.track.watermark import Watermark
 
@@ -129,6 +131,32 @@ def find_run_dir(reference: str, storage: Path) -> Path:
         expected="a run's folder, its name, or its id at MLflow",
         mend=did_you_mean(path.name, known, listed="Runs") if known else "There are no runs here",
     )
+
+
+@contextmanager
+def opened_run(
+    reference: str, storage: Path, only: Collection[str] | None = None
+) -> Iterator[Path]:
+    """Give the folder of a run to read in, wherever the run is kept; nothing may be written there.
+
+    Of a run at a store it is a copy, without checkpoints, logs and ledger, that is gone afterwards;
+    `object_store.link.shown` tells its paths as they are found again.
+
+    Args:
+        reference: as for `find_run_dir`, or the URI of a run.
+        storage: the folder that runs are kept in, or its URI.
+        only: of a run at a store, paths of the files that are wanted; None: all of them.
+
+    Raises:
+        ConfigError: there is no such run.
+        StorageError: the store does not answer.
+    """
+    place = named_run(reference, storage)
+    if place is None:
+        yield find_run_dir(reference, storage)
+        return
+    with reading_folder(place, only) as run_dir:
+        yield run_dir
 
 
 def run_dirs(storage: Path) -> Iterator[Path]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, final
 
 from distrain.config.environment import expand_env
 from distrain.config.load import load_settings
+from distrain.config.settings import Settings
 from distrain.errors import TrackingError
+from distrain.locations import storage_of, store_at
 from distrain.object_store.link import Link, link_of
 from distrain.run_folder import CONFIG, JOURNAL
 from distrain.track.journal_reading import DRIVER, last_written
@@ -52,6 +54,23 @@ class Stores:
         if isinstance(made, TrackingError):
             raise made
         return made
+
+
+def store_for(settings: Settings, *, is_offline: bool) -> TrackingServer:
+    """Return the tracking store that a new run is recorded at.
+
+    Args:
+        settings: of the run.
+        is_offline: whether nothing is sent now, so that none need be named yet.
+
+    Raises:
+        ConfigError: none that can be is named.
+    """
+    uri = expand_env(settings.track.uri) if settings.track.uri else None
+    place = store_at(settings)
+    if place is None:
+        return resolve_tracking_uri(uri, storage_of(settings))
+    return server_beside_store(uri, place.uri, is_offline=is_offline)
 
 
 def store_of(run_dir: Path) -> TrackingServer:

@@ -13,29 +13,39 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distrain import lease
-from distrain.errors import ConfigError, DistrainError, TrackingError, first_line
-from distrain.locations import needs_folder
-from distrain.object_store.place import Place, remote_text
-from distrain.run_folder import JOURNAL
+from distrain.errors import (
+    ConfigError,
+    DistrainError,
+    StorageError,
+    TrackingError,
+    first_line,
+)
+from distrain.object_store.link import link_of
+from distrain.object_store.place import remote_text
+from distrain.object_store.runs import cannot_tell
+from distrain.run_folder import JOURNAL, keep_files
 from distrain.track.deleted import is_deleted
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import (
     DRIVER,
     SHOWN_AFTER_S,
     last_step,
+    last_written,
     list_segments,
     segments_of,
     written_by,
 )
+from distrain.track.meant_runs import MeantRun, meant_runs
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.outcome import OUTCOME, STOP_STEP
 from distrain.track.patient import patient
-from distrain.track.runs import find_run_dir, list_runs, result_of, run_dirs, won_by
+from distrain.track.runs import result_of, run_dirs
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
 from distrain.track.stores import Stores, store_of
@@ -74,26 +84,35 @@ def sync(
     deleted at MLflow is restored where it is named, and left alone where not.
 
     Args:
-        named: runs' folders, names or MLflow ids; none: all below the storage folder.
-        storage: the folder that runs are kept in.
+        named: runs' folders, names, URIs or MLflow ids; none: all below the storage.
+        storage: the folder that runs are kept in, or its URI.
         on_wait: told what is being waited for.
         on_done: told what became of each run.
 
     Raises:
-        ConfigError: there is no such run or folder.
+        ConfigError: there is no such run, folder or bucket.
+        StorageError: the object store that is named does not answer.
     """
-    uri = remote_text(storage)
-    if uri is not None:
-        raise needs_folder(Place.parse(uri))
-    known = [Path(run.run_dir) for run in list_runs(storage)]
     stores, done = Stores(), []
-    meant = [find_run_dir(name, storage) for name in named] if named else known
-    # A search first: its trials' runs are made with more than its winner's journal tells.
-    for run_dir in sorted(meant, key=lambda run_dir: won_by(run_dir) is not None):
-        run = _sync(run_dir, stores, on_wait, lambda: False, is_named=bool(named))
-        done.append(run)
-        on_done(run)
+    with meant_runs(named, storage) as runs:
+        for meant in runs:
+            run = _sync_meant(meant, stores, on_wait, is_named=bool(named))
+            done.append(run)
+            on_done(run)
     return SyncResult(tuple(done), is_named=bool(named))
+
+
+def _sync_meant(
+    meant: MeantRun, stores: Stores, on_wait: Callable[[str], None], *, is_named: bool
+) -> SyncedRun:
+    if meant.is_shipped and not is_named:
+        return replace(_nothing_left(meant.summary, is_named=False), uri=meant.uri)
+    try:
+        with meant.opened() as run_dir:
+            run = _sync(run_dir, stores, on_wait, lambda: False, is_named=is_named)
+    except StorageError as error:
+        run = SyncedRun(meant.summary, "pending", error=error)
+    return replace(run, uri=meant.uri)
 
 
 def ship_rest(run_dir: Path, fence: int) -> SyncedRun:
@@ -186,7 +205,9 @@ def _sync(
     except DistrainError as error:
         return SyncedRun(run_dir, "pending", error=error)
     except OSError as error:
-        return SyncedRun(run_dir, "pending", error=_unreadable(run_dir, error))
+        link = link_of(run_dir)
+        told = _unreadable(run_dir, error) if link is None else cannot_tell(link.place, error)
+        return SyncedRun(run_dir, "pending", error=told)
 
 
 def _nothing_left(run_dir: Path, *, is_named: bool) -> SyncedRun:
@@ -229,6 +250,7 @@ def _ship(
         None if is_shipped else _unshipped(server, shipper.problem),
     )
     update_result(done, shipper.child_ids)
+    keep_files(run_dir)  # how far it came is kept of a run that has no result, too
     return done
 
 
@@ -268,6 +290,7 @@ def _note_deleted(run_dir: Path, server: TrackingServer) -> str | None:
     mark = Watermark.load_for(run_dir / JOURNAL, server.identity)
     mark.is_deleted = True
     mark.save(run_dir / JOURNAL)
+    keep_files(run_dir)
     return mark.run_id
 
 
@@ -278,7 +301,7 @@ def _close_if_open(run_dir: Path) -> bool:
     ends = [record.payload["status"] for record in records if record.kind == "status"]
     if ends and ends[-1] != GOES_ON:
         return False
-    newest_ms = max(int(path.stat().st_mtime * 1000) for path in list_segments(folder))
+    newest_ms = _last_sign_ms(run_dir)
     told = [r.payload[OUTCOME] for r in records if r.kind == "tags" and OUTCOME in r.payload]
     # Where it told how it ended, and the status behind that is missing, the status was damaged.
     status = _STATUS.get(told[-1]) if told else None
@@ -290,6 +313,17 @@ def _close_if_open(run_dir: Path) -> bool:
             journal.tags({OUTCOME: "killed", **stop})
         journal.status(status or "KILLED", ended_ms=newest_ms)
     return status is None
+
+
+def _last_sign_ms(run_dir: Path) -> int:
+    """Return when a run was last heard of, in milliseconds since 1970."""
+    segments = list_segments(run_dir / JOURNAL)
+    if link_of(run_dir) is None:
+        return max(int(path.stat().st_mtime * 1000) for path in segments)
+    # A copy's files are as old as the copy.
+    writers = {path.stem.rpartition("-")[0] for path in segments}
+    found = (last_written(writer, run_dir / JOURNAL) for writer in writers)
+    return max(record.time_ms for record in found if record is not None)
 
 
 def _version_of(run_dir: Path, made: Mapping[str, RegisteredVersion]) -> RegisteredVersion | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, final
 
 from distrain import lease
-from distrain.errors import DistrainError, TrackingError
+from distrain.errors import DistrainError, StorageError, TrackingError
 from distrain.run_folder import JOURNAL, write_result
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.runs import result_of, won_by
@@ -29,6 +29,7 @@ class SyncedRun:
             where there was nothing to ship, of a run that was named.
         error: why something still waits.
         is_deleted: whether it was deleted at MLflow, and is left so.
+        uri: where an object store keeps it; None: its folder is where it is kept.
     """
 
     run_dir: Path
@@ -39,13 +40,14 @@ class SyncedRun:
     damages: tuple[str, ...] = ()
     error: DistrainError | None = None
     is_deleted: bool = False
+    uri: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the run's entry in the object of `--json`."""
         return {
             "name": self.run_dir.parent.name,
             "run": self.run_dir.name,
-            "run_dir": str(self.run_dir),
+            "run_dir": self.uri or str(self.run_dir),
             "outcome": self.outcome,
             "was_closed": self.was_closed,
             "run_id": self.run_id,
@@ -79,11 +81,11 @@ class SyncResult:
     def exit_code(self) -> int:
         """Return the command's exit code: that of why what was named is pending.
 
-        Where nothing was named, only a tracking server that cannot be reached is a failure: 4. A
-        run that another drives is left to it.
+        Where nothing was named, only a tracking server, or an object store, that cannot be reached
+        is a failure: 4. A run that another drives is left to it.
         """
         errors = [run.error for run in self.runs if run.error is not None]
-        told = [e for e in errors if self.is_named or isinstance(e, TrackingError)]
+        told = [e for e in errors if self.is_named or isinstance(e, TrackingError | StorageError)]
         return told[0].exit_code if told else 0
 
     def to_json(self) -> dict[str, Any]:

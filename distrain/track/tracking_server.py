@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, final
 
 from distrain.errors import ConfigError, TrackingError, first_line
+from distrain.object_store.place import remote_text
 from distrain.redaction import MASK, RedactingFormatter, without_password
 from distrain.run_folder import ARTIFACTS, DATABASE
 from distrain.track.credentials import stored_credentials
@@ -172,6 +173,15 @@ def tracking_uri_of(storage: Path) -> str:
         ConfigError: nothing is recorded there.
         TrackingError: the database is damaged, or of another MLflow version.
     """
+    uri = remote_text(storage)
+    if uri is not None:
+        raise ConfigError(
+            "an object store holds no database",
+            where=f"--storage {uri}",
+            expected="a storage folder with recorded runs",
+            mend="Open the tracking server that its runs were recorded at: track.uri, or "
+            "MLFLOW_TRACKING_URI",
+        )
     database = storage.absolute() / DATABASE
     if not database.is_file():
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from distrain.object_store.link import shown
 from distrain.run_folder import JOURNAL
 from distrain.track.journal_reading import (
     DRIVER,
@@ -61,10 +62,11 @@ def losses_of(folder: Path, mark: Watermark) -> list[str]:
         mark: how far it was shipped.
     """
     cut = lost_ends(folder, mark.reached).items()
-    told = [f"{folder / segment} is cut off at byte {offset}" for segment, offset in cut]
+    told = [f"{shown(folder / segment)} is cut off at byte {offset}" for segment, offset in cut]
     for segment, gaps in missing_records(folder).items():
         numbers = ", ".join(f"{a} to {b}" if a < b else f"{a}" for a, b in gaps)
-        told.append(f"{folder / segment} lacks records that came before others of it: {numbers}")
+        where = shown(folder / segment)
+        told.append(f"{where} lacks records that came before others of it: {numbers}")
     return told
 
 

@@ -1,7 +1,8 @@
 """Whether every host sees what a run keeps and reads: its storage, the user's code, local data.
 
     driver   makes a mark in each folder that must be the same one everywhere
-    task     on each node with another address, looks for the marks, and for what may be a copy
+    task     on each node with another address, looks for the marks, and for what may be a copy; or
+             whether the object store that keeps the run lets it in, as it would a worker
     worker   of a node that came later, looks for the run's folder before it writes anything
 
 A worker without the storage would else make the run's folder once more, find there no prepared data
@@ -10,15 +11,21 @@ and nobody who drives the run, and be taken for lost, again and again.
 
 import contextlib
 import importlib
+import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
-from distrain.errors import ConfigError, TrainError
+from distrain.config.environment import ACCOUNT, expand_env, of_account
+from distrain.errors import ConfigError, DistrainError, TrainError
+from distrain.object_store.fitness import check_store
+from distrain.object_store.place import Place
 from distrain.run_folder import temporary_folder
+
+T = TypeVar("T")
 
 LIMIT_S: Final = 30.0
 """How long all nodes together may take to answer; others judge later of one that does not."""
@@ -92,6 +99,46 @@ def check_hosts(
         raise _not_seen(list(unseen), told, is_kept=not missing.isdisjoint(marks))
 
 
+def check_store_from(hosts: Sequence[Host], place: Place, env: Mapping[str, str]) -> None:
+    """Return where hosts can keep a run at a store, as far as they answer.
+
+    Args:
+        hosts: as `other_hosts` gives them.
+        place: where runs are kept.
+        env: the section `cluster.env`, which workers there are given, beside this account.
+
+    Raises:
+        ConfigError: the store lets a host not in, or it lacks what speaks with stores.
+        StorageError: a host does not reach the store.
+    """
+    named = {name: expand_env(text) for name, text in env.items() if name in ACCOUNT}
+    found = _answers(hosts, store_fault, place.uri, {**of_account(), **named})
+    faults = {host: fault for host, fault in found.items() if fault is not None}
+    if faults:
+        first = next(iter(faults.values()))
+        raise type(first)(
+            first.message,
+            where=f"{first.where}, from {_shown(list(faults))}",
+            expected=first.expected,
+            mend=first.mend,
+        )
+
+
+def store_fault(uri: str, account: Mapping[str, str]) -> DistrainError | None:
+    """Return why this host cannot keep a run at a store, None where it can.
+
+    Args:
+        uri: of the place where runs are kept.
+        account: variables that a worker here is given; they stay in this process's environment.
+    """
+    os.environ.update(account)
+    try:
+        check_store(Place.parse(uri))
+    except DistrainError as fault:
+        return fault
+    return None
+
+
 def check_run_folder(run_dir: Path, rank: int) -> None:
     """Return where this process sees the folder of the run that it is a worker of.
 
@@ -142,15 +189,26 @@ def _is_there(path: str) -> bool:
 
 def _unseen_by(hosts: Sequence[Host], paths: list[str]) -> dict[Host, list[str]]:
     """Return what each host does not see of some paths; only of those that answer."""
+    return _answers(hosts, unseen_paths, paths)
+
+
+def _answers(hosts: Sequence[Host], question: Callable[..., T], *given: object) -> dict[Host, T]:
+    """Return what each host answers, of those that do.
+
+    Args:
+        hosts: who is asked.
+        question: a function of a module, called there.
+        given: what it is called with.
+    """
     ray: Any = importlib.import_module("ray")
     strategies: Any = importlib.import_module("ray.util.scheduling_strategies")
-    task = ray.remote(unseen_paths)
+    task = ray.remote(question)
     asked = {
         task.options(
             num_cpus=0,
             max_retries=0,
             scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(host.node, soft=False),
-        ).remote(paths): host
+        ).remote(*given): host
         for host in hosts
     }
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=LIMIT_S)
@@ -171,12 +229,16 @@ def _not_seen(hosts: Sequence[Host], told: Sequence[str], *, is_kept: bool) -> C
         told: what it is, in words.
         is_kept: whether something of it is written to, so that a copy would not do.
     """
-    shown = ", ".join(host.text for host in hosts[:3])
-    more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
     there = "Mount the same storage on every node" if is_kept else "Copy it to the same path there"
     return ConfigError(
         f"{', '.join(told)} {'is' if len(told) == 1 else 'are'} not seen there",
-        where=f"host{'s' if len(hosts) > 1 else ''} {shown}{more}",
+        where=_shown(hosts),
         expected="what the run keeps and reads at the same path on every node that can take work",
         mend=f"{there}, or keep such nodes out of the cluster",
     )
+
+
+def _shown(hosts: Sequence[Host]) -> str:
+    shown = ", ".join(host.text for host in hosts[:3])
+    more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
+    return f"host{'s' if len(hosts) > 1 else ''} {shown}{more}"

@@ -103,8 +103,8 @@ def slow_run(folder: Path) -> list[str]:
     return ["train", "digits.yaml", f"storage={folder}/runs", *slow]
 
 
-def drivers(storage: Path) -> list[psutil.Process]:
-    """Return the drivers of jobs whose command line names a storage folder."""
+def drivers(storage: Path | str) -> list[psutil.Process]:
+    """Return the drivers of jobs whose command line names a storage folder, or its URI."""
     return [
         process
         for process in psutil.process_iter(["cmdline"])

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,7 @@ class Machine:
     ) -> "subprocess.Popen[bytes]":
         """Start a command, whose model takes so long for each part."""
         (self.folder / "pause_s").write_text(str(pause_s))
-        if words[0] == "train":
+        if "train" in words:
             self._before = self._runs()
         with (
             (self.folder / "told.txt").open("w") as told,
@@ -277,6 +278,86 @@ def test_a_run_at_the_store_is_listed_and_predicts(
     assert out.exists()
 
 
+def test_what_was_kept_back_is_shipped_from_the_store(
+    machine: Machine, straight: dict[str, Any]
+) -> None:
+    at = ("--storage", machine.storage)
+    trained = machine.result("train", "run.yaml", f"storage={machine.storage}", "--offline")
+    machine.empty()
+
+    first = machine.result("sync", *at)["runs"]
+    second = machine.result("sync", *at)["runs"]
+
+    outcomes = {run["run_dir"]: run["outcome"] for run in first}
+    assert trained["tracking"] == "pending"
+    assert outcomes[trained["run_dir"]] == "shipped"
+    assert outcomes[straight["run_dir"]] == "nothing"
+    assert {run["outcome"] for run in second} == {"nothing"}
+    with driver_folder(_place(machine, trained), is_new=False) as run_dir:
+        result = json.loads((run_dir / "result.json").read_text())
+    assert result["tracking"] == "complete"
+    assert result["model"]["name"] == "run"
+    assert _curve(machine, result["run_id"]) == _curve(machine, straight["run_id"])
+
+
+def test_the_record_of_a_killed_run_is_closed_from_the_store(machine: Machine) -> None:
+    driver = machine.start("train", "run.yaml", f"storage={machine.storage}", pause_s=0.3)
+    machine.wait_for(lambda names: any("/step-4/manifest.json" in name for name in names))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    killed_ms, uri = time.time() * 1000, f"{machine.storage}/run/{machine.newest().name}"
+    machine.empty()
+
+    [done] = machine.result("sync", uri)["runs"]
+    [again] = machine.result("sync", uri)["runs"]
+
+    assert (done["outcome"], done["was_closed"], done["run_dir"]) == ("shipped", True, uri)
+    assert (again["outcome"], again["run_id"]) == ("nothing", done["run_id"])
+    [(status, ended_ms)] = _query(
+        machine, "SELECT status, end_time FROM runs WHERE run_uuid = ?", done["run_id"]
+    )
+    assert status == "KILLED"
+    assert killed_ms - 30_000 < ended_ms <= killed_ms
+
+
+def test_a_run_at_the_store_is_made_again_measured_and_promoted(
+    machine: Machine, straight: dict[str, Any]
+) -> None:
+    at = ("--storage", machine.storage)
+    version = f"models:/run/{straight['model']['version']}"
+    machine.empty()
+
+    for model in (straight["run_dir"], version):
+        made = machine.result("reproduce", model, *at)
+        assert made["status"] == "equal"
+        assert made["run_dir"].startswith(f"{machine.storage}/run/")
+        names = [entry.name for entry in Bucket(_place(machine, made)).entries("files/")]
+        assert any(name.endswith("/reproduction.json") for name in names)
+    measured = machine.result("evaluate", straight["run_dir"], "--data", "people.csv")
+    moved = machine.result("promote", version, "--alias", "chosen", *at)
+
+    assert measured["num_rows"] == len(PEOPLE.splitlines()) - 1
+    assert (moved["status"], moved["model"]["alias"]) == ("moved", "chosen")
+    newest = machine.result("runs", *at)["runs"][0]
+    assert newest["reproduces"]
+
+
+def test_data_that_changed_is_told_and_leaves_nothing_at_the_store(
+    machine: Machine, straight: dict[str, Any]
+) -> None:
+    changed = machine.folder / "changed.csv"
+    changed.write_text(PEOPLE.replace("Bern", "Basel"))
+    before = Bucket(machine.server.place("kept")).folders()
+    words = ("reproduce", straight["run_dir"], f"data.source={changed}")
+
+    command = machine.start(*words)
+    assert command.wait(TIMEOUT_S) == 3, (machine.folder / "told.txt").read_text()
+
+    told = json.loads((machine.folder / "out.txt").read_text().splitlines()[-1])
+    assert (told["status"], told["run_dir"]) == ("different", None)
+    assert Bucket(machine.server.place("kept")).folders() == before
+
+
 def _place(machine: Machine, result: dict[str, Any]) -> Place:
     return machine.server.place(result["run_dir"].removeprefix(f"s3://{machine.server.bucket}/"))
 
@@ -289,14 +370,17 @@ def _rows(machine: Machine, result: dict[str, Any]) -> Counter[tuple[int, int]]:
 
 
 def _curve(machine: Machine, run_id: str) -> list[tuple[Any, ...]]:
-    import sqlite3
+    return _query(
+        machine,
+        "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND key NOT LIKE 'time/%' "
+        "AND key NOT LIKE 'system/%' ORDER BY key, step",
+        run_id,
+    )
 
+
+def _query(machine: Machine, text: str, *values: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(sqlite3.connect(machine.folder / "mlflow.db")) as database:
-        return database.execute(
-            "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND key NOT LIKE 'time/%' "
-            "AND key NOT LIKE 'system/%' ORDER BY key, step",
-            (run_id,),
-        ).fetchall()
+        return database.execute(text, values).fetchall()
 
 
 def _workers_of(temporary: Path) -> list[int]:

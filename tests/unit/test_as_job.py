@@ -1,5 +1,6 @@
 """What a submitted job does around its command."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from distrain import answer, as_job
 from distrain.errors import ConfigError
 from distrain.jobs.ending import Ending, read_ending
 from distrain.jobs.ticket import FILE, Ticket
+from distrain.object_store.bucket import Bucket
 from distrain.track import standing
 from distrain.track.lineage import digest, own_hashes
+from tests.s3_server import S3Server
 
 
 @pytest.fixture
@@ -65,6 +68,49 @@ def test_data_that_came_along_is_kept_on_the_storage(tmp_path: Path, ticket: Tic
 
     assert (kept_in / "rows.csv").read_text(encoding="utf-8") == "a,b\n"
     assert [path.name for path in kept_in.parent.iterdir()] == ["0123"]
+
+
+def test_data_that_came_along_is_kept_at_a_store_and_made_whole_there(
+    tmp_path: Path, ticket: Ticket, server: S3Server, account: None
+) -> None:
+    files = {"rows.csv": b"a,b\n", "more/rows.csv": b"1,2\n"}
+    for name, content in files.items():
+        path = tmp_path / "data" / "0" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    kept_in = server.place("kept/uploaded/0123")
+    Bucket(kept_in).put("rows.csv", files["rows.csv"])  # by a job that was killed over it
+    sent = replace(ticket, uploads={"data/0": kept_in.uri})
+
+    as_job._keep_uploads(tmp_path, sent)
+    start = len(server.requests)
+    as_job._keep_uploads(tmp_path, sent)
+
+    kept = Bucket(kept_in)
+    assert {entry.name: kept.get(entry.name) for entry in kept.entries("")} == files
+    put = [path for method, path in server.requests[start:] if method == "PUT"]
+    assert not any("/0123/" in path for path in put)
+
+
+def test_the_driver_has_the_account_that_its_workers_are_given(
+    package: Path, ticket: Ticket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_KEY", "of-the-node")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
+    account = {"AWS_SECRET_ACCESS_KEY": "${TEAM_KEY}"}
+    (package / FILE).write_bytes(replace(ticket, account=account).to_bytes())
+
+    as_job._run(package, ["list", "losses"])
+
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] == "of-the-node"
+
+
+def test_an_account_that_the_node_lacks_is_told(package: Path, ticket: Ticket) -> None:
+    account = {"AWS_SECRET_ACCESS_KEY": "${NOBODY_HAS_IT}"}
+    (package / FILE).write_bytes(replace(ticket, account=account).to_bytes())
+
+    with pytest.raises(ConfigError, match="the environment has no variable NOBODY_HAS_IT"):
+        as_job._run(package, ["list", "losses"])
 
 
 def test_of_two_jobs_that_keep_the_same_data_at_once_both_go_on(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,7 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = settings_from_dict({"data": {"source": "a.csv", "target": "y"}})
     stored = SimpleNamespace(settings=settings, started=SimpleNamespace(import_paths=[]))
     for name, answer in {
-        "find_run_dir": tmp_path,
+        "opened_run": nullcontext(tmp_path),
         "read_stored_run": stored,
         "data_of": None,
         "cache_of": None,

@@ -10,6 +10,8 @@ from distrain import provenance
 from distrain.config.load import load_settings
 from distrain.differences import Difference
 from distrain.errors import ConfigError, DataError
+from distrain.object_store.link import Link, linked
+from distrain.object_store.place import Place
 from distrain.track import lineage
 from distrain.track.lineage_folder import sha256
 from distrain.track.model_versions import RegisteredVersion
@@ -248,6 +250,19 @@ def test_a_run_is_made_again_in_its_own_storage_with_what_changes_no_bits(
     assert wanted.train.num_workers == 3
     assert wanted.data.source == str(tmp_path / "elsewhere.csv")
     assert elsewhere.storage == str(tmp_path / "other")
+
+
+def test_a_run_at_a_store_is_made_again_there(recorded: RecordedRun) -> None:
+    kept = Place("team", "runs/a/r", "scheme=http")
+    assert recorded.run_dir is not None
+
+    with linked(Link(recorded.run_dir, kept)):
+        stored, _ = provenance.settings_of(recorded, [], Path("other"))
+    registered = replace(recorded, run_dir=None)
+    _, named = provenance.settings_of(registered, [], Path("s3://other/runs?scheme=http"))
+
+    assert stored.storage == "s3://team/runs?scheme=http"
+    assert named.storage == "s3://other/runs?scheme=http"
 
 
 def test_a_variable_need_not_be_set_where_the_data_is_said_to_lie_elsewhere(

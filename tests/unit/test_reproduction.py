@@ -1,7 +1,7 @@
 """What is said of a run that was made again."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -194,7 +194,7 @@ def test_a_version_of_other_weights_is_different_and_nothing_is_trained(
 ) -> None:
     other = Difference("training", "registered weights", "f" * 64, "e" * 64, is_decisive=True)
     monkeypatch.setattr(reproduction, "check_reachable", lambda _: None)
-    monkeypatch.setattr(reproduction, "find_recorded", lambda *_, **__: recorded)
+    monkeypatch.setattr(reproduction, "found_recorded", lambda *_, **__: nullcontext(recorded))
     monkeypatch.setattr(reproduction, "of_registered", lambda *_: [other])
 
     result = reproduction.reproduce("models:/a/1", [], storage=tmp_path, display=NoDisplay())
@@ -209,11 +209,11 @@ def test_what_is_fetched_lies_where_all_hosts_see_it_for_the_time(
     other = Difference("training", "registered weights", "f" * 64, "e" * 64, is_decisive=True)
     folders: list[Path] = []
 
-    def find(*_: object, folder: Path, **__: object) -> RecordedRun:
+    def find(*_: object, folder: Path, **__: object) -> AbstractContextManager[RecordedRun]:
         folders.append(folder)
-        return recorded
+        return nullcontext(recorded)
 
-    monkeypatch.setattr(reproduction, "find_recorded", find)
+    monkeypatch.setattr(reproduction, "found_recorded", find)
     monkeypatch.setattr(reproduction, "of_registered", lambda *_: [other])
     monkeypatch.chdir(tmp_path)
 

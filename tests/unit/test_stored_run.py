@@ -12,6 +12,7 @@ from distrain.config.digest import dump_yaml
 from distrain.config.load import settings_from_dict
 from distrain.errors import ConfigError, ModelError, TrainError
 from distrain.evaluate.goals import GoalOutcome
+from distrain.object_store.bucket import Bucket
 from distrain.results import TrainResult
 from distrain.run_facts import how_to_go_on
 from distrain.run_folder import write_result
@@ -23,9 +24,11 @@ from distrain.stored_run import (
     differing_circumstances,
     find_resumed,
     read_stored_run,
+    resumed_place,
 )
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import MODEL_ARGS_TAG
+from tests.s3_server import S3Server
 
 SHAPES = {"0.weight": [4, 6], "0.bias": [4]}
 STARTED = Started(
@@ -184,6 +187,24 @@ def test_a_run_that_only_makes_another_again_is_not_the_last(tmp_path: Path) -> 
 
     assert find_resumed([], is_last=True, storage=tmp_path) == own
     assert find_resumed([again.name], is_last=False, storage=tmp_path) == again
+
+
+def test_the_last_run_at_a_store_is_one_of_its_own_too(
+    tmp_path: Path, server: S3Server, account: None
+) -> None:
+    storage = server.place(f"last/{tmp_path.name}")
+    begun = {"20250101T120000-aaaaaa": None, "20250102T120000-bbbbbb": "f" * 32}
+    for run, reproduces in begun.items():
+        replace(STARTED, reproduces=reproduces).save(tmp_path)
+        files = Bucket(storage.below(f"a/{run}"))
+        files.put("files/000001-000/started.json", (tmp_path / "started.json").read_bytes())
+        files.put("files/000001-000/config.yaml", b"name: a")
+
+    for words in ([], ["a"]):
+        found = resumed_place(words, is_last=True, storage=Path(storage.uri))
+        assert found == storage.below("a/20250101T120000-aaaaaa")
+    with pytest.raises(ConfigError, match="there is no run of 'b'"):
+        resumed_place(["b"], is_last=True, storage=Path(storage.uri))
 
 
 def test_the_same_parameters_are_the_same_model() -> None:

@@ -30,7 +30,7 @@ from distrain.loopback import is_loopback
 from distrain.ray_session import ray_session, wanted_address
 from distrain.ray_token import ask_access, find_token
 from distrain.track.examination import TrackingFacts, examine_tracking
-from distrain.track.tracking_server import resolve_tracking_uri
+from distrain.track.tracking_server import resolve_tracking_uri, server_beside_store
 
 UI_PORT: Final = 5000
 """What `distrain ui` listens on where it is told nothing else."""
@@ -209,12 +209,13 @@ def _silent(hosts: Sequence[str]) -> list[Finding]:
 @contextmanager
 def _tracking(request: Request, storage: str) -> "Iterator[Future[TrackingFacts]]":
     """Ask the tracking store in a thread, for the length of a `with` block."""
-    uri = request.settings.track.uri if request.settings else None
+    configured = request.settings.track.uri if request.settings else None
+    uri = expand_env(configured) if configured else None
 
     def ask() -> TrackingFacts:
-        return examine_tracking(
-            resolve_tracking_uri(expand_env(uri) if uri else None, Path(storage))
-        )
+        if is_remote(storage):
+            return examine_tracking(server_beside_store(uri, storage, is_offline=False))
+        return examine_tracking(resolve_tracking_uri(uri, Path(storage)))
 
     with ThreadPoolExecutor(1, thread_name_prefix="mlflow-asking") as pool:
         yield pool.submit(ask)

@@ -18,6 +18,7 @@ from distrain.errors import ConfigError
 from distrain.jobs.doctor import node_probe
 from distrain.jobs.doctor.facts import HERE, NodeFacts, Place, plain_reason
 from distrain.locations import cache_of
+from distrain.object_store.place import remote_text
 from distrain.ray_token import MODE, TOKEN, find_token
 from distrain.redaction import without_password
 from distrain.run_folder import temporary_folder, why_unwritable
@@ -95,7 +96,9 @@ def storage_text(settings: Settings | None, storage: Path) -> str:
         settings: the configuration, which names it; None: there is none.
         storage: the option's folder, which does where there is no configuration.
     """
-    return str(storage) if settings is None else expand_env(settings.storage)
+    if settings is None:
+        return remote_text(storage) or str(storage)
+    return expand_env(settings.storage)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from distrain.config.data import IdxSource
-from distrain.data.sources import list_source, local_places
+from distrain.data.files import SourceFile
+from distrain.data.sources import _common_format, list_source, local_places
 from distrain.errors import DataError
 
 
@@ -91,6 +92,15 @@ def test_local_files_folders_and_those_of_globs_are_told(folder: Path) -> None:
 
     assert local_places(names) == [folder / "a.csv", folder, folder]
     assert local_places("sklearn:digits") == []
+
+
+def test_the_query_of_a_uri_is_no_part_of_its_ending(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv?x=1.gz").write_text("a\n1\n")
+    at_store = SourceFile("s3://bucket/a.csv.gz?endpoint_override=host:9000&scheme=http", 1, "")
+
+    assert at_store.compression == "gzip"
+    assert _common_format([at_store]) == "csv"
+    assert SourceFile(f"{tmp_path}/rows.csv?x=1.gz", 1, "").compression == "gzip"
 
 
 def test_built_in_is_known_by_its_name_and_version() -> None:

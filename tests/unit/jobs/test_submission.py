@@ -331,7 +331,7 @@ def test_the_job_is_told_where_its_user_stands(cluster: FakeDashboard, folder: P
     ticket = json.loads(sent(cluster)["ticket.json"])
     assert ticket["job_id"] == ticket["standing"]["job_id"] == only_job(cluster)["submission_id"]
     assert ticket["standing"]["git"] is None  # the folder is no working tree
-    assert ticket["runs"] == f"{folder}/runs/rows"
+    assert (ticket["storage"], ticket["name"]) == (f"{folder}/runs", "rows")
 
 
 def test_jobs_are_listed_looked_at_and_stopped(cluster: FakeDashboard, folder: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from distrain.object_store import bucket
 from distrain.object_store.link import Link, linked
 from distrain.object_store.place import Place
 from tests.s3_server import S3Server
@@ -15,19 +14,9 @@ from tests.s3_server import S3Server
 NewLink = Callable[..., Link]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[S3Server]:
-    server = S3Server()
-    server.start()
-    yield server
-    server.close()
-
-
 @pytest.fixture(autouse=True)
-def account(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, text in server.environment.items():
-        monkeypatch.setenv(name, text)
-    monkeypatch.setattr(bucket, "_TRIES", 1)
+def _with_account(account: None) -> None:
+    """Let every test in."""
 
 
 _NUMBERS = itertools.count()

@@ -7,13 +7,22 @@ from pathlib import Path
 import pytest
 
 from distrain import lease
+from distrain.errors import StorageError
 from distrain.object_store import live
+from distrain.object_store.bucket import Bucket
 from distrain.object_store.link import link_of, shown
 from distrain.object_store.live import put_last_words, put_outcome, take_in_outcome
 from distrain.object_store.place import Place
 from distrain.object_store.work_folder import new_token, work_folder
-from distrain.object_store.work_link import driver_folder, for_workers, worker_folder
+from distrain.object_store.work_link import (
+    driver_folder,
+    for_workers,
+    reading_folder,
+    worker_folder,
+)
+from distrain.run_folder import keep_files
 from distrain.track.journal import JournalWriter
+from tests.s3_server import S3Server
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +130,46 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline, path
         time.sleep(0.02)
+
+
+def test_who_reads_a_run_gets_a_copy_and_puts_nothing(run: Place, disk: Path) -> None:
+    with driver_folder(run, is_new=True) as folder, lease.holding(folder, print):
+        (folder / "config.yaml").write_text("name: a")
+        (folder / "model").mkdir()
+        (folder / "model" / "weights").write_bytes(b"w")
+        journal = JournalWriter(folder / "journal", "driver")
+        journal.note("done")
+        journal.close()
+        keep_files(folder)
+    before = Bucket(run).entries("")
+
+    with reading_folder(run) as copy:
+        found = sorted(str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file())
+        (copy / "config.yaml").write_text("name: b")
+        told = shown(copy / "journal")
+        assert lease.newest_fence(copy) == 1
+
+    assert found == ["config.yaml", "journal/driver-00001.jsonl", "model/weights"]
+    assert told == run.below("journal").uri
+    assert Bucket(run).entries("") == before
+    assert folders(disk) == []
+
+
+def test_a_few_files_may_be_all_that_is_read(run: Place) -> None:
+    for name in ("config.yaml", "model/weights"):
+        Bucket(run).put(f"files/000001-000/{name}", b"x")
+
+    with reading_folder(run, ("config.yaml", "result.json")) as copy:
+        assert [path.name for path in copy.iterdir()] == ["config.yaml"]
+
+
+def test_a_run_cannot_be_read_while_its_store_is_away(run: Place, server: S3Server) -> None:
+    with (
+        server.being_away(),
+        pytest.raises(StorageError, match="the store does not answer"),
+        reading_folder(run),
+    ):
+        pass
 
 
 def test_a_path_is_told_as_it_is_found_again(run: Place) -> None:

@@ -6,9 +6,11 @@ import pytest
 from rich.table import Table
 
 from distrain.errors import ConfigError
+from distrain.object_store.bucket import Bucket
 from distrain.report.tables import runs_table
-from distrain.track.runs import find_run_dir, list_runs
+from distrain.track.runs import find_run_dir, list_runs, opened_run
 from distrain.track.watermark import Watermark
+from tests.s3_server import S3Server
 
 
 def make_run(storage: Path, name: str, run: str, result: dict[str, Any] | None = None) -> Path:
@@ -42,6 +44,22 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     assert oldest.metrics == {"test/accuracy": 0.9, "test/loss": None}
     assert (oldest.run_id, oldest.step, oldest.weights_sha256) == ("abc", 30, "ff")
     assert json.loads(json.dumps(oldest.to_json()))["model"]["version"] == "1"
+
+
+def test_a_run_is_opened_wherever_it_is_kept(
+    tmp_path: Path, server: S3Server, account: None
+) -> None:
+    run_dir = make_run(tmp_path, "adult", "20250101T120000-aaaaaa")
+    storage = server.place(f"opened/{tmp_path.name}")
+    at_store = storage.below("adult/20250101T120000-aaaaaa")
+    Bucket(at_store).put("files/000001-000/config.yaml", b"name: kept")
+
+    with opened_run(run_dir.name, tmp_path) as opened:
+        assert opened == run_dir
+    with opened_run(at_store.name, Path(storage.uri)) as opened:
+        assert (opened / "config.yaml").read_text() == "name: kept"
+        assert (opened.parent.name, opened.name) == ("adult", at_store.name)
+    assert not opened.exists()
 
 
 def test_a_torn_result_counts_as_unfinished(tmp_path: Path) -> None:

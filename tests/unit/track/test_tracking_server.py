@@ -115,6 +115,13 @@ def test_the_log_of_an_earlier_run_is_closed(tmp_path: Path) -> None:
     load_mlflow(tmp_path / "third.txt")
 
 
+def test_an_object_store_has_no_ui() -> None:
+    with pytest.raises(ConfigError, match="an object store holds no database") as told:
+        tracking_uri_of(Path("s3://team/runs"))
+
+    assert told.value.where == "--storage s3://team/runs"
+
+
 def test_a_storage_without_records_has_no_ui(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         tracking_uri_of(tmp_path)

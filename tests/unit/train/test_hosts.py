@@ -2,10 +2,10 @@
 
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import ray
@@ -13,8 +13,17 @@ import ray.util
 
 from distrain.errors import ConfigError, TrainError
 from distrain.train import hosts
-from distrain.train.hosts import Host, check_hosts, check_run_folder, other_hosts, unseen_paths
+from distrain.train.hosts import (
+    Host,
+    check_hosts,
+    check_run_folder,
+    check_store_from,
+    other_hosts,
+    unseen_paths,
+)
+from tests.s3_server import S3Server
 
+T = TypeVar("T")
 FAR = [Host("n1", "alpha", "192.0.2.1"), Host("n2", "beta", "192.0.2.2")]
 
 
@@ -97,6 +106,38 @@ def test_hosts_that_do_not_see_something_are_named_with_it(
 
     assert caught.value.mend.startswith(mend)
     assert caught.value.exit_code == 2
+
+
+def test_a_host_that_the_store_does_not_let_in_is_named(
+    server: S3Server, account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def answers(_: Sequence[Host], question: Callable[..., T], *given: object) -> dict[Host, T]:
+        asked.append(given)
+        return {FAR[0]: question(*given), FAR[1]: question("s3://nobody-s/runs", {})}
+
+    monkeypatch.setattr(hosts, "_answers", answers)
+    place = server.place("hosts")
+    monkeypatch.setenv("AWS_REGION", "eu")
+
+    with pytest.raises(ConfigError, match="there is no bucket 'nobody-s'") as told:
+        check_store_from(FAR, place, {"AWS_REGION": "us-east-1", "OTHER": "x"})
+
+    assert told.value.where == "storage = s3://nobody-s/runs, from host beta (192.0.2.2)"
+    [(uri, given)] = asked
+    assert uri == place.uri
+    assert isinstance(given, dict)
+    assert given == {**given, **server.environment, "AWS_REGION": "us-east-1"}
+    assert "OTHER" not in given
+
+
+def test_hosts_that_the_store_lets_in_are_taken(
+    server: S3Server, account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "_answers", lambda _, ask, *given: {FAR[0]: ask(*given)})
+
+    check_store_from(FAR, server.place("hosts"), {})
 
 
 def test_a_host_that_does_not_answer_is_left_to_others(

@@ -125,6 +125,13 @@ def test_a_cache_below_the_storage_is_no_place_of_its_own(tmp_path: Path) -> Non
     assert places("s3://bucket/p")["data.cache.path"] == "s3://bucket/p"
 
 
+def test_a_storage_at_a_store_is_none_on_a_disk() -> None:
+    storage = look.storage_text(None, Path("s3://bucket/runs"))
+
+    assert look.places_of(None, storage)["storage"] == "s3://bucket/runs"
+    assert look.disk_folders(None, Path("s3://bucket/runs")) == {}
+
+
 def test_a_local_ray_gets_a_token_of_its_own_where_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

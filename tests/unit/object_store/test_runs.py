@@ -1,0 +1,43 @@
+"""The runs that there are at a store, and how one of them is named."""
+
+import pytest
+
+from distrain.errors import ConfigError
+from distrain.object_store.bucket import Bucket
+from distrain.object_store.place import Place
+from distrain.object_store.runs import named_run, run_places
+from tests.s3_server import S3Server
+
+
+@pytest.fixture
+def storage(run: Place) -> Place:
+    """Storage with three runs, and a place at which none was begun."""
+    storage = run.parent.parent
+    for name in ("a/20260101T000000-aaaaaa", "a/20260102T000000-bbbbbb", "b/20260101T000000-cc"):
+        Bucket(storage.below(name)).put("files/000001-000/config.yaml", b"{}")
+    Bucket(storage.below("prepared/0123")).put("manifest.json", b"{}")
+    return storage
+
+
+def test_a_run_is_found_by_whatever_names_it(storage: Place) -> None:
+    run = storage.below("a/20260102T000000-bbbbbb")
+
+    for name in (run.name, f"a/{run.name}", run.uri):
+        assert named_run(name, storage.uri) == run
+    assert named_run(run.uri, "runs") == run
+    assert named_run(run.name, "runs") is None
+    assert len(run_places(storage)) == 3
+
+
+def test_one_that_is_named_in_full_is_looked_for_alone(storage: Place, server: S3Server) -> None:
+    start = len(server.requests)
+
+    named_run("a/20260102T000000-bbbbbb", storage.uri)
+
+    assert len([method for method, _ in server.requests[start:] if method == "GET"]) == 1
+
+
+@pytest.mark.parametrize("name", ["20260102T000000-bbbbbc", "a/20260102T000000-bbbbbc"])
+def test_the_nearest_is_told_where_there_is_none(storage: Place, name: str) -> None:
+    with pytest.raises(ConfigError, match="Did you mean '20260102T000000-bbbbbb'"):
+        named_run(name, storage.uri)
