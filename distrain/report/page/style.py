@@ -107,7 +107,7 @@ h3{margin:30px 0 0;font-size:16px;font-weight:600}
 .lead{margin:6px 0 0;color:var(--soft);max-width:72ch}
 p{max-width:76ch}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));
-gap:28px 36px;align-items:start}
+gap:8px 36px;align-items:start}
 figure{margin:24px 0 0;min-width:0}
 figcaption{margin:0 0 8px;font-size:14px;font-weight:600}
 figcaption small{display:block;color:var(--soft);font-weight:400;font-size:13px}
