@@ -1,7 +1,7 @@
 """The whole page of a training run.
 
-A folder may come from anywhere, or from another version: a section whose record has other fields says
-so, and the others are drawn.
+A folder may come from anywhere, or from another version: a section whose record has other fields
+says so, and the others are drawn.
 """
 
 import logging
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Final
 
 from distrain.report.page.parts import note
-
 from distrain.report.page.shell import Page, Section, page
 from distrain.report.run.attempts import attempts_section
 from distrain.report.run.changes import changes_section
@@ -21,7 +20,6 @@ from distrain.report.run.outcome import cards_of, goals_section, outcome_of
 from distrain.report.run.spent import time_section
 from distrain.report.run.view import RunView, when_text
 from distrain.report.run.wrong import wrong_section
-
 
 Draw = Callable[[RunView], Section | None]
 
