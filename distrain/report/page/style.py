@@ -91,9 +91,9 @@ background:color-mix(in srgb,var(--c) 8%,var(--sheet))}
 .cards{display:flex;flex-wrap:wrap;gap:1px;
 margin:26px 0 0;background:var(--rule);
 border:1px solid var(--rule);border-radius:10px;overflow:hidden}
-.card{flex:1 1 158px;background:var(--sheet);padding:16px 18px 14px;min-width:0}
+.card{flex:1 1 136px;background:var(--sheet);padding:15px 15px 13px;min-width:0}
 .card dt{color:var(--soft);font-size:13px}
-.card dd{margin:2px 0 0;font-size:25px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
+.card dd{margin:2px 0 0;font-size:23px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
 font-variant-numeric:tabular-nums;color:var(--c,inherit);overflow-wrap:anywhere}
 .card small{display:block;margin-top:2px;color:var(--soft);font-size:13px;line-height:1.4}
 nav{margin:26px 0 0;padding:10px 0;border-top:1px solid var(--rule);
