@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterator
 
-from distrain.redaction import without_credentials
 from distrain.report.page.markup import Content, Markup, joined, tag
 from distrain.report.page.parts import facts, note, to_paste
 from distrain.report.page.shell import Section
@@ -110,9 +109,8 @@ def _loading(run: RunView) -> Markup:
         f"model = mlflow.pyfunc.load_model({where!r})",
         'model.predict(pandas.read_csv("rows.csv"))',
     ]
-    uri = run.setting("track.uri")
-    if model is not None and uri:
-        python.insert(1, f"mlflow.set_tracking_uri({without_credentials(str(uri))!r})")
+    if model is not None and run.tracking_uri is not None:
+        python.insert(2, f"mlflow.set_tracking_uri({run.tracking_uri!r})")
     asked = where if model is not None else run.folder
     command = f"distrain predict {shlex.quote(asked)} --data rows.csv --out predictions.csv"
     return joined([to_paste("\n".join(python)), to_paste(command)])
