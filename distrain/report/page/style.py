@@ -172,7 +172,8 @@ section{margin-top:42px}
 .card{padding:12px 14px}
 .card dd{font-size:20px}
 .facts td:first-child{width:36%;min-width:104px}
-.half svg text{font-size:15px}
+.half svg text,.wide svg text{font-size:15px}
+.wide svg{min-width:720px}
 th,td{padding-right:12px}
 }
 @media print{body{background:#fff}section{break-inside:avoid}nav{display:none}}
