@@ -53,6 +53,7 @@ class MemoryJournal:
         self.shown: list[Mapping[str, Any]] = []
         self.notes: list[str] = []
         self.troubles: list[Mapping[str, Any]] = []
+        self.assessments: dict[str, Mapping[str, Any]] = {}
         self.num_syncs = 0
         self.tagged: dict[str, str] = {}
 
@@ -81,6 +82,9 @@ class MemoryJournal:
 
     def trouble(self, values: Mapping[str, Any]) -> None:
         self.troubles.append(values)
+
+    def assessment(self, split: str, counts: Mapping[str, Any]) -> None:
+        self.assessments[split] = counts
 
     def sync(self) -> None:
         self.num_syncs += 1
@@ -141,6 +145,8 @@ def test_a_run_records_its_curves_and_ends_with_the_test_split(
     assert sorted(journal.of("train/loss")) == [5, 10, 15, 20, 24]
     assert sorted(journal.of("validation/accuracy")) == [8, 16, 24]
     assert list(journal.of("test/accuracy")) == [24]
+    wrong = journal.assessments["test"]
+    assert sum(wrong["right"]) / wrong["num_rows"] == journal.of("test/accuracy")[24]
     assert set(outcome.metrics) == {
         "train/loss", "validation/loss", "validation/accuracy", "test/loss", "test/accuracy",
     }  # fmt: skip
@@ -583,7 +589,7 @@ def test_the_run_s_journal_takes_the_records(job_of: Callable[..., TrainJob]) ->
         train(job, CPU, journal)
     records, _ = read_journal(Path(job.run_dir) / "journal", {})
     kinds = {record.kind for record in records}
-    assert kinds == {"start", "metrics", "progress", "checkpoint"}
+    assert kinds == {"start", "metrics", "progress", "checkpoint", "assessment"}
 
 
 def test_a_watched_metric_that_is_not_a_number_ends_nothing(
