@@ -126,6 +126,10 @@ svg .strong{fill:var(--on-strong)}
 .line:hover,.line path:hover{stroke-width:3.2;stroke-opacity:1}
 .area{fill:var(--c);stroke:none}
 .dot{fill:var(--c);stroke:var(--page);stroke-width:1.2}
+.points{fill:none;stroke:var(--c);stroke-width:5;stroke-linecap:round;stroke-opacity:.65}
+.spine{stroke:var(--soft);stroke-opacity:.55}
+.veil{fill:var(--page);fill-opacity:.72}
+.bands{shape-rendering:crispEdges;opacity:.85}
 .mark{stroke:var(--c);stroke-dasharray:4 4;stroke-width:1.2}
 svg text.marked{fill:var(--c)}
 .legend{display:flex;flex-wrap:wrap;gap:2px 18px;margin:8px 0 0;padding:0;list-style:none;
@@ -158,6 +162,7 @@ details{margin:14px 0 0}
 summary{cursor:pointer;color:var(--soft);font-size:14px}
 footer{margin-top:64px;padding-top:18px;padding-bottom:52px;color:var(--soft);font-size:13px}
 .muted{--c:var(--soft)}
+.spared{--c:var(--rule)}
 @media (max-width:640px){
 main,header,footer{padding-left:18px;padding-right:18px}
 header{padding-top:30px}
