@@ -126,6 +126,7 @@ svg .strong{fill:var(--on-strong)}
 .line:hover,.line path:hover{stroke-width:3.2;stroke-opacity:1}
 .area{fill:var(--c);stroke:none}
 .dot{fill:var(--c);stroke:var(--page);stroke-width:1.2}
+.dot.muted,.points.muted{fill-opacity:.6;stroke-opacity:.5}
 .points{fill:none;stroke:var(--c);stroke-width:5;stroke-linecap:round;stroke-opacity:.65}
 .spine{stroke:var(--soft);stroke-opacity:.55}
 .veil{fill:var(--page);fill-opacity:.72}

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 from distrain.report.page.frame import WIDE, figure, path_of
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.style import Tone
-from distrain.report.page.words import number_text, seconds_text
+from distrain.report.page.words import seconds_text
 from distrain.report.search.facts import Search
-from distrain.report.search.plot import WINNER, Dot, Plot, dots, kinds_legend, title_of
-from distrain.report.search.scoring import scores_of
+from distrain.report.search.plot import (
+    BELOW,
+    WINNER,
+    Dot,
+    Plot,
+    dots,
+    kinds_legend,
+    place_of,
+    title_of,
+)
+from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Best
 from distrain.report.search.times import TimeAxis, resumed
 
@@ -23,11 +32,12 @@ def best_figure(search: Search, found: Sequence[Best]) -> Markup:
     ended = [trial for trial in search.trials if trial.ended_s is not None]
     scores = scores_of([*(t.score for t in ended), *(best.value for best in found)], search.mode)
     across = TimeAxis(search.told.wall_s)
-    plot = Plot(WIDE, across.ticks, scores.ticks(), across.label, search.metric)
+    below = BELOW if any(trial.kind == "failed" for trial in ended) else 0.0
+    plot = Plot(WIDE, across.ticks, scores.ticks(), across.label, search.metric, below)
     drawn = [
         Dot(across.at(trial.ended_s or 0.0), place, trial.kind, title_of(trial))
         for trial in ended
-        if (place := scores.place(trial.score)) is not None
+        if (place := place_of(plot, scores, trial)) is not None
     ]
     steps = [
         (plot.x_at(across.at(at)), None if place is None else plot.y_at(place))
@@ -44,18 +54,19 @@ def best_figure(search: Search, found: Sequence[Best]) -> Markup:
         WIDE,
         joined(shapes),
         caption=f"The best {search.metric} so far, and each trial where it ended",
-        lead=_course_text(found),
+        lead=_course_text(found, scores),
         items=items,
     )
 
 
-def _course_text(found: Sequence[Best]) -> str:
+def _course_text(found: Sequence[Best], scores: Scores) -> str:
     if not found:
         return "No trial has come to its end so far."
     last = found[-1]
     return (
-        f"{number_text(last.value)} was found by trial {last.trial} after {seconds_text(last.at_s)}"
-        f", as the {_ordinal(last.num_ended)} trial to end."
+        f"{scores.text(last.value)} was found by trial {last.trial} after {seconds_text(last.at_s)}"
+        f", as the {_ordinal(last.num_ended)} trial to end"
+        f"{f'; {scores.note}' if scores.note else ''}."
     )
 
 

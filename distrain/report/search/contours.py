@@ -48,7 +48,7 @@ def contours(
             if t.number == winner
         ),
     ]
-    low, high = number_text(scores.faint), number_text(scores.strong)
+    low, high = scores.text(scores.faint), scores.text(scores.best)
     return figure(
         SIZE,
         joined(shapes),

@@ -7,6 +7,7 @@ from distrain.report.page.frame import WIDE, figure, path_of
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.scale import Scale, scale_of, tick_text
 from distrain.report.page.thinning import points_each, thinned
+from distrain.report.page.words import counted
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import FROM_BELOW, TONES, WINNER, Plot, kinds_legend, title_of
 from distrain.report.search.scoring import Scores, scores_of
@@ -49,14 +50,19 @@ def curves(search: Search, winner: int | None) -> Markup:
         for trial in drawn
         if trial.number == winner
     ]
+    others = [trial for trial in drawn if trial.number != winner]
     shapes = [plot.axes(), *groups, tag("g", *won, class_=f"line bold {WINNER}")]
     return figure(
         WIDE,
         joined(shapes),
-        caption=f"{search.metric} of {len(drawn):,} trials as they trained",
-        lead="A curve ends where its trial did; rest the pointer on one to see which it is.",
-        items=kinds_legend(drawn, has_winner=bool(won)),
+        caption=f"{search.metric} of {counted(len(drawn), 'trial')} in training",
+        lead=_with("A curve ends where its trial did; the pointer tells which it is", scores),
+        items=kinds_legend(others, has_winner=bool(won)),
     )
+
+
+def _with(text: str, scores: Scores) -> str:
+    return f"{text}; {scores.note}." if scores.note else f"{text}."
 
 
 def _group(

@@ -37,7 +37,7 @@ from distrain.tune.verdicts import TimeAttr
 Status = Literal["finished", "failed", "interrupted", "running", "cut off"]
 LOG_LINES: Final = 14
 _LOG_BYTES: Final = 16_384
-_SHOWN_LOGS: Final = 2
+_SHOWN_LOGS: Final = 1
 
 
 @final
@@ -131,6 +131,11 @@ class Search:
     def of_kind(self, kind: str) -> list[Trial]:
         """Return the search's own trials that are drawn as `kind`."""
         return [trial for trial in self.trials if trial.kind == kind]
+
+    @property
+    def scored(self) -> list[Trial]:
+        """Return the search's own trials that have a score and did not fail."""
+        return [one for one in self.trials if one.score is not None and one.kind != "failed"]
 
     def confirmed(self, winner: int) -> ConfirmResult | None:
         """Return what the winner's configuration came to with other seeds, as far as it is known.
@@ -262,7 +267,7 @@ def _last_lines(path: Path, run_dir: Path) -> tuple[str, ...]:
             text = file.read(_LOG_BYTES).decode(errors="replace")
     except OSError:  # it was removed meanwhile, or is not this user's
         return ()
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    lines = [line.rstrip() for line in text.splitlines() if line.strip(" ^~")]
     return tuple(redacted(line) for line in lines[-LOG_LINES:])
 
 

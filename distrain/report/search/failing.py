@@ -3,6 +3,7 @@
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.parts import facts, folded, note, to_paste, told
 from distrain.report.page.shell import Section
+from distrain.report.page.words import counted
 from distrain.report.search.facts import Cause, Search
 
 _SHOWN_CAUSES = 12
@@ -35,15 +36,13 @@ def _lead(search: Search) -> str:
     apart = f" The {stopped:,} that were stopped early are none of them." if stopped else ""
     if not failed:
         return f"No trial failed.{apart if stopped else ''}"
-    causes = "one cause" if len(search.causes) == 1 else f"{len(search.causes):,} causes"
-    trials = "1 trial" if failed == 1 else f"{failed:,} trials"
-    return f"{trials} failed, of {causes}.{apart}"
+    return f"{counted(failed, 'trial')} failed, of {counted(len(search.causes), 'cause')}.{apart}"
 
 
 def _cause(at: int, cause: Cause) -> Markup:
     error = cause.error
     count = len(cause.trials)
-    trials = "1 trial" if count == 1 else f"{count:,} trials"
+    trials = counted(count, "trial")
     numbers = ", ".join(map(str, cause.trials[:_SHOWN_TRIALS]))
     rest = f" and {count - _SHOWN_TRIALS:,} more" if count > _SHOWN_TRIALS else ""
     rows = [

@@ -5,7 +5,7 @@ from typing import Final
 from distrain.report.page.frame import Size, figure, words
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.style import Tone
-from distrain.report.page.words import seconds_text
+from distrain.report.page.words import counted, seconds_text
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import TONES, WINNER, Plot, kinds_legend, title_of
 from distrain.report.search.savings import places
@@ -48,7 +48,7 @@ def gantt(search: Search, winner: int | None) -> Markup:
     return figure(
         size,
         joined(shapes),
-        caption=f"{len(search.trials):,} trials in time, at most {len(rows):,} at once",
+        caption=f"{counted(len(search.trials), 'trial')} in time, at most {len(rows):,} at once",
         lead="A bar is a stretch in which a trial ran. The log does not name its place: what ran "
         "at one time has a row each.",
         items=_legend(search, winner),

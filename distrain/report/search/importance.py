@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from distrain.report.page.words import counted
 from distrain.report.search.dimension import Dimension
 from distrain.report.search.facts import Search
 from distrain.report.search.told import Trial
@@ -71,13 +72,13 @@ def basis_of(search: Search) -> Basis:
     finished = [(t, t.score) for t in search.trials if t.is_whole]
     own = _finite(finished)
     if len(own) >= FEWEST:
-        return _basis(own, None, f"{len(own):,} finished trials")
+        return _basis(own, None, counted(len(own), "finished trial"))
     time = _common_time(search.trials)
     if time is None:
-        return _basis(own, None, f"{len(own):,} finished trials")
+        return _basis(own, None, counted(len(own), "finished trial"))
     at_time = _finite([(t, dict(t.curve).get(time)) for t in search.trials])
     if len(at_time) <= len(own):
-        return _basis(own, None, f"{len(own):,} finished trials")
+        return _basis(own, None, counted(len(own), "finished trial"))
     told = (
         f"{len(at_time):,} trials by their value at {search.time_attr} {time:,}, as only "
         f"{len(own):,} finished"
@@ -94,8 +95,9 @@ def importance(basis: Basis, dimensions: Sequence[Dimension]) -> Importance:
     """
     found = thinned_basis(basis)
     if not basis.is_enough:
-        reason = f"of {len(basis.trials):,} trials with comparable values nothing can be said; " + (
-            f"it takes {FEWEST}" if len(basis.trials) < FEWEST else "all values are the same"
+        reason = (
+            f"of {counted(len(basis.trials), 'trial')} with comparable values nothing can be said; "
+            + (f"it takes {FEWEST}" if len(basis.trials) < FEWEST else "all values are the same")
         )
         return Importance((), len(basis.trials), reason=reason)
     everywhere = [d for d in dimensions if _is_placed(d, found.trials)]

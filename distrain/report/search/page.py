@@ -14,6 +14,7 @@ from distrain.report.search.facts import Search, read_search
 from distrain.report.search.failing import failing_section
 from distrain.report.search.parameters import parameters_section
 from distrain.report.search.savings import KINDS, Savings, savings
+from distrain.report.search.scoring import scores_of
 from distrain.report.search.standings import Entry, best_so_far, leaderboard, winner_of
 from distrain.report.search.stopping import stopping_section
 from distrain.report.search.timing import timing_section
@@ -79,7 +80,7 @@ def _outcome(search: Search, best: Entry | None) -> Outcome:
     told = [str(error)] if error is not None else []
     if best is not None:
         verb = "won" if search.status == "finished" else "leads"
-        score = f"{search.metric} {number_text(best.score)}"
+        score = f"{search.metric} {_score_text(search, best)}"
         told.append(f"Trial {best.first.number} {verb} with {score}.")
     told.append(_counts_text(search))
     if search.told.is_budget_spent:
@@ -87,6 +88,10 @@ def _outcome(search: Search, best: Entry | None) -> Outcome:
     if search.status == "cut off":
         told.append(f"Nobody drives it now: `distrain resume {search.run}` goes on with it.")
     return Outcome(word, " ".join(told), tone)
+
+
+def _score_text(search: Search, best: Entry) -> str:
+    return scores_of([best.score], search.mode).text(best.score)
 
 
 def _counts_text(search: Search) -> str:
@@ -107,7 +112,7 @@ def _cards(search: Search, best: Entry | None, saved: Savings) -> list[Card]:
     cards = []
     if best is not None:
         note = f"trial {best.first.number}" + (f", ± {number_text(best.std)}" if best.std else "")
-        cards.append(Card(f"best {search.metric}", number_text(best.score), note, "gold"))
+        cards.append(Card(f"best {search.metric}", _score_text(search, best), note, "gold"))
     stopped = f"{len(search.of_kind('stopped')):,} stopped early"
     inside = seconds_text(saved.spent.train_s)
     cards += [

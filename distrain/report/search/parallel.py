@@ -7,7 +7,7 @@ from typing import Final, final
 from distrain.report.page.frame import LETTER, LINE, Size, figure, line, words
 from distrain.report.page.markup import Markup, coordinate, joined, tag
 from distrain.report.page.style import NUM_SHADES, shade
-from distrain.report.page.words import number_text
+from distrain.report.page.words import counted
 from distrain.report.search.dimension import Dimension
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import TONES, WINNER, title_of
@@ -76,7 +76,7 @@ def parallel(search: Search, winner: int | None) -> Markup:
         _lines(room, won, f"line bold {WINNER}"),
     ]
     steps = " · ".join(
-        (f"{number_text(scores.faint)} or worse, faint", f"{number_text(scores.strong)}, strong")
+        (f"{scores.text(scores.faint)} or worse, faint", f"{scores.text(scores.best)}, strong")
     )
     items = [("winner", WINNER)] if won else []
     items += [("faint to strong: worse to better", shade(0.75))]
@@ -84,8 +84,8 @@ def parallel(search: Search, winner: int | None) -> Markup:
     return figure(
         room.size,
         joined(shapes),
-        caption=f"All {len(drawn):,} trials, each a line from its parameters to {search.metric}",
-        lead=f"Shaded by score: {steps}. Where a parameter does not vary, a line runs below.",
+        caption=f"{counted(len(drawn), 'trial')}, each a line from its parameters to {search.metric}",
+        lead=f"Shaded by score: {steps}{f'; {scores.note}' if scores.note else ''}.",
         items=items,
     )
 

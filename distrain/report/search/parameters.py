@@ -25,18 +25,18 @@ def parameters_section(search: Search, winner: int | None) -> Section:
     basis = basis_of(search)
     found = importance(basis, search.dimensions)
     order = [path for path, _ in found.shares]
-    scored = [trial for trial in search.trials if trial.score is not None]
+    scored = search.scored
     parts: list[Markup] = []
     if scored and search.dimensions:
         parts.append(parallel(search, winner))
     parts += [tag("h3", "Importance"), _importance(basis, found)]
-    if scored and search.dimensions:
+    if len(scored) > 1 and search.dimensions:
         has_winner = winner is not None
         parts += [
             tag("h3", "Each parameter by itself"),
             _left_out(search),
             figures(*slices(search, order, winner)),
-            legend(kinds_legend(scored, has_winner=has_winner)),
+            legend(kinds_legend([*scored, *search.of_kind("failed")], has_winner=has_winner)),
         ]
     axes = _two(search.dimensions, order)
     if axes is not None and basis.is_enough:

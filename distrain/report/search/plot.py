@@ -13,6 +13,7 @@ from distrain.report.page.frame import LETTER, LINE, Size, line, words
 from distrain.report.page.markup import Markup, coordinate, joined, tag
 from distrain.report.page.style import Tone
 from distrain.report.page.words import number_text
+from distrain.report.search.scoring import Scores
 from distrain.report.search.told import Kind, Trial
 
 TONES: Final[Mapping[Kind, Tone]] = {
@@ -30,6 +31,9 @@ NAMES: Final[Mapping[Kind, str]] = {
 }
 FROM_BELOW: Final[tuple[Kind, ...]] = ("stopped", "finished", "going", "failed")
 """The order in which kinds are drawn, so that what matters lies above."""
+FAILED: Final = "failed"
+BELOW: Final = 18.0
+"""Units below a room that trials without a score take."""
 TITLED: Final = 250
 """So many dots have a text of their own, shown where the pointer rests on them."""
 
@@ -47,7 +51,7 @@ class Plot:
         y: places up, with theirs.
         x_label: what is measured across.
         y_label: what is measured up.
-        below: units left free below the room, for what has no place in it.
+        below: units left free below the room, for trials that failed.
     """
 
     size: Size
@@ -60,7 +64,8 @@ class Plot:
     @property
     def left(self) -> float:
         """Return where the room begins, behind the labels of the axis up."""
-        return max((len(text) for _, text in self.y), default=0) * LETTER + 12
+        labels = [*(text for _, text in self.y), *([FAILED] if self.below else [])]
+        return max(map(len, labels), default=0) * LETTER + 12
 
     @property
     def right(self) -> float:
@@ -78,6 +83,11 @@ class Plot:
         labels = 2 * LINE + 12 if self.x_label else LINE + 8
         return self.size.height - labels - self.below
 
+    @property
+    def below_place(self) -> float:
+        """Return the place up, below 0, of what has no place in the room."""
+        return -(self.below / 2 + 3) / (self.bottom - self.top)
+
     def x_at(self, place: float) -> float:
         """Return a place across, in the figure's units."""
         return self.left + place * (self.right - self.left)
@@ -89,7 +99,10 @@ class Plot:
     def axes(self, *, has_grid: bool = True) -> Markup:
         """Return the grid, the ticks with their labels, and what is measured."""
         parts = [self._y_tick(*tick, has_grid=has_grid) for tick in self.y]
-        parts += [self._x_tick(*tick) for tick in self.x]
+        parts += self._x_ticks()
+        if self.below:
+            at = self.y_at(self.below_place) + 4
+            parts.append(words(self.left - 8, at, FAILED, anchor="end"))
         parts.append(line(self.left, self.bottom, self.right, self.bottom, "axis"))
         if self.x_label:
             parts.append(words(self.right, self.size.height - 6, self.x_label, anchor="end"))
@@ -103,12 +116,19 @@ class Plot:
         rule = line(self.left, at, self.right, at, "grid") if has_grid else None
         return joined([rule, label])
 
-    def _x_tick(self, place: float, text: str) -> Markup:
-        at, low = self.x_at(place), self.bottom + self.below
-        wide = len(text) * LETTER / 2
-        anchor = "end" if at + wide > self.size.width else "middle"
-        short = line(at, low, at, low + 4, "axis")
-        return joined([short, words(at, low + LINE + 2, text, anchor=anchor)])
+    def _x_ticks(self) -> list[Markup]:
+        """Return the ticks across; a label that would run into the last one is left out."""
+        parts: list[Markup] = []
+        low, free_from = self.bottom + self.below, 0.0
+        for place, text in self.x:
+            at, wide = self.x_at(place), len(text) * LETTER
+            is_last = at + wide / 2 > self.size.width
+            parts.append(line(at, low, at, low + 4, "axis"))
+            begin = self.size.width - wide if is_last else at - wide / 2
+            if begin >= free_from:
+                parts.append(words(begin, low + LINE + 2, text))
+                free_from = begin + wide + 6
+        return parts
 
 
 @final
@@ -140,6 +160,11 @@ def dots(plot: Plot, drawn: Sequence[Dot]) -> Markup:
         tag("path", d=_points(plot, of_kind), class_=f"points {TONES[kind]}")
         for kind, of_kind in _by_kind(drawn)
     )
+
+
+def place_of(plot: Plot, scores: Scores, trial: Trial) -> float | None:
+    """Return the place up of a trial: of its score, or below the room where it failed."""
+    return plot.below_place if trial.kind == "failed" else scores.place(trial.score)
 
 
 def star(plot: Plot, x: float, y: float, title: str) -> Markup:

@@ -8,7 +8,7 @@ from distrain.report.page.markup import Markup, joined
 from distrain.report.page.words import number_text
 from distrain.report.search.dimension import Dimension, value_text
 from distrain.report.search.facts import Search
-from distrain.report.search.plot import Dot, Plot, dots, star
+from distrain.report.search.plot import BELOW, Dot, Plot, dots, place_of, star
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.told import Trial
 
@@ -29,8 +29,9 @@ def slices(search: Search, order: Sequence[str], winner: int | None) -> list[Mar
     """
     ranks = {path: at for at, path in enumerate(order)}
     shown = sorted(search.dimensions, key=lambda one: ranks.get(one.path, len(ranks)))[:MOST]
-    trials = [trial for trial in search.trials if trial.score is not None]
-    scores = scores_of((trial.score for trial in trials), search.mode)
+    failed, scored = search.of_kind("failed"), search.scored
+    trials = [*scored, *failed]
+    scores = scores_of((trial.score for trial in scored), search.mode)
     return [_slice(search, one, trials, scores, winner) for one in shown]
 
 
@@ -41,23 +42,25 @@ def _slice(
     scores: Scores,
     winner: int | None,
 ) -> Markup:
-    plot = Plot(SIZE, dimension.ticks(4), scores.ticks(4))
-    placed = [(trial, _dot(dimension, scores, trial)) for trial in trials]
+    below = BELOW if any(trial.kind == "failed" for trial in trials) else 0.0
+    plot = Plot(SIZE, dimension.ticks(4), scores.ticks(), below=below)
+    placed = [(trial, _dot(plot, dimension, scores, trial)) for trial in trials]
     drawn = [dot for trial, dot in placed if dot is not None and trial.number != winner]
     won = [
         star(plot, dot.x, dot.y, f"winner, {dot.title}")
         for trial, dot in placed
         if dot is not None and trial.number == winner
     ]
-    lead = f"{search.metric}, {'log axis' if dimension.is_log else 'by value'}"
+    lead = search.metric + (", over the logarithm" if dimension.is_log else "")
+    lead += f", {scores.note}" if scores.note else ""
     missing = len(trials) - len(drawn) - len(won)
     lead += f"; {missing:,} trials without it left out" if missing else ""
     shapes = joined([plot.axes(), dots(plot, drawn), *won])
     return figure(SIZE, shapes, caption=dimension.path, lead=lead)
 
 
-def _dot(dimension: Dimension, scores: Scores, trial: Trial) -> Dot | None:
-    x, y = dimension.place_in(trial.values), scores.place(trial.score)
+def _dot(plot: Plot, dimension: Dimension, scores: Scores, trial: Trial) -> Dot | None:
+    x, y = dimension.place_in(trial.values), place_of(plot, scores, trial)
     if x is None or y is None:
         return None
     if dimension.scale is None:

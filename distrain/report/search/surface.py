@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-CELLS: Final = 48
+CELLS: Final = 96
 """Cells along an axis of numbers."""
 _LEAST_WEIGHT: Final = 0.3  # about one trial within one and a half widths of the Gaussian
 

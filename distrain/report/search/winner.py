@@ -6,10 +6,11 @@ from typing import Final
 from distrain.report.page.markup import Content, Markup, joined, tag
 from distrain.report.page.parts import Column, Row, facts, note, table, to_paste, told
 from distrain.report.page.shell import Section
-from distrain.report.page.words import number_text, seconds_text
+from distrain.report.page.words import counted, number_text, seconds_text
 from distrain.report.search.dimension import value_text
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import NAMES, TONES, WINNER
+from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Entry, margin, winner_of
 
 SHOWN: Final = 20
@@ -28,17 +29,19 @@ def winner_section(search: Search, entries: Sequence[Entry]) -> Section:
     if best is None:
         text = "No trial has come to its end, so there is none."
         return Section("winner", title, note(text))
-    return Section("winner", title, joined([_facts(search, best), _margin(search, entries)]))
+    parts = [_margin(search, entries), _facts(search, entries), _lines(search, best)]
+    return Section("winner", title, joined(parts))
 
 
-def _facts(search: Search, best: Entry) -> Markup:
-    trial, result = best.first, search.result
+def _facts(search: Search, entries: Sequence[Entry]) -> Markup:
+    best, result = entries[0], search.result
+    trial, scores = best.first, scores_of_entries(search, entries)
     seeds = f", the mean over {len(best.trials)} seeds" if len(best.trials) > 1 else ""
     own = dict(result.best["metrics"]) if result is not None and result.best else {}
     measured = {name: value for name, value in own.items() if name.startswith("test/")}
     rows: list[tuple[str, Content]] = [
         ("Trial", f"{trial.number}, after {trial.epochs:,} epochs"),
-        (search.metric, told(f"{number_text(best.score)}{seeds}", WINNER)),
+        (search.metric, told(f"{scores.text(best.score)}{seeds}", WINNER)),
         *((name, number_text(value)) for name, value in measured.items()),
         *((path, value_text(value)) for path, value in trial.values.items()),
     ]
@@ -51,10 +54,18 @@ def _facts(search: Search, best: Entry) -> Markup:
     if result is not None and result.model is not None:
         alias = f", alias {result.model.alias}" if result.model.alias else ""
         rows.append(("Registered as", f"{result.model.name} version {result.model.version}{alias}"))
-        uri = f"models:/{result.model.name}/{result.model.version}"
-        rows.append(("To load it", to_paste(f'mlflow.pyfunc.load_model("{uri}")')))
-    rows.append(("Why it won", to_paste(f"distrain why {search.run} {trial.number}")))
     return facts(rows)
+
+
+def _lines(search: Search, best: Entry) -> Markup:
+    """Return what can be pasted: how to load the model, and how to ask why it won."""
+    parts: list[Markup] = []
+    model = search.result.model if search.result is not None else None
+    if model is not None:
+        call = f'mlflow.pyfunc.load_model("models:/{model.name}/{model.version}")'
+        parts += [tag("h3", "To load it"), to_paste(call)]
+    command = f"distrain why {search.run} {best.first.number}"
+    return joined([*parts, tag("h3", "Why it won"), to_paste(command)])
 
 
 def _margin(search: Search, entries: Sequence[Entry]) -> Markup:
@@ -88,23 +99,25 @@ def leaderboard_section(search: Search, entries: Sequence[Entry]) -> Section:
         Column("time", is_number=True),
         *(Column(one.name, is_number=one.scale is not None) for one in search.dimensions),
     ]
-    rows = [_row(search, at, entry) for at, entry in enumerate(shown, 1)]
+    scores = scores_of_entries(search, entries)
+    rows = [_row(search, scores, at, entry) for at, entry in enumerate(shown, 1)]
     parts = [table(columns, rows), tag("p", _rest(search, entries), class_="lead")]
-    unit = "settings, by their mean over seeds" if num_seeds > 1 else "trials"
+    unit = "setting" if num_seeds > 1 else "trial"
+    means = ", by their mean over seeds" if num_seeds > 1 else ""
     lead = (
-        f"The best {len(shown)} of {len(entries):,} {unit}. Those that came to their end come "
+        f"The best {len(shown)} of {counted(len(entries), unit)}{means}. Those that came to their end come "
         "first; of the others, those that got farthest."
     )
     return Section("leaderboard", "Leaderboard", joined(parts), lead)
 
 
-def _row(search: Search, rank: int, entry: Entry) -> Row:
+def _row(search: Search, scores: Scores, rank: int, entry: Entry) -> Row:
     trial = entry.first
     word = NAMES[trial.kind] if trial.outcome is not None else trial.state.replace("_", " ")
     cells: list[Content] = [
         str(rank),
         str(trial.number),
-        number_text(entry.score),
+        scores.text(entry.score),
         *([number_text(entry.std)] if search.tune.num_seeds > 1 else []),
         told(word, TONES[trial.kind]),
         f"{entry.epochs:,}",
@@ -113,6 +126,11 @@ def _row(search: Search, rank: int, entry: Entry) -> Row:
     ]
     is_first = rank == 1 and entry.can_win
     return Row(cells, tone=WINNER if is_first else None)
+
+
+def scores_of_entries(search: Search, entries: Sequence[Entry]) -> Scores:
+    """Return the axis of the scores of a leaderboard."""
+    return scores_of((entry.score for entry in entries), search.mode)
 
 
 def _rest(search: Search, entries: Sequence[Entry]) -> str:
