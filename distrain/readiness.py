@@ -12,6 +12,7 @@ Out: a run that is ready, with Ray and room for the length of a `with` block.
 """
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -97,6 +98,7 @@ def ready(
     Raises:
         DistrainError: of exit code 2 or 4, as `train`.
     """
+    begun = time.monotonic()
     make_importable(import_paths, settings)
     checked = check(settings, is_offline=is_offline)
     with (
@@ -106,7 +108,8 @@ def ready(
         check_sight(settings, import_paths)
         run = _settled(settings, run_dir, checked, place, display, started)
         loading.result()
-        yield replace(run, import_paths=list(import_paths), is_offline=is_offline)
+        ready_s = time.monotonic() - begun
+        yield replace(run, import_paths=list(import_paths), is_offline=is_offline, ready_s=ready_s)
 
 
 @contextmanager
@@ -126,6 +129,7 @@ def ready_to_search(
     Raises:
         DistrainError: of exit code 2 or 4, as `tune`.
     """
+    begun = time.monotonic()
     make_importable(import_paths, settings, is_search=True)
     check_search(settings)
     if started is None:
@@ -143,7 +147,8 @@ def ready_to_search(
         check_deciding(settings, run.job, run.prepared.dataset)
         loading.result()
         run = replace(run, import_paths=list(import_paths), is_offline=is_offline)
-        yield replace(run, is_sweep=True), Places(run.placement, winner)
+        run = replace(run, is_sweep=True, ready_s=time.monotonic() - begun)
+        yield run, Places(run.placement, winner)
 
 
 def _settled(

@@ -60,6 +60,7 @@ class StartedRun:
         is_sweep: whether it is a search, and not a training run.
         won: the search whose winner it is, and the trial's number; None: it is of no search.
         line: what holds room for the first workers; None: there is room.
+        ready_s: seconds that it took to get ready.
     """
 
     settings: Settings
@@ -75,6 +76,7 @@ class StartedRun:
     is_sweep: bool = False
     won: tuple[str, int] | None = None
     line: Line | None = None
+    ready_s: float = 0.0
 
     @property
     def run_dir(self) -> Path:

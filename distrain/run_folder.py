@@ -30,6 +30,7 @@ RESULT = "result.json"
 CONFIG = "config.yaml"
 STARTED = "started.json"
 JOURNAL = "journal"
+REPORT = "report.html"
 
 
 def check_folder(folder: Path, *, key: str) -> None:

@@ -1,8 +1,10 @@
 """A run that is ready: trained, packaged, registered and recorded, whatever happens to it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from distrain import lease
@@ -26,6 +28,7 @@ from distrain.finish import (
 from distrain.locations import data_of, storage_of, store_at
 from distrain.object_store.link import shown
 from distrain.redaction import traceback_text
+from distrain.report.run.writing import report_at_end
 from distrain.results import TrainResult
 from distrain.run_facts import (
     MLFLOW_STATUS,
@@ -42,6 +45,7 @@ from distrain.run_folder import CONFIG, JOURNAL, keep_files, write_result
 from distrain.track import lineage, lineage_folder
 from distrain.track.journal_reading import last_step
 from distrain.track.origin import LINEAGE_TAG
+from distrain.track.outcome import READY_S, TRAINING_S
 from distrain.track.record import RunFacts, RunRecord
 from distrain.track.sync import shipping_others
 from distrain.track.tracking_server import (
@@ -105,6 +109,8 @@ def begun_record(run: StartedRun) -> RunRecord:
     except OSError as fault:
         what, whose = "what the run is", "first records"
         raise _untaken(what, run_dir, whose, "give the command again", fault) from fault
+    if run.ready_s:
+        record.journal.metrics(last_step(run_dir / JOURNAL), {READY_S: run.ready_s})
     record.journal.artifact(run_dir / CONFIG)
     record.journal.artifact(run_dir / lineage_folder.FOLDER, lineage_folder.FOLDER)
     return record
@@ -125,8 +131,10 @@ def with_lineage(run: StartedRun) -> RunFacts:
 
 
 def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
+    begun = time.monotonic()
     try:
         outcome = _train(run, display)
+        record.journal.metrics(outcome.step, {TRAINING_S: time.monotonic() - begun})
         for text in nothing_trained(run, outcome):
             display.note(text)
         if run.job.profile:
@@ -254,8 +262,9 @@ def _record_end(
     if ending.outcome is not None and ending.outcome.weights_sha256:
         record.journal.metrics(ending.outcome.step, ending.own_metrics)
     step = ending.outcome.step if ending.outcome else last_step(run.run_dir / JOURNAL)
-    record.end(MLFLOW_STATUS[ending.status], ending_tags(run, ending))
     result = train_result(run, ending, step=step, run_id=record.shipper.run_id, is_shipped=False)
+    report_at_end(run.run_dir, result, display, partial(_keep_report, record))
+    record.end(MLFLOW_STATUS[ending.status], ending_tags(run, ending))
     write_result(run.run_dir, result.to_json())
     is_shipped = record.drain()
     if not is_shipped:
@@ -267,3 +276,9 @@ def _record_end(
     result = train_result(run, ending, step=step, run_id=run_id, is_shipped=is_shipped)
     write_result(run.run_dir, result.to_json())
     return result
+
+
+def _keep_report(record: RunRecord, report: Path) -> None:
+    """Record a run's report, and have it kept where the run is kept."""
+    keep_files(report.parent)
+    record.journal.artifact(report, "report")

@@ -1,6 +1,8 @@
-"""What there is, and what may be written: `runs`, `sync`, `list`, `schema`, `ui`."""
+"""What there is, and what may be written: `runs`, `report`, `sync`, `list`, `schema`, `ui`."""
 
 import json
+import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +27,28 @@ def runs(storage: Storage = RUNS, as_json: Json = False) -> None:
     found = list_runs(storage)
     listed = {"runs": [run.to_json() for run in found]}
     print_result(tables.runs_table(found, storage), listed, as_json=as_json)
+
+
+@app.command(epilog="Example: distrain report digits/20261121T072929-bcf101 --open")
+def report(
+    run: Annotated[str, typer.Argument(help="A run's folder, its name or its MLflow id.")],
+    is_opened: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file to write [report.html in the run's folder].", show_default=False
+        ),
+    ] = None,
+    storage: Storage = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report: one HTML page, also of a run that goes on, failed or was killed."""
+    from distrain.report import asked, tables
+
+    result = asked.write_report(run, storage, out)
+    if is_opened:
+        webbrowser.open(result.out.as_uri())
+    print_result(tables.report_table(result), result.to_json(), as_json=as_json)
 
 
 @app.command(epilog="Example: distrain sync --storage ./runs")

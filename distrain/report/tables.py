@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distrain.evaluate.goals import GoalOutcome
     from distrain.hindsight import ReplayResult
     from distrain.promotion import PromoteResult
+    from distrain.report.asked import ReportResult
     from distrain.reproduction import ReproduceResult
     from distrain.results import (
         Estimate,
@@ -168,6 +169,14 @@ def reproduce_table(result: "ReproduceResult") -> Facts:
     facts.add("recorded", f"sha256 {result.recorded_sha256}")
     facts.add("rebuilt", f"sha256 {result.rebuilt_sha256}" if result.rebuilt_sha256 else "")
     facts.add("folder", str(result.run_dir) if result.run_dir else "")
+    return facts
+
+
+def report_table(result: "ReportResult") -> Facts:
+    """Return which report was written, and where it lies."""
+    facts = Facts()
+    facts.add(result.run, result.status.replace("_", " "))
+    facts.add("report", str(result.out))
     return facts
 
 

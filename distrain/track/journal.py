@@ -59,6 +59,7 @@ Kind = Literal[
     "progress",
     "note",
     "trouble",
+    "assessment",
     "damaged",
 ]
 
@@ -252,6 +253,15 @@ class JournalWriter:
     def trouble(self, values: Mapping[str, Any]) -> None:
         """Record a step out of the ordinary: which, why, by which rows; it is never shipped."""
         self.append("trouble", values)
+
+    def assessment(self, split: str, counts: Mapping[str, Any]) -> None:
+        """Record where the final model is wrong on a split; it is never shipped.
+
+        Args:
+            split: its name.
+            counts: as `train.mistakes` gives them; what is not finite is kept as a word.
+        """
+        self.append("assessment", _with_words({"split": split, "counts": counts}))
 
     def earlier(self, step: int) -> Iterator[JournalRecord]:
         """Give what this writer has recorded, the oldest first.

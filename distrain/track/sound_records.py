@@ -48,6 +48,7 @@ def _are_numbers(value: object) -> bool:
 _Fields = tuple[tuple[str, Callable[[object], bool]], ...]
 _FIELDS: Final[Mapping[str, _Fields]] = {
     "artifact": (("path", _is_path), ("artifact_path", _is_path)),
+    "assessment": (("split", _is_text), ("counts", _is_table)),
     "checkpoint": (("step", is_count),),
     "metrics": (("step", is_count), ("values", _are_numbers)),
     "model": (("path", _is_path), ("facts", _is_table)),

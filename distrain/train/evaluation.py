@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from distrain.data.features import Transform
+from distrain.data.features import Transform, label_text
 from distrain.data.plan import evaluation_batches, filled_up
 from distrain.data.prepared import Split
 from distrain.data.tensors import Rows, to_rows, to_tensor
 from distrain.errors import TrainError
 from distrain.models.build import InputNormalizer
+from distrain.train import mistakes
 from distrain.train.collective import (
     from_rank_zero,
     gather_rows,
@@ -45,7 +46,7 @@ class _Sums:
 
     Attributes:
         batches: by batch: loss sum, weight, and for regression four sums by target.
-        confusion: rows by true and predicted class.
+        confusion: rows by true and predicted class; in the end those of all workers.
         outputs: outputs by batch, where predictions are needed.
         targets: what they should have been.
     """
@@ -54,6 +55,23 @@ class _Sums:
     confusion: Ints
     outputs: list[npt.NDArray[np.float32]]
     targets: list[npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured, and what it was measured from.
+
+    Attributes:
+        values: metrics by name.
+        confusion: rows by true and predicted class; empty where there are no classes.
+        outputs: of all rows; empty where predictions were not needed.
+        targets: what they should have been.
+    """
+
+    values: dict[str, float]
+    confusion: Ints
+    outputs: npt.NDArray[np.float32]
+    targets: npt.NDArray[Any]
 
 
 @final
@@ -89,31 +107,58 @@ class Evaluator:
         self._mean = torch.tensor(transform.target_mean, dtype=torch.float64)
         self._std = torch.tensor(transform.target_std, dtype=torch.float64)
 
-    def measure(
-        self, split: Split, metrics: Sequence[Metric], *, by_predictions: bool = False
-    ) -> dict[str, float]:
-        """Return the loss and other metrics of the model on a split.
+    def measure(self, split: Split, metrics: Sequence[Metric]) -> dict[str, float]:
+        """Return the loss and other metrics of the model on a split; from sums, where these do.
 
         Args:
             split: which rows.
             metrics: what else than the loss.
-            by_predictions: whether all of them come from decoded predictions, as for the final
-                model, or only those that cannot be had from sums.
 
         Raises:
             TrainError: a metric of the user's failed; on every worker alike.
         """
+        return self._measure(split, metrics, by_predictions=False).values
+
+    def assess(
+        self, split: Split, metrics: Sequence[Metric]
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        """Return the final model's metrics, and where it is wrong; all workers must call.
+
+        Args:
+            split: which rows.
+            metrics: what else than the loss; all of them come from decoded predictions.
+
+        Returns:
+            What `measure` returns, and what `mistakes` counts.
+
+        Raises:
+            TrainError: as `measure`.
+        """
+        measured, transform = self._measure(split, metrics, by_predictions=True), self._transform
+        if self._is_classification:
+            labels = [label_text(label) for label in transform.classes]
+            return measured.values, mistakes.of_classes(measured.confusion, labels)
+        predictions = transform.decode(measured.outputs)
+        said = np.stack([column.to_numpy() for column in predictions.columns], axis=1)
+        return measured.values, mistakes.of_numbers(measured.targets, said, transform.targets)
+
+    def _measure(
+        self, split: Split, metrics: Sequence[Metric], *, by_predictions: bool
+    ) -> _Measured:
         decoded = [metric for metric in metrics if by_predictions or metric.needs_predictions]
+        keeps = bool(decoded) or (by_predictions and not self._is_classification)
         batches = evaluation_batches(split.num_rows)
         own = shares(len(batches), self._world.world_size)
-        sums = self._pass(split, batches, own[self._world.world_rank], bool(decoded))
+        sums = self._pass(split, batches, own[self._world.world_rank], keeps)
         if self._is_sharded:
             self._keep_up(split, max(map(len, own)) - len(own[self._world.world_rank]))
         values = self._from_sums(sums, split.num_rows, [len(share) for share in own])
+        rows = [sum(batches[i][1] - batches[i][0] for i in share) for share in own]
+        outputs, targets = self._gathered(sums, rows if keeps else None)
         if decoded:
-            rows = [sum(batches[i][1] - batches[i][0] for i in share) for share in own]
-            values |= self._from_predictions(sums, rows, decoded)
-        return {name: values[name] for name in ("loss", *(metric.name for metric in metrics))}
+            values |= self._from_predictions(outputs, targets, decoded)
+        names = ("loss", *(metric.name for metric in metrics))
+        return _Measured({name: values[name] for name in names}, sums.confusion, outputs, targets)
 
     def outputs(self, split: Split, num_rows: int) -> torch.Tensor:
         """Return the model's outputs for the first rows of a split, `(rows, outputs)` on the CPU.
@@ -181,13 +226,15 @@ class Evaluator:
         loss = float(totals[0] / totals[1]) if totals[1] > 0 else math.nan
         if self._is_classification:
             confusion = sum_counts(sums.confusion, self._world)
+            sums.confusion = confusion
             positive = self._transform.positive if len(confusion) == 2 else None
             return {"loss": loss, **classification_metrics(confusion, positive)}
         return {"loss": loss, **regression_metrics(num_rows, totals[2:].reshape(4, -1))}
 
-    def _from_predictions(
-        self, sums: _Sums, rows: list[int], metrics: Sequence[Metric]
-    ) -> dict[str, float]:
+    def _gathered(
+        self, sums: _Sums, rows: list[int] | None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+        """Return outputs and targets of all workers; none where `rows`, of each worker, is None."""
         num_outputs = self._transform.num_outputs
         no_outputs = np.zeros((0, num_outputs), dtype=np.float32)
         no_targets = (
@@ -195,8 +242,18 @@ class Evaluator:
             if self._is_classification
             else np.zeros((0, num_outputs))
         )
+        if rows is None:
+            return no_outputs, no_targets
         outputs = gather_rows(np.concatenate([no_outputs, *sums.outputs]), rows, self._world)
         targets = gather_rows(np.concatenate([no_targets, *sums.targets]), rows, self._world)
+        return outputs, targets
+
+    def _from_predictions(
+        self,
+        outputs: npt.NDArray[np.float32],
+        targets: npt.NDArray[Any],
+        metrics: Sequence[Metric],
+    ) -> dict[str, float]:
         values = dict.fromkeys((metric.name for metric in metrics), math.nan)
         failed: TrainError | None = None
         if self._world.is_rank_zero:

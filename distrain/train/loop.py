@@ -222,9 +222,10 @@ def _finish(run: Attempt) -> TrainOutcome:
         run.average.put_into_model()
     if setup.test.num_rows and not run.job.is_trial:
         started = time.perf_counter()
-        values = setup.evaluator.measure(setup.test, setup.metrics, by_predictions=True)
+        values, wrong = setup.evaluator.assess(setup.test, setup.metrics)
         measured = {f"test/{name}": value for name, value in values.items()}
         run.record(measured)
+        run.journal.assessment("test", wrong)
         metrics |= measured
         state.stopwatch.end_apart("evaluate", started)
     if run.job.is_trial:

@@ -42,6 +42,9 @@ class Journal(Protocol):
     def trouble(self, values: Mapping[str, Any]) -> None:
         """Record a step whose loss was out of the ordinary."""
 
+    def assessment(self, split: str, counts: Mapping[str, Any]) -> None:
+        """Record where the final model is wrong on a split; see `mistakes.py`."""
+
     def sync(self) -> None:
         """Make durable what was recorded."""
 
@@ -73,6 +76,9 @@ class NoJournal:
         """Do nothing."""
 
     def trouble(self, values: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def assessment(self, split: str, counts: Mapping[str, Any]) -> None:
         """Do nothing."""
 
     def sync(self) -> None:

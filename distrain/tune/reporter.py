@@ -150,5 +150,8 @@ class Reporter:
         """Put it into the trial's log."""
         print(dict(values), file=sys.stderr)  # noqa: T201
 
+    def assessment(self, split: str, counts: Mapping[str, Any]) -> None:
+        """Do nothing: a trial leaves the test split alone."""
+
     def sync(self) -> None:
         """Do nothing: a report is durable before the trial goes on."""

@@ -56,7 +56,7 @@ def test_metrics_from_sums_are_those_from_predictions(kind: str, tmp_path: Path)
     split = dataset.split("test")
     from_sums = evaluator.measure(split, metrics)
     assert list(from_sums) == ["loss", *names]
-    assert from_sums == pytest.approx(evaluator.measure(split, metrics, by_predictions=True))
+    assert from_sums == pytest.approx(evaluator.assess(split, metrics)[0])
 
 
 @pytest.mark.parametrize("count", [1, 2, 1024, 1025, 1026])

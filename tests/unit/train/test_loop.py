@@ -82,6 +82,9 @@ class MemoryJournal:
     def trouble(self, values: Mapping[str, Any]) -> None:
         self.troubles.append(values)
 
+    def assessment(self, split: str, counts: Mapping[str, Any]) -> None:
+        pass
+
     def sync(self) -> None:
         self.num_syncs += 1
 

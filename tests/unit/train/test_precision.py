@@ -51,7 +51,7 @@ def test_weights_and_evaluation_are_in_float32(job_of: Callable[..., TrainJob], 
     assert floats == {torch.float32}
     setup = set_up(job_of(precision="fp32"), CPU)
     setup.model.module.load_state_dict(weights)
-    measured = setup.evaluator.measure(setup.test, setup.metrics, by_predictions=True)
+    measured, _ = setup.evaluator.assess(setup.test, setup.metrics)
     assert measured["loss"] == pytest.approx(outcome.metrics["test/loss"], rel=1e-12)
 
 

@@ -54,6 +54,9 @@ class TroubleJournal:
     def trouble(self, values: Mapping[str, Any]) -> None:
         self.troubles.append(values)
 
+    def assessment(self, split: str, counts: Mapping[str, Any]) -> None:
+        pass
+
     def sync(self) -> None:
         pass
 

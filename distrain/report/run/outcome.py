@@ -1,0 +1,142 @@
+"""What came of a run, in words, in key figures, and against the goals that were stated."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from distrain.evaluate.goals import check_goals
+from distrain.report.page.parts import Card, Column, Row, table, told
+from distrain.report.page.shell import Outcome, Section
+from distrain.report.page.words import number_text, seconds_text
+from distrain.report.run.spent import cost_of, cost_text
+from distrain.report.run.view import RunView
+from distrain.report.tables import version_text
+
+_BOUND: Final = re.compile(r"[-+0-9.eE]+$")
+
+
+def outcome_of(run: RunView) -> Outcome:
+    """Return what came of the run."""
+    step = run.result.step if run.result is not None else run.story.last_step
+    words = {
+        "finished": ("Finished", "good"),
+        "stopped_early": (f"Stopped early at step {step:,}", "good"),
+        "failed": (f"Failed at step {step:,}", "bad"),
+        "interrupted": (f"Interrupted at step {step:,}", "warn"),
+        "running": (f"Running, at step {step:,}", "accent"),
+        "cut_off": (f"Cut off at step {step:,}", "bad"),
+    }
+    word, tone = words[run.state]
+    if run.result is not None and any(not goal.is_met for goal in run.result.goals):
+        word, tone = f"{word}, and a stated goal was not met", "warn"
+    return Outcome(word, " ".join(_sentences(run)), tone)
+
+
+def _sentences(run: RunView) -> Iterator[str]:
+    """Give what there is to say, in sentences."""
+    if run.result is not None and run.result.error is not None:
+        error = run.result.error
+        yield f"{_sentence(error.message)} {_sentence(error.where)} {_sentence(error.mend)}".strip()
+    elif run.state == "cut_off":
+        yield "Nobody drives it any more, and it told no end. `distrain resume` goes on with it."
+    elif run.state == "interrupted":
+        yield "Its state is saved. `distrain resume` goes on with it."
+    total = run.story.progress.get("total_steps")
+    if total:
+        epochs = run.story.progress["total_epochs"]
+        yield f"{run.story.last_step:,} of {total:,} steps, of {epochs:,} epochs, were taken."
+    best = run.selection
+    if best.best_step is not None and best.best_value is not None:
+        is_kept = bool(run.setting("train.restore_best")) and run.state in (
+            "finished",
+            "stopped_early",
+        )
+        what = "The final model is that of" if is_kept else "The best so far was"
+        value = number_text(best.best_value)
+        yield f"{what} step {best.best_step:,}, with {best.metric} {value}."
+    model = run.result.model if run.result is not None else None
+    if model is not None:
+        yield f"It is registered as {version_text(model)}."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def cards_of(run: RunView) -> list[Card]:
+    """Return the run's key figures, the most important first."""
+    cards = [*_metric_cards(run)]
+    best = run.selection
+    if best.best_value is not None and best.best_step is not None:
+        note = f"best of {len(run.story.points(best.metric)):,}, at step {best.best_step:,}"
+        cards.append(Card(best.metric, number_text(best.best_value), note))
+    speed = run.metrics.get("samples_per_second")
+    if speed is not None:
+        workers = "1 worker" if run.num_workers == 1 else f"{run.num_workers} workers"
+        cards.append(Card("rows per second", number_text(round(speed)), f"on {workers}"))
+    cards.append(Card("wall time", seconds_text(run.time.wall_s), _time_note(run)))
+    parameters = run.metrics.get("model/num_parameters")
+    if parameters is not None:
+        cards.append(Card("parameters", number_text(parameters), _model_name(run)))
+    cost = cost_of(run)
+    if cost is not None:
+        cards.append(Card("cost of GPUs", cost_text(cost), "by cluster.price_per_gpu_hour"))
+    return cards
+
+
+def _metric_cards(run: RunView) -> Iterator[Card]:
+    """Give what was measured on the test split, at most three of it, goals first."""
+    tested = [name for name in run.metrics if name.startswith("test/")]
+    asked = [name for name in run.goals if name in tested]
+    others = [name for name in tested if name not in asked and name != "test/loss"]
+    chosen = [*asked, *others][:3] or tested[:1]
+    met = {goal.metric: goal for goal in check_goals(run.goals, run.metrics)}
+    for name in chosen:
+        goal = met.get(name)
+        if goal is None:
+            yield Card(name, number_text(run.metrics[name]))
+        else:
+            note = f"goal {goal.goal}: {'met' if goal.is_met else 'not met'}"
+            tone = "good" if goal.is_met else "bad"
+            yield Card(name, number_text(run.metrics[name]), note, tone)
+
+
+def _time_note(run: RunView) -> str:
+    training_s = run.time.seconds("compute")
+    return f"{seconds_text(training_s)} of it computing" if training_s else ""
+
+
+def _model_name(run: RunView) -> str:
+    return str(run.setting("model.name") or run.setting("model.target") or "")
+
+
+def goals_section(run: RunView) -> Section | None:
+    """Return each goal, what was reached, and what the run before had reached."""
+    if not run.goals:
+        return None
+    columns = [
+        Column("metric"),
+        Column("goal, before training", is_number=True),
+        Column("reached", is_number=True),
+        Column("beyond the goal", is_number=True),
+        Column("the run before", is_number=True),
+        Column(""),
+    ]
+    before = run.previous.metrics if run.previous is not None else {}
+    rows = []
+    for goal in check_goals(run.goals, run.metrics):
+        bound = _BOUND.search(goal.goal)
+        is_open = goal.value is None and run.state in ("running", "interrupted", "cut_off")
+        beyond = ""
+        if bound and goal.value is not None:
+            beyond = f"{goal.value - float(bound[0]):+.3g}"
+        verdict = (
+            told("not measured yet", "warn")
+            if is_open
+            else told("met", "good")
+            if goal.is_met
+            else told("not met", "bad")
+        )
+        cells = [goal.metric, goal.goal, number_text(goal.value), beyond]
+        rows.append(Row([*cells, number_text(before.get(goal.metric)), verdict]))
+    return Section("goals", "Goals", table(columns, rows))

@@ -1,0 +1,125 @@
+"""Where the time went, and the money."""
+
+from typing import Final
+
+from distrain.report.page.markup import NOTHING, Markup, joined
+from distrain.report.page.parts import (
+    Column,
+    Piece,
+    Row,
+    bar,
+    note,
+    stacked_bar,
+    table,
+)
+from distrain.report.page.shell import Section
+from distrain.report.page.style import Tone
+from distrain.report.page.words import seconds_text, share_text
+from distrain.report.run.clock import NAMES, Key
+from distrain.report.run.view import RunView
+
+TONES: Final[dict[Key, Tone]] = {
+    "ready": "r2",
+    "start": "r4",
+    "data": "s1",
+    "compute": "s0",
+    "reduce": "s2",
+    "record": "s6",
+    "evaluate": "s3",
+    "checkpoint": "s4",
+    "unsplit": "r6",
+    "over": "s5",
+    "leave": "r3",
+    "package": "r5",
+    "other": "muted",
+}
+# What is not needed where somebody holds the GPUs for the whole of it.
+_WITHOUT_WORKERS: Final = ("ready", "package")
+_HOUR_S: Final = 3600.0
+
+
+def time_section(run: RunView) -> Section | None:
+    """Return the parts of the wall time of all workers."""
+    split = run.time
+    if not split.parts:
+        return None
+    pieces = [
+        Piece(NAMES[part.key], max(0.0, part.worker_s), seconds_text(part.wall_s), TONES[part.key])
+        for part in split.parts
+    ]
+    columns = [
+        Column("part"),
+        Column(""),
+        Column("share", is_number=True),
+        Column("by the clock", is_number=True),
+        Column("x workers", is_number=True),
+    ]
+    rows = [
+        Row(
+            [
+                NAMES[part.key],
+                bar(max(0.0, part.worker_s) / split.worker_s, TONES[part.key]),
+                share_text(part.worker_s / split.worker_s),
+                _signed(part.wall_s),
+                _signed(part.worker_s),
+            ]
+        )
+        for part in split.parts
+    ]
+    whole = [seconds_text(seconds) for seconds in (split.wall_s, split.worker_s)]
+    rows.append(Row(["together", None, "100 %", *whole], "total"))
+    content = joined([stacked_bar(pieces), table(columns, rows), _between(run), _cost(run)])
+    return Section("time", "Where the time went", content, _lead(run))
+
+
+def gpu_hours(run: RunView) -> float:
+    """Return the hours that GPUs were held, over all workers: from their start until they left."""
+    held_s = sum(part.worker_s for part in run.time.parts if part.key not in _WITHOUT_WORKERS)
+    return held_s * run.gpus_per_worker / _HOUR_S
+
+
+def cost_of(run: RunView) -> float | None:
+    """Return what the GPUs cost; None where there were none, or their price is not stated."""
+    price = run.setting("cluster.price_per_gpu_hour")
+    hours = gpu_hours(run)
+    return float(price) * hours if isinstance(price, int | float) and hours else None
+
+
+def cost_text(cost: float) -> str:
+    """Return a cost with its cents."""
+    return f"{cost:,.2f}"
+
+
+def _lead(run: RunView) -> str:
+    counts = {attempt.num_workers for attempt in run.story.attempts}
+    if len(counts) > 1:
+        how = "each part counts as often as there were workers then"
+    else:
+        workers = next(iter(counts), 1)
+        how = f"{workers} worker{'s' if workers != 1 else ''}, who step together"
+    return (
+        f"{seconds_text(run.time.wall_s)} from the command's first check to its end; {how}. "
+        "An epoch's parts are as rank zero measured them."
+    )
+
+
+def _between(run: RunView) -> Markup:
+    """Return how long nobody drove the run, between two commands."""
+    seconds = run.time.between_s
+    if seconds < 1:
+        return NOTHING
+    return note(f"Between its commands, {seconds_text(seconds)} passed in which nobody drove it.")
+
+
+def _signed(seconds: float) -> str:
+    return seconds_text(seconds) if seconds >= 0 else f"−{seconds_text(-seconds)}"  # noqa: RUF001
+
+
+def _cost(run: RunView) -> Markup:
+    """Return the hours of GPUs, and what they cost where their price is stated."""
+    hours = gpu_hours(run)
+    if not hours:
+        return NOTHING
+    cost = cost_of(run)
+    price = "" if cost is None else f": {cost_text(cost)} by cluster.price_per_gpu_hour"
+    return note(f"{hours:,.3g} GPU-hours{price}.")
