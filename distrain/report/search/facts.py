@@ -34,7 +34,7 @@ from distrain.tune.setting import SEED
 from distrain.tune.trials import FOLDER as TRIALS
 from distrain.tune.verdicts import TimeAttr
 
-Status = Literal["finished", "failed", "interrupted", "running", "cut off"]
+Status = Literal["finished", "failed", "interrupted", "running", "cut_off"]
 LOG_LINES: Final = 14
 _LOG_BYTES: Final = 16_384
 _SHOWN_LOGS: Final = 1
@@ -204,7 +204,7 @@ def read_search(run_dir: Path, result: TuneResult | None = None) -> Search:
 def _status(result: TuneResult | None, *, is_driven: bool) -> Status:
     if result is not None:
         return result.status
-    return "running" if is_driven else "cut off"
+    return "running" if is_driven else "cut_off"
 
 
 def _started(run_dir: Path) -> Started | None:

@@ -95,10 +95,9 @@ def importance(basis: Basis, dimensions: Sequence[Dimension]) -> Importance:
     """
     found = thinned_basis(basis)
     if not basis.is_enough:
-        reason = (
-            f"of {counted(len(basis.trials), 'trial')} with comparable values nothing can be said; "
-            + (f"it takes {FEWEST}" if len(basis.trials) < FEWEST else "all values are the same")
-        )
+        there = counted(len(basis.trials), "trial")
+        why = f"it takes {FEWEST}" if len(basis.trials) < FEWEST else "all values are the same"
+        reason = f"of {there} with comparable values nothing can be said; {why}"
         return Importance((), len(basis.trials), reason=reason)
     everywhere = [d for d in dimensions if _is_placed(d, found.trials)]
     left_out = tuple(d.path for d in dimensions if d not in everywhere)

@@ -1,16 +1,16 @@
 """The page of a search, from its folder: what `distrain report` writes of one, and its end."""
 
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from distrain.report.page.markup import Content, Markup, joined
 from distrain.report.page.parts import Card, facts
 from distrain.report.page.shell import Outcome, Page, Section, page
-from distrain.report.page.words import number_text, seconds_text, share_text
+from distrain.report.page.words import counted, number_text, seconds_text, share_text
+from distrain.report.run.spent import cost_text
+from distrain.report.run.view import when_text
 from distrain.report.search.best import best_figure
 from distrain.report.search.curves import curves
-from distrain.report.search.facts import Search, read_search
+from distrain.report.search.facts import Search
 from distrain.report.search.failing import failing_section
 from distrain.report.search.parameters import parameters_section
 from distrain.report.search.savings import KINDS, Savings, savings
@@ -19,36 +19,28 @@ from distrain.report.search.standings import Entry, best_so_far, leaderboard, wi
 from distrain.report.search.stopping import stopping_section
 from distrain.report.search.timing import timing_section
 from distrain.report.search.winner import leaderboard_section, winner_section
-from distrain.results import TuneResult
 
 _WORDS: Final = {
     "finished": ("Finished", "good"),
     "failed": ("Failed", "bad"),
     "interrupted": ("Interrupted", "warn"),
     "running": ("Running", "accent"),
-    "cut off": ("Cut off", "warn"),
+    "cut_off": ("Cut off", "bad"),
 }
 
 
-def search_report(run_dir: Path, result: TuneResult | None = None) -> str:
-    """Return the page of a search as HTML, while it goes on or after its end.
+def search_page(search: Search, made_ms: int) -> str:
+    """Return a search's report as one HTML file.
 
     Args:
-        run_dir: the search's folder.
-        result: how it ended, where that is not written into the folder yet; None: as that says.
-
-    Raises:
-        ConfigError: the configuration cannot be read.
-        CheckpointError: an event is damaged.
+        search: the search, as it was read.
+        made_ms: when, in milliseconds since 1970 (UTC).
     """
-    return page(_page(read_search(run_dir, result)))
-
-
-def _page(search: Search) -> Page:
+    version = search.started.tags.get("distrain.version", "") if search.started else ""
     entries, saved = leaderboard(search), savings(search)
     best = winner_of(entries)
     winner = best.first.number if best is not None else None
-    return Page(
+    drawn = Page(
         kind="Search",
         title=search.name,
         under=_under(search),
@@ -64,19 +56,25 @@ def _page(search: Search) -> Page:
             failing_section(search),
             _setup_section(search),
         ],
-        foot=f"Made by distrain on {datetime.now(UTC):%d %B %Y at %H:%M} UTC from {search.run_dir}",
+        foot=f"Written by distrain {version} on {when_text(made_ms)}".replace("  ", " "),
     )
+    return page(drawn)
 
 
 def _under(search: Search) -> str:
     tune = search.tune
     count = tune.num_trials or len(search.trials)
-    return f"{search.run} · {tune.search_alg.name} + {tune.scheduler.name}, {count:,} trials"
+    began = f" · began {when_text(search.told.began_ms)}" if search.told.began_ms else ""
+    algorithms = f"{tune.search_alg.name} + {tune.scheduler.name}"
+    return f"{search.run}{began} · {algorithms}, {counted(count, 'trial')}"
 
 
 def _outcome(search: Search, best: Entry | None) -> Outcome:
     word, tone = _WORDS[search.status]
     error = search.result.error if search.result is not None else None
+    goals = search.result.goals if search.result is not None else ()
+    if any(not goal.is_met for goal in goals):
+        word, tone = f"{word}, and a stated goal was not met", "warn"
     told = [str(error)] if error is not None else []
     if best is not None:
         verb = "won" if search.status == "finished" else "leads"
@@ -85,7 +83,7 @@ def _outcome(search: Search, best: Entry | None) -> Outcome:
     told.append(_counts_text(search))
     if search.told.is_budget_spent:
         told.append("The budget was spent before all trials had run.")
-    if search.status == "cut off":
+    if search.status == "cut_off":
         told.append(f"Nobody drives it now: `distrain resume {search.run}` goes on with it.")
     return Outcome(word, " ".join(told), tone)
 
@@ -129,7 +127,7 @@ def _cards(search: Search, best: Entry | None, saved: Savings) -> list[Card]:
     if hours is not None:
         cards.append(Card("GPU-hours", number_text(hours), f"{number_text(saved.gpus)} per trial"))
     if money is not None:
-        cards.append(Card("cost", number_text(money), f"at {number_text(saved.price)} a GPU-hour"))
+        cards.append(Card("cost of GPUs", cost_text(money), "by cluster.price_per_gpu_hour"))
     return cards
 
 

@@ -78,13 +78,14 @@ def parallel(search: Search, winner: int | None) -> Markup:
     steps = " · ".join(
         (f"{scores.text(scores.faint)} or worse, faint", f"{scores.text(scores.best)}, strong")
     )
+    count = counted(len(drawn), "trial")
     items = [("winner", WINNER)] if won else []
     items += [("faint to strong: worse to better", shade(0.75))]
     items += [("failed", TONES["failed"])] if failed else []
     return figure(
         room.size,
         joined(shapes),
-        caption=f"{counted(len(drawn), 'trial')}, each a line from its parameters to {search.metric}",
+        caption=f"{count}, each a line from its parameters to {search.metric}",
         lead=f"Shaded by score: {steps}{f'; {scores.note}' if scores.note else ''}.",
         items=items,
     )

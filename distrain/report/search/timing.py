@@ -3,7 +3,9 @@
 from distrain.report.page.markup import Content, Markup, joined
 from distrain.report.page.parts import Column, Row, table, told
 from distrain.report.page.shell import Section
+from distrain.report.page.style import Tone
 from distrain.report.page.words import number_text, seconds_text, share_text
+from distrain.report.run.spent import cost_text
 from distrain.report.search.facts import Search
 from distrain.report.search.gantt import gantt
 from distrain.report.search.plot import NAMES, TONES
@@ -49,13 +51,13 @@ def _costs(saved: Savings) -> Markup:
     ]
     shown = [(told(NAMES[kind], TONES[kind]), saved.by_kind[kind]) for kind in KINDS]
     rows = [_row(saved, name, cost) for name, cost in shown if cost.num_trials]
-    rows.append(_row(saved, "all of the search", saved.spent))
+    rows.append(_row(saved, "together", saved.spent, tone="total"))
     if saved.afterwards.num_trials:
         rows.append(_row(saved, "other seeds and audits, afterwards", saved.afterwards))
     return table(columns, rows)
 
 
-def _row(saved: Savings, name: Content, cost: Cost) -> Row:
+def _row(saved: Savings, name: Content, cost: Cost, tone: Tone | None = None) -> Row:
     cells: list[Content] = [
         name,
         f"{cost.num_trials:,}",
@@ -65,5 +67,5 @@ def _row(saved: Savings, name: Content, cost: Cost) -> Row:
     if saved.gpus:
         cells.append(number_text(saved.gpu_hours(cost.train_s)))
     if saved.gpus and saved.price is not None:
-        cells.append(number_text(saved.money(cost.train_s)))
-    return Row(cells)
+        cells.append(cost_text(saved.money(cost.train_s) or 0.0))
+    return Row(cells, tone)

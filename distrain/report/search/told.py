@@ -123,6 +123,7 @@ class Told:
         inherited: the earlier search that this one goes on from; empty: none.
         is_budget_spent: whether the last driver ended because of it.
         won: the trial that was evaluated and registered; None: none yet.
+        began_ms: when the first driver began, in milliseconds since 1970 (UTC); 0: none did.
     """
 
     trials: tuple[Trial, ...]
@@ -134,6 +135,7 @@ class Told:
     inherited: str
     is_budget_spent: bool
     won: int | None
+    began_ms: int = 0
 
 
 def tell(events: Iterable[Mapping[str, Any]], metric: str, *, is_driven: bool) -> Told:
@@ -160,6 +162,7 @@ def tell(events: Iterable[Mapping[str, Any]], metric: str, *, is_driven: bool) -
         inherited=account.inherited,
         is_budget_spent=account.is_budget_spent,
         won=account.won,
+        began_ms=account.began_ms,
     )
 
 
@@ -245,7 +248,7 @@ class _Account:
         self.is_budget_spent = False
         self.won: int | None = None
         self._own: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
-        self._last_ms = 0
+        self.began_ms = self._last_ms = 0
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Take in an event, with the `time_ms` when it was added."""
@@ -302,6 +305,7 @@ class _Account:
         self.gpus = event.get("gpus", self.gpus)
         self.began_s.append(self.now_s)
         self._last_ms = event.get("time_ms", 0)
+        self.began_ms = self.began_ms or self._last_ms
         for own in self._own.values():
             own.append(event)
 

@@ -105,8 +105,8 @@ def leaderboard_section(search: Search, entries: Sequence[Entry]) -> Section:
     unit = "setting" if num_seeds > 1 else "trial"
     means = ", by their mean over seeds" if num_seeds > 1 else ""
     lead = (
-        f"The best {len(shown)} of {counted(len(entries), unit)}{means}. Those that came to their end come "
-        "first; of the others, those that got farthest."
+        f"The best {len(shown)} of {counted(len(entries), unit)}{means}. Those that came to "
+        "their end come first; of the others, those that got farthest."
     )
     return Section("leaderboard", "Leaderboard", joined(parts), lead)
 
