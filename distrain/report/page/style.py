@@ -148,6 +148,7 @@ caption{text-align:left;font-weight:600;padding:0 0 6px}
 th{color:var(--soft);font-weight:500;font-size:13px;vertical-align:bottom}
 th,td{text-align:left;padding:7px 18px 7px 0;border-bottom:1px solid var(--rule)}
 td{vertical-align:top;overflow-wrap:anywhere}
+.scroll td{overflow-wrap:break-word}
 th:last-child,td:last-child{padding-right:0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tr.strong td{font-weight:600;color:var(--c)}

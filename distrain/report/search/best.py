@@ -33,7 +33,7 @@ def best_figure(search: Search, found: Sequence[Best]) -> Markup:
     scores = scores_of([*(t.score for t in ended), *(best.value for best in found)], search.mode)
     across = TimeAxis(search.told.wall_s)
     below = BELOW if any(trial.kind == "failed" for trial in ended) else 0.0
-    plot = Plot(WIDE, across.ticks, scores.ticks(), across.label, search.metric, below)
+    plot = Plot(WIDE, across.ticks, scores.ticks(7), across.label, search.metric, below)
     drawn = [
         Dot(across.at(trial.ended_s or 0.0), place, trial.kind, title_of(trial))
         for trial in ended

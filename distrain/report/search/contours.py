@@ -62,14 +62,12 @@ def _bands(plot: Plot, found: Surface, scores: Scores) -> Iterator[Markup]:
     """Yield the cells by shade: those beside each other are one stroke of a path."""
     strokes: dict[Tone, list[str]] = {}
     num_rows, num_columns = len(found.cells), len(found.cells[0])
-    wide = (plot.right - plot.left) / num_columns
-    high = (plot.bottom - plot.top) / num_rows
     for row, cells in enumerate(found.cells):
-        y = plot.y_at((row + 1) / num_rows)
+        low, high = (coordinate(plot.y_at((row + at) / num_rows)) for at in (0, 1))
         for tone, first, count in _runs(cells, scores):
-            x = plot.x_at(first / num_columns)
-            box = f"M{coordinate(x)} {coordinate(y)}h{coordinate(count * wide)}"
-            box += f"v{coordinate(high)}h{coordinate(-count * wide)}z"
+            # Each edge is the next one's, to the digit: else lines of nothing would be between.
+            begin, end = (coordinate(plot.x_at(at / num_columns)) for at in (first, first + count))
+            box = f"M{begin} {low}H{end}V{high}H{begin}z"
             strokes.setdefault(tone, []).append(box)
     for tone, boxes in sorted(strokes.items()):
         yield tag("path", d="".join(boxes), class_=f"area {tone}")

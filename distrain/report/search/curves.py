@@ -34,7 +34,7 @@ def curves(search: Search, winner: int | None) -> Markup:
             for tick in across.ticks(7)
             if (place := across.place(tick)) is not None
         ],
-        scores.ticks(),
+        scores.ticks(7),
         search.time_attr,
         search.metric,
     )

@@ -35,7 +35,7 @@ def _lead(search: Search) -> str:
     stopped = len(search.of_kind("stopped"))
     apart = f" The {stopped:,} that were stopped early are none of them." if stopped else ""
     if not failed:
-        return f"No trial failed.{apart if stopped else ''}"
+        return "No trial failed."
     return f"{counted(failed, 'trial')} failed, of {counted(len(search.causes), 'cause')}.{apart}"
 
 

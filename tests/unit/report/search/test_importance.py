@@ -81,11 +81,11 @@ def test_of_many_trials_some_are_taken_at_equal_distances() -> None:
 
 def test_a_surface_follows_the_trials_and_is_blank_where_there_are_none() -> None:
     known = basis(200, lambda x, y: x if y == "a" else -x)
-    near = [
-        (t, v) for t, v in zip(known.trials, known.values, strict=True) if t.values["model.x"] < 0.5
-    ]
+    pairs = zip(known.trials, known.values, strict=True)
+    near = [(one, value) for one, value in pairs if one.values["model.x"] < 0.5]
+    trials, values = zip(*near, strict=True)
 
-    found = surface(Basis(tuple(t for t, _ in near), tuple(v for _, v in near), None, ""), X, Y)
+    found = surface(Basis(trials, values, None, ""), X, Y)
 
     row_a, row_b = found.cells
     assert row_a[-1] is None
