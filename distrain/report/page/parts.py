@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from distrain.report.page.markup import NOTHING, Content, Markup, joined, tag
 from distrain.report.page.style import Tone
+
+_NAMED_SHARE: Final = 0.005
 
 
 @final
@@ -120,6 +122,13 @@ def note(text: Content, tone: Tone | None = None) -> Markup:
     return tag("div", text, class_=_classes("note", tone))
 
 
+def checklist(items: Sequence[tuple[bool, str]]) -> Markup:
+    """Return what was looked at, each with whether it was in order."""
+    marks = {True: tag("b", "✓", class_="good"), False: tag("b", "!", class_="warn")}
+    drawn = [tag("li", marks[is_good], text) for is_good, text in items]
+    return tag("ul", *drawn, class_="checks")
+
+
 def told(text: str, tone: Tone) -> Markup:
     """Return a word in a colour."""
     return tag("span", text, class_=f"tone {tone}")
@@ -150,7 +159,7 @@ def legend(items: Sequence[tuple[str, Tone]]) -> Markup:
 
 
 def stacked_bar(pieces: Sequence[Piece]) -> Markup:
-    """Return a whole as one bar, cut into its parts, with what each is below."""
+    """Return a whole as one bar, cut into its parts, with what the larger ones are below."""
     whole = sum(piece.value for piece in pieces)
     if whole <= 0:
         return NOTHING
@@ -164,7 +173,8 @@ def stacked_bar(pieces: Sequence[Piece]) -> Markup:
         for piece in pieces
         if piece.value > 0
     ]
-    items = [(f"{piece.name} {piece.text}", piece.tone) for piece in pieces]
+    shown = [piece for piece in pieces if piece.value >= _NAMED_SHARE * whole]
+    items = [(f"{piece.name} {piece.text}", piece.tone) for piece in shown]
     return joined([tag("div", *spans, class_="stack"), legend(items)])
 
 

@@ -88,10 +88,10 @@ overflow-wrap:anywhere}
 background:color-mix(in srgb,var(--c) 8%,var(--sheet))}
 .outcome b{color:var(--c);font-weight:650}
 .outcome p{margin:4px 0 0;overflow-wrap:anywhere}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(158px,1fr));gap:1px;
+.cards{display:flex;flex-wrap:wrap;gap:1px;
 margin:26px 0 0;background:var(--rule);
 border:1px solid var(--rule);border-radius:10px;overflow:hidden}
-.card{background:var(--sheet);padding:16px 18px 14px;min-width:0}
+.card{flex:1 1 158px;background:var(--sheet);padding:16px 18px 14px;min-width:0}
 .card dt{color:var(--soft);font-size:13px}
 .card dd{margin:2px 0 0;font-size:25px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
 font-variant-numeric:tabular-nums;color:var(--c,inherit);overflow-wrap:anywhere}
@@ -151,9 +151,12 @@ td{vertical-align:top;overflow-wrap:anywhere}
 .scroll td{overflow-wrap:break-word}
 th:last-child,td:last-child{padding-right:0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-tr.strong td{font-weight:600;color:var(--c)}
+tr.strong td{font-weight:600;color:var(--c,inherit)}
 td .tone,.tone{color:var(--c)}
 .facts td:first-child{color:var(--soft);width:26%;min-width:128px}
+.checks{margin:16px 0 0;padding:0;list-style:none}
+.checks li{position:relative;padding:4px 0 4px 30px;font-size:15px;overflow-wrap:anywhere}
+.checks b{position:absolute;left:4px;color:var(--c)}
 .note{margin:14px 0 0;padding:10px 16px;border-left:3px solid var(--c,var(--rule));
 color:var(--soft);font-size:14px;overflow-wrap:anywhere}
 .note.warn,.note.bad{color:inherit}
@@ -170,7 +173,7 @@ main,header,footer{padding-left:18px;padding-right:18px}
 header{padding-top:30px}
 h1{font-size:27px}
 section{margin-top:42px}
-.cards{grid-template-columns:1fr 1fr}
+.card{flex-basis:132px}
 .card{padding:12px 14px}
 .card dd{font-size:20px}
 .facts td:first-child{width:36%;min-width:104px}

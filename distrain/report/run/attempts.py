@@ -11,6 +11,8 @@ from distrain.report.run.view import RunView, when_text
 
 MAX_NOTES: Final = 12
 _RESUMED: Final = "distrain.resume."
+_NODE: Final = "distrain.node."
+_DAY_MS: Final = 86_400_000
 
 
 def attempts_section(run: RunView) -> Section | None:
@@ -27,10 +29,9 @@ def _lead(run: RunView) -> str:
     num_sessions, attempts = len(run.story.sessions), run.story.attempts
     commands = "one command" if num_sessions == 1 else f"{num_sessions:,} commands"
     tried = "one attempt" if len(attempts) == 1 else f"{len(attempts):,} attempts"
-    nodes = sorted(
-        value for name, value in run.story.tags.items() if name.startswith("distrain.node.")
-    )
-    where = f", on {', '.join(nodes)}" if nodes else ""
+    nodes = [value for name, value in run.story.tags.items() if name.startswith(_NODE)]
+    count = "" if len(nodes) == 1 else f"{len(nodes):,} nodes: "
+    where = f", on {count}{', '.join(sorted(set(nodes)))}" if nodes else ""
     changed = [
         text
         for name, text in sorted(run.story.tags.items())
@@ -43,7 +44,7 @@ def _lead(run: RunView) -> str:
 def _attempts(run: RunView) -> Markup:
     columns = [
         Column("attempt", is_number=True),
-        Column("began"),
+        Column("began", is_number=True),
         Column("workers", is_number=True),
         Column("from step", is_number=True),
         Column("lasted", is_number=True),
@@ -58,7 +59,7 @@ def _attempts(run: RunView) -> Markup:
             Row(
                 [
                     str(place + 1),
-                    when_text(attempt.asked_ms),
+                    _clock_text(run, attempt.asked_ms),
                     str(attempt.num_workers),
                     f"{attempt.from_step:,}" if attempt.began_ms is not None else "never began",
                     seconds_text(max(0, end_ms - attempt.asked_ms) / 1000),
@@ -67,6 +68,13 @@ def _attempts(run: RunView) -> Markup:
             )
         )
     return table(columns, rows)
+
+
+def _clock_text(run: RunView, time_ms: int) -> str:
+    """Return a moment, with its day where the run took longer than one."""
+    begun = run.story.sessions[0].began_ms if run.story.sessions else time_ms
+    day, _, clock = when_text(time_ms).removesuffix(" UTC").partition(" ")
+    return f"{day} {clock}" if run.story.last_ms - begun > _DAY_MS else clock
 
 
 def _end_text(run: RunView, attempt: AttemptStory, following: AttemptStory | None) -> str:
@@ -85,8 +93,8 @@ def _end_text(run: RunView, attempt: AttemptStory, following: AttemptStory | Non
 
 def _notes(run: RunView) -> Markup:
     notes = run.story.notes
-    columns = [Column("when"), Column("note")]
-    rows = [Row([when_text(note.time_ms), note.text]) for note in notes]
+    columns = [Column("when", is_number=True), Column("note")]
+    rows = [Row([_clock_text(run, note.time_ms), note.text]) for note in notes]
     if len(rows) <= MAX_NOTES:
         return table(columns, rows, "What was told")
     earlier = folded(f"{len(rows) - MAX_NOTES:,} earlier notes", table(columns, rows[:-MAX_NOTES]))

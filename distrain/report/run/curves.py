@@ -14,6 +14,7 @@ from distrain.report.run.view import RunView
 
 LOSSES: Final = ("train/loss", "validation/loss")
 MAX_FIGURES: Final = 8
+STEPS: Final = Axis("step", from_zero=True)
 _MANY_POINTS: Final = 150
 _WIDE_RANGE: Final = 30.0
 
@@ -22,7 +23,7 @@ def curves_section(run: RunView) -> Section | None:
     """Return what was measured step by step; None where nothing was."""
     story = run.story
     drawn = [_losses(run)] if any(story.points(name) for name in LOSSES) else []
-    others = [name for name in _other_names(run) if len(story.points(name)) > 1]
+    others = [name for name in _other_names(run) if _tells(run, name)]
     drawn.append(figures(*(_single(run, name) for name in others[:MAX_FIGURES])))
     if not others and len(drawn) == 1:
         return None
@@ -40,6 +41,13 @@ def _other_names(run: RunView) -> list[str]:
     return [*measured, *learnt]
 
 
+def _tells(run: RunView, name: str) -> bool:
+    """Return whether a curve says more than a number; a rate that stays as it is does not."""
+    values = {value for _, value in run.story.points(name)}
+    num_points = len(run.story.points(name))
+    return num_points > 1 and (name.startswith("validation/") or len(values) > 1)
+
+
 def _losses(run: RunView) -> Markup:
     train, validation = (run.story.points(name) for name in LOSSES)
     series = []
@@ -54,7 +62,7 @@ def _losses(run: RunView) -> Markup:
         Lines(
             "Loss",
             series,
-            x=Axis("step"),
+            x=STEPS,
             y=Axis("loss, logarithmic" if is_log else "loss", is_log=is_log),
             marks=[*_marks(run)],
             dots=[*_best(run, LOSSES)],
@@ -72,7 +80,7 @@ def _single(run: RunView, name: str) -> Markup:
         Lines(
             name,
             [Series(name, points, tone)],
-            x=Axis("step"),
+            x=STEPS,
             dots=[*_best(run, (name,)), *_kept(run, name, points)],
             lead=f"last {last}{tested}",
             legend=(),

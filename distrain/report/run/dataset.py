@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
-from distrain.report.page.markup import Markup, joined
-from distrain.report.page.parts import Column, Row, folded, note, table, told
+from distrain.data.shards import SPLITS
+from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.parts import Column, Row, checklist, folded, note, table
 from distrain.report.page.shell import Section
 from distrain.report.page.words import number_text, share_text
 from distrain.report.run.view import RunView
@@ -30,15 +31,16 @@ def data_section(run: RunView) -> Section | None:
     if not data.get("splits"):
         return None
     rows = {name: int(facts["num_rows"]) for name, facts in data["splits"].items()}
-    lead = ", ".join(f"{count:,} rows {name}" for name, count in rows.items() if count)
-    content = joined([_checklist(run), _sources(data), _profile(data)])
-    return Section("data", "Data", content, f"{lead}. Digest {str(data.get('digest'))[:12]}.")
+    lead = ", ".join(f"{name} {rows[name]:,} rows" for name in SPLITS if rows.get(name))
+    content = joined([_checklist(run), _sources(data), _profile(run)])
+    return Section(
+        "data", "Data", content, f"{lead.capitalize()}. Digest {str(data.get('digest'))[:12]}."
+    )
 
 
 def _checklist(run: RunView) -> Markup:
-    marks = {True: told("✓", "good"), False: told("!", "warn")}
-    rows = [Row([marks[is_good], text]) for is_good, text in checks(run.data)]
-    return table([Column(""), Column("preparation")], rows)
+    heading = tag("h3", "Preparation")
+    return joined([heading, checklist(list(checks(run.data)))])
 
 
 def checks(data: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
@@ -130,11 +132,16 @@ def _sources(data: Mapping[str, Any]) -> Markup:
     return joined([shown, folded(f"{len(rows) - MAX_SHOWN_VALUES:,} more files", rest)])
 
 
-def _profile(data: Mapping[str, Any]) -> Markup:
-    profile = data.get("profile", {})
+def _profile(run: RunView) -> Markup:
+    profile = run.data.get("profile", {})
     if not profile:
         return note("Nothing is known of the columns.")
-    rows = [Row(_cells(name, facts)) for name, facts in profile.items()]
+    asked = run.setting("data.target")
+    targets = asked if isinstance(asked, list) else [asked]
+    rows = [
+        Row(_cells(name, {**facts, "kind": "target"} if name in targets else facts))
+        for name, facts in profile.items()
+    ]
     shown = table(_HEADS, rows[:MAX_SHOWN_COLUMNS])
     if len(rows) <= MAX_SHOWN_COLUMNS:
         return shown

@@ -2,7 +2,7 @@
 
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -32,16 +32,16 @@ class NodeLoad:
     Attributes:
         number: the node's, as in `system/node_<k>/`.
         name: its host and GPUs, in words.
-        measures: values by milliseconds since 1970, by the rest of the metric's name.
+        measures: milliseconds since 1970 and value, in order, by the rest of the metric's name.
     """
 
     number: int
     name: str
-    measures: Mapping[str, Mapping[int, float]]
+    measures: Mapping[str, Sequence[tuple[int, float]]]
 
     def values(self, measure: str) -> list[float]:
         """Return a measure's values in order; none where it was not taken."""
-        return [value for _, value in sorted(self.measures.get(measure, {}).items())]
+        return [value for _, value in self.measures.get(measure, ())]
 
     def gpu_measures(self, measure: str) -> list[str]:
         """Return the names of a measure of each of its GPUs."""
@@ -51,7 +51,7 @@ class NodeLoad:
 
 def node_loads(run: RunView) -> list[NodeLoad]:
     """Return how busy each node was, by number."""
-    by_node: dict[int, dict[str, Mapping[int, float]]] = {}
+    by_node: dict[int, dict[str, Sequence[tuple[int, float]]]] = {}
     for name, values in run.story.system.items():
         match = _NAME.fullmatch(name)
         if match:
@@ -68,7 +68,7 @@ def load_section(run: RunView) -> Section | None:
     loads = node_loads(run)
     if not loads:
         return None
-    begin_ms = min(min(values) for load in loads for values in load.measures.values())
+    begin_ms = min(looks[0][0] for load in loads for looks in load.measures.values())
     drawn = [_curves(load, begin_ms) for load in loads[:MAX_FIGURES] if _has_curve(load)]
     rest = len(loads) - MAX_FIGURES
     told = [note(f"Of {rest:,} more nodes only the table tells.")] if rest > 0 else []
@@ -121,7 +121,7 @@ def _curves(load: NodeLoad, begin_ms: int) -> Markup:
         match = _GPU.fullmatch(name)
         assert match is not None
         names[f"GPU {match['gpu']}"] = name
-    last_ms = max(max(values) for values in load.measures.values())
+    last_ms = max(looks[-1][0] for looks in load.measures.values())
     is_long = last_ms - begin_ms > 5 * _MINUTE_S * 1000
     unit_ms = 1000 * _MINUTE_S if is_long else 1000.0
     series = [
@@ -142,4 +142,4 @@ def _curves(load: NodeLoad, begin_ms: int) -> Markup:
 
 
 def _points(load: NodeLoad, name: str, begin_ms: int, unit_ms: float) -> list[Point]:
-    return [((at - begin_ms) / unit_ms, value) for at, value in sorted(load.measures[name].items())]
+    return [((at - begin_ms) / unit_ms, value) for at, value in load.measures[name]]

@@ -44,7 +44,9 @@ def _sentences(run: RunView) -> Iterator[str]:
     total = run.story.progress.get("total_steps")
     if total:
         epochs = run.story.progress["total_epochs"]
-        yield f"{run.story.last_step:,} of {total:,} steps, of {epochs:,} epochs, were taken."
+        taken = run.story.last_step
+        steps = f"All {total:,} steps" if taken == total else f"{taken:,} of {total:,} steps"
+        yield f"{steps} were taken ({_counted(epochs, 'epoch')})."
     best = run.selection
     if best.best_step is not None and best.best_value is not None:
         is_kept = bool(run.setting("train.restore_best")) and run.state in (
@@ -57,6 +59,10 @@ def _sentences(run: RunView) -> Iterator[str]:
     model = run.result.model if run.result is not None else None
     if model is not None:
         yield f"It is registered as {version_text(model)}."
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _sentence(text: str) -> str:

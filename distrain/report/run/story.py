@@ -94,7 +94,7 @@ class Story:
 
     Attributes:
         metrics: of training, validation, test and time: name to value by step.
-        system: how busy the machines were: name to value by milliseconds since 1970.
+        system: how busy the machines were: name to milliseconds since 1970 and value, in order.
         sessions: of drivers, in order.
         attempts: at training, in order.
         tags: the last value of each.
@@ -107,7 +107,7 @@ class Story:
     """
 
     metrics: dict[str, dict[int, float]] = field(default_factory=dict)
-    system: dict[str, dict[int, float]] = field(default_factory=dict)
+    system: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     sessions: list[SessionStory] = field(default_factory=list)
     attempts: list[AttemptStory] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
@@ -149,9 +149,10 @@ def read_story(journal: Path) -> Story:
         _of_driver(story, record)
     for record in written_by(_ATTEMPTS, journal):
         _of_attempts(story, record)
-    for writer in (_RANK_ZERO, _SYSTEM):
-        for record in written_by(writer, journal):
-            _of_workers(story, record)
+    for record in written_by(_RANK_ZERO, journal):
+        _of_workers(story, record)
+    for record in written_by(_SYSTEM, journal):
+        _of_system(story, record)
     story.notes.sort(key=lambda note: note.time_ms)
     return story
 
@@ -180,11 +181,15 @@ def _of_attempts(story: Story, record: JournalRecord) -> None:
         story.attempts.append(AttemptStory(record.time_ms, int(counts[-1])))
 
 
-def _of_workers(story: Story, record: JournalRecord) -> None:
+def _of_system(story: Story, record: JournalRecord) -> None:
     _common(story, record)
     if record.kind == "system":
-        _add(story.system, record.time_ms, metric_values(record))
-        return
+        for name, value in metric_values(record).items():
+            story.system.setdefault(name, []).append((record.time_ms, value))
+
+
+def _of_workers(story: Story, record: JournalRecord) -> None:
+    _common(story, record)
     if record.kind == "start":
         _begin(story, record)
     attempt = _attempt_at(story, record)
@@ -233,8 +238,6 @@ def _of_attempt(attempt: AttemptStory, record: JournalRecord) -> None:
 
 def _attempt_at(story: Story, record: JournalRecord) -> AttemptStory | None:
     """Return the attempt that a record is of: the last that had been asked for by then."""
-    if record.writer == _SYSTEM:
-        return None
     asked = [attempt for attempt in story.attempts if attempt.asked_ms <= record.time_ms]
     return asked[-1] if asked else None
 

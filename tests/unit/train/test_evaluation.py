@@ -59,6 +59,30 @@ def test_metrics_from_sums_are_those_from_predictions(kind: str, tmp_path: Path)
     assert from_sums == pytest.approx(evaluator.assess(split, metrics)[0])
 
 
+def test_the_assessment_counts_what_the_metrics_are_made_of(tmp_path: Path) -> None:
+    dataset = PreparedDataset.open(write("classes", tmp_path, {"train": 4, "test": 1030}))
+
+    values, wrong = evaluator_of(dataset, MLP).assess(
+        dataset.split("test"), resolve_metrics(["accuracy"], dataset.transform.task)
+    )
+
+    assert wrong["num_rows"] == sum(wrong["actual"]) == sum(wrong["predicted"]) == 1030
+    assert sum(wrong["right"]) / 1030 == pytest.approx(values["accuracy"])
+    assert sum(rows for _, _, rows in wrong["confused"]) == 1030 - sum(wrong["right"])
+
+
+def test_the_assessment_of_numbers_has_the_errors_of_the_metrics(tmp_path: Path) -> None:
+    dataset = PreparedDataset.open(write("regression", tmp_path, {"train": 4, "test": 100}))
+
+    values, wrong = evaluator_of(dataset, MLP).assess(
+        dataset.split("test"), resolve_metrics(["mae"], dataset.transform.task)
+    )
+
+    sizes = [target["mean_absolute_error"] for target in wrong["targets"]]
+    assert [target["name"] for target in wrong["targets"]] == ["a", "b"]
+    assert values["mae"] == pytest.approx(sum(sizes) / 2)
+
+
 @pytest.mark.parametrize("count", [1, 2, 1024, 1025, 1026])
 def test_the_loss_is_the_mean_over_all_rows(count: int, tmp_path: Path) -> None:
     dataset = PreparedDataset.open(write("classes", tmp_path, {"train": 4, "test": count}))
