@@ -14,7 +14,7 @@ from distrain.report.search.importance import Basis
 from distrain.report.search.plot import Dot, Plot, dots, star
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.surface import Surface, surface
-from distrain.report.search.told import Trial
+from distrain.report.search.trial import Trial
 
 SIZE: Final = Size(1020, 400, "wide")
 

@@ -11,7 +11,7 @@ from distrain.report.page.words import counted
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import FROM_BELOW, TONES, WINNER, Plot, kinds_legend, title_of
 from distrain.report.search.scoring import Scores, scores_of
-from distrain.report.search.told import Trial
+from distrain.report.search.trial import Trial
 
 _DASH: Final = 4
 """Half the width of what is drawn of a curve of one value."""

@@ -20,7 +20,8 @@ from distrain.errors import DistrainError
 from distrain.foreign import is_within
 from distrain.redaction import redacted
 from distrain.report.search.dimension import Dimension, dimension_of
-from distrain.report.search.told import Told, Trial, tell
+from distrain.report.search.told import Told, tell
+from distrain.report.search.trial import Trial
 from distrain.results import TuneResult
 from distrain.run_folder import CONFIG, JOURNAL
 from distrain.stored_run import Started, read_sweep_result

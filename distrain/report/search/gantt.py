@@ -10,7 +10,7 @@ from distrain.report.search.facts import Search
 from distrain.report.search.plot import TONES, WINNER, Plot, kinds_legend, title_of
 from distrain.report.search.savings import places
 from distrain.report.search.times import TimeAxis, resumed
-from distrain.report.search.told import Trial
+from distrain.report.search.trial import Trial
 
 _LATER: Final[dict[str, tuple[str, Tone]]] = {
     "confirm": ("winner with other seeds", "s6"),

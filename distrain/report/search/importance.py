@@ -15,7 +15,7 @@ from typing import Final, final
 from distrain.report.page.words import counted
 from distrain.report.search.dimension import Dimension
 from distrain.report.search.facts import Search
-from distrain.report.search.told import Trial
+from distrain.report.search.trial import Trial
 
 FEWEST: Final = 16
 """Of fewer trials a forest of trees tells nothing."""

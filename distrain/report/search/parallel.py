@@ -12,7 +12,7 @@ from distrain.report.search.dimension import Dimension
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import TONES, WINNER, title_of
 from distrain.report.search.scoring import Scores, scores_of
-from distrain.report.search.told import Trial
+from distrain.report.search.trial import Trial
 
 _ROOM: Final = 150
 """Units between two axes, where the figure is wider than the page for it."""

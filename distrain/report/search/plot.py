@@ -14,7 +14,7 @@ from distrain.report.page.markup import Markup, coordinate, joined, tag
 from distrain.report.page.style import Tone
 from distrain.report.page.words import number_text
 from distrain.report.search.scoring import Scores
-from distrain.report.search.told import Kind, Trial
+from distrain.report.search.trial import Kind, Trial
 
 TONES: Final[Mapping[Kind, Tone]] = {
     "finished": "s0",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from distrain.report.search.facts import Search
-from distrain.report.search.told import Kind, Trial
+from distrain.report.search.trial import Kind, Trial
 
 KINDS: Final[tuple[Kind, ...]] = ("finished", "stopped", "failed", "going")
 
@@ -83,7 +83,7 @@ class Savings:
 
 def savings(search: Search) -> Savings:
     """Return what a search has cost and saved so far."""
-    ended = [trial for trial in search.trials if trial.was_stopped_by_scheduler]
+    ended = [trial for trial in search.trials if trial.was_ended_by_scheduler]
     lengths = [(trial, _full_epochs(trial, search)) for trial in ended]
     left = [(t, max(0, full - t.epochs)) for t, full in lengths if full is not None]
     is_known = len(left) == len(lengths)

@@ -10,7 +10,7 @@ from distrain.report.search.dimension import Dimension, value_text
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import BELOW, Dot, Plot, dots, place_of, star
 from distrain.report.search.scoring import Scores, scores_of
-from distrain.report.search.told import Trial
+from distrain.report.search.trial import Trial
 
 SIZE: Final = Size(480, 260, "half")
 MOST: Final = 12

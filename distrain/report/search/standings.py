@@ -13,7 +13,7 @@ from typing import final
 
 from distrain.config.names import Mode
 from distrain.report.search.facts import Search
-from distrain.report.search.told import Trial
+from distrain.report.search.trial import Trial
 from distrain.tune.setting import mean_of
 from distrain.tune.verdicts import Standing, standing_of
 

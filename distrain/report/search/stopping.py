@@ -1,13 +1,16 @@
 """Early termination: the rungs, what it saved, and whether it was right."""
 
 from distrain.report.page.markup import Markup, joined, tag
-from distrain.report.page.parts import Column, Piece, Row, note, stacked_bar, table, to_paste
+from distrain.report.page.parts import Column, Piece, Row, folded, note, stacked_bar, table
 from distrain.report.page.shell import Section
-from distrain.report.page.words import number_text, seconds_text, share_text
+from distrain.report.page.words import counted, number_text, seconds_text, share_text
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import NAMES, TONES
 from distrain.report.search.savings import KINDS, Savings
 from distrain.report.search.standings import Rung, rungs
+
+LISTED = 1_000
+"""So many stopped trials are listed one by one."""
 
 
 def stopping_section(search: Search, saved: Savings) -> Section:
@@ -18,11 +21,7 @@ def stopping_section(search: Search, saved: Savings) -> Section:
         saved: what it cost and saved.
     """
     name = search.tune.scheduler.name
-    parts = [_epochs(saved), _rungs(search), _audit(search)]
-    stopped = search.of_kind("stopped")
-    if stopped:
-        parts.append(note("Why any one of them was stopped, with its rank and what it needed:"))
-        parts.append(to_paste(f"distrain why {search.run} {stopped[0].number}"))
+    parts = [_epochs(saved), _rungs(search), _audit(search), _stopped(search)]
     lead = _lead(name, saved)
     return Section("stopping", "Early termination", joined(parts), lead)
 
@@ -92,6 +91,35 @@ def _rung(rung: Rung) -> list[str]:
         number_text(value),
         "" if number is None else f"trial {number}",
     ]
+
+
+def _stopped(search: Search) -> Markup | None:
+    """Return each trial that did not run to its end, when that was and why, folded."""
+    found = [one for one in search.trials if one.kind == "stopped" or one.was_ended_by_scheduler]
+    if not found:
+        return None
+    columns = [
+        Column("trial", is_number=True),
+        Column("epochs", is_number=True),
+        Column("after", is_number=True),
+        Column(search.metric, is_number=True),
+        Column("why"),
+    ]
+    rows = [
+        Row(
+            [
+                str(one.number),
+                f"{one.epochs:,}",
+                seconds_text(one.ended_s or 0.0),
+                number_text(one.score),
+                one.reason,
+            ]
+        )
+        for one in found[:LISTED]
+    ]
+    more = f"And {len(found) - LISTED:,} more." if len(found) > LISTED else ""
+    title = f"When and why each of the {counted(len(found), 'trial')} was stopped"
+    return folded(title, joined([table(columns, rows), tag("p", more) if more else None]))
 
 
 def _audit(search: Search) -> Markup | None:

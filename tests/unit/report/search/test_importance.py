@@ -8,7 +8,7 @@ from distrain.config.tune import ParameterSettings
 from distrain.report.search.dimension import dimension_of
 from distrain.report.search.importance import FEWEST, MOST, Basis, importance, thinned_basis
 from distrain.report.search.surface import surface
-from distrain.report.search.told import Trial
+from distrain.report.search.trial import Trial
 
 X = dimension_of("model.x", ParameterSettings(uniform=(0, 1)), [])
 Y = dimension_of("model.y", ParameterSettings(choice=["a", "b"]), [])

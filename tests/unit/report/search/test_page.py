@@ -1,6 +1,7 @@
 """The page of a search: every number on it is that of the event log."""
 
 import html
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from distrain import lease
 from distrain.report.search.facts import read_search
 from distrain.report.search.page import search_page
 from distrain.report.search.writing import write_search_report
+from distrain.run_folder import RESULT
 from tests.search_folder import METRIC, make_search
 
 EPOCHS = 20
@@ -164,6 +167,42 @@ def test_a_search_whose_driver_was_killed_has_a_page(tmp_path: Path) -> None:
 
     assert "Cut off" in page
     assert f"{begun - ended} have not ended and {40 - begun} have not begun" in text_of(page)
+
+
+def test_a_search_that_is_driven_runs(tmp_path: Path) -> None:
+    run_dir, _ = make_search(tmp_path, num_trials=40, until_s=600.0)
+
+    with lease.holding(run_dir, lambda _: None):
+        page = search_page(read_search(run_dir), 0)
+
+    assert "<b>Running</b>" in page
+    assert ">The best so far</h2>" in page
+
+
+def test_a_search_that_failed_tells_of_what(tmp_path: Path) -> None:
+    run_dir, _ = make_search(tmp_path, num_trials=8, epochs=2)
+    result = json.loads((run_dir / RESULT).read_text())
+    told = {
+        "kind": "train",
+        "message": "10 trials failed of the same cause",
+        "where": "",
+        "mend": "",
+    }
+    failed = {"status": "failed", "best": None, "model": None, "error": {**told, "expected": ""}}
+    (run_dir / RESULT).write_text(json.dumps({**result, **failed}))
+
+    page = search_page(read_search(run_dir), 0)
+
+    assert "<b>Failed" in page
+    assert "10 trials failed of the same cause" in page
+
+
+def test_each_stop_is_told_with_its_reason(made: tuple[str, Events]) -> None:
+    page, events = made
+    stops = [event for event in of_kind(events, "decided") if event["action"] == "stop"]
+
+    assert stops
+    assert all(html.escape(event["text"]) in page for event in stops)
 
 
 def test_a_search_without_an_event_has_a_page(tmp_path: Path) -> None:
