@@ -89,7 +89,7 @@ def test_a_surface_follows_the_trials_and_is_blank_where_there_are_none() -> Non
 
     row_a, row_b = found.cells
     assert row_a[-1] is None
-    assert row_a[30] is not None
-    assert row_b[30] is not None
-    assert math.isclose(row_a[30], 30.5 / 96, abs_tol=0.05)
-    assert math.isclose(row_b[30], -30.5 / 96, abs_tol=0.05)
+    assert row_a[24] is not None
+    assert row_b[24] is not None
+    assert math.isclose(row_a[24], 24.5 / 96, abs_tol=0.05)
+    assert math.isclose(row_b[24], -24.5 / 96, abs_tol=0.05)
