@@ -47,7 +47,7 @@ def best_figure(search: Search, found: Sequence[Best]) -> Markup:
     best = tag("path", tag("title", "best so far"), d=path_of(steps), class_=f"line bold {WINNER}")
     shapes = [plot.axes(), dots(plot, drawn), best, *resumed(search.told.resumed_s, plot, across)]
     items: list[tuple[str, Tone]] = [
-        ("best so far", WINNER),
+        *([("best so far", WINNER)] if found else []),
         *kinds_legend(ended, has_winner=False),
     ]
     return figure(

@@ -33,7 +33,7 @@ def failing_section(search: Search) -> Section:
 def _lead(search: Search) -> str:
     failed = sum(len(cause.trials) for cause in search.causes)
     stopped = len(search.of_kind("stopped"))
-    apart = f" The {stopped:,} that were stopped early are none of them." if stopped else ""
+    apart = f" The {stopped:,} that were stopped are none of them." if stopped else ""
     if not failed:
         return "No trial failed."
     return f"{counted(failed, 'trial')} failed, of {counted(len(search.causes), 'cause')}.{apart}"

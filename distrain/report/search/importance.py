@@ -80,8 +80,8 @@ def basis_of(search: Search) -> Basis:
     if len(at_time) <= len(own):
         return _basis(own, None, counted(len(own), "finished trial"))
     told = (
-        f"{len(at_time):,} trials by their value at {search.time_attr} {time:,}, as only "
-        f"{len(own):,} finished"
+        f"{len(at_time):,} trials by their value at {search.time_attr} {time:,}, as "
+        f"{f'only {len(own):,}' if own else 'none'} finished"
     )
     return _basis(at_time, time, told)
 

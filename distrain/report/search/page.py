@@ -1,5 +1,6 @@
 """The page of a search, from its folder: what `distrain report` writes of one, and its end."""
 
+import json
 from typing import Final
 
 from distrain.report.page.markup import Content, Markup, joined
@@ -96,7 +97,8 @@ def _counts_text(search: Search) -> str:
     """Return how the trials ended, in a sentence."""
     planned = search.tune.num_trials or len(search.trials)
     counts = {kind: len(search.of_kind(kind)) for kind in KINDS}
-    parts = [f"{counts['finished']:,} finished", f"{counts['stopped']:,} were stopped early"]
+    finished = f"{counts['finished']:,}" if counts["finished"] else "none"
+    parts = [f"{finished} finished", f"{counts['stopped']:,} were stopped"]
     parts.append(f"{counts['failed']:,} failed" if counts["failed"] else "none failed")
     if counts["going"]:
         parts.append(f"{counts['going']:,} have not ended")
@@ -111,7 +113,7 @@ def _cards(search: Search, best: Entry | None, saved: Savings) -> list[Card]:
     if best is not None:
         note = f"trial {best.first.number}" + (f", ± {number_text(best.std)}" if best.std else "")
         cards.append(Card(f"best {search.metric}", _score_text(search, best), note, "gold"))
-    stopped = f"{len(search.of_kind('stopped')):,} stopped early"
+    stopped = f"{len(search.of_kind('stopped')):,} stopped"
     inside = seconds_text(saved.spent.train_s)
     cards += [
         Card("trials", f"{len(search.trials):,}", stopped),
@@ -185,4 +187,4 @@ def _budget_text(search: Search) -> str:
 
 
 def _space_text(entry: dict[str, object]) -> str:
-    return ", ".join(f"{kind} {value}" for kind, value in entry.items())
+    return ", ".join(f"{kind} {json.dumps(value)}" for kind, value in entry.items())

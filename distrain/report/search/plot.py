@@ -25,7 +25,7 @@ TONES: Final[Mapping[Kind, Tone]] = {
 WINNER: Final = "gold"
 NAMES: Final[Mapping[Kind, str]] = {
     "finished": "finished",
-    "stopped": "stopped early",
+    "stopped": "stopped",
     "failed": "failed",
     "going": "not ended yet",
 }

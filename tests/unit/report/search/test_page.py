@@ -73,7 +73,7 @@ def test_key_figures_are_counted_from_the_events(made: tuple[str, Events]) -> No
     page, events = made
     outcomes = [event["outcome"] for event in of_kind(events, "ended")]
 
-    assert card(page, "trials") == ("48", f"{outcomes.count('stopped')} stopped early")
+    assert card(page, "trials") == ("48", f"{outcomes.count('stopped')} stopped")
     assert card(page, "failed")[0] == str(outcomes.count("failed"))
     assert outcomes.count("failed") == 2
 
