@@ -163,7 +163,7 @@ class ClusterSettings(Section):
     price_per_gpu_hour: PositiveFloat | None = Field(
         None,
         description="Price of one GPU for an hour, in a currency of your own; with it --dry-run "
-        "tells the cost [none is told].",
+        "and a run's report tell the cost [none is told].",
     )
 
 

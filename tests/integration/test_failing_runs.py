@@ -71,6 +71,7 @@ class Failed:
         assert f"error: {told(self.error)}\n" in self.stderr
         assert json.loads((self.run_dir / "result.json").read_text()) == self.fields
         assert not (self.run_dir / "model").exists()
+        assert "Failed at step" in (self.run_dir / "report.html").read_text(encoding="utf-8")
         found = {path.name for path in self.storage.iterdir()}
         assert found == {"prepared", "mlflow.db", "mlflow.db.lock", "mlartifacts", "run"}
         assert not list(self.storage.glob("prepared/.*"))

@@ -10,6 +10,8 @@ import pytest
 import ray
 
 import distrain
+from distrain.report.page.words import number_text
+from distrain.report.run.view import view_run
 from distrain.results import TrainResult
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_local")]
@@ -141,6 +143,40 @@ def test_the_curve_in_mlflow_is_the_journal_s(
     assert run.data.tags["distrain.weights_sha256"] == results[3].weights_sha256
     assert [point.step for point in history] == [25, 50]
     assert run.data.metrics["test/accuracy"] == results[3].metrics["test/accuracy"]
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_the_parts_of_a_run_s_time_add_up_to_its_wall_time(
+    results: dict[int, TrainResult], num_workers: int
+) -> None:
+    split = view_run(results[num_workers].run_dir).time
+
+    assert split.wall_s > 0
+    assert split.seconds("ready") > 0
+    assert split.seconds("compute") > 0
+    assert sum(part.worker_s for part in split.parts) == pytest.approx(
+        split.wall_s * num_workers, rel=0.02
+    )
+    assert abs(split.seconds("other")) < 0.02 * split.wall_s
+
+
+def test_a_run_s_report_lies_in_its_folder_and_in_mlflow(
+    results: dict[int, TrainResult], storage: Path
+) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    run_id = results[3].run_id
+    assert run_id is not None
+    page = (results[3].run_dir / "report.html").read_text(encoding="utf-8")
+    [listed] = client.list_artifacts(run_id, "report")
+
+    assert listed.path == "report/report.html"
+    assert listed.file_size == len(page.encode())
+    assert number_text(results[3].metrics["test/accuracy"]) in page
+    assert str(results[3].weights_sha256) in page
+    assert "registered as digits version 2" in page
+    assert client.get_run(run_id).data.metrics["time/training_s"] > 0
 
 
 def test_an_unmet_goal_keeps_the_alias_where_it_is_and_says_so(

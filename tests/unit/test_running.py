@@ -125,6 +125,7 @@ def ended_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         preflight=SimpleNamespace(num_parameters=10),
         job=SimpleNamespace(model={"name": "linear"}, fence=None),
         won=None,
+        ready_s=0.0,
     )
 
 
@@ -137,6 +138,18 @@ def the_record(run_dir: Path) -> RunRecord:
 def recorded_ends(run_dir: Path) -> list[str]:
     found = written_by(DRIVER, run_dir / "journal")
     return [record.payload["status"] for record in found if record.kind == "status"]
+
+
+def test_the_report_of_a_run_is_among_its_artifacts_before_it_has_ended(ended_run: Any) -> None:
+    with the_record(ended_run.run_dir) as record:
+        running._record_end(ended_run, Notes(), record, Ending(OUTCOME))
+
+    records = list(written_by(DRIVER, ended_run.run_dir / "journal"))
+    [report] = [record.payload for record in records if record.kind == "artifact"]
+    assert report == {"path": "report.html", "artifact_path": "report"}
+    kinds = [record.kind for record in records]
+    assert kinds.index("artifact") < kinds.index("status")
+    assert "Finished" in (ended_run.run_dir / "report.html").read_text(encoding="utf-8")
 
 
 def test_who_does_not_wait_for_the_server_has_a_finished_run(ended_run: Any) -> None:

@@ -91,9 +91,9 @@ background:color-mix(in srgb,var(--c) 8%,var(--sheet))}
 .cards{display:flex;flex-wrap:wrap;gap:1px;
 margin:26px 0 0;background:var(--rule);
 border:1px solid var(--rule);border-radius:10px;overflow:hidden}
-.card{flex:1 1 158px;background:var(--sheet);padding:16px 18px 14px;min-width:0}
+.card{flex:1 1 136px;background:var(--sheet);padding:15px 15px 13px;min-width:0}
 .card dt{color:var(--soft);font-size:13px}
-.card dd{margin:2px 0 0;font-size:25px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
+.card dd{margin:2px 0 0;font-size:23px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
 font-variant-numeric:tabular-nums;color:var(--c,inherit);overflow-wrap:anywhere}
 .card small{display:block;margin-top:2px;color:var(--soft);font-size:13px;line-height:1.4;
 overflow-wrap:anywhere}
@@ -108,7 +108,7 @@ h3{margin:30px 0 0;font-size:16px;font-weight:600}
 .lead{margin:6px 0 0;color:var(--soft);max-width:72ch}
 p{max-width:76ch}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));
-gap:28px 36px;align-items:start}
+gap:8px 36px;align-items:start}
 figure{margin:24px 0 0;min-width:0}
 figcaption{margin:0 0 8px;font-size:14px;font-weight:600}
 figcaption small{display:block;color:var(--soft);font-weight:400;font-size:13px}

@@ -10,6 +10,7 @@ from distrain.report.page.shell import Section
 from distrain.report.page.words import number_text
 from distrain.report.run.view import RunView
 from distrain.report.run.wrong import class_scores
+from distrain.track.origin import JOB_TAG, SWEEP_TAG, TRIAL_TAG
 
 _WEAK = 0.8
 """A class that is found this much less often than rows are right is worth a word."""
@@ -144,5 +145,8 @@ def _origin(run: RunView) -> Iterator[tuple[str, Content]]:
     ):
         yield name, tag("code", f"sha256 {tags[key]}") if key in tags else None
     yield "MLflow run", run.result.run_id if run.result is not None else None
-    yield "job", tags.get("distrain.job")
+    yield "job", tags.get(JOB_TAG)
+    won = f"{tags.get(SWEEP_TAG)}, trial {tags.get(TRIAL_TAG)}"
+    yield "winner of", won if SWEEP_TAG in tags else None
+    yield "makes again", tags.get("distrain.reproduces")
     yield "folder", tag("code", run.folder)

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from distrain.report.page.frame import Axis
+from distrain.report.page.lines import Lines, Series, lines
 from distrain.report.page.markup import NOTHING, Markup, joined
 from distrain.report.page.parts import (
     Column,
@@ -16,6 +18,8 @@ from distrain.report.page.shell import Section
 from distrain.report.page.style import Tone
 from distrain.report.page.words import seconds_text, share_text
 from distrain.report.run.clock import NAMES, Key
+from distrain.report.run.curves import STEPS
+from distrain.report.run.story import PHASES
 from distrain.report.run.view import RunView
 
 TONES: Final[dict[Key, Tone]] = {
@@ -36,6 +40,7 @@ TONES: Final[dict[Key, Tone]] = {
 # What is not needed where somebody holds the GPUs for the whole of it.
 _WITHOUT_WORKERS: Final = ("ready", "package")
 _HOUR_S: Final = 3600.0
+_FEWEST_EPOCHS: Final = 3
 
 
 def time_section(run: RunView) -> Section | None:
@@ -68,7 +73,9 @@ def time_section(run: RunView) -> Section | None:
     ]
     whole = [seconds_text(seconds) for seconds in (split.wall_s, split.worker_s)]
     rows.append(Row(["together", None, "100 %", *whole], "total"))
-    content = joined([stacked_bar(pieces), table(columns, rows), _between(run), _cost(run)])
+    content = joined(
+        [stacked_bar(pieces), table(columns, rows), _between(run), _cost(run), _by_epoch(run)]
+    )
     return Section("time", "Where the time went", content, _lead(run))
 
 
@@ -109,6 +116,19 @@ def _between(run: RunView) -> Markup:
     if seconds < 1:
         return NOTHING
     return note(f"Between its commands, {seconds_text(seconds)} passed in which nobody drove it.")
+
+
+def _by_epoch(run: RunView) -> Markup:
+    """Return how the parts of an epoch went from one to the next; nothing for a few epochs."""
+    curves = {key: run.story.points(f"time/{key}_s") for key in PHASES}
+    series = [
+        Series(NAMES[key], points, TONES[key])
+        for key, points in curves.items()
+        if any(value > 0 for _, value in points)
+    ]
+    if not series or len(series[0].points) < _FEWEST_EPOCHS:
+        return NOTHING
+    return lines(Lines("Seconds of each epoch", series, x=STEPS, y=Axis("seconds", from_zero=True)))
 
 
 def _signed(seconds: float) -> str:

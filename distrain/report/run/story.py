@@ -8,7 +8,7 @@ the next one went on from are left out, as they are at the tracking server.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final, get_args
 
 from distrain.track.journal_reading import DRIVER, JournalRecord, metric_values, written_by
 from distrain.track.outcome import READY_S, TRAINING_S
@@ -18,7 +18,8 @@ from distrain.track.sending import GOES_ON
 Point = tuple[float, float]
 
 WORKERS_TAG: Final = "distrain.workers_by_attempt"
-PHASES: Final = ("data", "compute", "reduce", "record", "evaluate", "checkpoint")
+Phase = Literal["data", "compute", "reduce", "record", "evaluate", "checkpoint"]
+PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 """What a worker measures of an epoch: `time/<phase>_s`."""
 _ATTEMPTS: Final = "attempts"
 _RANK_ZERO: Final = "rank0"

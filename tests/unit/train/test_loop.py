@@ -53,6 +53,7 @@ class MemoryJournal:
         self.shown: list[Mapping[str, Any]] = []
         self.notes: list[str] = []
         self.troubles: list[Mapping[str, Any]] = []
+        self.assessments: dict[str, Mapping[str, Any]] = {}
         self.num_syncs = 0
         self.tagged: dict[str, str] = {}
 
@@ -83,7 +84,7 @@ class MemoryJournal:
         self.troubles.append(values)
 
     def assessment(self, split: str, counts: Mapping[str, Any]) -> None:
-        pass
+        self.assessments[split] = counts
 
     def sync(self) -> None:
         self.num_syncs += 1
@@ -144,6 +145,8 @@ def test_a_run_records_its_curves_and_ends_with_the_test_split(
     assert sorted(journal.of("train/loss")) == [5, 10, 15, 20, 24]
     assert sorted(journal.of("validation/accuracy")) == [8, 16, 24]
     assert list(journal.of("test/accuracy")) == [24]
+    wrong = journal.assessments["test"]
+    assert sum(wrong["right"]) / wrong["num_rows"] == journal.of("test/accuracy")[24]
     assert set(outcome.metrics) == {
         "train/loss", "validation/loss", "validation/accuracy", "test/loss", "test/accuracy",
     }  # fmt: skip

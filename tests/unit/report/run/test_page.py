@@ -198,5 +198,14 @@ def test_nothing_that_users_or_data_name_becomes_markup(tmp_path: Path) -> None:
     assert EVIL in unescape(html)
 
 
+def test_a_section_whose_record_is_forged_says_so_and_the_others_are_drawn(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path / "p" / "r", assessment={"num_rows": 3, "classes": 5})
+
+    page = told(run_dir)
+
+    assert "What was recorded for this section has other fields (KeyError)." in page
+    assert "made by ada on desk" in page
+
+
 def test_a_page_is_small(run_dir: Path) -> None:
     assert len(run_page(view_run(run_dir))) < 60_000
