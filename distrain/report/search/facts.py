@@ -22,7 +22,7 @@ from distrain.redaction import redacted
 from distrain.report.search.dimension import Dimension, dimension_of
 from distrain.report.search.told import Told, tell
 from distrain.report.search.trial import Trial
-from distrain.results import TuneResult
+from distrain.results import RunStatus, TuneResult
 from distrain.run_folder import CONFIG, JOURNAL
 from distrain.stored_run import Started, read_sweep_result
 from distrain.train.beat import LOG_FOLDER
@@ -35,7 +35,7 @@ from distrain.tune.setting import SEED
 from distrain.tune.trials import FOLDER as TRIALS
 from distrain.tune.verdicts import TimeAttr
 
-Status = Literal["finished", "failed", "interrupted", "running", "cut_off"]
+Status = RunStatus | Literal["running", "cut_off"]
 LOG_LINES: Final = 14
 _LOG_BYTES: Final = 16_384
 _SHOWN_LOGS: Final = 1

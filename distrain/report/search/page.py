@@ -23,6 +23,7 @@ from distrain.report.search.winner import leaderboard_section, winner_section
 
 _WORDS: Final = {
     "finished": ("Finished", "good"),
+    "stopped_early": ("Finished", "good"),
     "failed": ("Failed", "bad"),
     "interrupted": ("Interrupted", "warn"),
     "running": ("Running", "accent"),

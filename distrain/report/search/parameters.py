@@ -26,7 +26,7 @@ def parameters_section(search: Search, winner: int | None) -> Section:
     found = importance(basis, search.dimensions)
     order = [path for path, _ in found.shares]
     scored = search.scored
-    parts: list[Markup] = []
+    parts: list[Markup | None] = []
     if scored and search.dimensions:
         parts.append(parallel(search, winner))
     parts += [tag("h3", "Importance"), _importance(basis, found)]

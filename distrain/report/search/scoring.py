@@ -65,8 +65,8 @@ class Scores:
         found: dict[float, float] = {}
         for fineness in range(_FINEST if self.bend is not None else 1):
             reach = (high - low) / 10**fineness
-            near = (high - reach, high) if self.mode == "max" else (low, low + reach)
-            for tick in round_ticks(*near, count):
+            near = high - reach if self.mode == "max" else low
+            for tick in round_ticks(near, near + reach, count):
                 place = self.place(tick) if low <= tick <= high else None
                 if place is not None and _is_free(place, found.values(), 0.5 / count):
                     found[tick] = place

@@ -253,7 +253,7 @@ def _rung(
         num_passed=len(judged) - num_stopped,
         num_stopped=num_stopped,
         cut=_hardest(cuts, mode),
-        best=min(values, key=lambda pair: standing_of(*pair, mode), default=None),
+        best=min(values, key=lambda at: standing_of(at[0], at[1], mode), default=None),
     )
 
 
