@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from distrain.report.search.dimension import Dimension
-from distrain.report.search.importance import Basis, thinned_basis
+from distrain.report.search.importance import Basis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +47,9 @@ def surface(basis: Basis, x: Dimension, y: Dimension) -> Surface:
     """
     import numpy as np
 
-    thin = thinned_basis(basis)
     placed = [
         (x.place_in(trial.values), y.place_in(trial.values), value)
-        for trial, value in zip(thin.trials, thin.values, strict=True)
+        for trial, value in zip(basis.trials, basis.values, strict=True)
     ]
     known = np.array([one for one in placed if None not in one], dtype=float).reshape(-1, 3)
     near_x = _nearness(x, known[:, 0])
