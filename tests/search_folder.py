@@ -161,7 +161,7 @@ class _Runner:
     def _goes_on(self, work: Work, time: int) -> bool:
         search, trial = self._search, work.trial
         train_s, step = 10.0 * time, STEPS * time
-        if trial % 29 == 17 and time == 1:
+        if (trial == 46 or trial % 97 == 17) and time == 1:  # ten of one cause would end it
             self._fail(work, step)
             return False
         values = {METRIC: self._value(search.trials[trial].assignment, time)}
