@@ -5,7 +5,7 @@ what its events, its configuration and its result say, and the last lines of fai
 Nothing is written, and no server is asked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -270,8 +270,3 @@ def _last_lines(path: Path, run_dir: Path) -> tuple[str, ...]:
         return ()
     lines = [line.rstrip() for line in text.splitlines() if line.strip(" ^~")]
     return tuple(redacted(line) for line in lines[-LOG_LINES:])
-
-
-def values_text(values: Mapping[str, object]) -> str:
-    """Return a trial's values in one line, as `distrain why` tells them."""
-    return ", ".join(f"{path} = {value}" for path, value in values.items()) or "as written"

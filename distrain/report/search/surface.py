@@ -4,8 +4,6 @@ Each place has the mean of the trials around it, by a Gaussian of their distance
 (Nadaraya and Watson 1964); values that are listed, in no order, lend nothing to each other.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
@@ -79,9 +77,3 @@ def _nearness(dimension: Dimension, places: "npt.NDArray[np.float64]") -> "npt.N
     width = min(0.16, max(0.05, 0.32 * max(1, len(places)) ** (-1 / 6)))
     cells = (np.arange(CELLS) + 0.5) / CELLS
     return np.asarray(np.exp(-0.5 * ((cells[:, None] - places[None, :]) / width) ** 2))
-
-
-def levels(cells: Sequence[Sequence[float | None]]) -> tuple[float, float] | None:
-    """Return the least and the greatest value of cells; None: all are blank."""
-    known = [v for row in cells for v in row if v is not None and math.isfinite(v)]
-    return (min(known), max(known)) if known else None

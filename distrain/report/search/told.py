@@ -26,7 +26,6 @@ class Told:
         gpus: of each trial; None: the log does not say.
         inherited: the earlier search that this one goes on from; empty: none.
         is_budget_spent: whether the last driver ended because of it.
-        won: the trial that was evaluated and registered; None: none yet.
         began_ms: when the first driver began, in milliseconds since 1970 (UTC); 0: none did.
     """
 
@@ -38,7 +37,6 @@ class Told:
     gpus: float | None
     inherited: str
     is_budget_spent: bool
-    won: int | None
     began_ms: int = 0
 
 
@@ -65,7 +63,6 @@ def tell(events: Iterable[Mapping[str, Any]], metric: str, *, is_driven: bool) -
         gpus=account.gpus,
         inherited=account.inherited,
         is_budget_spent=account.is_budget_spent,
-        won=account.won,
         began_ms=account.began_ms,
     )
 
@@ -84,7 +81,6 @@ class _Trace:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     reports: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     epochs: int = 0
-    step: int = 0
     train_s: float = 0.0
     before_s: float = 0.0
     spans: list[tuple[float, float]] = field(default_factory=list)
@@ -92,7 +88,6 @@ class _Trace:
     ended_s: float | None = None
     verdicts: list[Mapping[str, Any]] = field(default_factory=list)
     error: DistrainError | None = None
-    num_attempts: int = 0
     num_lost: int = 0
 
     def take(self, event: Mapping[str, Any], at_s: float) -> None:
@@ -102,14 +97,13 @@ class _Trace:
                 self.values = event["assignment"]
             case "started":
                 self.open_s, self.before_s = at_s, self.train_s
-                self.num_attempts += 1
             case "reported":
                 self._report(event)
             case "decided":
                 self.verdicts.append(event)
                 self.values = event.get("assignment") or self.values
             case "paused":
-                self.step, self.train_s = event["step"], self.before_s + event["train_s"]
+                self.train_s = self.before_s + event["train_s"]
                 self.close(at_s)
             case "lost":
                 self.num_lost += 1
@@ -121,13 +115,12 @@ class _Trace:
         # What is computed again behind a checkpoint is told once: the first value stands.
         self.reports.setdefault(event["time"], event["values"])
         self.epochs = max(self.epochs, event["epoch"])
-        self.step = max(self.step, event["step"])
         self.train_s = max(self.train_s, self.before_s + event.get("train_s", 0.0))
 
     def _end(self, event: Mapping[str, Any], at_s: float) -> None:
         self.outcome, self.metrics, self.ended_s = event["outcome"], event["metrics"], at_s
         self.epochs = max(self.epochs, event.get("epoch", 0))
-        self.step, self.train_s = event.get("step", self.step), event.get("train_s", self.train_s)
+        self.train_s = event.get("train_s", self.train_s)
         self.values = event.get("assignment") or self.values
         self.error = error_of(event.get("error"))
         self.close(at_s)
@@ -150,7 +143,6 @@ class _Account:
         self.gpus: float | None = None
         self.inherited = ""
         self.is_budget_spent = False
-        self.won: int | None = None
         self._own: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
         self.began_ms = self._last_ms = 0
 
@@ -163,9 +155,7 @@ class _Account:
                 self.inherited = str(event["search"])
             case "spent":
                 self.is_budget_spent = True
-            case "won":  # told once the winner is evaluated, long after the search
-                self.won = event["trial"]
-            case "used_up":
+            case "won" | "used_up":  # the first is told long after the search, once it is known
                 pass
             case _:
                 self._pass_on(event)
@@ -192,13 +182,11 @@ class _Account:
             curve=curve,
             score=float(final) if final is not None else (curve[-1][1] if curve else None),
             epochs=trace.epochs,
-            step=trace.step,
             train_s=trace.train_s,
             spans=tuple(trace.spans),
             ended_s=trace.ended_s,
             verdicts=tuple(trace.verdicts),
             error=trace.error,
-            num_attempts=trace.num_attempts,
             num_lost=trace.num_lost,
         )
 

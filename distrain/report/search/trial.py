@@ -32,13 +32,11 @@ class Trial:
         score: what it came to: of a whole one the final model's value, else the last one that it
             reported; None: it has none. May be nan.
         epochs: its whole epochs.
-        step: committed optimizer steps.
         train_s: seconds inside it, over all attempts.
         spans: (from, to) in seconds since the search began, for each time that it ran.
         ended_s: when it ended, likewise; None: it has not.
         verdicts: fields of what was decided about it, in order.
         error: why it failed; None: it did not.
-        num_attempts: how often it was given away.
         num_lost: how often it lost its process.
     """
 
@@ -49,13 +47,11 @@ class Trial:
     curve: tuple[tuple[int, float], ...]
     score: float | None
     epochs: int
-    step: int
     train_s: float
     spans: tuple[tuple[float, float], ...]
     ended_s: float | None
     verdicts: tuple[Mapping[str, Any], ...]
     error: DistrainError | None
-    num_attempts: int
     num_lost: int
 
     @property

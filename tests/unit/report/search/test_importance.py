@@ -23,13 +23,11 @@ def trial(number: int, **values: object) -> Trial:
         curve=(),
         score=None,
         epochs=1,
-        step=1,
         train_s=1.0,
         spans=(),
         ended_s=1.0,
         verdicts=(),
         error=None,
-        num_attempts=1,
         num_lost=0,
     )
 
