@@ -19,7 +19,8 @@ MAX_CONFUSIONS: Final = 2_450
 NUM_BINS: Final = 40
 NUM_GROUPS: Final = 10
 _INNER: Final = (0.005, 0.995)
-"""Quantiles between which errors are counted in ranges; the rest is counted beyond them."""
+"""Quantiles between which many errors are counted in ranges; the rest is counted beyond them."""
+_MANY_ROWS: Final = 400
 
 
 def of_classes(confusion: Ints, labels: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +109,8 @@ def _of_target(targets: Floats, values: Floats) -> dict[str, Any]:
 
 
 def _edges(errors: Floats) -> Floats:
-    low, high = np.quantile(errors, _INNER)
+    is_many = len(errors) >= _MANY_ROWS
+    low, high = np.quantile(errors, _INNER) if is_many else (errors.min(), errors.max())
     if low == high:
         room = abs(low) / 2 or 0.5
         low, high = low - room, high + room

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from distrain.report.page.frame import HALF, PLAIN, Axis, Frame, Size, figure, line
+from distrain.report.page.frame import HALF, PLAIN, Axis, Frame, Size, figure, path_of
 from distrain.report.page.lines import axis_scale
 from distrain.report.page.markup import NOTHING, Markup, joined, tag
 from distrain.report.page.style import Tone
@@ -83,5 +83,5 @@ def _diagonal(frame: Frame) -> Markup:
     low, high = max(frame.x.low, frame.y.low), min(frame.x.high, frame.y.high)
     if low >= high:
         return NOTHING
-    ends = [frame.x_at(low), frame.y_at(low), frame.x_at(high), frame.y_at(high)]
-    return line(*(end for end in ends if end is not None), name="mark muted")
+    ends = [(frame.x_at(value), frame.y_at(value)) for value in (low, high)]
+    return tag("path", d=path_of(ends), class_="mark muted")

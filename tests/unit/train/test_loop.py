@@ -589,7 +589,7 @@ def test_the_run_s_journal_takes_the_records(job_of: Callable[..., TrainJob]) ->
         train(job, CPU, journal)
     records, _ = read_journal(Path(job.run_dir) / "journal", {})
     kinds = {record.kind for record in records}
-    assert kinds == {"start", "metrics", "progress", "checkpoint"}
+    assert kinds == {"start", "metrics", "progress", "checkpoint", "assessment"}
 
 
 def test_a_watched_metric_that_is_not_a_number_ends_nothing(

@@ -83,6 +83,15 @@ def test_what_has_no_place_on_a_log_axis_is_left_out() -> None:
     assert [part.text for part in parsed(drawn).iter("title")] == ["a", "c"]
 
 
+def test_the_diagonal_is_where_both_values_are_equal() -> None:
+    spots = [Spot(0.0, 10.0, "s0", "a"), Spot(10.0, 0.0, "s0", "b")]
+
+    drawn = scatter(Scatter("c", spots, has_diagonal=True))
+
+    lines_drawn = [p.get("d") for p in parsed(drawn).iter("path") if p.get("class") == "mark muted"]
+    assert len(lines_drawn) == 1
+
+
 def test_columns_are_as_high_as_their_counts() -> None:
     drawn = histogram(Histogram("c", [0, 1, 2, 3], [2, 0, 4]))
 
