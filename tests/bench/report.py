@@ -3,8 +3,8 @@
     python -m tests.bench.report [--trials 1000] [--epochs 20] [--folder FOLDER] [--out FILE]
 
 The search is made up: a real event log, of curves that nobody trained. Chromium is driven over its
-debugging protocol on 127.0.0.1. Building takes in the imports, the first time; a picture is one of the
-whole page, however long. Asked of 1,000 trials of 20 epochs: less than 2 MB, opened in less
+debugging protocol on 127.0.0.1. Building takes in the imports, the first time; a picture is one of
+the whole page, however long. Asked of 1,000 trials of 20 epochs: less than 2 MB, opened in less
 than 2 s, nothing on the console and nothing asked of the network. Needs chromium.
 """
 

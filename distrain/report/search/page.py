@@ -127,10 +127,10 @@ def _cards(search: Search, best: Entry | None, saved: Savings) -> list[Card]:
         ),
     ]
     hours, money = saved.gpu_hours(saved.spent.train_s), saved.money(saved.spent.train_s)
-    if hours is not None:
+    if hours is not None and money is not None:
+        cards.append(Card("cost of GPUs", cost_text(money), f"{number_text(hours)} GPU-hours"))
+    elif hours is not None:
         cards.append(Card("GPU-hours", number_text(hours), f"{number_text(saved.gpus)} per trial"))
-    if money is not None:
-        cards.append(Card("cost of GPUs", cost_text(money), "by cluster.price_per_gpu_hour"))
     return cards
 
 

@@ -102,7 +102,8 @@ def _shaded(room: _Room, trials: Sequence[Trial]) -> list[Markup | None]:
     shaded: dict[str, list[Trial]] = {}
     for trial in trials:
         assert trial.score is not None
-        shaded.setdefault(room.scores.tone(trial.score), []).append(trial)
+        # Squared, so that of a thousand lines the best are the strong ones.
+        shaded.setdefault(shade(room.scores.merit(trial.score) ** 2), []).append(trial)
     names = [shade(at / NUM_SHADES) for at in range(NUM_SHADES)]
     weight = "line" if len(trials) <= 100 else "line thin"
     return [_lines(room, shaded.get(name, []), f"{weight} {name}") for name in names]
