@@ -263,7 +263,7 @@ def _record_end(
         record.journal.metrics(ending.outcome.step, ending.own_metrics)
     step = ending.outcome.step if ending.outcome else last_step(run.run_dir / JOURNAL)
     result = train_result(run, ending, step=step, run_id=record.shipper.run_id, is_shipped=False)
-    report_at_end(run.run_dir, result, display, partial(_keep_report, record))
+    report_at_end(run.run_dir, result, display, partial(keep_report, record))
     record.end(MLFLOW_STATUS[ending.status], ending_tags(run, ending))
     write_result(run.run_dir, result.to_json())
     is_shipped = record.drain()
@@ -278,7 +278,7 @@ def _record_end(
     return result
 
 
-def _keep_report(record: RunRecord, report: Path) -> None:
-    """Record a run's report, and have it kept where the run is kept."""
+def keep_report(record: RunRecord, report: Path) -> None:
+    """Record the report of a run or search, and have it kept where that is kept."""
     keep_files(report.parent)
     record.journal.artifact(report, "report")

@@ -13,12 +13,15 @@ the trial: it can be reproduced, evaluated and looked at as if `distrain train` 
 import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, final
 
 from distrain import lease
 from distrain.display import Display
 from distrain.errors import CheckpointError, DistrainError, TrainError
+from distrain.report.at_end import written_at_end
+from distrain.report.search.writing import write_search_report
 from distrain.results import RunStatus, TrainResult, TuneResult
 from distrain.run_facts import (
     MLFLOW_STATUS,
@@ -28,7 +31,7 @@ from distrain.run_facts import (
     started_facts,
 )
 from distrain.run_folder import RESULT, write_result
-from distrain.running import begun_record, finish_run, telling_end_faults, unforeseen
+from distrain.running import begun_record, finish_run, keep_report, telling_end_faults, unforeseen
 from distrain.stored_run import read_result, read_sweep_result
 from distrain.track import describe
 from distrain.track.origin import WEIGHTS_TAG, WINNER_TAG
@@ -272,8 +275,14 @@ def _record_end(
     if winner is not None and winner.weights_sha256:
         tags |= {WINNER_TAG: winner.run_dir.name, WEIGHTS_TAG: winner.weights_sha256}
     tags["mlflow.note.content"] = _note(ending)
-    record.end(MLFLOW_STATUS[ending.status], tags)
     result = _result(run, record, ending, is_shipped=False)
+    written_at_end(
+        run.run_dir,
+        lambda out: write_search_report(run.run_dir, out, result),
+        display,
+        partial(keep_report, record),
+    )
+    record.end(MLFLOW_STATUS[ending.status], tags)
     write_result(run.run_dir, result.to_json())
     is_shipped = record.drain()
     if not is_shipped:

@@ -42,7 +42,7 @@ def report(
     storage: Storage = RUNS,
     as_json: Json = False,
 ) -> None:
-    """Write a run's report: one HTML page, also of a run that goes on, failed or was killed."""
+    """Write the report of a run or search, also of one that goes on, failed or was killed."""
     from distrain.report import asked, tables
 
     result = asked.write_report(run, storage, out)

@@ -6,6 +6,7 @@ from typing import Any, final
 
 from distrain.errors import ConfigError
 from distrain.report.run.writing import write_run_report
+from distrain.report.search.writing import write_search_report
 from distrain.run_folder import REPORT
 from distrain.stored_run import is_sweep
 from distrain.track.runs import find_run_dir
@@ -32,29 +33,23 @@ class ReportResult:
 
 
 def write_report(reference: str, storage: Path, out: Path | None) -> ReportResult:
-    """Write the report of a run, from what there is of it.
+    """Write the report of a run or a search, from what there is of it.
 
     Args:
-        reference: the run's folder, its name, or its MLflow id.
+        reference: its folder, its name, or its MLflow id.
         storage: the folder that runs are kept in.
         out: the file to write; None: `report.html` in the run's folder.
 
     Raises:
-        ConfigError: there is no such run, it is a search, or the file cannot be written.
+        ConfigError: there is no such run, or the file cannot be written.
     """
     run_dir = find_run_dir(reference, storage)
-    if is_sweep(run_dir):
-        raise ConfigError(
-            f"{run_dir.parent.name}/{run_dir.name} is a search",
-            where="command line",
-            expected="a training run",
-            mend="Name the search's winner, which is a run of its own, or see it in `distrain ui`",
-        )
     place = (out or run_dir / REPORT).absolute()
     try:
         if place.is_dir() or not place.parent.is_dir():
             raise NotADirectoryError(f"{place} is no file in a folder that is there")
-        state = write_run_report(run_dir, place)
+        write = write_search_report if is_sweep(run_dir) else write_run_report
+        state = write(run_dir, place)
     except OSError as fault:
         raise ConfigError(
             f"the report cannot be written ({fault.strerror or fault})",

@@ -5,7 +5,7 @@ outlive the process as soon as they are added, and the machine once they are com
 ever taken back: a search is what comes of its events in their order (see `replay.py`).
 
     inherited  search, points, results: what is taken over from an earlier one
-    began      a driver begins, or goes on
+    began      gpus: a driver begins, or goes on; of each trial, as it runs from there on
     suggested  trial, assignment; batch: the first trial and the number that were asked for;
                setting: of several seeds, which one it is of;
                may_change: whether other values may follow, as with pbt

@@ -71,7 +71,7 @@ class SearchState:
         self.is_ending = False
         self._failures.clear()
         self.cause = None
-        self.log.add("began")
+        self.log.add("began", gpus=self.plan.gpus_per_trial)
         self.log.commit()
 
     def suggested(self, number: int, assignment: Mapping[str, Any], batch: tuple[int, int]) -> None:

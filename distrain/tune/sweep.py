@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, final
 
 from distrain import lease
 from distrain.config.settings import Settings
@@ -38,9 +38,8 @@ from distrain.tune.search import Search
 from distrain.tune.seeds import trial_sampler, trial_scheduler
 from distrain.tune.space import Space
 from distrain.tune.trial import run_slot
+from distrain.tune.trials import FOLDER as TRIALS
 from distrain.tune.trials import Work
-
-TRIALS: Final = "trials"
 
 
 @final

@@ -11,6 +11,8 @@ from distrain.tune.verdicts import Verdict
 Reply = Literal["go_on", "pause", "stop", "end"]
 Outcome = Literal["finished", "stopped_early", "stopped", "failed"]
 
+FOLDER: Final = "trials"
+"""What the folder of all trials is called, below the search's."""
 WHOLE: Final = ("finished", "stopped_early")
 """Outcomes of trials that came to a model of their own, which can win."""
 _TOLD_STATES: Final[Mapping[Outcome | None, ToldState]] = {

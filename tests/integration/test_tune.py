@@ -117,6 +117,24 @@ def test_trials_and_decisions_are_tables_among_the_artifacts(
     assert "**Trials**: 8: 2 finished, 6 stopped" in note
 
 
+def test_the_report_lies_in_the_folder_and_among_the_artifacts(
+    searched: TuneResult, storage: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    assert searched.run_id is not None
+    assert searched.best is not None
+    client = MlflowClient(f"sqlite:///{storage}/mlflow.db")
+    recorded = Path(client.download_artifacts(searched.run_id, "report/report.html"))
+    page = (searched.run_dir / "report.html").read_text(encoding="utf-8")
+
+    assert recorded.read_text(encoding="utf-8") == page
+    assert "<b>Finished</b>" in page
+    assert f"Trial {searched.best['trial']} won" in page
+    assert "Of 8 trials 2 finished, 6 were stopped and none failed." in page
+    assert f"<dd>{searched.epochs_spent}</dd>" in page
+
+
 def test_why_tells_rank_and_cut(searched: TuneResult, storage: Path) -> None:
     stopped = next(one[0] for one in decisions(searched.run_dir) if one[2] == "stop")
 

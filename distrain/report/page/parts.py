@@ -139,9 +139,9 @@ def to_paste(text: str) -> Markup:
     return tag("pre", tag("code", text))
 
 
-def folded(summary: str, content: Markup) -> Markup:
-    """Return content that is shown when its reader asks for it."""
-    return tag("details", tag("summary", summary), content)
+def folded(summary: str, content: Markup, *, is_open: bool = False) -> Markup:
+    """Return content that is shown when its reader asks for it, or hidden likewise."""
+    return tag("details", tag("summary", summary), content, open="" if is_open else None)
 
 
 def figures(*drawn: Markup) -> Markup:

@@ -95,7 +95,8 @@ border:1px solid var(--rule);border-radius:10px;overflow:hidden}
 .card dt{color:var(--soft);font-size:13px}
 .card dd{margin:2px 0 0;font-size:23px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
 font-variant-numeric:tabular-nums;color:var(--c,inherit);overflow-wrap:anywhere}
-.card small{display:block;margin-top:2px;color:var(--soft);font-size:13px;line-height:1.4}
+.card small{display:block;margin-top:2px;color:var(--soft);font-size:13px;line-height:1.4;
+overflow-wrap:anywhere}
 nav{margin:26px 0 0;padding:10px 0;border-top:1px solid var(--rule);
 border-bottom:1px solid var(--rule);display:flex;flex-wrap:wrap;gap:2px 20px;font-size:14px}
 a{color:var(--accent);text-decoration:none}
@@ -127,6 +128,11 @@ svg .strong{fill:var(--on-strong)}
 .area{fill:var(--c);stroke:none}
 .empty{fill:var(--grid)}
 .dot{fill:var(--c);stroke:var(--page);stroke-width:1.2}
+.dot.muted,.points.muted{fill-opacity:.6;stroke-opacity:.5}
+.points{fill:none;stroke:var(--c);stroke-width:5;stroke-linecap:round;stroke-opacity:.65}
+.spine{stroke:var(--soft);stroke-opacity:.55}
+.veil{fill:var(--page);fill-opacity:.72}
+.bands{shape-rendering:crispEdges;opacity:.85}
 .mark{stroke:var(--c);stroke-dasharray:4 4;stroke-width:1.2}
 svg text.marked{fill:var(--c)}
 .legend{display:flex;flex-wrap:wrap;gap:2px 18px;margin:8px 0 0;padding:0;list-style:none;
@@ -163,6 +169,7 @@ details{margin:14px 0 0}
 summary{cursor:pointer;color:var(--soft);font-size:14px}
 footer{margin-top:64px;padding-top:18px;padding-bottom:52px;color:var(--soft);font-size:13px}
 .muted{--c:var(--soft)}
+.spared{--c:var(--rule)}
 @media (max-width:640px){
 main,header,footer{padding-left:18px;padding-right:18px}
 header{padding-top:30px}

@@ -16,6 +16,11 @@ def number_text(value: float | None) -> str:
     return f"{value:.4g}"
 
 
+def counted(count: int, name: str) -> str:
+    """Return a number of things: 1 trial, 1,000 trials."""
+    return f"1 {name}" if count == 1 else f"{count:,} {name}s"
+
+
 def share_text(share: float) -> str:
     """Return a share as a percentage: 0 %, <0.1 %, 3.4 %, 97 %."""
     percent = 100 * share

@@ -2,20 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from distrain.display import Display
 from distrain.durable import write_atomically
-from distrain.errors import first_line
-from distrain.object_store.link import shown
-from distrain.redaction import traceback_text
+from distrain.report.at_end import written_at_end
 from distrain.report.run.page import run_page
 from distrain.report.run.view import view_run
 from distrain.results import TrainResult
-from distrain.run_folder import REPORT
-from distrain.train.beat import LOG_FOLDER
-
-LOG: Final = "report.txt"
 
 
 def write_run_report(run_dir: Path, out: Path, result: TrainResult | None = None) -> str:
@@ -45,19 +38,4 @@ def report_at_end(
         display: told of what fails.
         keep: records the file among the run's artifacts.
     """
-    try:
-        write_run_report(run_dir, run_dir / REPORT, result)
-        keep(run_dir / REPORT)
-    except Exception as error:  # whatever it is, the model is trained: told, traceback in a log
-        display.note(f"{REPORT} is not written ({type(error).__name__}: {first_line(error)})")
-        _keep_traceback(run_dir, error, display)
-
-
-def _keep_traceback(run_dir: Path, error: Exception, display: Display) -> None:
-    log = run_dir / LOG_FOLDER / LOG
-    try:
-        log.write_text(traceback_text(error), encoding="utf-8")
-    except OSError as fault:
-        display.note(f"its traceback cannot be kept in {shown(log)} ({fault.strerror})")
-    else:
-        display.note(f"its traceback is in {shown(log)}; `distrain report` writes it anew")
+    written_at_end(run_dir, lambda out: write_run_report(run_dir, out, result), display, keep)

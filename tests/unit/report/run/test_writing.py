@@ -9,7 +9,7 @@ from distrain.display import Display
 from distrain.errors import ConfigError
 from distrain.report import asked
 from distrain.report.run import writing
-from distrain.stored_run import Started, read_result
+from distrain.stored_run import read_result
 from tests.reported_run import RESULT, write_run
 
 
@@ -78,11 +78,3 @@ def test_a_place_that_takes_no_file_is_refused_in_words(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"no file in a folder that is there.*--out FILE"):
         asked.write_report("20261130T120000-aaaaaa", tmp_path, tmp_path / "none" / "r.html")
-
-
-def test_a_search_is_refused_in_words(tmp_path: Path) -> None:
-    run_dir = write_run(tmp_path / "pets" / "20261130T120000-aaaaaa")
-    Started([], "d" * 64, [], {}, {}, is_sweep=True).save(run_dir)
-
-    with pytest.raises(ConfigError, match="is a search"):
-        asked.write_report("20261130T120000-aaaaaa", tmp_path, None)

@@ -1,0 +1,191 @@
+"""The page of a search, from its folder: what `distrain report` writes of one, and its end."""
+
+import json
+from typing import Final
+
+from distrain.report.page.markup import Content, Markup, joined
+from distrain.report.page.parts import Card, facts
+from distrain.report.page.shell import Outcome, Page, Section, page
+from distrain.report.page.words import counted, number_text, seconds_text, share_text
+from distrain.report.run.spent import cost_text
+from distrain.report.run.view import when_text
+from distrain.report.search.best import best_figure
+from distrain.report.search.curves import curves
+from distrain.report.search.facts import Search
+from distrain.report.search.failing import failing_section
+from distrain.report.search.parameters import parameters_section
+from distrain.report.search.savings import KINDS, Savings, savings
+from distrain.report.search.scoring import scores_of
+from distrain.report.search.standings import Entry, best_so_far, leaderboard, winner_of
+from distrain.report.search.stopping import stopping_section
+from distrain.report.search.timing import timing_section
+from distrain.report.search.winner import leaderboard_section, winner_section
+
+_WORDS: Final = {
+    "finished": ("Finished", "good"),
+    "stopped_early": ("Finished", "good"),
+    "failed": ("Failed", "bad"),
+    "interrupted": ("Interrupted", "warn"),
+    "running": ("Running", "accent"),
+    "cut_off": ("Cut off", "bad"),
+}
+
+
+def search_page(search: Search, made_ms: int) -> str:
+    """Return a search's report as one HTML file.
+
+    Args:
+        search: the search, as it was read.
+        made_ms: when, in milliseconds since 1970 (UTC).
+    """
+    version = search.started.tags.get("distrain.version", "") if search.started else ""
+    entries, saved = leaderboard(search), savings(search)
+    best = winner_of(entries)
+    winner = best.first.number if best is not None else None
+    drawn = Page(
+        kind="Search",
+        title=search.name,
+        under=_under(search),
+        outcome=_outcome(search, best),
+        cards=_cards(search, best, saved),
+        sections=[
+            winner_section(search, entries),
+            leaderboard_section(search, entries),
+            _course_section(search, winner),
+            parameters_section(search, winner),
+            stopping_section(search, saved),
+            timing_section(search, saved, winner),
+            failing_section(search),
+            _setup_section(search),
+        ],
+        foot=f"Written by distrain {version} on {when_text(made_ms)}".replace("  ", " "),
+    )
+    return page(drawn)
+
+
+def _under(search: Search) -> str:
+    tune = search.tune
+    count = tune.num_trials or len(search.trials)
+    began = f" · began {when_text(search.told.began_ms)}" if search.told.began_ms else ""
+    algorithms = f"{tune.search_alg.name} + {tune.scheduler.name}"
+    return f"{search.run}{began} · {algorithms}, {counted(count, 'trial')}"
+
+
+def _outcome(search: Search, best: Entry | None) -> Outcome:
+    word, tone = _WORDS[search.status]
+    error = search.result.error if search.result is not None else None
+    goals = search.result.goals if search.result is not None else ()
+    if any(not goal.is_met for goal in goals):
+        word, tone = f"{word}, and a stated goal was not met", "warn"
+    told = [str(error)] if error is not None else []
+    if best is not None:
+        verb = "won" if search.status == "finished" else "leads"
+        score = f"{search.metric} {_score_text(search, best)}"
+        told.append(f"Trial {best.first.number} {verb} with {score}.")
+    told.append(_counts_text(search))
+    if search.told.is_budget_spent:
+        told.append("The budget was spent before all trials had run.")
+    if search.status == "cut_off":
+        told.append(f"Nobody drives it now: `distrain resume {search.run}` goes on with it.")
+    return Outcome(word, " ".join(told), tone)
+
+
+def _score_text(search: Search, best: Entry) -> str:
+    return scores_of([best.score], search.mode).text(best.score)
+
+
+def _counts_text(search: Search) -> str:
+    """Return how the trials ended, in a sentence."""
+    planned = search.tune.num_trials or len(search.trials)
+    counts = {kind: len(search.of_kind(kind)) for kind in KINDS}
+    finished = f"{counts['finished']:,}" if counts["finished"] else "none"
+    parts = [f"{finished} finished", f"{counts['stopped']:,} were stopped"]
+    parts.append(f"{counts['failed']:,} failed" if counts["failed"] else "none failed")
+    if counts["going"]:
+        parts.append(f"{counts['going']:,} have not ended")
+    if planned > len(search.trials):
+        parts.append(f"{planned - len(search.trials):,} have not begun")
+    return f"Of {planned:,} trials {', '.join(parts[:-1])} and {parts[-1]}."
+
+
+def _cards(search: Search, best: Entry | None, saved: Savings) -> list[Card]:
+    failed = len(search.of_kind("failed"))
+    cards = []
+    if best is not None:
+        note = f"trial {best.first.number}" + (f", ± {number_text(best.std)}" if best.std else "")
+        cards.append(Card(f"best {search.metric}", _score_text(search, best), note, "gold"))
+    stopped = f"{len(search.of_kind('stopped')):,} stopped"
+    inside = seconds_text(saved.spent.train_s)
+    cards += [
+        Card("trials", f"{len(search.trials):,}", stopped),
+        Card("failed", f"{failed:,}", "true failures", "bad" if failed else None),
+        Card("epochs", f"{saved.spent.epochs:,}", _saved_text(saved)),
+        Card(
+            "time",
+            seconds_text(search.told.wall_s),
+            f"{inside} in trials",
+        ),
+    ]
+    hours, money = saved.gpu_hours(saved.spent.train_s), saved.money(saved.spent.train_s)
+    if hours is not None and money is not None:
+        cards.append(Card("cost of GPUs", cost_text(money), f"{number_text(hours)} GPU-hours"))
+    elif hours is not None:
+        cards.append(Card("GPU-hours", number_text(hours), f"{number_text(saved.gpus)} per trial"))
+    return cards
+
+
+def _saved_text(saved: Savings) -> str:
+    if not saved.saved_epochs or saved.saved_fraction is None:
+        return "none saved"
+    return f"{saved.saved_epochs:,} saved, {share_text(saved.saved_fraction)}"
+
+
+def _course_section(search: Search, winner: int | None) -> Section:
+    """Return how the search went: the best so far, and every trial's curve."""
+    parts: list[Markup] = [best_figure(search, best_so_far(search))]
+    if any(trial.curve for trial in search.trials):
+        parts.append(curves(search, winner))
+    return Section("course", "How it went", joined(parts))
+
+
+def _setup_section(search: Search) -> Section:
+    """Return what was asked for, and what it was made of."""
+    tune = search.tune
+    rows: list[tuple[str, Content]] = [
+        ("Metric", f"{search.metric}, {'less' if search.mode == 'min' else 'more'} is better"),
+        ("Proposed by", tune.search_alg.name),
+        ("Stopped by", _scheduler_text(search)),
+        ("Seeds of each setting", str(tune.num_seeds)),
+        ("Budget", _budget_text(search)),
+        ("Goes on from", search.told.inherited),
+        ("Seed", str(search.settings.seed)),
+        *(
+            (f"Space: {path}", _space_text(entry.model_dump()))
+            for path, entry in tune.space.items()
+        ),
+        *((f"Constraint {at}", text) for at, text in enumerate(tune.constraints, 1)),
+    ]
+    if search.started is not None:
+        tags = search.started.tags
+        rows += [
+            ("Data", search.started.dataset_digest),
+            ("Code", tags.get("mlflow.source.git.commit") or tags.get("distrain.code.sha256")),
+            ("Machine", tags.get("distrain.cpu")),
+        ]
+    return Section("setup", "What was searched", facts(rows))
+
+
+def _scheduler_text(search: Search) -> str:
+    fields = search.tune.scheduler.model_dump(exclude={"name"})
+    told = ", ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
+    return f"{search.tune.scheduler.name}{f': {told}' if told else ''}"
+
+
+def _budget_text(search: Search) -> str:
+    fields = search.tune.budget.model_dump()
+    told = ", ".join(f"{name} {value:g}" for name, value in fields.items() if value is not None)
+    return told or "none"
+
+
+def _space_text(entry: dict[str, object]) -> str:
+    return ", ".join(f"{kind} {json.dumps(value)}" for kind, value in entry.items())

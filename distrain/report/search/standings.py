@@ -1,0 +1,262 @@
+"""Who leads a search, by how much, and whether that is more than seeds alone make. Pure.
+
+A setting is the trials that differ in their seed alone; without `tune.num_seeds` each trial is one.
+The order is the search's own (`tune.setting.setting_rank`): whole settings by their mean, then
+those that were stopped, of which the farther one was let run the better it was found.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from distrain.config.names import Mode
+from distrain.report.search.facts import Search
+from distrain.report.search.trial import Trial
+from distrain.tune.setting import mean_of
+from distrain.tune.verdicts import Standing, standing_of
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """A setting on the leaderboard.
+
+    Attributes:
+        trials: its trials, by number.
+        score: the mean over those that are whole, else over their last reports; may be nan.
+        num_missing: trials of it that are not whole.
+        std: the standard deviation over its whole trials; None: they are fewer than two.
+        can_win: whether all of its trials have ended, and one at least is whole.
+    """
+
+    trials: tuple[Trial, ...]
+    score: float
+    num_missing: int
+    std: float | None
+    can_win: bool
+
+    @property
+    def first(self) -> Trial:
+        """Return the trial that stands for it: the first whole one, if there is one."""
+        return next((trial for trial in self.trials if trial.is_whole), self.trials[0])
+
+    @property
+    def epochs(self) -> int:
+        """Return how far the farthest of its trials came."""
+        return max(trial.epochs for trial in self.trials)
+
+    def rank(self, mode: Mode) -> tuple[bool, int, int, Standing]:
+        """Return what it is sorted by, the best first."""
+        standing = standing_of(self.trials[0].number, self.score, mode)
+        farther = 0 if self.can_win else -self.epochs
+        return not self.can_win, self.num_missing, farther, standing
+
+
+def leaderboard(search: Search) -> list[Entry]:
+    """Return the settings that have a score and did not fail, the best first."""
+    num_seeds = search.tune.num_seeds
+    trials = search.trials
+    groups = [trials[start : start + num_seeds] for start in range(0, len(trials), num_seeds)]
+    found = [entry for group in groups if (entry := _entry(group, num_seeds)) is not None]
+    return sorted(found, key=lambda entry: entry.rank(search.mode))
+
+
+def winner_of(entries: Sequence[Entry]) -> Entry | None:
+    """Return the best whole setting; None: none is whole yet."""
+    return entries[0] if entries and entries[0].can_win else None
+
+
+def _entry(trials: Sequence[Trial], num_seeds: int) -> Entry | None:
+    alive = [trial for trial in trials if trial.kind != "failed" and trial.score is not None]
+    whole = [trial.score for trial in alive if trial.is_whole and trial.score is not None]
+    scores = whole or [trial.score for trial in alive if trial.score is not None]
+    if not scores:
+        return None
+    is_finite = len(whole) > 1 and all(map(math.isfinite, whole))
+    return Entry(
+        trials=tuple(trials),
+        score=mean_of(scores),
+        num_missing=num_seeds - len(whole),
+        std=statistics.stdev(whole) if is_finite else None,
+        can_win=bool(whole) and all(trial.outcome is not None for trial in trials),
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Best:
+    """A moment at which a search found a better setting.
+
+    Attributes:
+        at_s: seconds since it began.
+        num_ended: trials that had ended by then, this one among them.
+        value: of the setting.
+        trial: its first whole trial.
+    """
+
+    at_s: float
+    num_ended: int
+    value: float
+    trial: int
+
+
+def best_so_far(search: Search) -> list[Best]:
+    """Return the moments at which the best setting changed, in their order."""
+    num_seeds = search.tune.num_seeds
+    ended = [trial for trial in search.trials if trial.ended_s is not None]
+    order = sorted(ended, key=lambda trial: (trial.ended_s or 0.0, trial.number))
+    awaited = dict.fromkeys(range(-(-len(search.trials) // num_seeds)), num_seeds)
+    found: list[Best] = []
+    leading: tuple[bool, int, int, Standing] | None = None
+    for count, trial in enumerate(order, 1):
+        setting = trial.number // num_seeds
+        awaited[setting] -= 1
+        group = search.trials[setting * num_seeds : (setting + 1) * num_seeds]
+        entry = _entry(group, num_seeds) if awaited[setting] == 0 else None
+        if entry is None or not entry.can_win:
+            continue
+        rank = entry.rank(search.mode)
+        if leading is None or rank < leading:
+            leading = rank
+            assert trial.ended_s is not None
+            found.append(Best(trial.ended_s, count, entry.score, entry.first.number))
+    return found
+
+
+@final
+@dataclass(frozen=True)
+class Margin:
+    """By how much the winner leads, and what seeds alone make of such a difference.
+
+    Attributes:
+        lead: difference to the runner-up, at least 0; None: there is no other whole setting.
+        runner_up: its first whole trial; None likewise.
+        noise: standard deviation that a difference of two such values has by seeds alone; None:
+            it was not measured.
+        source: what the noise was measured by, in words; empty: it was not.
+    """
+
+    lead: float | None
+    runner_up: int | None
+    noise: float | None
+    source: str
+
+    @property
+    def ratio(self) -> float | None:
+        """Return the lead in units of the noise; None: one of them is not known, or 0."""
+        if self.lead is None or not self.noise:
+            return None
+        return self.lead / self.noise
+
+    @property
+    def text(self) -> str:
+        """Return it in one or two sentences."""
+        if self.lead is None:
+            return "No other setting came to its end, so there is no margin."
+        told = f"It leads trial {self.runner_up} by {self.lead:.3g}."
+        if self.noise is None:
+            return (
+                f"{told} How much of that is luck is not known: tune.confirm or tune.num_seeds "
+                "would tell."
+            )
+        of_noise = f"By seeds alone such a difference varies by ± {self.noise:.3g} ({self.source})"
+        if self.ratio is None:
+            return f"{told} {of_noise}."
+        verdict = (
+            "the lead is more than luck" if self.ratio >= 2 else "the runner-up may well be as good"
+        )
+        return f"{told} {of_noise}; at {self.ratio:.2g} times that, {verdict}."
+
+
+def margin(search: Search, entries: Sequence[Entry]) -> Margin:
+    """Return the winner's margin.
+
+    Args:
+        search: the search.
+        entries: its leaderboard, with a winner.
+    """
+    whole = [entry for entry in entries if entry.can_win]
+    lead = runner_up = None
+    if len(whole) > 1:
+        lead, runner_up = abs(whole[0].score - whole[1].score), whole[1].first.number
+        lead = lead if math.isfinite(lead) else None
+    noise, source = _noise(search, whole)
+    return Margin(lead, runner_up if lead is not None else None, noise, source)
+
+
+def _noise(search: Search, whole: Sequence[Entry]) -> tuple[float | None, str]:
+    """Return the standard deviation of a difference of two settings' values, and its source."""
+    confirmed = search.confirmed(whole[0].first.number)
+    num_seeds = search.tune.num_seeds
+    if confirmed is not None and confirmed.std is not None:
+        count = len(confirmed.values)
+        told = f"the winner's settings with {count} other seeds"
+        return confirmed.std * math.sqrt(2 / num_seeds), told
+    spreads = [entry.std for entry in whole if entry.std is not None]
+    if not spreads:
+        return None, ""
+    pooled = math.sqrt(math.fsum(std**2 for std in spreads) / len(spreads))
+    told = f"{len(spreads):,} settings with {num_seeds} seeds each"
+    return pooled * math.sqrt(2 / num_seeds), told
+
+
+@final
+@dataclass(frozen=True)
+class Rung:
+    """A time at which trials were compared.
+
+    Attributes:
+        index: from 0.
+        time: in epochs or steps.
+        num_judged: trials that were compared there.
+        num_passed: those that went on, or took over from another.
+        num_stopped: those that ended there.
+        cut: the value that had to be reached, the hardest of all; None: there was none.
+        best: trial and value of the best; None: no value is a number.
+    """
+
+    index: int
+    time: int
+    num_judged: int
+    num_passed: int
+    num_stopped: int
+    cut: float | None
+    best: tuple[int, float] | None
+
+
+def rungs(search: Search) -> list[Rung]:
+    """Return the rungs at which the scheduler decided anything, from the first."""
+    at: dict[tuple[int, int], list[tuple[Trial, float | None, float | None, str]]] = {}
+    for trial in search.trials:
+        for one in trial.verdicts:
+            if one["rung"] is not None:
+                told = (trial, one["value"], one["cut"], str(one["action"]))
+                at.setdefault((one["rung"], one["time"]), []).append(told)
+    return [_rung(*key, judged, search.mode) for key, judged in sorted(at.items())]
+
+
+def _rung(
+    index: int,
+    time: int,
+    judged: Sequence[tuple[Trial, float | None, float | None, str]],
+    mode: Mode,
+) -> Rung:
+    num_stopped = sum(action in ("stop", "finish") for *_, action in judged)
+    values = [(trial.number, value) for trial, value, _, _ in judged if value is not None]
+    cuts = [cut for _, _, cut, _ in judged if cut is not None]
+    return Rung(
+        index=index,
+        time=time,
+        num_judged=len(judged),
+        num_passed=len(judged) - num_stopped,
+        num_stopped=num_stopped,
+        cut=_hardest(cuts, mode),
+        best=min(values, key=lambda at: standing_of(at[0], at[1], mode), default=None),
+    )
+
+
+def _hardest(cuts: Iterable[float], mode: Mode) -> float | None:
+    """Return the cut that was hardest to reach: with asha it rises as trials come."""
+    return (max if mode == "max" else min)(cuts, default=None)

@@ -1,0 +1,137 @@
+"""Early termination: the rungs, what it saved, and whether it was right."""
+
+from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.parts import Column, Piece, Row, folded, note, stacked_bar, table
+from distrain.report.page.shell import Section
+from distrain.report.page.words import counted, number_text, seconds_text, share_text
+from distrain.report.search.facts import Search
+from distrain.report.search.plot import NAMES, TONES
+from distrain.report.search.savings import KINDS, Savings
+from distrain.report.search.standings import Rung, rungs
+
+LISTED = 1_000
+"""So many stopped trials are listed one by one."""
+
+
+def stopping_section(search: Search, saved: Savings) -> Section:
+    """Return what the scheduler did.
+
+    Args:
+        search: the search.
+        saved: what it cost and saved.
+    """
+    name = search.tune.scheduler.name
+    parts = [_epochs(saved), _rungs(search), _audit(search), _stopped(search)]
+    lead = _lead(name, saved)
+    return Section("stopping", "Early termination", joined(parts), lead)
+
+
+def _lead(name: str, saved: Savings) -> str:
+    if name == "none":
+        return "There was none: every trial ran to its end."
+    if not saved.num_stopped:
+        return f"{name} has stopped no trial."
+    of_all = f"{saved.num_stopped:,} of {saved.spent.num_trials:,} trials"
+    told = f"{name} ended {of_all} before their time"
+    if saved.saved_epochs is None or saved.saved_fraction is None:
+        return f"{told}."
+    share = share_text(saved.saved_fraction)
+    less = f"which saved up to {saved.saved_epochs:,} epochs ({share} of all)"
+    time = f" and {seconds_text(saved.saved_s)} of training" if saved.saved_s else ""
+    hours = saved.gpu_hours(saved.saved_s or 0.0)
+    gpus = f", {number_text(hours)} GPU-hours" if hours else ""
+    return f"{told}, {less}{time}{gpus}."
+
+
+def _epochs(saved: Savings) -> Markup:
+    """Return all epochs as one bar: those of each kind of trial, and those that were saved."""
+    pieces = [
+        Piece(f"{NAMES[kind]}:", float(cost.epochs), f"{cost.epochs:,} epochs", TONES[kind])
+        for kind in KINDS
+        if (cost := saved.by_kind[kind]).epochs
+    ]
+    if saved.saved_epochs:
+        text = f"{saved.saved_epochs:,} epochs"
+        pieces.append(Piece("saved, at most:", float(saved.saved_epochs), text, "spared"))
+    spent = saved.spent
+    text = f"{spent.epochs:,} epochs were spent, {seconds_text(spent.train_s)} inside trials"
+    after = saved.afterwards
+    if after.epochs:
+        text += f"; {after.epochs:,} more came after the search, for other seeds and the audit"
+    return joined([tag("h3", "Epochs"), tag("p", f"{text}.", class_="lead"), stacked_bar(pieces)])
+
+
+def _rungs(search: Search) -> Markup | None:
+    found = rungs(search)
+    if not found:
+        return None
+    columns = [
+        Column("rung", is_number=True),
+        Column(search.time_attr, is_number=True),
+        Column("compared", is_number=True),
+        Column("went on", is_number=True),
+        Column("stopped", is_number=True),
+        Column("needed in the end", is_number=True),
+        Column("best there", is_number=True),
+        Column("by"),
+    ]
+    rows = [Row(_rung(one)) for one in found]
+    return joined([tag("h3", "Rungs"), table(columns, rows)])
+
+
+def _rung(rung: Rung) -> list[str]:
+    number, value = rung.best if rung.best is not None else (None, None)
+    return [
+        str(rung.index),
+        f"{rung.time:,}",
+        f"{rung.num_judged:,}",
+        f"{rung.num_passed:,}",
+        f"{rung.num_stopped:,}",
+        number_text(rung.cut),
+        number_text(value),
+        "" if number is None else f"trial {number}",
+    ]
+
+
+def _stopped(search: Search) -> Markup | None:
+    """Return each trial that did not run to its end, when that was and why, folded."""
+    found = [one for one in search.trials if one.kind == "stopped" or one.was_ended_by_scheduler]
+    if not found:
+        return None
+    columns = [
+        Column("trial", is_number=True),
+        Column("epochs", is_number=True),
+        Column("after", is_number=True),
+        Column(search.metric, is_number=True),
+        Column("why"),
+    ]
+    rows = [
+        Row(
+            [
+                str(one.number),
+                f"{one.epochs:,}",
+                seconds_text(one.ended_s or 0.0),
+                number_text(one.score),
+                one.reason,
+            ]
+        )
+        for one in found[:LISTED]
+    ]
+    more = f"And {len(found) - LISTED:,} more." if len(found) > LISTED else ""
+    title = f"When and why each of the {counted(len(found), 'trial')} was stopped"
+    return folded(title, joined([table(columns, rows), tag("p", more) if more else None]))
+
+
+def _audit(search: Search) -> Markup | None:
+    """Return how often the scheduler was wrong, where that was asked for."""
+    if search.tune.scheduler.name == "none":
+        return None
+    audited = search.audit
+    if audited is not None:
+        tone = "warn" if audited.num_wrong else "good"
+        return joined([tag("h3", "Audit"), note(f"{audited.text}.", tone)])
+    if search.tune.audit_fraction:
+        running = "The audit is not over." if search.result is None else "There was no audit."
+        return joined([tag("h3", "Audit"), note(running)])
+    text = "Whether the stops were right was not looked at: tune.audit_fraction would tell."
+    return joined([tag("h3", "Audit"), note(text)])
