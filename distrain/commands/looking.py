@@ -1,4 +1,4 @@
-"""What there is, and what may be written: `runs`, `sync`, `list`, `schema`, `ui`."""
+"""What there is, and what may be written: `sync`, `list`, `schema`, `ui`."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -12,19 +12,6 @@ if TYPE_CHECKING:
     from distrain.track.synced import SyncedRun
 
 app = typer.Typer()
-
-
-@app.command(epilog="Example: distrain runs --storage ./runs")
-def runs(storage: Storage = RUNS, as_json: Json = False) -> None:
-    """List the runs below a storage folder, the newest first."""
-    from distrain.report import tables
-    from distrain.track.runs import list_runs
-    from distrain.track.sync import ship_waiting
-
-    ship_waiting(storage)
-    found = list_runs(storage)
-    listed = {"runs": [run.to_json() for run in found]}
-    print_result(tables.runs_table(found, storage), listed, as_json=as_json)
 
 
 @app.command(epilog="Example: distrain sync --storage ./runs")
