@@ -18,7 +18,16 @@ from distrain.answer import (
     tell_interrupted,
     usage_error,
 )
-from distrain.commands import chaos, cluster, doctor, jobs, looking, models, training
+from distrain.commands import (
+    chaos,
+    cluster,
+    doctor,
+    jobs,
+    listing,
+    looking,
+    models,
+    training,
+)
 from distrain.errors import ConfigError, DistrainError
 
 app = typer.Typer(
@@ -28,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (training, models, looking, jobs, doctor, cluster, chaos):
+for commands in (training, models, listing, looking, jobs, doctor, cluster, chaos):
     app.add_typer(commands.app)
 
 

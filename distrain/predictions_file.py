@@ -3,7 +3,7 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, final
@@ -88,21 +88,25 @@ _WRITERS: Final[Mapping[str, Callable[[Path], TableWriter]]] = {
 }
 
 
-def check_out(out: Path) -> Path:
+def check_out(out: Path, endings: Collection[str] = tuple(_WRITERS)) -> Path:
     """Return the file to write, absolute; writes nothing.
+
+    Args:
+        out: as the user named it.
+        endings: what its name may end in, the usual one first.
 
     Raises:
         ConfigError: it exists already, its folder does not, or its extension names no format.
     """
     out = out.expanduser().absolute()
     where = f"--out {out}"
-    if out.suffix.lower() not in _WRITERS:
-        near = nearest(out.suffix.lower(), _WRITERS)
+    if out.suffix.lower() not in endings:
+        near = nearest(out.suffix.lower(), endings) or next(iter(endings))
         raise ConfigError(
             f"the extension {out.suffix!r} names no format that can be written",
             where=where,
-            expected=f"a file that ends in {', '.join(_WRITERS)}",
-            mend=f"Write {out.with_suffix(near or '.csv').name}",
+            expected=f"a file that ends in {', '.join(endings)}",
+            mend=f"Write {out.with_suffix(near).name}",
         )
     if out.exists() or out.is_symlink():
         raise ConfigError(

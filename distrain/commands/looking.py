@@ -1,4 +1,4 @@
-"""What there is, and what may be written: `runs`, `report`, `sync`, `list`, `schema`, `ui`."""
+"""What there is, and what may be written: `report`, `sync`, `list`, `schema`, `ui`."""
 
 import json
 import webbrowser
@@ -14,19 +14,6 @@ if TYPE_CHECKING:
     from distrain.track.synced import SyncedRun
 
 app = typer.Typer()
-
-
-@app.command(epilog="Example: distrain runs --storage ./runs")
-def runs(storage: Storage = RUNS, as_json: Json = False) -> None:
-    """List the runs below a storage folder, the newest first."""
-    from distrain.report import tables
-    from distrain.track.runs import list_runs
-    from distrain.track.sync import ship_waiting
-
-    ship_waiting(storage)
-    found = list_runs(storage)
-    listed = {"runs": [run.to_json() for run in found]}
-    print_result(tables.runs_table(found, storage), listed, as_json=as_json)
 
 
 @app.command(epilog="Example: distrain report digits/20261121T072929-bcf101 --open")

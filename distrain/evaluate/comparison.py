@@ -15,7 +15,7 @@ the largest counts:
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final, Literal, final
@@ -71,6 +71,20 @@ class Comparison:
 
 @final
 @dataclass(frozen=True)
+class Drawn:
+    """A metric of one model's predictions.
+
+    Attributes:
+        value: of all rows, each once.
+        draws: of each draw of rows, `(draws,)`.
+    """
+
+    value: float
+    draws: Floats
+
+
+@final
+@dataclass(frozen=True)
 class Question:
     """What is asked of two models.
 
@@ -99,14 +113,63 @@ def compare(
         num_rows: how many rows, at least 1.
         seed: of the draws.
     """
-    sign = 1.0 if question.mode == "max" else -1.0
+    num_draws = num_draws_at(question.level)
+    first, second = draw([candidate, holder], num_rows, num_draws, seed=seed)
+    return compare_drawn(question, first, second, num_rows)
+
+
+def num_draws_at(level: float) -> int:
+    """Return how many draws tell chances of a level, in (0, 1)."""
+    return min(max(NUM_DRAWS, math.ceil(_DRAWS_BY_LEVEL / level)), _MAX_DRAWS)
+
+
+def draw(
+    measures: Sequence[Measure], num_rows: int, num_draws: int, *, seed: int = 0
+) -> list[Drawn]:
+    """Return what several predictions of the same rows are measured to be, on the same draws.
+
+    Args:
+        measures: each measures predictions, of the same rows in the same order.
+        num_rows: how many rows, at least 1.
+        num_draws: how many draws.
+        seed: of the draws.
+    """
     once = np.ones((1, num_rows))
-    values = float(candidate(once)[0]), float(holder(once)[0])
+    values = [float(measure(once)[0]) for measure in measures]
+    parts = [[measure(d) for measure in measures] for d in _draws(num_rows, num_draws, seed)]
+    return [
+        Drawn(value, np.concatenate(of_measure))
+        for value, of_measure in zip(values, zip(*parts, strict=True), strict=True)
+    ]
+
+
+def interval(drawn: Drawn, level: float) -> tuple[float, float]:
+    """Return the ends of an interval that a metric is outside of with twice a chance.
+
+    Args:
+        drawn: the metric; where it is not defined on the rows of a draw, that one is left out.
+        level: the chance for either end, in (0, 1 / 2).
+    """
+    defined = drawn.draws[~np.isnan(drawn.draws)]
+    if not len(defined):
+        return math.nan, math.nan
+    low, high = np.quantile(defined, [level, 1 - level])
+    return float(low), float(high)
+
+
+def compare_drawn(question: Question, candidate: Drawn, holder: Drawn, num_rows: int) -> Comparison:
+    """Return how much better the candidate is, from what both were on the same draws.
+
+    Args:
+        question: metric, mode and level.
+        candidate: what it was measured to be.
+        holder: likewise.
+        num_rows: how many rows.
+    """
+    sign = 1.0 if question.mode == "max" else -1.0
+    values = candidate.value, holder.value
     gain = sign * (values[0] - values[1])
-    num_draws = min(max(NUM_DRAWS, math.ceil(_DRAWS_BY_LEVEL / question.level)), _MAX_DRAWS)
-    gains = sign * np.concatenate(
-        [candidate(drawn) - holder(drawn) for drawn in _draws(num_rows, num_draws, seed)]
-    )
+    gains = sign * (candidate.draws - holder.draws)
     # Where a metric is not defined on the rows drawn, nothing speaks for the candidate.
     gains = np.where(np.isnan(gains), -math.inf, gains)
     spread = _spread(gains)

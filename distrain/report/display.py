@@ -9,14 +9,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, final
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from distrain.report.fitting import cut_parts
+from distrain.report.search_view import head_line, search_text, trial_lines
+from distrain.report.words import duration_text
+
 PLAIN_INTERVAL_S = 5.0
 WAITING_INTERVAL_S = 60.0
+LOOK_INTERVAL_S = 0.5
+"""Between two looks at a search's trials, for the table of the best."""
+LOOK_SHARE = 0.01
+"""Of the time, that such looks may take at most: of many trials they are fewer."""
+BAR_WIDTH = 16
+_LEAVING = ("loss", "speed", "validation", "step")
 
 
 @contextmanager
@@ -99,7 +109,10 @@ class PlainDisplay:
 
 @final
 class LiveDisplay:
-    """A bar and one line of figures, redrawn in place; stages stay above it, with their seconds."""
+    """A bar and one line of figures, redrawn in place; stages stay above it, with their seconds.
+
+    Below those of a search stand its best trials, and those that run.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -108,6 +121,10 @@ class LiveDisplay:
         self._since = time.monotonic()
         self._record: Mapping[str, Any] | None = None
         self._standing: Mapping[str, Any] | None = None
+        self._trials: Mapping[str, Any] | None = None
+        self._looks_at = 0.0
+        self._lines: list[Text] = []
+        self._lines_of: object = None
         self._live = Live(
             console=console, refresh_per_second=4, transient=True, get_renderable=self._draw
         )
@@ -117,7 +134,7 @@ class LiveDisplay:
         """Leave the last stage above the bar and show the new one."""
         self._leave_stage()
         self._stage, self._since = text, time.monotonic()
-        self._record = self._standing = None
+        self._record = self._standing = self._trials = None
         self._is_waiting = False
 
     def waiting(self, text: str) -> None:
@@ -135,8 +152,14 @@ class LiveDisplay:
         self._record = record
 
     def search(self, standing: Mapping[str, Any]) -> None:
-        """Redraw the bar."""
+        """Redraw the bar, and now and then look at the trials."""
         self._standing = standing
+        began = time.monotonic()
+        if "trials" in standing and began >= self._looks_at:
+            # Here, not where it is drawn: that is another thread, and trials change meanwhile.
+            self._trials = standing["trials"]()
+            took_s = time.monotonic() - began
+            self._looks_at = began + max(LOOK_INTERVAL_S, took_s / LOOK_SHARE)
 
     def close(self, *, has_failed: bool = False) -> None:
         """Leave the last stage, failed or done, and give the terminal back."""
@@ -150,62 +173,74 @@ class LiveDisplay:
             line = Text.assemble(mark, self._stage, (f"  {seconds:.1f} s", "dim"))
             self._console.print(line)
 
-    def _draw(self) -> Table | Text:
+    def _draw(self) -> Group | Table | Text:
         if not self._stage:
             return Text("")
-        grid = Table.grid(padding=(0, 1))
         seconds = f"{time.monotonic() - self._since:.0f} s"
-        if self._standing is not None:
-            ended, total = self._standing["num_ended"], self._standing["num_trials"]
-            bar = ProgressBar(total=total, completed=ended, width=16)
-            grid.add_row(bar, Text(search_text(self._standing)))
-            return grid
-        if self._record is None:
+        standing, record = self._standing, self._record
+        if standing is not None:
+            return self._draw_search(standing)
+        grid = Table.grid(padding=(0, 1))
+        if record is None:
             grid.add_row(Text(" …", style="cyan"), Text(self._stage), Text(seconds, style="dim"))
             return grid
-        total = self._record["total_steps"]
-        bar = ProgressBar(total=total, completed=self._record["step"], width=16)
-        grid.add_row(bar, Text(progress_text(self._record)))
+        text = progress_line(record, self._room)
+        return self._bar(record["step"], record["total_steps"], text)
+
+    def _draw_search(self, standing: Mapping[str, Any]) -> Group:
+        trials, size = self._trials, self._console.size
+        shown = (None if trials is None else id(trials), size)
+        if shown != self._lines_of:
+            found = trial_lines(standing, trials, size.width, size.height) if trials else []
+            self._lines, self._lines_of = [Text(""), *found] if found else [], shown
+        text = head_line(standing, self._room)
+        return Group(self._bar(standing["num_ended"], standing["num_trials"], text), *self._lines)
+
+    @property
+    def _room(self) -> int:
+        """Return the letters that there is room for beside the bar; below it, where that is few."""
+        room = self._console.width - BAR_WIDTH - 1
+        return room if room >= BAR_WIDTH else self._console.width
+
+    def _bar(self, completed: int, total: int, text: Text) -> Table | Text:
+        """Return a bar with figures beside it; figures alone where there is no room for both."""
+        if self._room == self._console.width:
+            return text
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(ProgressBar(total=total, completed=completed, width=BAR_WIDTH), text)
         return grid
 
 
 def progress_text(record: Mapping[str, Any]) -> str:
     """Return one line of figures: epoch, step, rows/s, loss, validation metric, time left."""
-    parts = [
-        f"epoch {record['epoch']}/{record['total_epochs']}",
-        f"step {record['step']:,}/{record['total_steps']:,}",
-        f"{record['rows_per_s']:,.0f} rows/s",
-    ]
-    if record["loss"] is not None:
-        parts.append(f"loss {record['loss']:.4g}")
-    parts.append(validation_text(record))
-    if record["left_s"] is not None and not is_last(record):
-        parts.append(f"{duration_text(record['left_s'])} left")
-    return "  ".join(part for part in parts if part)
+    return "  ".join(_progress_parts(record).values())
 
 
-def search_text(standing: Mapping[str, Any]) -> str:
-    """Return one line of figures: trials, what became of them, the best so far, time left."""
-    ended, total = standing["num_ended"], standing["num_trials"]
-    parts = [f"{ended:,}/{total:,} trials", f"{standing['num_running']} running"]
-    parts += [
-        f"{standing[key]:,} {word}"
-        for key, word in (
-            ("num_waiting", "waiting for room"),
-            ("num_stopped", "stopped"),
-            ("num_failed", "failed"),
-        )
-        if standing.get(key)
-    ]
-    parts.append(f"{standing['epochs']:,} epochs")
-    if standing["best"] is not None:
-        trial, value = standing["best"]
-        parts.append(f"best {standing['metric']} {value:.4g} (trial {trial})")
-    if standing.get("after"):
-        parts.append(standing["after"])
-    elif 0 < ended < total:
-        parts.append(f"{duration_text(standing['wall_s'] / ended * (total - ended))} left")
-    return "  ".join(parts)
+def progress_line(record: Mapping[str, Any], width: int) -> Text:
+    """Return the same for a terminal: what there is room for, how far it is to the last.
+
+    Args:
+        record: a `progress` record of the journal.
+        width: letters of the line.
+    """
+    parts = _progress_parts(record)
+    for name in _LEAVING:
+        if len("  ".join(parts.values())) > width:
+            parts.pop(name, None)
+    return cut_parts(Text("  ".join(parts.values())), max(1, width))
+
+
+def _progress_parts(record: Mapping[str, Any]) -> dict[str, str]:
+    has_left = record["left_s"] is not None and not is_last(record)
+    parts = {
+        "epoch": f"epoch {record['epoch']}/{record['total_epochs']}",
+        "step": f"step {record['step']:,}/{record['total_steps']:,}",
+        "speed": f"{record['rows_per_s']:,.0f} rows/s",
+        "loss": f"loss {record['loss']:.4g}" if record["loss"] is not None else "",
+        "validation": validation_text(record),
+        "left": f"{duration_text(record['left_s'])} left" if has_left else "",
+    }
+    return {name: text for name, text in parts.items() if text}
 
 
 def validation_text(record: Mapping[str, Any]) -> str:
@@ -217,13 +252,3 @@ def validation_text(record: Mapping[str, Any]) -> str:
 def is_last(record: Mapping[str, Any]) -> bool:
     """Return whether the record speaks of the last step."""
     return bool(record["step"] == record["total_steps"])
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration in the two units that matter: 42 s, 3 min 5 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,7 +1,6 @@
 """The short tables that commands end with."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from rich.markup import escape
@@ -9,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distrain.redaction import without_password
-from distrain.report.display import duration_text
+from distrain.report.words import duration_text
 
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
         TuneResult,
     )
     from distrain.track.model_versions import RegisteredVersion
-    from distrain.track.runs import RunSummary
     from distrain.track.synced import SyncedRun
 
 
@@ -292,30 +290,6 @@ def _cost_text(low: float | None, high: float | None) -> str:
     ends = [f"{end:,.2f}" for end in (low, high)]
     told = ends[0] if ends[0] == ends[1] else " to ".join(ends)
     return f"{told} for the GPUs, by cluster.price_per_gpu_hour"
-
-
-def _kind_text(run: "RunSummary") -> str:
-    if run.reproduces:
-        return " (made again)"
-    return " (winner)" if run.sweep else ""
-
-
-def runs_table(runs: "Sequence[RunSummary]", storage: Path) -> Table | str:
-    """Return one line a run, or where none were found."""
-    if not runs:
-        return f"no runs below {storage}"
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("run", "status", "started (UTC)", "metrics"):
-        table.add_column(title, overflow="fold")
-    for run in runs:
-        shown = metrics_text(run.metrics, "test") or metrics_text(run.metrics, "validation")
-        table.add_row(
-            f"{run.name}/{run.run}",
-            run.status + _kind_text(run),
-            run.started[:16].replace("T", " "),
-            escape(shown),
-        )
-    return table
 
 
 def synced_line(run: "SyncedRun") -> str:

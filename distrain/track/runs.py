@@ -4,7 +4,7 @@ import errno
 import itertools
 import re
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -45,6 +45,15 @@ class RunSummary:
         weights_sha256: of the final model; None: none.
         reproduces: the run that it makes again; None: it is one of its own.
         sweep: the search whose winner it is; None: it is of none.
+        kind: `run` or `search`.
+        outcome: as `status`; `running` where its driver lives (see `live_runs`).
+        num_trials: of a search that has ended; None: it has not, or it is a run.
+        num_stopped_early: likewise, how many of them were stopped early.
+        num_failed: likewise, how many of them failed.
+        best_trial: likewise, the number of the best.
+        samples_per_second: rows trained per second; None: not known.
+        goals_met: whether all goals were met; None: there were none, or it has not ended.
+        live: of one that runs, how far it is; None: it does not run, or was not looked at.
     """
 
     name: str
@@ -59,6 +68,15 @@ class RunSummary:
     weights_sha256: str | None
     reproduces: str | None
     sweep: str | None
+    kind: str = "run"
+    outcome: str = UNFINISHED
+    num_trials: int | None = None
+    num_stopped_early: int | None = None
+    num_failed: int | None = None
+    best_trial: int | None = None
+    samples_per_second: float | None = None
+    goals_met: bool | None = None
+    live: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -168,16 +186,21 @@ def run_dirs(storage: Path) -> Iterator[Path]:
 
 def result_of(run_dir: Path) -> dict[str, Any]:
     """Return the fields of a run's result; none of one that goes on, or was killed."""
-    return _fields(run_dir / RESULT)
+    return fields_of(run_dir / RESULT)
 
 
 def won_by(run_dir: Path) -> str | None:
     """Return the key of the search whose winner a run is; None: it is of none."""
-    won = _fields(run_dir / STARTED).get("won")
+    return _sweep_of(fields_of(run_dir / STARTED))
+
+
+def _sweep_of(started: Mapping[str, Any]) -> str | None:
+    won = started.get("won")
     return str(won[0]) if isinstance(won, list) and won else None
 
 
-def _fields(path: Path) -> dict[str, Any]:
+def fields_of(path: Path) -> dict[str, Any]:
+    """Return the fields of a run's file of JSON; none where it is not there, or not whole."""
     try:
         return _table(read_json(path))
     except (OSError, ValueError):
@@ -190,6 +213,10 @@ def _table(value: Any) -> dict[str, Any]:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if is_count(value) else None
 
 
 def _numbers(value: Any) -> dict[str, float | None]:
@@ -207,22 +234,36 @@ def _is_run(path: Path) -> bool:
 
 
 def _summary(run_dir: Path) -> RunSummary:
-    result, started = result_of(run_dir), _fields(run_dir / STARTED)
-    best = _table(result.get("best"))
+    result, started = result_of(run_dir), fields_of(run_dir / STARTED)
+    best, status = _table(result.get("best")), _text(result.get("status")) or UNFINISHED
+    is_search = started.get("is_sweep") is True or "num_trials" in result
     return RunSummary(
         name=run_dir.parent.name,
         run=run_dir.name,
-        status=_text(result.get("status")) or UNFINISHED,
+        status=status,
         started=_started(run_dir),
         run_dir=str(run_dir),
         run_id=_text(result.get("run_id")),
-        step=result["step"] if is_count(result.get("step")) else None,
+        step=_count(result.get("step")),
         metrics=_numbers(result.get("metrics")) or _numbers(best.get("metrics")),
         model=_table(result.get("model")) or None,
         weights_sha256=_text(result.get("weights_sha256")),
         reproduces=_text(started.get("reproduces")),
-        sweep=won_by(run_dir),
+        sweep=_sweep_of(started),
+        kind="search" if is_search else "run",
+        outcome=status,
+        num_trials=_count(result.get("num_trials")),
+        num_stopped_early=_count(result.get("num_stopped_early")),
+        num_failed=_count(result.get("num_failed")),
+        best_trial=_count(best.get("trial")),
+        samples_per_second=_numbers(result).get("samples_per_second"),
+        goals_met=_goals_met(_table(result.get("goals"))),
     )
+
+
+def _goals_met(goals: Mapping[str, Any]) -> bool | None:
+    found = [_table(goal).get("met") for goal in goals.values()]
+    return all(met is True for met in found) if found else None
 
 
 def _started(run_dir: Path) -> str:

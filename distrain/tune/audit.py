@@ -139,7 +139,7 @@ def judge_stops(
         num_failed=len(finals) - len(values),
         num_wrong=num_wrong,
         wrong_fraction=num_wrong / len(gains) if gains else None,
-        wrong_interval=_share_interval(num_wrong, len(gains)) if gains else None,
+        wrong_interval=share_interval(num_wrong, len(gains)) if gains else None,
         regret=math.fsum(gains) / len(gains) if gains else None,
         regret_interval=_mean_interval(gains),
         best=None if best is None else (best, values[best]),
@@ -158,7 +158,13 @@ def _gain(value: float, winner: float) -> float:
     return 0.0 if math.isnan(value) or not value > winner else value - winner
 
 
-def _share_interval(count: int, total: int) -> tuple[float, float]:
+def share_interval(count: int, total: int) -> tuple[float, float]:
+    """Return where a share lies of which some were counted: exact, at the level of 95 %.
+
+    Args:
+        count: how many there were.
+        total: of how many, at least 1.
+    """
     from scipy.stats import binomtest
 
     found = binomtest(count, total).proportion_ci(LEVEL, method="exact")

@@ -24,6 +24,7 @@ from typing import Any, final
 from distrain.errors import DistrainError, TrainError
 from distrain.tune.budget import Spent
 from distrain.tune.events import EventLog, Replayed
+from distrain.tune.leaders import leading_trials
 from distrain.tune.plan import SearchPlan
 from distrain.tune.setting import setting_of
 from distrain.tune.state import SearchState
@@ -150,7 +151,10 @@ class Search:
         return self._state.roster.outcomes.total()
 
     def standing(self) -> dict[str, Any]:
-        """Return how far the search is, as plain values for a display."""
+        """Return how far the search is, as plain values for a display.
+
+        `trials` is a function: a look at those that lead and run costs more than all the rest.
+        """
         best, roster = self.best, self._state.roster
         return {
             "metric": self.plan.metric,
@@ -163,7 +167,11 @@ class Search:
             "epochs": self.epochs_spent,
             "wall_s": self.wall_s,
             "best": None if best is None else (best.number, self.best_value),
+            "trials": self._leading,
         }
+
+    def _leading(self) -> Mapping[str, Any]:
+        return leading_trials(self.trials, self.best, self.plan.metric, self.plan.mode)
 
     def may_win(self, trial: Trial) -> bool:
         """Return whether a trial's model may be the winner's: it is, or its setting is not over."""

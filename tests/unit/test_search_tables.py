@@ -11,7 +11,7 @@ import pytest
 from distrain.config.digest import dump_yaml
 from distrain.config.load import settings_from_dict
 from distrain.hindsight import why
-from distrain.report.display import search_text
+from distrain.report.search_view import search_text
 from distrain.report.tables import result_table
 from distrain.results import TuneResult
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, write_result

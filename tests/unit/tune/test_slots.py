@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from distrain.errors import TrainError
-from distrain.report.display import search_text
+from distrain.report.search_view import search_text
 from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.placement import Placement
 from distrain.tune.course import Afterwards, Course

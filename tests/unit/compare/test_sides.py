@@ -1,0 +1,92 @@
+"""Which runs are compared: what the user named, and what cannot stand beside each other."""
+
+from pathlib import Path
+
+import pytest
+
+from distrain.compare.sides import find_sides
+from distrain.compare.told import told_of
+from distrain.errors import ConfigError
+from distrain.track.journal_reading import JournalRecord
+from tests.compared_runs import MadeRuns
+
+BEST = {"trial": 3, "run_id": None, "config": {}, "metrics": {"test/loss": 0.5}}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeRuns:
+    return MadeRuns(tmp_path)
+
+
+def test_runs_are_found_by_folder_and_by_name(made: MadeRuns) -> None:
+    first, second = made.run("r1", {"test/loss": 0.5}), made.run("r2")
+
+    sides = find_sides([str(first), "a/r2"], made.storage)
+
+    assert [(s.letter, s.key, s.run_dir) for s in sides] == [
+        ("A", "a/r1", first), ("B", "a/r2", second),
+    ]  # fmt: skip
+    assert sides[0].metrics == {"test/loss": 0.5}
+
+
+def test_an_unknown_run_is_told_with_the_nearest(made: MadeRuns) -> None:
+    made.run("20260101T120000-aaaaaa")
+    with pytest.raises(ConfigError, match="Did you mean '20260101T120000-aaaaaa'"):
+        find_sides(["20260101T120000-aaaaaa", "20260101T120000-aaaaab"], made.storage)
+
+
+@pytest.mark.parametrize("named", [["r1"], ["r1", "a/r1"]])
+def test_one_run_alone_cannot_be_compared(made: MadeRuns, named: list[str]) -> None:
+    made.run("r1")
+    with pytest.raises(ConfigError, match="Expected at least two runs"):
+        find_sides(named, made.storage)
+
+
+def test_a_run_does_not_stand_against_a_search_but_its_winner_does(made: MadeRuns) -> None:
+    made.run("r1")
+    made.search("s1", BEST)
+    made.run("s1-0003")
+
+    with pytest.raises(ConfigError, match="a/r1 is a run, and a/s1 a search") as told:
+        find_sides(["r1", "s1"], made.storage)
+
+    assert told.value.mend.endswith("or take the run of the search's winner: s1-0003")
+    assert [side.key for side in find_sides(["r1", "s1-0003"], made.storage)][1] == "a/s1-0003"
+
+
+def test_a_search_has_the_metrics_of_its_winner(made: MadeRuns) -> None:
+    made.search("s1", BEST)
+    made.search("s2", {**BEST, "trial": 4})
+
+    first, second = find_sides(["s1", "s2"], made.storage)
+
+    assert first.metrics == {"test/loss": 0.5}
+    assert second.model_dir.name == "s2-0004"
+
+
+def record(kind: str, time_s: float, **payload: object) -> JournalRecord:
+    return JournalRecord("driver", 1, int(time_s * 1000), kind, payload, "driver-00001.jsonl")
+
+
+def test_a_run_took_the_seconds_of_all_its_attempts() -> None:
+    told = told_of(
+        [
+            record("run", 10, tags={"a": "1"}),
+            record("status", 14, status="KILLED"),
+            record("status", 100, status="RUNNING"),
+            record("tags", 101, a="2"),
+            record("status", 106, status="FINISHED"),
+        ]
+    )
+    assert (told.took_s, told.num_attempts, told.tags) == (10.0, 2, {"a": "2"})
+
+
+def test_a_run_that_was_closed_later_took_as_long_as_it_ran() -> None:
+    told = told_of(
+        [record("run", 10, tags={}), record("status", 900, status="KILLED", ended_ms=15_000)]
+    )
+    assert told.took_s == 5.0
+
+
+def test_a_run_without_an_end_took_nobody_knows_how_long() -> None:
+    assert told_of([record("run", 10, tags={})]).took_s is None
