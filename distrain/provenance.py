@@ -108,7 +108,7 @@ def of_surroundings(
     if not broken & {lineage_folder.LOCK, lineage_folder.MACHINE, lineage_folder.INDEX}:
         was = read_kept(recorded, lineage_folder.MACHINE)
         found += differing.of_libraries(
-            {"python": was["python"], **_lock(recorded.lineage)},
+            {"python": was["python"], **lineage_folder.read_lock(recorded.lineage)},
             {"python": environment_facts()["python"], **installed()},
         )
         found += differing.of_machine(was, machine)
@@ -250,12 +250,6 @@ def _of_params(path: Path, params: Mapping[str, str]) -> list[Difference]:
 
 def _values(path: Path) -> Any:
     return read_tree(path, str(path), 0)[0].values
-
-
-def _lock(folder: Path) -> dict[str, str]:
-    """Return what was installed, version by name."""
-    lines = (folder / lineage_folder.LOCK).read_text(encoding="utf-8").split()
-    return {name: version for name, _, version in (line.partition("==") for line in lines)}
 
 
 def _of_code(recorded: RecordedRun, folders: Sequence[Path]) -> list[Difference]:

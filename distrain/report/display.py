@@ -15,6 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from distrain.display import duration_text
+
 PLAIN_INTERVAL_S = 5.0
 WAITING_INTERVAL_S = 60.0
 
@@ -217,13 +219,3 @@ def validation_text(record: Mapping[str, Any]) -> str:
 def is_last(record: Mapping[str, Any]) -> bool:
     """Return whether the record speaks of the last step."""
     return bool(record["step"] == record["total_steps"])
-
-
-def duration_text(seconds: float) -> str:
-    """Return a duration in the two units that matter: 42 s, 3 min 5 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

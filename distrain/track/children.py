@@ -2,6 +2,7 @@
 
     the first trial of a process: look, in one search, which runs are there already
     make its run, if it is not there yet                           (by key)
+    tell it what it was trained on
     send parameters, metrics and tags in one request, and an end   (each safe to repeat)
     the search has ended: end what is open, delete runs that were made twice
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from distrain.track.deleted import is_run_deleted, restore_run
 from distrain.track.journal_reading import JournalRecord
+from distrain.track.layout import layout_in
 from distrain.track.new_points import Point
 from distrain.track.origin import DATA_TAG, KIND_TAG, SWEEP_TAG, TRIAL_TAG
 from distrain.track.rejected import Rejected
@@ -33,15 +35,8 @@ from distrain.track.sending import (
     holds_nothing,
     sendable,
 )
-from distrain.track.trials import (
-    CUT_OFF,
-    SentTrial,
-    TrialNews,
-    cut_off,
-    kind_of,
-    label,
-    trial_news,
-)
+from distrain.track.trial_news import TrialNews, cut_off, trial_news
+from distrain.track.trials import CUT_OFF, SEARCH, SentTrial, kind_of, label
 from distrain.track.watermark import SAVE_EVERY_S, Watermark
 
 if TYPE_CHECKING:
@@ -95,11 +90,15 @@ class Children:
             client: one whose own retries are off.
             records: the portion's, of all kinds.
         """
-        told, after = trial_news(records, self._mark.trials)
+        if not any(record.kind == SEARCH for record in records):
+            return [], dict(self._mark.trials)
+        told, after = trial_news(records, self._mark.trials, layout_in(self._search))
         since_ms = min((news.began_ms for news in told), default=0) if self._mark.child_ids else 0
         todo: list[Callable[[], None]] = []
         for news in told:
             todo.append(partial(self._make, client, news, since_ms))
+            if news.is_new:
+                todo.append(partial(self._tell, client, news.trial, self._tell_data))
             todo += self._telling(client, news)
         return todo, after
 
@@ -273,6 +272,15 @@ class Children:
 
     def _key(self, trial: int) -> str:
         return _numbered(self._search["key"], trial)
+
+    def _tell_data(self, sender: RunSender) -> None:
+        """Tell a trial what it was trained on: MLflow shows and filters that by its own runs.
+
+        By name and digest MLflow knows what the search's run was told of columns and findings.
+        """
+        facts = self._search.get("dataset")
+        if facts is not None:
+            sender.dataset({**facts, "schema": {}, "profile": {}, "findings": []})
 
     @property
     def _search(self) -> dict[str, Any]:

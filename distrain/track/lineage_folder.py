@@ -129,6 +129,16 @@ def lineage_of(folder: Path, sha: str | None) -> Path | None:
     return earlier if (earlier / INDEX).is_file() else folder
 
 
+def read_lock(folder: Path) -> dict[str, str]:
+    """Return what was installed, version by name.
+
+    Args:
+        folder: one that `lineage_of` gave.
+    """
+    lines = (folder / LOCK).read_text(encoding="utf-8").split()
+    return {name: version for name, _, version in (line.partition("==") for line in lines)}
+
+
 def sha256(content: bytes) -> str:
     """Return the SHA-256 of some bytes (64 hex digits)."""
     return hashlib.sha256(content).hexdigest()

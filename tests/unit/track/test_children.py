@@ -15,6 +15,7 @@ from distrain.track.delivery import Delivery
 from distrain.track.describe import assignment_params
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import list_segments
+from distrain.track.layout import PLAIN_COLOR
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.watermark import WATERMARK, Watermark
@@ -273,6 +274,7 @@ def test_a_trial_is_a_run_below_the_search_s_own(search: RecordedSearch) -> None
         "distrain.stop_reason": "rung 0: 17th of 64",
         "distrain.stop_step": "20",
         "mlflow.parentRunId": parent,
+        "mlflow.runColor": PLAIN_COLOR,
         "mlflow.user": "ann",
         "mlflow.source.name": "distrain tune run.yaml",
     }
@@ -676,8 +678,14 @@ def test_what_is_kept_of_a_trial_that_has_ended_does_not_grow_with_its_metrics(
     assert ship(search, store)
 
     kept = json.loads((search.folder / WATERMARK).read_text())["trials"]
-    assert kept["0"] == {"outcome": "finished", "ended_step": 40, "last_steps": {}}
-    assert kept["1"] == {"outcome": "", "ended_step": -1, "last_steps": {"train/loss": 20}}
+    marks = {"has_reason": False, "has_won": False}
+    assert kept["0"] == {"outcome": "finished", "ended_step": 40, "last_steps": {}, **marks}
+    assert kept["1"] == {
+        "outcome": "",
+        "ended_step": -1,
+        "last_steps": {"train/loss": 20},
+        **marks,
+    }
     mark = Watermark.load(search.folder)
     assert mark.child_ids == {n: store.trial(n).info.run_id for n in (0, 1)}
     mark.save(search.folder)
