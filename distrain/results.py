@@ -144,7 +144,7 @@ class TuneResult:
         failures: what trials failed of, with how many of them, the most frequent first.
         summary: what won, in one line.
         look: the command that opens the UI.
-        page: the address of the search's leaderboard there; empty: it is not known.
+        page: the address of the search's page there; empty: it is not known.
         confirm: the winner's configuration with other seeds: see `tune.confirm`; None: not asked.
         audit: how often the scheduler was wrong: see `tune.audit`; None: not asked.
     """

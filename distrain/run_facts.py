@@ -262,7 +262,7 @@ def look_text(run: StartedRun) -> str:
 
 
 def page_text(run: StartedRun, record: RunRecord) -> str:
-    """Return the address of a run's page at MLflow, of a search that of its leaderboard.
+    """Return the address of a run's page at MLflow, which tells how it ended.
 
     Where `distrain ui` has to serve it first, it is the one that that serves by default. Empty:
     the run is not there yet, or nothing that is known serves its store.
@@ -272,4 +272,4 @@ def page_text(run: StartedRun, record: RunRecord) -> str:
     if pages is None or not (run.server.is_remote or is_own):
         return ""
     server = run.server.shown if run.server.is_remote else f"http://127.0.0.1:{UI_PORT}"
-    return f"{server.rstrip('/')}/{pages.leaderboard if run.is_sweep else pages.run}"
+    return f"{server.rstrip('/')}/{pages.run}"

@@ -153,7 +153,10 @@ def margin_text(search: Search, confirmed: ConfirmResult | None) -> str:
         return "no other trial came to its end"
     second, number = min(others, key=lambda one: (signed(one[0], plan.mode), one[1]))
     margin = abs(search.best_value - second)
-    ahead = f"{margin:.4g} ahead of [trial {number}](distrain:trial/{number}), {second:.6g}"
+    other = f"[trial {number}](distrain:trial/{number})"
+    ahead = f"{margin:.4g} ahead of {other}, {second:.6g}"
+    if not margin:
+        ahead = f"none: level with {other}, and the lower number wins"
     spread = _spread(search, best, confirmed)
     if spread is None:
         return (

@@ -85,6 +85,9 @@ def _is_whole(lineage: Path) -> bool:
 
 def _between(was: Path, now: Path) -> list[Difference]:
     config_was, config = (_config(folder) for folder in (was, now))
+    if not (config_was.get("tune") and config.get("tune")):  # else a run differs by all of it
+        config_was.pop("tune", None)
+        config.pop("tune", None)
     data_was, data = (_read(folder, lineage_folder.DATA) for folder in (was, now))
     code_was, code = (_read(folder, lineage_folder.CODE) for folder in (was, now))
     machines = (_read(folder, lineage_folder.MACHINE) for folder in (was, now))

@@ -23,6 +23,7 @@ from distrain.track.origin import JOB_TAG
 from distrain.track.record import RunFacts
 from distrain.track.sending import GOES_ON
 
+_SPLITS: Final = ("train", "validation", "test")
 _MAX_SOURCES: Final = 3
 _MAX_FINDINGS: Final = 5
 _MAX_CHANGES: Final = 10
@@ -71,7 +72,8 @@ class Past:
         """Return it in one line."""
         if self.num_drivers == 1 and "," not in self.workers and not self.told:
             return "no, from start to end"
-        parts = [f"{self.num_drivers - 1} times gone on with"] if self.num_drivers > 1 else []
+        times = "once" if self.num_drivers == 2 else f"{self.num_drivers - 1} times"
+        parts = [f"gone on with {times}"] if self.num_drivers > 1 else []
         parts += [f"workers by attempt: {self.workers}"] if self.workers else []
         return "; ".join([*parts, *map(plain, self.told[-_MAX_FINDINGS:])])
 
@@ -92,8 +94,10 @@ def data_text(manifest: Mapping[str, Any], digest: str) -> str:
     sources = manifest.get("sources", [])
     uris = [plain(without_credentials(str(source["uri"]))) for source in sources]
     more = f" and {len(uris) - _MAX_SOURCES:,} more" if len(uris) > _MAX_SOURCES else ""
+    splits = manifest.get("splits", {})
     rows = ", ".join(
-        f"{name} {facts['num_rows']:,}" for name, facts in manifest.get("splits", {}).items()
+        f"{name} {splits[name]['num_rows']:,}"
+        for name in sorted(splits, key=lambda name: (*_SPLITS, name).index(name))
     )
     source = ", ".join(uris[:_MAX_SOURCES]) + more
     return f"{source}; rows: {rows}; [digest {digest[:_DIGEST]}](distrain:artifacts/{FOLDER})"

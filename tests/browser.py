@@ -17,7 +17,7 @@ from typing import Any, final
 
 WAIT_S = 30.0
 _POLL_S = 0.1
-_WIDTH, _HEIGHT = 1400, 1000
+_WIDTH, _HEIGHT = 1920, 1200
 # What a person clicks on, by what it reads as; the innermost one, of several.
 _CLICK = """
 const wanted = arguments[0];
@@ -75,8 +75,11 @@ class Browser:
         return _ask(f"{self._session}/execute/sync", asked)
 
     def click(self, label: str) -> None:
-        """Click what reads like this, once it is there."""
+        """Click what reads like this, once it is there; go on in the window that it opens."""
         _until(lambda: self.run(_CLICK, label), f"nothing to click on reads {label!r}", self)
+        with urllib.request.urlopen(f"{self._session}/window/handles", timeout=WAIT_S) as answer:
+            newest = json.load(answer)["value"][-1]
+        _ask(f"{self._session}/window", {"handle": newest})
 
     def wait_for(self, *texts: str) -> str:
         """Wait until all of these can be read on the page; return what can be read on it."""

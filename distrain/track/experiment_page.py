@@ -20,7 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def lay_out(
-    client: "MlflowClient", experiment_id: str, facts: Mapping[str, Any], began_ms: int
+    client: "MlflowClient",
+    experiment_id: str,
+    facts: Mapping[str, Any],
+    at_ms: int,
+    *,
+    is_over: bool = False,
 ) -> None:
     """Write a search's views into its experiment, and let those of the oldest searches go.
 
@@ -30,12 +35,14 @@ def lay_out(
         client: one whose own retries are off.
         experiment_id: MLflow's.
         facts: the first record of the run.
-        began_ms: when the search began, in milliseconds since 1970.
+        at_ms: when the search began, or ended, in milliseconds since 1970.
+        is_over: whether its trials have ranks by now.
     """
     layout = layout_in(facts)
     if layout is None:
         return
-    tags = {**primary_metric_tags(layout), **view_tags(facts["key"], layout, began_ms)}
+    views = view_tags(facts["key"], layout, at_ms, is_over=is_over)
+    tags = {**primary_metric_tags(layout), **views}
     for name, text in tags.items():
         _unless(is_refusal, partial(client.set_experiment_tag, experiment_id, name, text), name)
     held = client.get_experiment(experiment_id).tags

@@ -17,6 +17,8 @@ from distrain.redaction import redacted
 
 SCORE: Final = "search/score"
 """What trials are ranked by: the metric of a trial's final model. One that was stopped has none."""
+RANK: Final = "search/rank"
+"""The place of a trial that came to its end, from 1: the winner; once its search has ended."""
 EPOCHS: Final = "search/epochs"
 TRAIN_S: Final = "search/train_s"
 GPU_HOURS: Final = "search/gpu_hours"

@@ -14,10 +14,10 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from distrain.track.layout import EPOCHS, GPU_HOURS, LOG10, SCORE, TRAIN_S, SearchLayout
+from distrain.track.layout import EPOCHS, GPU_HOURS, LOG10, RANK, SCORE, TRAIN_S, SearchLayout
 from distrain.track.origin import KIND_TAG, SWEEP_TAG
 from distrain.track.outcome import OUTCOME, STOP_REASON, STOP_STEP
 
@@ -31,6 +31,8 @@ MAX_SEARCHES: Final = 10
 
 _SECTION: Final = "distrain-search"
 _TITLES: Final = {LEADERBOARD: "leaderboard", CHARTS: "charts"}
+_WIDTHS: Final = {RANK: 90, OUTCOME: 120, STOP_REASON: 600}
+_WIDTH: Final = 140
 
 
 def view_id(key: str, view: str) -> str:
@@ -43,15 +45,19 @@ def view_id(key: str, view: str) -> str:
     return f"{OWN}{hashlib.sha256(key.encode()).hexdigest()[:12]}-{view}"
 
 
-def view_tags(key: str, layout: SearchLayout, made_ms: int) -> dict[str, str]:
+def view_tags(
+    key: str, layout: SearchLayout, made_ms: int, *, is_over: bool = False
+) -> dict[str, str]:
     """Return the tags of an experiment that hold a search's views.
 
     Args:
         key: the search's, `<name>/<run>`.
         layout: what they show.
-        made_ms: when the search began, in milliseconds since 1970.
+        made_ms: when the search began, or ended, in milliseconds since 1970.
+        is_over: whether its trials have ranks by now: until then they are sorted by their scores.
     """
-    states = {LEADERBOARD: _leaderboard(key, layout), CHARTS: _charts(key, layout)}
+    table = _leaderboard(key, layout, is_over=is_over)
+    states = {LEADERBOARD: table, CHARTS: {**table, "selectedColumns": [], "runListHidden": True}}
     run = key.rpartition("/")[2]
     return {
         f"{VIEW_TAG}{view_id(key, view)}": json.dumps(
@@ -99,27 +105,28 @@ def _compressed(state: Mapping[str, Any]) -> str:
     return "deflate;" + base64.b64encode(zlib.compress(text, 9)).decode()
 
 
-def _leaderboard(key: str, layout: SearchLayout) -> dict[str, Any]:
-    """Return the state of the table: the best trial first, those that were stopped behind."""
+def _leaderboard(key: str, layout: SearchLayout, *, is_over: bool) -> dict[str, Any]:
+    """Return the state of the table: the winner first, those that were stopped behind."""
     cost = [GPU_HOURS] if layout.gpus_per_trial else []
+    shown = [
+        *(("metrics", name) for name in dict.fromkeys((RANK, SCORE, layout.metric))),
+        ("tags", OUTCOME),
+        *(("params", path) for path in layout.columns),
+        *(("metrics", name) for name in (EPOCHS, TRAIN_S, *cost)),
+        *(("tags", name) for name in (STOP_STEP, STOP_REASON)),
+    ]
+    columns = [_column(kind, name) for kind, name in shown]
     return {
         **_filter(key),
-        "orderByKey": _column("metrics", SCORE),
-        "orderByAsc": not layout.is_greater_better,
-        "selectedColumns": [
-            *_columns("metrics", dict.fromkeys((SCORE, layout.metric))),
-            *_columns("params", layout.columns),
-            *_columns("metrics", (EPOCHS, TRAIN_S, *cost)),
-            *_columns("tags", (OUTCOME, STOP_STEP, STOP_REASON)),
-        ],
+        "orderByKey": _column("metrics", RANK if is_over else SCORE),
+        "orderByAsc": is_over or not layout.is_greater_better,
+        "selectedColumns": columns,
+        "columnOrder": columns,
+        "columnWidths": {_column(kind, name): _WIDTHS.get(name, _WIDTH) for kind, name in shown},
         # Of the newest runs a page shows ten in its charts, unless it is told to show all.
         "runsHiddenMode": "SHOW_ALL",
         **_sections(_chart_list(layout)),
     }
-
-
-def _charts(key: str, layout: SearchLayout) -> dict[str, Any]:
-    return {**_leaderboard(key, layout), "selectedColumns": []}
 
 
 def _filter(key: str) -> dict[str, Any]:
@@ -135,10 +142,6 @@ def _filter(key: str) -> dict[str, Any]:
 
 def _column(kind: str, name: str) -> str:
     return f"{kind}.`{name}`"
-
-
-def _columns(kind: str, names: Iterable[str]) -> list[str]:
-    return [_column(kind, name) for name in names]
 
 
 def _chart_list(layout: SearchLayout) -> list[dict[str, Any]]:
@@ -194,6 +197,7 @@ def _sections(charts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "isReordered": False,
         "deleted": False,
         "isGenerated": False,
+        "columns": 2,
     }
     return {
         "compareRunCharts": list(charts),

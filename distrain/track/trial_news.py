@@ -14,6 +14,7 @@ A search that goes on reports some steps of a trial again: the first value of a 
 stands. Of a trial that has ended, no more is kept than its last step: one that was killed goes on.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -24,6 +25,7 @@ from distrain.track.layout import (
     COLOR_TAG,
     COLORS,
     PLAIN_COLOR,
+    SCORE,
     WON_COLOR,
     SearchLayout,
     words_of_end,
@@ -159,12 +161,18 @@ class _Account:
         self._ended_step = before.ended_step
         self._last_steps = dict(before.last_steps)
         self._has_reason, self._has_won = before.has_reason, before.has_won
+        self._score = before.score
 
     @property
     def sent(self) -> SentTrial:
         """What is known of the trial after the records."""
         return SentTrial(
-            self._outcome, self._ended_step, self._last_steps, self._has_reason, self._has_won
+            self._outcome,
+            self._ended_step,
+            self._last_steps,
+            self._has_reason,
+            self._has_won,
+            self._score,
         )
 
     def lose(self) -> None:
@@ -226,8 +234,10 @@ class _Account:
         self._add_points(record, unreported)
         outcome, step = payload["outcome"], int(payload["step"] or 0)
         if self._layout is not None:
-            is_whole = outcome in _WHOLE
-            self._add_points(record, self._layout.summary(payload, is_whole=is_whole))
+            summary = self._layout.summary(payload, is_whole=outcome in _WHOLE)
+            self._add_points(record, summary)
+            score = summary.get(SCORE, math.nan)
+            self._score = score if math.isfinite(score) else None
         self.news.tags[OUTCOME] = outcome
         if not self._has_won:
             self.news.tags[COLOR_TAG] = COLORS[outcome]

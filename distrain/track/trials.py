@@ -4,6 +4,7 @@ What comes after a search, the audit of stopped trials and the winner's other se
 same events, under numbers that no trial of the search has; each is a run of its own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -29,6 +30,7 @@ class SentTrial:
         last_steps: metric to the greatest step, since it began or went on.
         has_reason: whether it was told why it was stopped, or ended early.
         has_won: whether it was told that it won.
+        score: what it is ranked by; None: it did not come to its end, or has no number for it.
     """
 
     outcome: str = ""
@@ -36,6 +38,7 @@ class SentTrial:
     last_steps: dict[str, int] = field(default_factory=dict)
     has_reason: bool = False
     has_won: bool = False
+    score: float | None = None
 
     @property
     def last_step(self) -> int:
@@ -70,3 +73,22 @@ def kind_of(number: int) -> tuple[str, int, int]:
     if number >= CONFIRMS_FROM:
         return "confirm", *divmod(number - CONFIRMS_FROM, MAX_CONFIRMING)
     return ("audit", number - AUDITS_FROM, 0) if number >= AUDITS_FROM else ("trial", number, 0)
+
+
+def ranked(trials: Mapping[int, SentTrial], *, is_greater_better: bool) -> list[int]:
+    """Return the trials of a search that came to their end, the winner first.
+
+    Of equal scores, that of the lower number is better. What won is first whatever its own score:
+    of several seeds, the mean decides.
+
+    Args:
+        trials: what is known of each; audits and other seeds are left out.
+        is_greater_better: whether more is better.
+    """
+    sign = -1 if is_greater_better else 1
+    places = [
+        (not sent.has_won, sign * sent.score, trial)
+        for trial, sent in trials.items()
+        if sent.score is not None and kind_of(trial)[0] == "trial"
+    ]
+    return [trial for _, _, trial in sorted(places)]

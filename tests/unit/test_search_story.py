@@ -70,5 +70,11 @@ def test_less_is_ahead_where_less_is_better() -> None:
     assert told.startswith("0.125 ahead of [trial 2](distrain:trial/2), 0.625.")
 
 
+def test_a_tie_is_told_as_one() -> None:
+    told = margin_text(search(0.9, 0.9), None)
+
+    assert told.startswith("none: level with [trial 1](distrain:trial/1), and the lower number")
+
+
 def test_a_trial_that_alone_came_to_its_end_is_ahead_of_nobody() -> None:
     assert margin_text(search(0.9, None), None) == "no other trial came to its end"

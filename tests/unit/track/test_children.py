@@ -19,7 +19,7 @@ from distrain.track.layout import PLAIN_COLOR
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.watermark import WATERMARK, Watermark
-from tests.recorded_search import KEY, NAME, SWEEP, RecordedSearch
+from tests.recorded_search import DATASET, KEY, LAYOUT, NAME, SWEEP, RecordedSearch
 
 SERVER = TrackingServer("sqlite:////nowhere/mlflow.db", None, "storage")
 
@@ -85,7 +85,9 @@ class FakeStore:
     def trial(self, number: int) -> FakeRun:
         """Return the one run of a trial."""
         (found,) = [
-            run for run in self.runs.values() if run.info.run_name == f"{SWEEP}-{number:04d}"
+            run
+            for run in self.runs.values()
+            if run.info.run_name == f"trial {number:04d} of {SWEEP}"
         ]
         return found
 
@@ -245,7 +247,7 @@ def test_what_comes_after_a_search_is_a_run_of_its_own(
     assert run.data.tags["distrain.trial"] == str(of_trial)
     assert run.data.tags["distrain.key"] == f"{KEY}-{label}"
     assert run.data.tags["distrain.seed"] == "5"
-    assert run.info.run_name == f"{SWEEP}-{label}"
+    assert run.info.run_name == f"trial {label} of {SWEEP}"
     assert run.points("train/loss") == {20: 0.5}
 
 
@@ -678,7 +680,7 @@ def test_what_is_kept_of_a_trial_that_has_ended_does_not_grow_with_its_metrics(
     assert ship(search, store)
 
     kept = json.loads((search.folder / WATERMARK).read_text())["trials"]
-    marks = {"has_reason": False, "has_won": False}
+    marks = {"has_reason": False, "has_won": False, "score": None}
     assert kept["0"] == {"outcome": "finished", "ended_step": 40, "last_steps": {}, **marks}
     assert kept["1"] == {
         "outcome": "",
@@ -851,3 +853,27 @@ def test_what_the_store_is_not_told_of_is_passed_over(search: RecordedSearch) ->
     store = FakeStore()
     assert ship(search, store)
     assert list(store.runs) == [store.parent.info.run_id]
+
+
+def test_ranks_and_the_data_are_told_once_a_laid_out_search_has_ended(tmp_path: Path) -> None:
+    store: Any = FakeStore()
+    experiment: dict[str, str] = {}
+    store.set_experiment_tag = lambda _, name, value: experiment.update({name: value})
+    told_data: list[str] = []
+    store.log_inputs = lambda run_id, datasets: told_data.append(run_id)
+    store.get_experiment = lambda _: SimpleNamespace(
+        experiment_id="1", name="adult", lifecycle_stage="active", tags=experiment
+    )
+    with RecordedSearch(tmp_path / "journal", LAYOUT, DATASET) as search:
+        for trial, accuracy in enumerate((0.5, 0.75, 0.75)):
+            search.suggest(trial, train__optimizer__lr=0.01)
+            search.end(trial, "finished", metrics={"validation/accuracy": accuracy})
+        search.driver.status("FINISHED")
+
+        assert ship(search, store)
+
+    ranks = [store.trial(trial).points("search/rank") for trial in range(3)]
+    assert ranks == [{40: 3.0}, {40: 1.0}, {40: 2.0}]
+    assert {store.trial(trial).info.run_id for trial in range(3)} < set(told_data)
+    assert sum(name.startswith("mlflow.sharedViewState.") for name in experiment) == 2
+    assert store.trial(0).params["log10.train.optimizer.lr"] == "-2.0"

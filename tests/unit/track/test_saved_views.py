@@ -24,9 +24,10 @@ KEY = "adult/20261121T120000-abc123"
 MADE_MS = 1_790_000_000_000
 
 
-def state_of(view: str) -> dict[str, Any]:
+def state_of(view: str, *, is_over: bool = False) -> dict[str, Any]:
     """Return the state of a view, read as the UI does it."""
-    saved = json.loads(view_tags(KEY, LAYOUT, MADE_MS)[f"{VIEW_TAG}{view_id(KEY, view)}"])
+    tags = view_tags(KEY, LAYOUT, MADE_MS, is_over=is_over)
+    saved = json.loads(tags[f"{VIEW_TAG}{view_id(KEY, view)}"])
     packed = saved["state"].removeprefix("deflate;")
     assert packed != saved["state"]
     state: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed)))
@@ -53,18 +54,26 @@ def test_the_leaderboard_has_the_best_first_beside_what_it_was_and_why_it_ended(
     )
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`search/score`", False)
     assert state["selectedColumns"] == [
+        "metrics.`search/rank`",
         "metrics.`search/score`",
         "metrics.`validation/accuracy`",
+        "tags.`distrain.outcome`",
         "params.`train.optimizer.lr`",
         "params.`model.hidden`",
         "params.`model.dropout`",
         "metrics.`search/epochs`",
         "metrics.`search/train_s`",
         "metrics.`search/gpu_hours`",
-        "tags.`distrain.outcome`",
         "tags.`distrain.stop_step`",
         "tags.`distrain.stop_reason`",
     ]
+    assert state["columnOrder"] == state["selectedColumns"]
+
+
+def test_a_search_that_has_ended_is_sorted_by_rank() -> None:
+    state = state_of(LEADERBOARD, is_over=True)
+
+    assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`search/rank`", True)
 
 
 def test_the_charts_are_parallel_coordinates_curves_the_rate_and_the_cost() -> None:

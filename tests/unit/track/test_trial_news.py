@@ -87,7 +87,9 @@ def test_an_end_without_a_verdict_says_what_may_be_behind_it() -> None:
 
 
 def test_the_winner_is_gold_and_only_the_last_one() -> None:
-    told, sent = trial_news(records(ended("finished"), won(0)), {}, LAYOUT)
+    finals = {"validation/accuracy": 0.75}
+    told, sent = trial_news(records(ended("finished", metrics=finals), won(0)), {}, LAYOUT)
+    assert sent[0].score == 0.75
     assert told[0].tags[COLOR] == WON_COLOR
 
     told, _ = trial_news(records(ended("finished", trial=4), won(4)), sent, LAYOUT)
