@@ -82,7 +82,10 @@ class SearchLayout:
     @classmethod
     def of_json(cls, fields: Mapping[str, Any]) -> Self:
         """Return what `to_json` gave, also after a journal has held it."""
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.items()
+        }
         return cls(**plain)
 
     def to_json(self) -> dict[str, Any]:
