@@ -68,6 +68,7 @@ class Ending:
         goals: what was met.
         version: what was registered.
         error: why it failed.
+        verdict: whether it earned the alias that was asked for; None: none was.
     """
 
     outcome: TrainOutcome | None = None
@@ -75,6 +76,7 @@ class Ending:
     goals: tuple[GoalOutcome, ...] = ()
     version: RegisteredVersion | None = None
     error: DistrainError | None = None
+    verdict: Verdict | None = None
 
     @property
     def status(self) -> RunStatus:
@@ -187,7 +189,7 @@ def register(
         "description": "\n\n".join(
             [
                 describe.version_note(name, record.facts.tags, trained.metrics),
-                *([_dated(verdict_text(verdict, asked.alias))] if verdict else []),
+                *([_judged(verdict, asked.alias)] if verdict else []),
             ]
         ),
         "dataset_name": record.facts.experiment,
@@ -198,9 +200,26 @@ def register(
     return record.version
 
 
-def _dated(text: str) -> str:
+def _judged(verdict: Verdict, alias: str | None) -> str:
     """Return what the gate decided as a version's description has it, where it stays."""
-    return f"**When it was made: {text}** Its tags have the newest verdict."
+    text = f"**When it was made: {verdict_text(verdict, alias)}** Its tags have the newest verdict."
+    return "\n\n".join(["\n".join(comparison_table(verdict)), text]).strip()
+
+
+def comparison_table(verdict: Verdict) -> list[str]:
+    """Return the lines of a Markdown table: the candidate beside the holder, on the same rows."""
+    contest = verdict.contest
+    found = contest.comparison if contest is not None else None
+    if contest is None or found is None:
+        return []
+    own, others = f"{found.candidate:.6g}", f"{found.holder:.6g}"
+    interval = f"{found.low:.4g} to {found.high:.4g}"
+    return [
+        f"| same {found.num_rows:,} test rows | candidate | version {contest.holder} | gain "
+        "| interval |",
+        "|---|---:|---:|---:|---:|",
+        f"| test/{found.metric} | {own} | {others} | {found.gain:+.4g} | {interval} |",
+    ]
 
 
 def verdict_text(verdict: Verdict, alias: str | None) -> str:

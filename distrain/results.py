@@ -64,6 +64,7 @@ class TrainResult:
         uri: where an object store keeps it; None: its folder is where it is kept.
         summary: what was trained, in one line.
         look: the command that opens the UI.
+        page: the address of the run's page there; empty: it is not known.
     """
 
     status: RunStatus
@@ -84,6 +85,7 @@ class TrainResult:
     summary: str = ""
     look: str = ""
     uri: str | None = None
+    page: str = ""
 
     @property
     def folder(self) -> str:
@@ -142,6 +144,7 @@ class TuneResult:
         failures: what trials failed of, with how many of them, the most frequent first.
         summary: what won, in one line.
         look: the command that opens the UI.
+        page: the address of the search's page there; empty: it is not known.
         confirm: the winner's configuration with other seeds: see `tune.confirm`; None: not asked.
         audit: how often the scheduler was wrong: see `tune.audit`; None: not asked.
     """
@@ -163,6 +166,7 @@ class TuneResult:
     failures: tuple[tuple[str, int], ...] = ()
     summary: str = ""
     look: str = ""
+    page: str = ""
     confirm: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
 

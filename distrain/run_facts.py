@@ -19,11 +19,13 @@ from distrain.locations import storage_of, store_at
 from distrain.object_store.link import link_of, shown
 from distrain.results import RunStatus, TrainResult
 from distrain.stored_run import LENGTHS, Started
-from distrain.track import describe, lineage
+from distrain.track import lineage
+from distrain.track.layout import SearchLayout
+from distrain.track.links import UI_PORT
 from distrain.track.origin import KIND_TAG, MODEL_ARGS_TAG, SWEEP_TAG, TRIAL_TAG
 from distrain.track.outcome import OUTCOME, failure_tags
-from distrain.track.record import RunFacts
-from distrain.track.tracking_server import TrackingServer
+from distrain.track.record import RunFacts, RunRecord
+from distrain.track.tracking_server import STORAGE, TrackingServer
 from distrain.track.user_code import find_user_code
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.line import Line
@@ -150,7 +152,13 @@ def recorded_facts(run: StartedRun) -> RunFacts:
         config={**masked_dict(run.settings), **({} if run.is_sweep else {"tune": None})},
         manifest=run.prepared.dataset.manifest,
         tags=tags | {"distrain.data.sha256": run.prepared.dataset.digest},
+        search=_layout(run) if run.is_sweep else None,
     )
+
+
+def _layout(run: StartedRun) -> SearchLayout:
+    assert run.settings.tune is not None, "a search has a space"
+    return SearchLayout.of(run.settings.tune, run.placement.gpu * run.placement.group_size)
 
 
 def filled_in_args(settings: Settings) -> str | None:
@@ -191,13 +199,12 @@ def nothing_trained(run: StartedRun, outcome: TrainOutcome) -> list[str]:
     return [f"nothing was left to train: {ended_by} had ended the run at step {outcome.step}"]
 
 
-def ending_tags(run: StartedRun, ending: Ending) -> dict[str, str]:
+def ending_tags(ending: Ending) -> dict[str, str]:
     """Return the tags that a run's record ends with."""
     outcome = ending.outcome
     tags: dict[str, str] = {OUTCOME: ending.status}
     if outcome is not None and outcome.weights_sha256:
         tags |= made_tags(outcome)
-        tags["mlflow.note.content"] = describe.run_note({"Run": _summary(run)}, ending.metrics)
     if ending.error is not None:
         tags |= failure_tags(ending.error)
     return tags
@@ -232,13 +239,14 @@ def train_result(
         resumed_from_step=outcome.resumed_from_step if outcome else None,
         tracking="complete" if is_shipped else "pending",
         error=ending.error,
-        summary=_summary(run),
+        summary=summary_text(run),
         look=look_text(run),
         uri=shown(run.run_dir) if link_of(run.run_dir) is not None else None,
     )
 
 
-def _summary(run: StartedRun) -> str:
+def summary_text(run: StartedRun) -> str:
+    """Return what is trained, in a line."""
     model = run.job.model.get("name") or run.job.model.get("target")
     return (
         f"{run.settings.name}: {model}, {run.preflight.num_parameters:,} parameters, "
@@ -253,3 +261,17 @@ def look_text(run: StartedRun) -> str:
     storage = storage_of(run.settings)
     is_default = storage == Path("runs").absolute()
     return "distrain ui" + ("" if is_default else f" --storage {shlex.quote(str(storage))}")
+
+
+def page_text(run: StartedRun, record: RunRecord) -> str:
+    """Return the address of a run's page at MLflow, which tells how it ended.
+
+    Where `distrain ui` has to serve it first, it is the one that that serves by default. Empty:
+    the run is not there yet, or nothing that is known serves its store.
+    """
+    pages = record.pages
+    is_own = run.server.origin == STORAGE and store_at(run.settings) is None
+    if pages is None or not (run.server.is_remote or is_own):
+        return ""
+    server = run.server.shown if run.server.is_remote else f"http://127.0.0.1:{UI_PORT}"
+    return f"{server.rstrip('/')}/{pages.run}"

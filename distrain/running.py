@@ -37,13 +37,16 @@ from distrain.run_facts import (
     how_to_go_on,
     nothing_trained,
     own_code,
+    page_text,
     recorded_facts,
     train_result,
     training_text,
 )
 from distrain.run_folder import CONFIG, JOURNAL, keep_files, write_result
+from distrain.run_story import run_story
 from distrain.track import lineage, lineage_folder
 from distrain.track.journal_reading import last_step
+from distrain.track.links import NOTE_TAG
 from distrain.track.origin import LINEAGE_TAG
 from distrain.track.outcome import READY_S, TRAINING_S
 from distrain.track.record import RunFacts, RunRecord
@@ -219,7 +222,7 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
         display.note(f"the model is not registered; it is kept in {pyfunc}")
     elif verdict is not None and verdict.may_move and version.alias is None:
         display.note(f"the alias stays where it is: {version.uri} was overtaken, see its tags")
-    return Ending(outcome, metrics, goals, version)
+    return Ending(outcome, metrics, goals, version, verdict=verdict)
 
 
 def _verdict(
@@ -264,7 +267,8 @@ def _record_end(
     step = ending.outcome.step if ending.outcome else last_step(run.run_dir / JOURNAL)
     result = train_result(run, ending, step=step, run_id=record.shipper.run_id, is_shipped=False)
     report_at_end(run.run_dir, result, display, partial(keep_report, record))
-    record.end(MLFLOW_STATUS[ending.status], ending_tags(run, ending))
+    tags = {**ending_tags(ending), NOTE_TAG: run_story(run, record, ending)}
+    record.end(MLFLOW_STATUS[ending.status], tags)
     write_result(run.run_dir, result.to_json())
     is_shipped = record.drain()
     if not is_shipped:
@@ -275,7 +279,7 @@ def _record_end(
     run_id = record.shipper.run_id
     result = train_result(run, ending, step=step, run_id=run_id, is_shipped=is_shipped)
     write_result(run.run_dir, result.to_json())
-    return result
+    return replace(result, page=page_text(run, record))
 
 
 def keep_report(record: RunRecord, report: Path) -> None:

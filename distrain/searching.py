@@ -28,12 +28,14 @@ from distrain.run_facts import (
     StartedRun,
     how_to_go_on,
     look_text,
+    page_text,
     started_facts,
 )
 from distrain.run_folder import RESULT, write_result
 from distrain.running import begun_record, finish_run, keep_report, telling_end_faults, unforeseen
+from distrain.search_story import search_story, under_way_story
 from distrain.stored_run import read_result, read_sweep_result
-from distrain.track import describe
+from distrain.track.links import NOTE_TAG
 from distrain.track.origin import WEIGHTS_TAG, WINNER_TAG
 from distrain.track.outcome import OUTCOME, failure_tags
 from distrain.track.record import RunRecord
@@ -82,6 +84,7 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
         run.line,
     )
     with begun_record(run) as record, exporting(run_dir, display, record.backlog.count) as shown:
+        record.journal.tags({NOTE_TAG: under_way_story(run, record.facts)})
         try:
             ending = _ending(run, sweep, places, _Told(record, shown), display)
             lease.check(run_dir, run.job.fence)
@@ -274,7 +277,7 @@ def _record_end(
     tags = {OUTCOME: ending.status, **(failure_tags(ending.error) if ending.error else {})}
     if winner is not None and winner.weights_sha256:
         tags |= {WINNER_TAG: winner.run_dir.name, WEIGHTS_TAG: winner.weights_sha256}
-    tags["mlflow.note.content"] = _note(ending)
+    tags[NOTE_TAG] = search_story(run, record.facts, ending.course, winner, ending.error)
     result = _result(run, record, ending, is_shipped=False)
     written_at_end(
         run.run_dir,
@@ -290,31 +293,7 @@ def _record_end(
         display.note("what is left is sent by `distrain sync`, or by the next command that trains")
     result = _result(run, record, ending, is_shipped=is_shipped)
     write_result(run.run_dir, result.to_json())
-    return result
-
-
-def _note(ending: _Ending) -> str:
-    """Return the Markdown that MLflow shows of a search."""
-    search, winner = ending.search, ending.winner
-    facts: dict[str, Any] = {}
-    if search is not None:
-        outcomes = Counter(str(trial.outcome) for trial in search.trials)
-        counts = (f"{outcomes[name]:,} {name.replace('_', ' ')}" for name in sorted(outcomes))
-        facts["Trials"] = f"{len(search.trials):,}: {', '.join(counts)}"
-        facts["Epochs"] = f"{search.epochs_spent:,} in {search.wall_s:,.0f} s"
-        if search.best is not None:
-            values = search.best.assignment.items()
-            told = ", ".join(f"`{name}` = {value}" for name, value in values)
-            facts["Best"] = f"trial {search.best.number}: {told or 'as written'}"
-            if search.plan.num_seeds > 1:
-                facts["Mean over its seeds"] = f"{search.plan.metric} {search.best_value:.6g}"
-    if ending.confirmed is not None:
-        facts["Confirmed"] = ending.confirmed.text
-    if ending.audited is not None:
-        facts["Audit"] = ending.audited.text
-    if winner is not None:
-        facts["Winner's run"] = winner.run_dir.name
-    return describe.run_note(facts, ending.metrics)
+    return replace(result, page=page_text(run, record))
 
 
 def _result(run: StartedRun, record: RunRecord, ending: _Ending, *, is_shipped: bool) -> TuneResult:

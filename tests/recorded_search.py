@@ -1,10 +1,12 @@
 """The journal of a search, as its driver leaves it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 
 from distrain.track.journal import JournalWriter
+from distrain.track.layout import SearchLayout
 
 SWEEP = "20261121T120000-abc123"
 NAME = "adult"
@@ -17,6 +19,24 @@ TAGS = {
     "distrain.data.sha256": "d" * 64,
     "distrain.config.sha256": "c" * 64,
 }
+
+LAYOUT: Final = SearchLayout(
+    "validation/accuracy",
+    "max",
+    ("train.optimizer.lr", "model.hidden"),
+    log_paths=("train.optimizer.lr",),
+)
+DATASET: Final = {
+    "name": NAME,
+    "digest": "d" * 64,
+    "sources": ["people.csv"],
+    "schema": {f"column {number}": "double" for number in range(20)},
+    "splits": {"train": 900, "validation": 100},
+    "tensors": {},
+    "profile": {f"column {number}": {"kind": "numeric", "mean": 0.5} for number in range(20)},
+    "findings": [],
+}
+"""Of twenty columns."""
 
 
 def make_run(storage: Path, run: str, won: list[Any] | None = None) -> Path:
@@ -34,16 +54,27 @@ class RecordedSearch:
 
     Args:
         folder: the journal's folder.
+        layout: how it is laid out; None: as searches of earlier versions, which do not tell.
+        dataset: what it is trained on, as `describe.dataset_facts` gives it; None: it is not told.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        layout: SearchLayout | None = None,
+        dataset: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
+        self._layout, self._dataset = layout, dataset
         self.driver = JournalWriter(folder, "driver")
         self.events = JournalWriter(folder, "search")
 
     def begin(self) -> None:
         """Record what the search is."""
-        self.driver.run({"experiment": NAME, "key": KEY, "name": SWEEP, "tags": TAGS})
+        told = {"search": self._layout.to_json()} if self._layout else {}
+        self.driver.run({"experiment": NAME, "key": KEY, "name": SWEEP, "tags": TAGS, **told})
+        if self._dataset is not None:
+            self.driver.dataset(self._dataset)
 
     def suggest(self, trial: int, **assignment: Any) -> None:
         """Record a trial; `__` stands for the points of a path."""

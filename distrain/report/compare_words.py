@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from distrain.compare.outcome import Outcome, Value
+from distrain.display import duration_text
 from distrain.evaluate.comparison import Comparison
-from distrain.report.words import duration_text
 
 ABSENT = "-"
 LONGEST = 160

@@ -15,9 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from distrain.display import duration_text
 from distrain.report.fitting import cut_parts
 from distrain.report.search_view import head_line, search_text, trial_lines
-from distrain.report.words import duration_text
 
 PLAIN_INTERVAL_S = 5.0
 WAITING_INTERVAL_S = 60.0

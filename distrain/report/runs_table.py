@@ -7,9 +7,9 @@ from typing import Final
 from rich.console import Group
 from rich.text import Text
 
+from distrain.display import duration_text
 from distrain.report.fitting import EXTRA, FitColumn, FitTable, cut_parts, cut_start
 from distrain.report.tables import metrics_text
-from distrain.report.words import duration_text
 from distrain.track.chosen_runs import Choice, fields_of_run
 from distrain.track.live_runs import RUNNING
 from distrain.track.runs import UNFINISHED, RunSummary

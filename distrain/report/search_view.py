@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from distrain.display import duration_text
 from distrain.report.fitting import EXTRA, FitColumn, FitTable, cut_parts
-from distrain.report.words import duration_text
 
 LEAST_HEIGHT: Final = 10
 """Lines of a terminal below which there is no table."""

@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from distrain.display import duration_text
 from distrain.redaction import without_password
-from distrain.report.words import duration_text
 
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
@@ -67,6 +67,7 @@ def result_table(result: "TrainResult | TuneResult") -> Facts:
     if result.tracking == "pending":
         facts.add("tracking", f"pending: the record is kept in {folder}/journal")
     facts.add("look", result.look)
+    facts.add("page", result.page)
     return facts
 
 

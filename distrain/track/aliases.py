@@ -26,6 +26,7 @@ from distrain.process import user_name
 from distrain.track.claims import CLAIM_S, alone
 from distrain.track.model_versions import unanswered
 from distrain.track.tracking_server import TrackingServer
+from distrain.track.version_page import move_line, tell_move
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -209,7 +210,20 @@ def move_alias(client: "MlflowClient", name: str, move: Move) -> str | None:
         else:
             client.set_registered_model_alias(name, move.alias, move.to_version)
         _keep(client, name, number, replace(kept, done=True))
+        _tell(client, name, kept)
     return None
+
+
+def _tell(client: "MlflowClient", name: str, move: Move) -> None:
+    """Tell of a move on the pages of those who have the alias, and had it."""
+    if move.to_version is not None:
+        told = move_line(move.alias, move.when, move.who, move.why)
+        tell_move(client, name, move.to_version, told)
+    if move.from_version is not None:
+        to = _version(move.to_version)
+        tell_move(
+            client, name, move.from_version, f"**{move.alias}** until {move.when}: {to} has it"
+        )
 
 
 def _next_number(client: "MlflowClient", name: str, alias: str, holder: str | None) -> int:

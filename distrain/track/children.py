@@ -2,8 +2,9 @@
 
     the first trial of a process: look, in one search, which runs are there already
     make its run, if it is not there yet                           (by key)
+    tell it what it was trained on
     send parameters, metrics and tags in one request, and an end   (each safe to repeat)
-    the search has ended: end what is open, delete runs that were made twice
+    the search has ended: end what is open, rank, delete runs that were made twice
 
 A trial that one portion of the journal holds takes three requests, and what distrain does beside
 them is a few hundredths of the time that they take (`tests/bench/children.py`). With the tags of
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from distrain.track.deleted import is_run_deleted, restore_run
+from distrain.track.experiment_page import lay_out
 from distrain.track.journal_reading import JournalRecord
+from distrain.track.layout import RANK, layout_in
 from distrain.track.new_points import Point
 from distrain.track.origin import DATA_TAG, KIND_TAG, SWEEP_TAG, TRIAL_TAG
 from distrain.track.rejected import Rejected
@@ -33,15 +36,8 @@ from distrain.track.sending import (
     holds_nothing,
     sendable,
 )
-from distrain.track.trials import (
-    CUT_OFF,
-    SentTrial,
-    TrialNews,
-    cut_off,
-    kind_of,
-    label,
-    trial_news,
-)
+from distrain.track.trial_news import TrialNews, cut_off, trial_news
+from distrain.track.trials import CUT_OFF, SEARCH, SentTrial, kind_of, label, ranked
 from distrain.track.watermark import SAVE_EVERY_S, Watermark
 
 if TYPE_CHECKING:
@@ -95,11 +91,15 @@ class Children:
             client: one whose own retries are off.
             records: the portion's, of all kinds.
         """
-        told, after = trial_news(records, self._mark.trials)
+        if not any(record.kind == SEARCH for record in records):
+            return [], dict(self._mark.trials)
+        told, after = trial_news(records, self._mark.trials, layout_in(self._search))
         since_ms = min((news.began_ms for news in told), default=0) if self._mark.child_ids else 0
         todo: list[Callable[[], None]] = []
         for news in told:
             todo.append(partial(self._make, client, news, since_ms))
+            if news.is_new:
+                todo.append(partial(self._tell, client, news.trial, self._tell_data))
             todo += self._telling(client, news)
         return todo, after
 
@@ -148,9 +148,22 @@ class Children:
         except Exception:  # goes through: only what was ended since the last save is kept first
             save()
             raise
+        self._rank(client, end_ms)
         if self._mark.child_ids:
             # A run that a slow server made after its client had given up was never sent anything.
             self._look(client, "attributes.status = 'RUNNING'")
+
+    def _rank(self, client: "MlflowClient", end_ms: int) -> None:
+        """Tell trials their ranks, and the experiment's page that there are such."""
+        layout = layout_in(self._search) if self._mark.trials else None
+        if layout is None:
+            return
+        places = ranked(self._mark.trials, is_greater_better=layout.is_greater_better)
+        for rank, trial in enumerate(places, start=1):
+            step = max(0, self._mark.trials[trial].ended_step)
+            point = (RANK, float(rank), end_ms, step)
+            self._tell(client, trial, partial(RunSender.metrics, points=[point]))
+        lay_out(client, self._experiment_id, self._search, end_ms, is_over=bool(places))
 
     def _cut_off(self, client: "MlflowClient", trial: int, sent: SentTrial, end_ms: int) -> None:
         for request in self._telling(client, cut_off(trial, sent, end_ms)):
@@ -211,7 +224,8 @@ class Children:
             KEY_TAG: self._key(news.trial),
         }
         sent = {name: sendable(value)[:MAX_TAG_LENGTH] for name, value in tags.items()}
-        name = _numbered(search["name"], news.trial)
+        # MLflow's tables show a name's first twenty letters.
+        name = f"trial {label(news.trial)} of {search['name']}"
         run = client.create_run(self._experiment_id, news.began_ms, sent, name)
         news.tags.clear()  # a tenth of a short trial's time, were they sent by themselves
         run_id: str = run.info.run_id
@@ -273,6 +287,15 @@ class Children:
 
     def _key(self, trial: int) -> str:
         return _numbered(self._search["key"], trial)
+
+    def _tell_data(self, sender: RunSender) -> None:
+        """Tell a trial what it was trained on: MLflow shows and filters that by its own runs.
+
+        By name and digest MLflow knows what the search's run was told of columns and findings.
+        """
+        facts = self._search.get("dataset")
+        if facts is not None:
+            sender.dataset({**facts, "schema": {}, "profile": {}, "findings": []})
 
     @property
     def _search(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@
     make the run, if it is not there yet                       (by key)
     send parameters, datasets, metrics, tags                   (each request safe to repeat)
     of a search: make its trials' runs, send what is theirs    (the same; `children.py`)
+    send the description, which links to them
     move the watermark
     all that was there is read: send artifacts, register models, send the status  (`closing.py`)
 
@@ -32,16 +33,16 @@ from distrain.track.children import Children
 from distrain.track.closing import Closing, models_to_register
 from distrain.track.covered import Waiting, pass_on
 from distrain.track.deleted import restore_run
+from distrain.track.experiment_page import lay_out
+from distrain.track.first_record import first_facts
 from distrain.track.journal_reading import (
-    DRIVER,
     Hidden,
     JournalRecord,
     read_journal,
-    written_by,
 )
+from distrain.track.links import NOTE_TAG, Pages, with_links
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.new_points import Point, Sent, new_points
-from distrain.track.origin import LINEAGE_TAG
 from distrain.track.rejected import Rejected
 from distrain.track.sending import (
     MAX_METRICS_PER_CALL,
@@ -112,7 +113,7 @@ class Delivery:
         self._hidden = Hidden()
         self._waiting = Waiting()
         self._portion: _Portion | None = None
-        self._children = Children(folder, self.mark, self._recorded_facts)
+        self._children = Children(folder, self.mark, partial(first_facts, self._folder))
         self._has_begun_anew = False
         self._is_behind = False
 
@@ -179,7 +180,9 @@ class Delivery:
                 self.mark = Watermark(server=self._server.identity)
                 self._reached, self._waiting, self._portion = {}, Waiting(), None
                 self._arrived = Arrived(is_unsure=False)
-                self._children = Children(self._folder, self.mark, self._recorded_facts)
+                self._children = Children(
+                    self._folder, self.mark, partial(first_facts, self._folder)
+                )
                 return True
         elif code in ("INVALID_PARAMETER_VALUE", "INVALID_STATE"):
             if self._may_restore:
@@ -209,6 +212,7 @@ class Delivery:
         requests, sent = self._requests(client, records)
         of_trials, trials = self._children.requests(client, records)
         requests += of_trials
+        requests += self._notes(client, records)  # which name the trials' runs
         ends = [
             (r.payload["status"], r.payload.get("ended_ms", r.time_ms))
             for r in of_kind(records, "status")
@@ -245,6 +249,7 @@ class Delivery:
         """Return the requests that a portion of records takes, in order."""
         sender, rejected = self._sender(client), self._rejected(client)
         todo: deque[Callable[[], None]] = deque()
+        todo += [partial(self._lay_out, client, r) for r in of_kind(records, "run")]
         params = [item for r in of_kind(records, "params") for item in r.payload.items()]
         todo += [partial(sender.params, part) for part in batches(params, MAX_OTHERS_PER_CALL)]
         todo += [partial(sender.dataset, r.payload) for r in of_kind(records, "dataset")]
@@ -254,10 +259,29 @@ class Delivery:
         todo += [partial(send, part) for part in batches(points, MAX_METRICS_PER_CALL)]
         damaged = of_kind(records, "damaged")
         todo += [partial(self._reject_damaged, rejected, r.payload) for r in damaged]
-        tags = {key: value for r in of_kind(records, "tags") for key, value in r.payload.items()}
-        parts = batches(list(tags.items()), MAX_OTHERS_PER_CALL)
+        tags = [item for item in _tags_of(records).items() if item[0] != NOTE_TAG]
+        parts = batches(tags, MAX_OTHERS_PER_CALL)
         todo += [partial(sender.tags, part) for part in parts]
         return todo, sent
+
+    def _notes(
+        self, client: "MlflowClient", records: Sequence[JournalRecord]
+    ) -> list[Callable[[], None]]:
+        note = _tags_of(records).get(NOTE_TAG)
+        return [] if note is None else [partial(self._send_note, client, note)]
+
+    def _send_note(self, client: "MlflowClient", note: str) -> None:
+        """Send what the run's page says of it, with links to what has ids by now."""
+        mark = self.mark
+        assert mark.run_id is not None
+        assert mark.experiment_id is not None
+        key = first_facts(self._folder)["key"]
+        pages = Pages(mark.experiment_id, mark.run_id, key, mark.child_ids)
+        self._sender(client).tags([(NOTE_TAG, with_links(note, pages))])
+
+    def _lay_out(self, client: "MlflowClient", record: JournalRecord) -> None:
+        assert self.mark.experiment_id is not None
+        lay_out(client, self.mark.experiment_id, record.payload, record.time_ms)
 
     def _send_points(
         self, client: "MlflowClient", sender: RunSender, points: Sequence[Point]
@@ -270,7 +294,7 @@ class Delivery:
     def _make_run(self, client: "MlflowClient", records: Sequence[JournalRecord]) -> None:
         """Make or find the run; where its record is lost, from the names of its folders."""
         found = of_kind(records, "run")
-        facts = found[0].payload if found else self._recorded_facts()
+        facts = found[0].payload if found else first_facts(self._folder)
         began_ms = min((r.time_ms for r in records if r.time_ms), default=time.time_ns() // 10**6)
         ids = find_or_create_run(client, self._server, facts, began_ms)
         self.mark.experiment_id, self.mark.run_id = ids
@@ -284,21 +308,6 @@ class Delivery:
     def _save(self) -> None:
         self._check()
         self.mark.save(self._folder)
-
-    def _recorded_facts(self) -> dict[str, Any]:
-        """Return what the driver recorded of the run, or what its folders' names tell.
-
-        Where the run has gone on, its tags are those that its last attempt began with.
-        """
-        facts: dict[str, Any] | None = None
-        later: dict[str, str] = {}
-        for record in written_by(DRIVER, self._folder):
-            if record.kind == "run" and facts is None:
-                facts = record.payload
-            elif record.kind == "tags" and LINEAGE_TAG in record.payload:
-                later |= record.payload
-        facts = facts or _facts_of_folder(self._folder)
-        return {**facts, "tags": {**facts["tags"], **later}}
 
     def _sender(self, client: "MlflowClient") -> RunSender:
         assert self.mark.run_id is not None
@@ -314,9 +323,6 @@ class Delivery:
             self.damages.append(f"{self._folder / segment} is damaged at byte {offset}")
 
 
-def _facts_of_folder(folder: Path) -> dict[str, Any]:
-    """Return what a journal's first record says, from `<name>/<run>/journal`."""
-    run_dir = folder.absolute().parent
-    logger.warning("%s: the record of what the run is, is lost; its folder tells", folder)
-    name, run = run_dir.parent.name, run_dir.name
-    return {"experiment": name, "key": f"{name}/{run}", "name": run, "tags": {}}
+def _tags_of(records: Sequence[JournalRecord]) -> dict[str, str]:
+    """Return the tags that some records tell of; the last value of a tag stands."""
+    return {key: value for r in of_kind(records, "tags") for key, value in r.payload.items()}

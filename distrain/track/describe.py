@@ -12,7 +12,8 @@ from typing import Any
 from distrain.redaction import without_credentials
 
 MAX_PARAM_LENGTH = 500
-MAX_NOTE_LENGTH = 8000
+NEWEST = "latest"
+"""Stands for a version's number, until it has one."""
 MAX_SHOWN_FILES = 20
 
 # What MLflow takes. A table with another name in it, such as the class `>50K`, is one parameter.
@@ -125,8 +126,28 @@ def run_note(facts: Mapping[str, Any], metrics: Mapping[str, float] | None = Non
         facts: what to list, in order, such as `{"Data": "adult.csv, 32,561 rows"}`.
         metrics: final metrics; None: the run is still going on.
     """
-    lines = [f"**{name}**: {value}  " for name, value in facts.items() if value]
-    return "\n".join([*lines, "", *metric_table(metrics or {})]).strip()[:MAX_NOTE_LENGTH]
+    return "\n".join([*fact_lines(facts), "", *metric_table(metrics or {})]).strip()
+
+
+def fact_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Return Markdown lines with names and texts; what has no text is left out."""
+    # Two blanks end a line that a paragraph goes on behind.
+    return [f"**{name}**: {value}  " for name, value in facts.items() if value]
+
+
+def load_lines(uri: str) -> list[str]:
+    """Return Markdown lines that say how a registered model is loaded, to be pasted.
+
+    Args:
+        uri: such as `models:/name/3`.
+    """
+    return [
+        "Raw rows, as they are in the source files, go in:",
+        "```python",
+        f'model = mlflow.pyfunc.load_model("{uri}")',
+        'model.predict(pandas.read_csv("rows.csv"))',
+        "```",
+    ]
 
 
 def version_note(name: str, tags: Mapping[str, str], metrics: Mapping[str, float]) -> str:
@@ -144,14 +165,9 @@ def version_note(name: str, tags: Mapping[str, str], metrics: Mapping[str, float
         "Configuration": tags.get("distrain.config.sha256"),
         "Commit": f"{commit}{dirty}",
         "Seed": tags.get("distrain.seed"),
+        "Made by": tags.get("mlflow.user"),
     }
-    use = [
-        "Raw rows, as they are in the source files, go in:",
-        "```python",
-        f'model = mlflow.pyfunc.load_model("models:/{name}/latest")',
-        'model.predict(pandas.read_csv("rows.csv"))',
-        "```",
-    ]
+    use = load_lines(f"models:/{name}/{NEWEST}")
     return "\n".join([run_note(facts, metrics), "", *use])
 
 

@@ -133,7 +133,7 @@ def read_lock(folder: Path) -> dict[str, str]:
     """Return what was installed, version by name.
 
     Args:
-        folder: of a run's lineage.
+        folder: one that `lineage_of` gave.
 
     Raises:
         OSError: it cannot be read.

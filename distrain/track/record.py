@@ -16,6 +16,8 @@ from distrain.track import describe
 from distrain.track.backlog import Backlog
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import DRIVER, recorded_kinds, written_by
+from distrain.track.layout import SearchLayout
+from distrain.track.links import Pages
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG, WINNER_TAG
 from distrain.track.outcome import (
@@ -31,6 +33,7 @@ from distrain.track.outcome import (
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
+from distrain.track.watermark import Watermark
 
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
@@ -49,6 +52,7 @@ class RunFacts:
         config: the resolved configuration as plain values.
         manifest: the prepared dataset's manifest.
         tags: where the run comes from.
+        search: how it is laid out (`layout.SearchLayout`); None: it is no search.
     """
 
     experiment: str
@@ -56,6 +60,7 @@ class RunFacts:
     config: Mapping[str, Any]
     manifest: Mapping[str, Any]
     tags: Mapping[str, str]
+    search: SearchLayout | None = None
 
     @property
     def key(self) -> str:
@@ -113,6 +118,7 @@ class RunRecord:
                     "key": facts.key,
                     "name": facts.run,
                     "tags": dict(facts.tags),
+                    **({"search": facts.search.to_json()} if facts.search else {}),
                 }
             )
         self.journal.store(server.identity)
@@ -218,6 +224,14 @@ class RunRecord:
         if self._is_hurried:
             return "the wait was interrupted"
         return self.shipper.problem or "it took longer than track.drain_s"
+
+    @property
+    def pages(self) -> Pages | None:
+        """The run's pages at MLflow; None: it is not there yet."""
+        mark = Watermark.load(self.journal.path.parent)
+        if mark.run_id is None or mark.experiment_id is None:
+            return None
+        return Pages(mark.experiment_id, mark.run_id, self.facts.key, mark.child_ids)
 
     @property
     def version(self) -> RegisteredVersion | None:

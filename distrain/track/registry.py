@@ -25,6 +25,7 @@ from distrain.track.aliases import (
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.sending import KEY_TAG, files_below
 from distrain.track.tracking_server import TrackingServer, as_default
+from distrain.track.version_page import fitting, name_itself
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,6 +99,7 @@ def register_version(
     model_id = _store_model(client, model, facts)
     with as_default(server):
         version = _find_or_create_version(client, model_id, facts)
+    name_itself(client, facts.name, version)
     is_moved = alias is not None and _move_alias(client, facts, alias, version, asked_ms)
     return RegisteredVersion(facts.name, version, alias if is_moved else None)
 
@@ -227,7 +229,7 @@ def _find_or_create_version(client: "MlflowClient", model_id: str, facts: ModelF
         f"models:/{model_id}",
         run_id=facts.run_id,
         tags=facts.own_tags,
-        description=facts.description,
+        description=fitting(facts.description),
         model_id=model_id,
     )
     return str(created.version)

@@ -20,7 +20,7 @@ from typing import Any
 from distrain.track import shipper as shipper_module
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer, connect
-from tests.recorded_search import RecordedSearch
+from tests.recorded_search import DATASET, LAYOUT, RecordedSearch
 
 NUM_REPORTS = 10
 NUM_SLOTS = 8
@@ -30,7 +30,7 @@ PATIENCE_S = 600.0
 
 def ship_whole(folder: Path, server: TrackingServer, num_trials: int) -> dict[str, float]:
     """Return the cost for a trial of a journal that is shipped when it is whole."""
-    with RecordedSearch(folder) as search:
+    with RecordedSearch(folder, LAYOUT, DATASET) as search:
         for trial in range(num_trials):
             _suggest(search, trial)
             for time_ in range(1, NUM_REPORTS + 1):
@@ -76,7 +76,7 @@ def ship_live(folder: Path, server: TrackingServer, num_trials: int) -> dict[str
     Wall time is that of the last drain: what a search would wait for at its end.
     """
     client = connect(server)
-    with RecordedSearch(folder) as search:
+    with RecordedSearch(folder, LAYOUT, DATASET) as search:
         shipper = Shipper(folder, server, connect_to=lambda _: client)
         shipper_module.POLL_S = TRIAL_S / 4
         shipper.start()

@@ -110,7 +110,7 @@ def test_each_of_them_is_a_run_below_the_search_s_own(searched: TuneResult, stor
     assert kinds.count("audit") == searched.audit["num_audited"] > 0
     confirming = [run for run in runs if run.data.tags["distrain.kind"] == "confirm"]
     assert {run.info.run_name for run in confirming} == {
-        f"{searched.run_dir.name}-{best:04d}-confirm-{place}" for place in (1, 2)
+        f"trial {best:04d}-confirm-{place} of {searched.run_dir.name}" for place in (1, 2)
     }
     assert {run.data.tags["distrain.seed"] for run in confirming} == {"4", "5"}
     assert {run.data.tags["distrain.trial"] for run in confirming} == {str(best)}

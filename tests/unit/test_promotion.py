@@ -39,7 +39,10 @@ class Registry:
 
     def get_model_version(self, name: str, version: str) -> Any:
         self._answered("version", name, version)
-        return SimpleNamespace(version=version, tags=self.version_tags)
+        return SimpleNamespace(version=version, tags=self.version_tags, description="")
+
+    def update_model_version(self, _: str, version: str, description: str) -> None:
+        self._answered("description", version, description)
 
     def set_registered_model_tag(self, _: str, key: str, value: str) -> None:
         self.tags[key] = value

@@ -117,6 +117,7 @@ class Interrupting:
 def ended_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What `_record_end` asks of a run that came to its end."""
     monkeypatch.setattr(record_module, "Shipper", Interrupting)
+    monkeypatch.setattr(running, "run_story", lambda *_: "what became of it")
     return SimpleNamespace(
         run_dir=tmp_path,
         settings=SimpleNamespace(name="digits"),

@@ -32,12 +32,19 @@ class Registry:
     def __init__(self) -> None:
         self.tags: dict[str, str] = {}
         self.aliases: dict[str, str] = {}
+        self.descriptions: dict[str, str] = {}
         self.after: Callable[[str], object] = str
 
     def get_registered_model(self, _: str) -> Any:
         found = SimpleNamespace(tags=dict(self.tags), aliases=dict(self.aliases))
         self.after("get")
         return found
+
+    def get_model_version(self, _: str, version: str) -> Any:
+        return SimpleNamespace(description=self.descriptions.get(version))
+
+    def update_model_version(self, _: str, version: str, description: str) -> None:
+        self.descriptions[version] = description
 
     def set_registered_model_tag(self, _: str, key: str, value: str) -> None:
         self.tags[key] = value
@@ -80,6 +87,16 @@ def test_a_move_is_kept_with_who_when_and_why(registry: Any) -> None:
         "done": True,
         "asked_ms": None,
     }
+
+
+def test_both_versions_say_who_moved_an_alias_and_when(registry: Any) -> None:
+    for move in (to("1", None), to("2", "1")):
+        assert move_alias(registry, "adult", move) is None
+
+    (when,) = {json.loads(registry.tags["distrain.promotion.2"])["when"]}
+    told = f"**champion** since {when}, given by ann: better"
+    assert registry.descriptions["2"] == told
+    assert registry.descriptions["1"].endswith(f"**champion** until {when}: version 2 has it")
 
 
 def test_a_move_from_another_holder_than_there_is_is_refused(registry: Any) -> None:

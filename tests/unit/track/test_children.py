@@ -15,10 +15,11 @@ from distrain.track.delivery import Delivery
 from distrain.track.describe import assignment_params
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import list_segments
+from distrain.track.layout import PLAIN_COLOR
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.watermark import WATERMARK, Watermark
-from tests.recorded_search import KEY, NAME, SWEEP, RecordedSearch
+from tests.recorded_search import DATASET, KEY, LAYOUT, NAME, SWEEP, RecordedSearch
 
 SERVER = TrackingServer("sqlite:////nowhere/mlflow.db", None, "storage")
 
@@ -83,9 +84,9 @@ class FakeStore:
 
     def trial(self, number: int) -> FakeRun:
         """Return the one run of a trial."""
-        (found,) = [
-            run for run in self.runs.values() if run.info.run_name == f"{SWEEP}-{number:04d}"
-        ]
+        # The winner's own journal may have made its run, and calls it after its folder.
+        names = (f"trial {number:04d} of {SWEEP}", f"{SWEEP}-{number:04d}")
+        (found,) = [run for run in self.runs.values() if run.info.run_name in names]
         return found
 
     @property
@@ -244,7 +245,7 @@ def test_what_comes_after_a_search_is_a_run_of_its_own(
     assert run.data.tags["distrain.trial"] == str(of_trial)
     assert run.data.tags["distrain.key"] == f"{KEY}-{label}"
     assert run.data.tags["distrain.seed"] == "5"
-    assert run.info.run_name == f"{SWEEP}-{label}"
+    assert run.info.run_name == f"trial {label} of {SWEEP}"
     assert run.points("train/loss") == {20: 0.5}
 
 
@@ -273,6 +274,7 @@ def test_a_trial_is_a_run_below_the_search_s_own(search: RecordedSearch) -> None
         "distrain.stop_reason": "rung 0: 17th of 64",
         "distrain.stop_step": "20",
         "mlflow.parentRunId": parent,
+        "mlflow.runColor": PLAIN_COLOR,
         "mlflow.user": "ann",
         "mlflow.source.name": "distrain tune run.yaml",
     }
@@ -676,8 +678,14 @@ def test_what_is_kept_of_a_trial_that_has_ended_does_not_grow_with_its_metrics(
     assert ship(search, store)
 
     kept = json.loads((search.folder / WATERMARK).read_text())["trials"]
-    assert kept["0"] == {"outcome": "finished", "ended_step": 40, "last_steps": {}}
-    assert kept["1"] == {"outcome": "", "ended_step": -1, "last_steps": {"train/loss": 20}}
+    marks = {"has_reason": False, "has_won": False, "score": None}
+    assert kept["0"] == {"outcome": "finished", "ended_step": 40, "last_steps": {}, **marks}
+    assert kept["1"] == {
+        "outcome": "",
+        "ended_step": -1,
+        "last_steps": {"train/loss": 20},
+        **marks,
+    }
     mark = Watermark.load(search.folder)
     assert mark.child_ids == {n: store.trial(n).info.run_id for n in (0, 1)}
     mark.save(search.folder)
@@ -722,7 +730,10 @@ def test_a_trial_s_run_that_was_deleted_while_it_is_recorded_is_restored(
 
     assert store.trial(0).points("train/loss") == {20: 1.0, 40: 0.5}
     assert "distrain.tracking.rejected" not in store.parent.data.tags
-    assert f"run '{SWEEP}-0000' was deleted while it is recorded; it is restored" in caplog.text
+    assert (
+        f"run 'trial 0000 of {SWEEP}' was deleted while it is recorded; it is restored"
+        in caplog.text
+    )
 
 
 def test_many_runs_that_were_deleted_are_restored_one_after_the_other_without_longer_pauses(
@@ -843,3 +854,27 @@ def test_what_the_store_is_not_told_of_is_passed_over(search: RecordedSearch) ->
     store = FakeStore()
     assert ship(search, store)
     assert list(store.runs) == [store.parent.info.run_id]
+
+
+def test_ranks_and_the_data_are_told_once_a_laid_out_search_has_ended(tmp_path: Path) -> None:
+    store: Any = FakeStore()
+    experiment: dict[str, str] = {}
+    store.set_experiment_tag = lambda _, name, value: experiment.update({name: value})
+    told_data: list[str] = []
+    store.log_inputs = lambda run_id, datasets: told_data.append(run_id)
+    store.get_experiment = lambda _: SimpleNamespace(
+        experiment_id="1", name="adult", lifecycle_stage="active", tags=experiment
+    )
+    with RecordedSearch(tmp_path / "journal", LAYOUT, DATASET) as search:
+        for trial, accuracy in enumerate((0.5, 0.75, 0.75)):
+            search.suggest(trial, train__optimizer__lr=0.01)
+            search.end(trial, "finished", metrics={"validation/accuracy": accuracy})
+        search.driver.status("FINISHED")
+
+        assert ship(search, store)
+
+    ranks = [store.trial(trial).points("search/rank") for trial in range(3)]
+    assert ranks == [{40: 3.0}, {40: 1.0}, {40: 2.0}]
+    assert {store.trial(trial).info.run_id for trial in range(3)} < set(told_data)
+    assert sum(name.startswith("mlflow.sharedViewState.") for name in experiment) == 2
+    assert store.trial(0).params["log10.train.optimizer.lr"] == "-2.0"

@@ -1,0 +1,93 @@
+"""A run told in words, for whoever opens its page at MLflow without having seen it before.
+
+In: a run at its end. Out: Markdown: how it ended, how good it is, against its goals and what is in
+production, on which data and code, what changed since the run before, what it took, whether it was
+interrupted, what its limits are, who made it, and how to load it.
+"""
+
+import time
+from collections.abc import Sequence
+
+from distrain.evaluate.goals import GoalOutcome
+from distrain.finish import Ending, comparison_table, verdict_text
+from distrain.run_facts import StartedRun, summary_text
+from distrain.story import (
+    Past,
+    changes_text,
+    code_text,
+    cost_text,
+    data_text,
+    gpu_hours,
+    limits_text,
+    machine_text,
+    maker_text,
+    model_text,
+    plain,
+    version_uri,
+)
+from distrain.track import describe
+from distrain.track.record import RunRecord
+
+
+def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
+    """Return the description of a run, whose links are filled in when it is sent.
+
+    Args:
+        run: the run.
+        record: of it, without its end.
+        ending: how it ended.
+    """
+    facts, tags = record.facts, record.facts.tags
+    past = Past.of(run.run_dir)
+    wall_s = max(0.0, time.time() - past.began_ms / 1000)
+    hours = gpu_hours(wall_s, run.placement.gpu * run.placement.num_workers)
+    told = {
+        "Run": summary_text(run),
+        "Goals": goals_text(ending.goals),
+        "Model": model_text(ending.version, _judged(run, ending)) if ending.outcome else "",
+        "Data": data_text(facts.manifest, run.prepared.dataset.digest),
+        "What changed": "" if run.won else changes_text(run.run_dir),
+        "Code": code_text(tags),
+        _took(past): "" if run.won else cost_text(wall_s, hours, run.settings),
+        "Interrupted or resized": "" if run.won else past.text,
+        "Ran on": machine_text(tags),
+        "Limits": limits_text(facts),
+        "Made by": maker_text(tags),
+    }
+    lines = [f"### {_outcome_text(run, ending)}", ""]
+    lines += describe.metric_table(ending.metrics)
+    lines += ["", *(comparison_table(ending.verdict) if ending.verdict else []), ""]
+    lines += describe.fact_lines(told)
+    if ending.version is not None:
+        lines += ["", *describe.load_lines(version_uri(ending.version))]
+    return "\n".join(lines)
+
+
+def _took(past: Past) -> str:
+    return "Took" if past.num_drivers == 1 else "Took since it was gone on with last"
+
+
+def goals_text(goals: Sequence[GoalOutcome]) -> str:
+    """Return the goals that were stated, what was reached, and whether that is enough."""
+    told = (
+        f"{goal.metric} {goal.goal}: "
+        f"{'not computed' if goal.value is None else f'{goal.value:.6g}'}, "
+        f"{'met' if goal.is_met else 'not met'}"
+        for goal in goals
+    )
+    return "; ".join(told) or "none was stated"
+
+
+def _outcome_text(run: StartedRun, ending: Ending) -> str:
+    if ending.error is not None:
+        return f"Failed: {plain(ending.error.message)}"
+    assert ending.outcome is not None, "it ended well, or has an error"
+    words = ending.status.replace("_", " ").capitalize()
+    at = f"{words} after {ending.outcome.step:,} steps, in epoch {ending.outcome.epoch:,}"
+    return at if run.won is None else f"Winner of {run.won[0]}: trial {run.won[1]}. {at}"
+
+
+def _judged(run: StartedRun, ending: Ending) -> str:
+    if ending.verdict is None:
+        return ""
+    return plain(verdict_text(ending.verdict, run.settings.track.register_.alias))

@@ -1,0 +1,113 @@
+"""What descriptions of runs are made of: each line says what is known, or that it is not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distrain.config.load import settings_from_dict
+from distrain.story import (
+    Past,
+    code_text,
+    cost_text,
+    data_text,
+    limits_text,
+    maker_text,
+    model_text,
+    plain,
+)
+from distrain.track.journal import JournalWriter
+from distrain.track.model_versions import RegisteredVersion
+from distrain.track.record import RunFacts
+
+MANIFEST: dict[str, Any] = {
+    "sources": [{"uri": f"s3://ann:secretsecret@host/part-{n}.csv"} for n in range(5)],
+    "splits": {"train": {"num_rows": 1200}, "test": {"num_rows": 300}},
+    "findings": [{"kind": "missing", "column": "age", "message": "3 values missing", "count": 3}],
+}
+
+
+def settings(**cluster: Any) -> Any:
+    return settings_from_dict({"data": {"source": "a.csv", "target": "y"}, "cluster": cluster})
+
+
+@pytest.mark.parametrize(
+    ("hours", "price", "told"),
+    [
+        (0.0, 2.5, "1 min 5 s; no GPU"),
+        (4.0, None, "1 min 5 s; 4 GPU-hours"),
+        (4.0, 2.5, "1 min 5 s; 4 GPU-hours; 10.00 at 2.5 for a GPU-hour"),
+    ],
+)
+def test_what_a_run_took_is_told_in_time_gpu_hours_and_money(
+    hours: float, price: float | None, told: str
+) -> None:
+    assert cost_text(65.0, hours, settings(price_per_gpu_hour=price)) == told
+
+
+def test_data_is_told_by_its_first_files_its_rows_and_its_digest_without_credentials() -> None:
+    told = data_text(MANIFEST, "d" * 64)
+
+    assert "secretsecret" not in told
+    assert "part-2.csv and 2 more; rows: train 1,200, test 300; [digest dddddddddddd](" in told
+
+
+def test_limits_are_the_rows_that_were_measured_and_what_is_left_in_the_data() -> None:
+    facts = RunFacts("e", "r", {}, MANIFEST, {"distrain.bits": "not promised (fsdp)"})
+
+    assert limits_text(facts) == (
+        "measured on 300 test rows, by which nothing was chosen; bits not promised (fsdp); "
+        "left in the data: column 'age': 3 values missing"
+    )
+
+
+def test_a_run_without_a_test_split_is_told_to_flatter() -> None:
+    told = limits_text(RunFacts("e", "r", {}, {"splits": {"train": {"num_rows": 9}}}, {}))
+
+    assert "no test rows: the validation split steered training, and flatters" in told
+
+
+def test_code_outside_of_git_is_told_to_be_kept_with_the_run() -> None:
+    assert "outside of git" in code_text({"distrain.version": "0.1.0"})
+    dirty = {"distrain.code.commit": "c" * 40, "distrain.code.dirty": "true"}
+    assert "commit cccccccccccc with [uncommitted changes](" in code_text(dirty)
+
+
+def test_who_made_a_run_is_told_with_the_command() -> None:
+    tags = {"mlflow.user": "ann", "mlflow.source.name": "distrain tune run.yaml"}
+
+    assert maker_text(tags) == "ann, by `distrain tune run.yaml`"
+
+
+def test_a_model_is_told_with_its_alias_and_what_the_gate_said() -> None:
+    version = RegisteredVersion("adult", "3", "champion")
+
+    assert model_text(version, "Better.") == (
+        "[adult version 3](distrain:model/adult/3), which has the alias champion. Better."
+    )
+    assert model_text(None, "") == "not registered yet."
+
+
+def test_a_text_breaks_no_table() -> None:
+    assert plain("one | two\n  three") == "one \\| two three"
+
+
+def test_a_run_from_start_to_end_was_not_interrupted(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path / "journal", "driver") as journal:
+        journal.run({"key": "a/b"})
+
+    assert Past.of(tmp_path).text == "no, from start to end"
+
+
+def test_what_happened_to_a_run_is_told_from_its_journal(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path / "journal", "driver") as journal:
+        journal.run({"key": "a/b"})
+        journal.status("KILLED")
+        journal.status("RUNNING")
+    with JournalWriter(tmp_path / "journal", "attempts") as attempts:
+        attempts.tags({"distrain.workers_by_attempt": "4, 2"})
+        attempts.note("training goes on with 2 workers instead of 4")
+
+    assert Past.of(tmp_path).text == (
+        "gone on with once; workers by attempt: 4, 2; training goes on with 2 workers instead of 4"
+    )

@@ -1,0 +1,40 @@
+from distrain.track.links import MAX_NOTE_LENGTH, Pages, with_links
+from distrain.track.saved_views import view_id
+
+PAGES = Pages("7", "abc", "adult/one", {3: "def"})
+MODE = "workflowType=machine_learning"
+
+
+def test_links_are_filled_in_with_the_ids_that_mlflow_gave() -> None:
+    text = (
+        "[Board](distrain:leaderboard) [Charts](distrain:charts) [trial 3](distrain:trial/3) "
+        "[file](distrain:artifacts/search/a.csv) [model](distrain:model/adult/2) "
+        "[elsewhere](https://example.org)"
+    )
+
+    share = f"viewStateShareKey={view_id('adult/one', 'leaderboard')}"
+    charts = f"viewStateShareKey={view_id('adult/one', 'charts')}&compareRunsMode=CHART"
+    assert with_links(text, PAGES) == (
+        f"[Board](#/experiments/7/runs?{share}&{MODE}) "
+        f"[Charts](#/experiments/7/runs?{charts}&{MODE}) "
+        f"[trial 3](#/experiments/7/runs/def?{MODE}) "
+        f"[file](#/experiments/7/runs/abc/artifacts/search/a.csv?{MODE}) "
+        f"[model](#/models/adult/versions/2?{MODE}) "
+        "[elsewhere](https://example.org)"
+    )
+
+
+def test_what_has_no_id_yet_is_no_link() -> None:
+    assert with_links("[trial 9](distrain:trial/9) won", PAGES) == "trial 9 won"
+    assert with_links("[it](distrain:unheard_of)", PAGES) == "it"
+
+
+def test_a_description_that_grows_too_long_is_cut_at_a_line_and_says_so() -> None:
+    line = "- [trial 3](distrain:trial/3) failed\n"
+
+    filled = with_links(line * 150, PAGES)
+
+    assert len(filled) <= MAX_NOTE_LENGTH
+    last, _, told = filled.rpartition("\n\n")
+    assert told == "(cut: MLflow takes 8,000 characters)"
+    assert last.endswith("failed")
