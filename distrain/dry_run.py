@@ -13,14 +13,14 @@ from distrain.data.prepare import find_prepared
 from distrain.data.prepared import PreparedDataset
 from distrain.display import Display
 from distrain.estimate import Where, estimate_run
-from distrain.locations import cache_of, data_of, storage_of
+from distrain.locations import cache_of, data_of, storage_named
 from distrain.readiness import Checked, check, find_or_prepare, make_importable
 from distrain.results import Estimate, NamedCode, SearchEstimate
 from distrain.search_checks import check_own_constraints, check_search
 from distrain.search_estimate import estimate_of_search
 from distrain.track.user_code import file_of
 from distrain.train.placement import Placement, num_cores
-from distrain.tune.earlier import find_earlier, read_earlier
+from distrain.tune.earlier import check_earlier, opened_earlier, read_earlier
 from distrain.tune.space import Space
 from distrain.workplace import (
     is_on_local_ray,
@@ -60,12 +60,13 @@ def estimate_search(
     """
     make_importable(import_paths, settings, is_search=True)
     check_search(settings)
-    found = find_earlier(settings, storage_of(settings))
+    check_earlier(settings, storage_named(settings))
     assert settings.tune is not None
     placement = planned_places(settings).trials
     checked = check(settings, is_offline=is_offline, is_search=True)
     check_own_constraints(settings)
-    earlier = None if found is None else read_earlier(found, settings, Space.of(settings))
+    with opened_earlier(settings, storage_named(settings)) as found:
+        earlier = None if found is None else read_earlier(found, settings, Space.of(settings))
     expanded = settings.model_copy(update={"data": data_of(settings)})
     dataset = _find(settings, checked)
     if dataset is None:

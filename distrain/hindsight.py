@@ -5,7 +5,8 @@ no server is asked. Out: what `distrain why` and `distrain replay` print.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -15,9 +16,10 @@ from distrain.config.load import load_settings
 from distrain.config.settings import Settings
 from distrain.config.tune import TuneSettings
 from distrain.errors import ConfigError, error_from_json
+from distrain.object_store.link import shown
 from distrain.run_folder import CONFIG, JOURNAL
 from distrain.stored_run import is_sweep
-from distrain.track.runs import find_run_dir, result_of
+from distrain.track.runs import opened_run, result_of
 from distrain.track.trials import AUDITS_FROM
 from distrain.tune.audit import AuditResult, is_better
 from distrain.tune.confirm import ConfirmResult
@@ -114,14 +116,19 @@ def why(run: str, trial: int, *, storage: Path) -> WhyResult:
     """Return why a trial of a search was stopped, kept, or won.
 
     Args:
-        run: the sweep's folder, its name, or its id at MLflow.
+        run: the sweep's folder or URI, its name, or its id at MLflow.
         trial: the trial's number.
-        storage: the folder that runs are kept in.
+        storage: the folder that runs are kept in, or its URI.
 
     Raises:
         ConfigError: there is no such search, or no such trial in it.
+        StorageError: the object store that is named does not answer.
     """
-    run_dir = _sweep_dir(run, storage)
+    with _opened_sweep(run, storage) as run_dir:
+        return _why(run_dir, trial)
+
+
+def _why(run_dir: Path, trial: int) -> WhyResult:
     is_driven = not lease.is_free(run_dir)
     events = [dict(event) for event in read_events(run_dir / JOURNAL)]
     suggested = (event["trial"] for event in events if event["event"] == "suggested")
@@ -130,7 +137,7 @@ def why(run: str, trial: int, *, storage: Path) -> WhyResult:
         last = f"0 to {known[-1]}" if known else "none yet"
         raise ConfigError(
             f"there is no trial {trial}",
-            where=str(run_dir),
+            where=shown(run_dir),
             expected=f"the number of a trial: {last}",
             mend="See the trials in the MLflow UI, or in the search's last table",
         )
@@ -217,15 +224,20 @@ def replay(run: str, changes: Sequence[str], *, storage: Path) -> ReplayResult:
     """Return what another scheduler would have done with what a search has recorded.
 
     Args:
-        run: the sweep's folder, its name, or its id at MLflow.
+        run: the sweep's folder or URI, its name, or its id at MLflow.
         changes: `tune.scheduler...=value`.
-        storage: the folder that runs are kept in.
+        storage: the folder that runs are kept in, or its URI.
 
     Raises:
         ConfigError: there is no such search, something else than the scheduler is changed, or the
             other one counts time otherwise than the curves were recorded.
+        StorageError: the object store that is named does not answer.
     """
-    run_dir = _sweep_dir(run, storage)
+    with _opened_sweep(run, storage) as run_dir:
+        return _replay(run_dir, changes)
+
+
+def _replay(run_dir: Path, changes: Sequence[str]) -> ReplayResult:
     others = [text for text in changes if not text.startswith((f"{SCHEDULER}=", f"{SCHEDULER}."))]
     if others or not changes:
         raise ConfigError(
@@ -242,7 +254,7 @@ def replay(run: str, changes: Sequence[str], *, storage: Path) -> ReplayResult:
         raise ConfigError(
             "the trials of tune.scheduler pbt take over from each other, so there is no curve of "
             "one setting that another scheduler could have stopped",
-            where=str(run_dir),
+            where=shown(run_dir),
             expected="a search by another scheduler, replayed under another one",
             mend="See what was decided in search/decisions.csv, or with `distrain why`",
         )
@@ -269,7 +281,7 @@ def _check_times(events: Sequence[Mapping[str, Any]], settings: Settings, run_di
         return
     raise ConfigError(
         f"the scheduler counts {unit}s, and the search's curves were not recorded by {unit}s",
-        where=str(run_dir),
+        where=shown(run_dir),
         expected=f"a search that counts {unit}s, as this version does with train.{unit}s",
         mend="Search again; what was decided is told by `distrain why`",
     )
@@ -292,13 +304,15 @@ def _assignment(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return found
 
 
-def _sweep_dir(run: str, storage: Path) -> Path:
-    run_dir = find_run_dir(run, storage)
-    if not is_sweep(run_dir):
-        raise ConfigError(
-            "the run is no search",
-            where=str(run_dir),
-            expected="a folder that `distrain tune` made",
-            mend="See `distrain runs`",
-        )
-    return run_dir
+@contextmanager
+def _opened_sweep(run: str, storage: Path) -> Iterator[Path]:
+    """Give the folder of a search to read in."""
+    with opened_run(run, storage) as run_dir:
+        if not is_sweep(run_dir):
+            raise ConfigError(
+                "the run is no search",
+                where=shown(run_dir),
+                expected="a folder that `distrain tune` made",
+                mend="See `distrain runs`",
+            )
+        yield run_dir

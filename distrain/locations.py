@@ -37,6 +37,18 @@ def store_at(settings: Settings) -> Place | None:
     return None if uri is None else Place.parse(uri)
 
 
+def storage_named(settings: Settings) -> Path:
+    """Return the folder below which runs are kept; of an object store, its URI as a path.
+
+    Such a path is what a command is given by `--storage`, and what looks for runs takes.
+
+    Raises:
+        ConfigError: it is a URI of another kind.
+    """
+    place = store_at(settings)
+    return storage_of(settings) if place is None else Path(place.uri)
+
+
 def needs_folder(place: Place) -> ConfigError:
     """Return the error for what cannot be done where runs are kept in an object store."""
     return ConfigError(

@@ -20,12 +20,12 @@ from distrain import lease
 from distrain.config.settings import Settings
 from distrain.data.checking import quick_check
 from distrain.display import Display
-from distrain.locations import data_of, new_run_folder, storage_of
+from distrain.locations import data_of, new_run_folder
 from distrain.predict import PredictResult, plan_prediction, run_prediction
 from distrain.readiness import check_storage, find_or_prepare, ready, ready_to_search
 from distrain.results import PrepareResult, TrainResult, TuneResult
 from distrain.run_facts import StartedRun, recorded_facts, started_facts
-from distrain.run_folder import new_run_dir, remove_result
+from distrain.run_folder import remove_result
 from distrain.running import finish_run
 from distrain.search_checks import check_changes, check_search
 from distrain.searching import finish_search, ship_search
@@ -95,10 +95,12 @@ def tune(
         DistrainError: as `train`; once the search has begun, a failure is told in the result.
         KeyboardInterrupt: interrupted; what ran has saved its state.
     """
-    run_dir = new_run_dir(storage_of(settings), str(settings.name))
-    with ready_to_search(settings, run_dir, import_paths, display, is_offline=is_offline) as (
-        run,
-        places,
+    with (
+        new_run_folder(settings) as run_dir,
+        ready_to_search(settings, run_dir, import_paths, display, is_offline=is_offline) as (
+            run,
+            places,
+        ),
     ):
         _make_folder(run)
         with lease.holding(run_dir, display.note) as held:
@@ -142,7 +144,7 @@ def resume_search(
     if result is not None and result.status == "finished" and not stored.changed:
         if result.tracking == "pending" and not is_offline:
             display.stage("shipping what the search recorded")
-            result = ship_search(run_dir) or result
+            result = ship_search(run_dir, display.note) or result
         display.note("the search is finished: nothing is left to do")
         return result
     check_writable(run_dir)

@@ -29,7 +29,7 @@ from distrain.data.same import KnownData
 from distrain.data.sources import local_places
 from distrain.display import Display
 from distrain.errors import TrackingError
-from distrain.locations import cache_of, data_of, storage_of, store_at
+from distrain.locations import cache_of, data_of, storage_named, storage_of, store_at
 from distrain.object_store.fitness import check_store
 from distrain.results import finding_text
 from distrain.run_facts import StartedRun, filled_in_args, own_code
@@ -46,7 +46,7 @@ from distrain.train.from_settings import check_user_code, job_from_settings
 from distrain.train.hosts import check_hosts, check_store_from, other_hosts
 from distrain.train.setup import try_first_batch
 from distrain.tune.deciding import check_deciding
-from distrain.tune.earlier import find_earlier
+from distrain.tune.earlier import check_earlier
 from distrain.workplace import (
     Place,
     Places,
@@ -130,7 +130,7 @@ def ready_to_search(
     make_importable(import_paths, settings, is_search=True)
     check_search(settings)
     if started is None:
-        find_earlier(settings, storage_of(settings))
+        check_earlier(settings, storage_named(settings))
     planned_places(settings)
     checked = check(settings, is_offline=is_offline, is_search=True)
     if started is None:

@@ -139,6 +139,7 @@ class TuneResult:
     Attributes:
         best: `trial`, `run_id`, `config` (its values by dotted path) and `metrics`, with several
             seeds also their `mean` and `num_seeds`; None: none came to a model.
+        uri: where an object store keeps it; None: its folder is where it is kept.
         goals: of the winner.
         tracking: whether all of it has reached MLflow.
         failures: what trials failed of, with how many of them, the most frequent first.
@@ -169,6 +170,12 @@ class TuneResult:
     page: str = ""
     confirm: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
+    uri: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """Return where the search is found again: its folder, or the URI of that."""
+        return self.uri or str(self.run_dir)
 
     @property
     def is_done(self) -> bool:
@@ -185,7 +192,7 @@ class TuneResult:
         return {
             "status": self.status,
             "run_id": self.run_id,
-            "run_dir": str(self.run_dir),
+            "run_dir": self.folder,
             "num_trials": self.num_trials,
             "num_stopped_early": self.num_stopped_early,
             "num_failed": self.num_failed,
@@ -208,7 +215,8 @@ class TuneResult:
         if "mean" in best:
             best["mean"] = _number(best["mean"])
         metrics = {name: _number(value) for name, value in best.get("metrics", {}).items()}
-        return cls(**{**_read(fields), "best": {**best, "metrics": metrics} if best else None})
+        read = {**_read(fields), "best": {**best, "metrics": metrics} if best else None}
+        return cls(**read, uri=remote_text(fields["run_dir"]))
 
 
 @final

@@ -11,7 +11,6 @@ from distrain.config.digest import resolved_dict
 from distrain.config.settings import Settings
 from distrain.config.tuning import points_of
 from distrain.errors import ConfigError
-from distrain.locations import storage_of
 from distrain.run_folder import JOURNAL
 from distrain.stored_run import LENGTHS
 from distrain.track.trials import AUDITS_FROM
@@ -32,7 +31,6 @@ def check_search(settings: Settings) -> None:
             expected="a search space, and how it is searched",
             mend="Add for example: tune: {space: {train.optimizer.lr: {loguniform: [1e-4, 1e-1]}}}",
         )
-    storage_of(settings)  # its events are appended to files, which a store has none of
     if settings.train.strategy == "fsdp":
         raise ConfigError(
             "train.strategy = fsdp, but every worker of a trial holds the model whole",

@@ -10,8 +10,8 @@ The winner's run is its trial's in MLflow, too. Its folder is beside the sweep's
 the trial: it can be reproduced, evaluated and looked at as if `distrain train` had made it.
 """
 
-import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,9 @@ from typing import Any, Final, final
 from distrain import lease
 from distrain.display import Display
 from distrain.errors import CheckpointError, DistrainError, TrainError
+from distrain.object_store.link import link_of, shown
+from distrain.object_store.runs import winners_of
+from distrain.object_store.work_link import driver_folder
 from distrain.report.at_end import written_at_end
 from distrain.report.search.writing import write_search_report
 from distrain.results import RunStatus, TrainResult, TuneResult
@@ -29,21 +32,17 @@ from distrain.run_facts import (
     how_to_go_on,
     look_text,
     page_text,
-    started_facts,
 )
-from distrain.run_folder import RESULT, write_result
-from distrain.running import begun_record, finish_run, keep_report, telling_end_faults, unforeseen
+from distrain.run_folder import write_result
+from distrain.running import begun_record, keep_report, telling_end_faults, unforeseen
 from distrain.search_story import search_story, under_way_story
-from distrain.stored_run import read_result, read_sweep_result
+from distrain.stored_run import read_sweep_result
 from distrain.track.links import NOTE_TAG
 from distrain.track.origin import WEIGHTS_TAG, WINNER_TAG
 from distrain.track.outcome import OUTCOME, failure_tags
 from distrain.track.record import RunRecord
-from distrain.track.sync import sync
-from distrain.train.beat import LOG_FOLDER
-from distrain.train.from_settings import job_from_settings
+from distrain.track.sync import ship_rest, sync
 from distrain.train.gauges import exporting
-from distrain.train.setup import try_first_batch
 from distrain.tune import review
 from distrain.tune.audit import AuditResult
 from distrain.tune.confirm import ConfirmResult
@@ -53,6 +52,7 @@ from distrain.tune.search import Search
 from distrain.tune.space import Space
 from distrain.tune.sweep import Sweep
 from distrain.tune.trials import Trial
+from distrain.winner import finish_winner
 from distrain.workplace import Places
 
 BEST: Final = "search/best"
@@ -87,7 +87,7 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
         record.journal.tags({NOTE_TAG: under_way_story(run, record.facts)})
         try:
             ending = _ending(run, sweep, places, _Told(record, shown), display)
-            lease.check(run_dir, run.job.fence)
+            lease.check_patiently(run_dir, run.job.fence)
         except KeyboardInterrupt:
             display.note(how_to_go_on(run_dir))
             raise
@@ -101,15 +101,34 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
     return result
 
 
-def ship_search(run_dir: Path) -> TuneResult | None:
+def ship_search(run_dir: Path, on_wait: Callable[[str], None]) -> TuneResult | None:
     """Ship what the journals of a finished search and of its winner hold; return its result now.
 
+    Args:
+        run_dir: the sweep's folder.
+        on_wait: told, once, what is being waited for.
+
     Raises:
-        ConfigError: there is no such run.
+        ConfigError: there is no such run; or, at a store, another process drives it.
+        TrackingError: at a store: what it is recorded at cannot be reached.
     """
+    link = link_of(run_dir)
+    if link is not None:
+        _ship_held(run_dir, on_wait)
+        for winner in winners_of(link.place):
+            with driver_folder(winner, is_new=False) as folder:
+                _ship_held(folder, on_wait)
+        return read_sweep_result(run_dir)
     winners = (path for path in run_dir.parent.glob(f"{run_dir.name}-*") if path.is_dir())
     sync([str(run_dir), *map(str, sorted(winners))], run_dir.parent.parent)
     return read_sweep_result(run_dir)
+
+
+def _ship_held(run_dir: Path, on_wait: Callable[[str], None]) -> None:
+    with lease.holding(run_dir, on_wait, is_shipping=True) as held:
+        told = ship_rest(run_dir, held.fence)
+    if told.error is not None:
+        raise told.error
 
 
 def _ending(
@@ -118,13 +137,14 @@ def _ending(
     winner: TrainResult | None = None
     try:
         display.stage(_searching_text(sweep))
-        best = sweep.search(told, display.note).search.best
+        search = sweep.search(told, display.note).search
+        best = search.best
         if best is None:
             raise _nothing_whole(told.course)
-        lease.check(run.run_dir, run.job.fence)
+        lease.check_patiently(run.run_dir, run.job.fence)
         told.record.drain()
         sweep.note_winner(best.number)
-        winner = _finish_winner(run, sweep, best, places, display)
+        winner = finish_winner(run, sweep, search, places, display)
         if winner.weights_sha256 not in (None, best.weights_sha256):
             display.note(f"the winner's weights are not those of trial {best.number}: broken bits")
     except CheckpointError:  # goes through: another driver tells how the search ends
@@ -171,38 +191,6 @@ class _Told:
             self._best = search.best
             self.record.journal.metrics(search.num_ended, {BEST: search.best_value})
         self._display.search(course.standing())
-
-
-def _finish_winner(
-    run: StartedRun, sweep: Sweep, best: Trial, places: Places, display: Display
-) -> TrainResult:
-    """Make the run that the winner becomes, and come to its end; or find that done."""
-    key = f"{run.run_dir.parent.name}/{run.run_dir.name}"
-    run_dir = run.run_dir.with_name(f"{run.run_dir.name}-{best.number:04d}")
-    trial_folder = sweep.folder_of(best.number)
-    if trial_folder.exists():
-        shutil.rmtree(trial_folder / lease.CLAIMS, ignore_errors=True)  # they were the sweep's
-        trial_folder.rename(run_dir)
-    settings = sweep.settings_of(best.assignment)
-    done = read_result(run_dir)
-    if done is not None and done.is_done:
-        return done
-    (run_dir / RESULT).unlink(missing_ok=True)
-    job = job_from_settings(settings, run.prepared.dataset, run_dir)
-    winner = replace(
-        run,
-        settings=settings,
-        placement=places.winner,
-        preflight=try_first_batch(job, is_for_gpu=places.winner.gpu > 0),
-        job=job,
-        is_sweep=False,
-        won=(key, best.number),
-        line=None,
-    )
-    (run_dir / LOG_FOLDER).mkdir(parents=True, exist_ok=True)
-    started_facts(winner).save(run_dir)
-    with lease.holding(run_dir, display.note) as held:
-        return finish_run(winner.held(held.fence), display)
 
 
 @final
@@ -307,6 +295,7 @@ def _result(run: StartedRun, record: RunRecord, ending: _Ending, *, is_shipped: 
         status=ending.status,
         run_id=record.shipper.run_id,
         run_dir=run.run_dir,
+        uri=shown(run.run_dir) if link_of(run.run_dir) is not None else None,
         num_trials=len(trials),
         num_stopped_early=outcomes["stopped"] + outcomes["stopped_early"],
         num_failed=outcomes["failed"],

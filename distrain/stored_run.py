@@ -397,7 +397,7 @@ def read_sweep_result(run_dir: Path) -> TuneResult | None:
     """Return how a search ended; None where it did not, or was killed."""
     try:
         fields = read_json(run_dir / RESULT)
-        return TuneResult.from_json({**fields, "run_dir": str(run_dir)})
+        return TuneResult.from_json({**fields, "run_dir": shown(run_dir)})
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -1,6 +1,7 @@
 """An object store of a test's own, on 127.0.0.1: moto's S3, which can be away for a while."""
 
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ class S3Server:
 
     Attributes:
         requests: method and path of each request that was answered, in order.
+        pause_s: how long each request waits before it is answered.
         takes_twice: whether it passes over `If-None-Match`, as some stores do.
     """
 
@@ -39,6 +41,7 @@ class S3Server:
         )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._is_away = False
+        self.pause_s = 0.0
         self.takes_twice = False
         self.bucket = f"runs-{uuid.uuid4().hex[:8]}"
 
@@ -88,6 +91,7 @@ class S3Server:
             return [
                 b"<Error><Code>SlowDown</Code><Message>Please reduce your rate</Message></Error>"
             ]
+        time.sleep(self.pause_s)
         if self.takes_twice:
             environ.pop("HTTP_IF_NONE_MATCH", None)
         self.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))

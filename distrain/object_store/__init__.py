@@ -12,4 +12,5 @@ and why a driver that was taken for dead can do no harm.
     live.py         what goes on meanwhile      runs.py         the runs that there are
     work_link.py    both, for a command or a worker
     fitness.py      whether a store can do it       kept_folder.py  a folder beside the runs
+    trials.py       those of a search
 """

@@ -124,6 +124,21 @@ class Bucket:
         with replacing(path, syncs_folder=False) as temporary, _faults(self, name):
             self.client.download_file(self.place.bucket, self.place.key(name), str(temporary))
 
+    def copy(self, name: str, source: Place) -> None:
+        """Write an object as another of the same store is, whole or not at all, within the store.
+
+        Args:
+            name: its name.
+            source: where the other lies.
+
+        Raises:
+            FileNotFoundError: the other is not there.
+            OSError: the store does not take it now.
+        """
+        with _faults(self, name):
+            of = {"Bucket": source.bucket, "Key": source.prefix}
+            self.client.copy(of, self.place.bucket, self.place.key(name))
+
     def get_all(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Give the content of small objects, several at a time, in the order of the names.
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from distrain.foreign import remove_tree
-from distrain.object_store.generations import CHECKPOINTS, counted
+from distrain.object_store.bucket import Bucket
+from distrain.object_store.generations import CHECKPOINTS, Generation, counted
 from distrain.object_store.link import Link
 
 MANIFEST: Final = "manifest.json"
@@ -114,6 +115,30 @@ def keep_checkpoints(link: Link, kept: Collection[int]) -> None:
     # Without its manifest it is no longer there, however far the rest comes.
     link.run.remove(name[0] for name in doomed if name[3] == MANIFEST)
     link.run.remove(name[0] for name in doomed if name[3] != MANIFEST)
+
+
+def copy_checkpoint(link: Link, step: int, to: Bucket, generation: Generation) -> bool:
+    """Copy a checkpoint to another run, within the store, its manifest last.
+
+    Args:
+        link: of the run that has it.
+        step: its.
+        to: the other run's objects.
+        generation: who writes there.
+
+    Returns:
+        Whether it was there to be copied.
+
+    Raises:
+        OSError: the store does not take it now.
+    """
+    at = _newest(link).get(step)
+    if at is None:
+        return False
+    names = [entry.name.rpartition("/")[2] for entry in link.run.entries(f"{at}/")]
+    for name in sorted(names, key=lambda name: (name == MANIFEST, name)):
+        to.copy(f"{CHECKPOINTS}{generation}/step-{step}/{name}", link.place.below(f"{at}/{name}"))
+    return True
 
 
 def _newest(link: Link) -> dict[int, str]:

@@ -83,6 +83,24 @@ def begin_attempt(link: Link, fence: int, attempt: int) -> None:
     link.attempt = attempt
 
 
+def begin_alone(link: Link, *, is_first: bool) -> None:
+    """Let an attempt at a trial write, and no earlier one; called by its own rank zero.
+
+    A trial has no driver but its search's, which spares itself these requests.
+
+    Args:
+        link: of the trial, with the attempt's generation.
+        is_first: whether nobody can have written there before.
+
+    Raises:
+        OSError: the store does not take it now.
+    """
+    own = link.writer
+    link.run.put(f"{_claim(own.fence)}.{own.attempt}", b"")
+    if not is_first:
+        link.seal = seal(link.run, own)
+
+
 def is_held(link: Link, fence: int, attempt: int | None) -> bool:
     """Return whether a driver is still the newest, and, if it is given, its attempt.
 

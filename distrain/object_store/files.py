@@ -20,9 +20,11 @@ RESULT: Final = "result.json"
 CONFIG: Final = "config.yaml"
 """Put last of what a run begins with: where it is, the run can be gone on with."""
 _LOGS: Final = "logs/"
+TRIALS: Final = "trials/"
+"""Of a search: see `trials.py`."""
 _MOST_OF_A_LOG: Final = 8 << 20
 # The rest of the folder goes its own way, or is of this host alone.
-_ELSEWHERE: Final = ("checkpoints/", "ledger/", "logs/beat-", "logs/failure-")
+_ELSEWHERE: Final = ("checkpoints/", "ledger/", "logs/beat-", "logs/failure-", TRIALS)
 
 
 def put_files(link: Link, *, surely: bool = False) -> None:
@@ -94,7 +96,7 @@ def take_in_files(link: Link) -> None:
         newest = newest_files(link.run)
         for name, entry in newest.items():
             known = link.sent.get(name)
-            if name.startswith(_LOGS) or (known is not None and known.etag == entry.etag):
+            if name.startswith((_LOGS, TRIALS)) or (known is not None and known.etag == entry.etag):
                 continue
             path = link.folder / name
             link.run.get_file(entry.name, path)
@@ -136,15 +138,26 @@ def _put_changed(link: Link, name: str, *, surely: bool) -> None:
     link.sent[name] = Sent(look, digest)
 
 
-def _put(link: Link, name: str, path: Path) -> None:
-    to = f"{FILES}{link.writer}/{name}"
-    size = path.stat().st_size
-    if name.startswith(_LOGS) and size > _MOST_OF_A_LOG:
-        with path.open("rb") as file:
-            file.seek(size - _MOST_OF_A_LOG)
-            link.run.put(to, file.read(_MOST_OF_A_LOG))
-    else:
+def put_log(link: Link, name: str, path: Path) -> None:
+    """Put a log among the folder's files, or its last part where it is long.
+
+    Raises:
+        OSError: the file cannot be read, or the store does not take it now.
+    """
+    to, size = f"{FILES}{link.writer}/{name}", path.stat().st_size
+    if size <= _MOST_OF_A_LOG:
         link.run.put_file(to, path)
+        return
+    with path.open("rb") as file:
+        file.seek(size - _MOST_OF_A_LOG)
+        link.run.put(to, file.read(_MOST_OF_A_LOG))
+
+
+def _put(link: Link, name: str, path: Path) -> None:
+    if name.startswith(_LOGS):
+        put_log(link, name, path)
+    else:
+        link.run.put_file(f"{FILES}{link.writer}/{name}", path)
 
 
 def _look(path: Path) -> tuple[int, int, int]:
@@ -161,7 +174,12 @@ def _digest(path: Path) -> str:
 def _names(folder: Path) -> Iterator[str]:
     """Give the paths of the files that are put so, sorted."""
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        is_root = parent == str(folder)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not (name.startswith(".") or (is_root and f"{name}/" in _ELSEWHERE))
+        )
         for file in sorted(files):
             name = (Path(parent) / file).relative_to(folder).as_posix()
             is_segment = name.startswith("journal/") and name.endswith(".jsonl")

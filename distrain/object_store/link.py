@@ -68,6 +68,7 @@ class Link:
         seal: which objects of earlier generations count.
         is_apart: whether this host is not the driver's, which sees nothing of the folder.
         attempt: the driver's last one, 0 before it.
+        has_trials: whether it is of a search whose trials run.
         durable: how many bytes of each of the journal's segments the store has.
         sent: what the store has of the folder's other files, by path.
         own_segments: those of the journal that this process writes.
@@ -84,6 +85,7 @@ class Link:
         self.seal: Seal = NOTHING_SEALED
         self.is_apart = is_apart
         self.attempt = 0
+        self.has_trials = False
         self.durable: dict[str, int] = {}
         self.sent: dict[str, Sent] = {}
         self.own_segments: list[Path] = []
@@ -150,7 +152,7 @@ def shown(path: Path) -> str:
 
     Of what several generations have written, the name tells none of them.
     """
-    for folder, link in _LINKS.items():
+    for folder, link in list(_LINKS.items()):  # other threads link trials meanwhile
         if path == folder:
             return link.place.uri
         if path.is_relative_to(folder):

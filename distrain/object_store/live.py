@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from typing import Final, final
 
 from distrain.background import in_background
-from distrain.object_store.files import put_files
-from distrain.object_store.generations import LIVE
+from distrain.object_store.files import TRIALS, put_files
+from distrain.object_store.generations import LIVE, Generation
 from distrain.object_store.link import Link
 from distrain.object_store.pieces import put_own_lines, put_rest, take_in_news
 
@@ -47,8 +47,9 @@ def driving(link: Link) -> Iterator[None]:
         if link.generation is None:
             return
         now = time.monotonic()
-        if link.attempt:
+        if link.attempt or link.has_trials:
             heard.take_in()
+        if link.attempt:
             take_in_news(link)
         if now >= next_put:
             next_put = now + min(max(PUT_S, (now - started) / 10), LONGEST_PUT_S)
@@ -58,9 +59,18 @@ def driving(link: Link) -> Iterator[None]:
     with in_background(lambda ended: _keep(look, ended, link), "distrain-store"):
         yield
     if link.attempt:
-        with suppress(OSError):  # what hosts told one another is of no use any more
-            own = f"{LIVE}{link.writer.fence:06d}-"
-            link.run.remove(entry.name for entry in link.run.entries(own))
+        forget_words(link)
+
+
+def forget_words(link: Link) -> None:
+    """Remove what hosts have told one another, which is of no use any more, where that can be.
+
+    That of earlier drivers, too, who may have been killed.
+    """
+    with suppress(OSError):
+        told = [(Generation.of(entry.name), entry.name) for entry in link.run.entries(LIVE)]
+        ours = link.writer.fence
+        link.run.remove(name for of, name in told if of is not None and of.fence <= ours)
 
 
 @contextmanager
@@ -93,6 +103,28 @@ def put_last_words(link: Link, rank: int) -> None:
     if link.is_apart:
         for name in (f"failure-rank-{rank}.json", f"beat-rank-{rank}", f"rank-{rank}.txt"):
             _put_own(link, f"{_LOGS}{name}")
+
+
+def put_word(link: Link, name: str) -> None:
+    """Put a file of a trial's folder for the others of its attempt, on whatever host.
+
+    Raises:
+        OSError: it cannot be read, or the store does not take it now.
+    """
+    _put_own(link, name)
+
+
+def take_in_words(link: Link, below: str) -> None:
+    """Take in what others of an attempt at a trial have put of names that begin with a text.
+
+    Raises:
+        OSError: the store cannot give it now, or the disk takes nothing.
+    """
+    own = f"{LIVE}{link.writer}/"
+    for entry in link.run.entries(own + below):
+        path = link.folder / entry.name.removeprefix(own)
+        if not path.exists():
+            link.run.get_file(entry.name, path)
 
 
 def put_outcome(link: Link) -> None:
@@ -142,7 +174,7 @@ class Heard:
         own = f"{LIVE}{link.of_workers}/"
         entries = {entry.name.removeprefix(own): entry for entry in link.run.entries(own)}
         for name, entry in entries.items():
-            if name.startswith(_LOGS) and self._etags.get(entry.name) != entry.etag:
+            if name.startswith((_LOGS, TRIALS)) and self._etags.get(entry.name) != entry.etag:
                 path = link.folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(link.run.get(entry.name))

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from distrain.object_store.generations import LEDGER, Generation
+from distrain.object_store.bucket import Bucket
+from distrain.object_store.generations import LEDGER, Generation, counted
 from distrain.object_store.link import Link
 
 _PART: Final = re.compile(r"ledger/[\d-]+/step-(\d+)-rank-\d+\.parquet")
@@ -71,6 +72,23 @@ def remove_parts_after(link: Link, step: int) -> None:
         if part is None or int(part[1]) > step or not link.seal.counts(entry.name):
             doomed.append(entry.name)
     link.run.remove(doomed)
+
+
+def copy_parts(link: Link, to: Bucket, generation: Generation) -> None:
+    """Copy the parts that count to another run, within the store; of two of a name, the newer.
+
+    Args:
+        link: of the run that has them.
+        to: the other run's objects.
+        generation: who writes there.
+
+    Raises:
+        OSError: the store does not take them now.
+    """
+    names = [entry.name for entry in counted(link.run, LEDGER, link.seal)]
+    newest = {name.rpartition("/")[2]: name for name in names if _PART.fullmatch(name)}
+    for part, name in newest.items():
+        to.copy(f"{LEDGER}{generation}/{part}", link.place.below(name))
 
 
 def remove_words(link: Link) -> None:

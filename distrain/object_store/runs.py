@@ -113,6 +113,19 @@ def _is_there(run: Place) -> bool:
         raise cannot_tell(run, fault) from fault
 
 
+def winners_of(search: Place) -> list[Place]:
+    """Return the runs that winners of a search have become.
+
+    Raises:
+        StorageError: the store cannot tell now.
+    """
+    try:
+        names = Bucket(search.parent).folders()
+    except OSError as fault:
+        raise cannot_tell(search, fault) from fault
+    return [search.parent.below(name) for name in names if name.startswith(f"{search.name}-")]
+
+
 def cannot_tell(place: Place, fault: OSError) -> StorageError:
     """Return the error for a store that does not answer where there is no going on without."""
     return StorageError(

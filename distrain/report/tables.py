@@ -62,7 +62,7 @@ def result_table(result: "TrainResult | TuneResult") -> Facts:
         _add_run(facts, result)
     facts.add("weights", f"sha256 {result.weights_sha256}" if result.weights_sha256 else "")
     facts.add("model", version_text(result.model) if result.model else "")
-    folder = str(result.run_dir) if isinstance(result, TuneResult) else result.folder
+    folder = result.folder
     facts.add("folder", folder)
     if result.tracking == "pending":
         facts.add("tracking", f"pending: the record is kept in {folder}/journal")

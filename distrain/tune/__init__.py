@@ -22,6 +22,8 @@ search can be taken up where it was, replayed, and simulated; Ray Tune only plac
     audit.py       how often a stop was wrong         seeds.py        several for each setting
     setting.py     what they come to together         part.py         of what comes after
     actor_environment.py  what actors start with      own_constraint.py  the user's own functions
+    cleaner.py    what may be removed                 host.py         where a process works
+    places.py     a search at an object store
 """
 
 from distrain.door import make_callable

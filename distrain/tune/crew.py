@@ -25,11 +25,12 @@ from typing import Any, Final, NoReturn, final
 
 from distrain.background import in_background
 from distrain.errors import DistrainError, TrainError
-from distrain.train.beat import last_step, read_beats
-from distrain.train.faults import cause_of, read_failures, remove_failures
+from distrain.train.beat import LOG_FOLDER, last_step, read_beats
+from distrain.train.faults import FAILURE_FILE, cause_of, read_failures, remove_failures
 from distrain.train.world import World
 from distrain.tune.faults import OUT_OF_MEMORY, KernelKills, death_text, who
 from distrain.tune.hangs import leave_last_word
+from distrain.tune.host import hear_others
 from distrain.tune.peers import (
     AGREED,
     LEFT_EXIT,
@@ -106,6 +107,7 @@ def failures_of(folder: Path, attempt: int) -> list[dict[str, Any]]:
         folder: the trial's.
         attempt: which one at it.
     """
+    hear_others(folder, f"{LOG_FOLDER}/{FAILURE_FILE.partition('{')[0]}")
     return [one for one in read_failures(folder) if one["attempt"] == attempt]
 
 

@@ -9,7 +9,8 @@ as the new configuration has it. Its seed is no part of a setting.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, final
@@ -22,8 +23,9 @@ from distrain.config.load import load_settings
 from distrain.config.settings import Settings
 from distrain.config.tune import CmaEsSearch, EarlierSearch, TpeSearch
 from distrain.errors import ConfigError
+from distrain.object_store.link import shown
 from distrain.run_folder import CONFIG, JOURNAL
-from distrain.track.runs import find_run_dir
+from distrain.track.runs import opened_run
 from distrain.track.trials import kind_of
 from distrain.tune.events import EventLog, read_events
 from distrain.tune.schedulers import time_attr
@@ -80,37 +82,56 @@ class Earlier:
         return cls(event["search"], event["points"], results)
 
 
-def find_earlier(settings: Settings, storage: Path) -> Path | None:
-    """Return the folder of the search that `tune.start_from` names; None: it names none.
+@contextmanager
+def opened_earlier(settings: Settings, storage: Path) -> Iterator[Path | None]:
+    """Give the folder of the search that `tune.start_from` names, to read in; None: it names none.
 
     Args:
         settings: with a `tune` section.
-        storage: the folder that runs are kept in.
+        storage: the folder that runs are kept in, or its URI.
 
     Raises:
         ConfigError: there is no such search.
+        StorageError: the object store that keeps it does not answer.
     """
     assert settings.tune is not None
     asked = settings.tune.start_from
     if not isinstance(asked, EarlierSearch):
-        return None
-    try:
-        run_dir = find_run_dir(asked.search, storage)
-    except ConfigError as error:
-        raise ConfigError(
-            f"tune.start_from: {error.message}",
-            where=error.where,
-            expected=error.expected,
-            mend=error.mend,
-        ) from error
-    if next(iter(read_events(run_dir / JOURNAL)), None) is None:
-        raise ConfigError(
-            f"tune.start_from: {asked.search} is no search that has begun",
-            where=str(run_dir),
-            expected="a folder that `distrain tune` made, its name, or its id at MLflow",
-            mend="See `distrain runs`",
-        )
-    return run_dir
+        yield None
+        return
+    with ExitStack() as stack:
+        try:
+            run_dir = stack.enter_context(opened_run(asked.search, storage))
+        except ConfigError as error:
+            raise ConfigError(
+                f"tune.start_from: {error.message}",
+                where=error.where,
+                expected=error.expected,
+                mend=error.mend,
+            ) from error
+        if next(iter(read_events(run_dir / JOURNAL)), None) is None:
+            raise ConfigError(
+                f"tune.start_from: {asked.search} is no search that has begun",
+                where=shown(run_dir),
+                expected="a folder that `distrain tune` made, its name, or its id at MLflow",
+                mend="See `distrain runs`",
+            )
+        yield run_dir
+
+
+def check_earlier(settings: Settings, storage: Path) -> None:
+    """Return where the search that `tune.start_from` names is there, or none is named.
+
+    Args:
+        settings: as for `opened_earlier`.
+        storage: likewise.
+
+    Raises:
+        ConfigError: as there.
+        StorageError: as there.
+    """
+    with opened_earlier(settings, storage):
+        return
 
 
 def read_earlier(run_dir: Path, settings: Settings, space: Space) -> Earlier:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, Protocol, final
 
 from distrain.errors import CheckpointError
+from distrain.object_store.link import link_of
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import written_by
 
@@ -54,22 +55,38 @@ class EventWriter:
 
     Args:
         journal: the journal, open.
+        is_patient: whether what was committed may wait for `flush`, so that the events of a moment
+            are one request at an object store.
     """
 
-    def __init__(self, journal: JournalWriter) -> None:
+    def __init__(self, journal: JournalWriter, *, is_patient: bool = False) -> None:
         self._journal = journal
+        self._is_patient = is_patient
+        self._is_due = False
 
     def add(self, event: str, /, **fields: Any) -> None:
         """Take in an event; it outlives this process."""
         self._journal.search({"event": event, **fields})
 
     def commit(self) -> None:
-        """Make durable what was added.
+        """Make durable what was added, at once or by the next `flush`.
 
         Raises:
             OSError: the disk is full, or gone.
         """
-        self._journal.sync()
+        self._is_due = True
+        if not self._is_patient:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make durable what was committed: before anybody else learns of it.
+
+        Raises:
+            OSError: the disk is full, or gone; or the store that keeps the search is.
+        """
+        if self._is_due:
+            self._journal.sync()
+            self._is_due = False
 
 
 @contextmanager
@@ -84,7 +101,7 @@ def writing_events(folder: Path, is_ours: Callable[[], bool]) -> Iterator[EventW
         OSError: the disk is full, or gone.
     """
     with JournalWriter(folder, WRITER, is_ours=is_ours) as journal:
-        yield EventWriter(journal)
+        yield EventWriter(journal, is_patient=link_of(folder.parent) is not None)
 
 
 @final

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.errors import DistrainError, TrainError
+from distrain.object_store.link import shown
 from distrain.train.beat import LOG_FOLDER, BeatRecord
 from distrain.train.faults import cause_of, death_of
 from distrain.tune.hangs import LOG
@@ -71,7 +72,7 @@ def told_of(
             expected=f"memory for the trial; it had {common['reserved']}, and {there}",
             mend=_MEND,
         )
-    log = folder / LOG_FOLDER / LOG.format(rank=rank)
+    log = shown(folder / LOG_FOLDER / LOG.format(rank=rank))
     return TrainError(text, where=where, mend=f"The traceback is in {log}")
 
 

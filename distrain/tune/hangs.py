@@ -19,12 +19,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Event
-from typing import Final, final
+from typing import Any, Final, final
 
 from distrain.background import in_background
 from distrain.errors import DistrainError, TrainError
+from distrain.object_store.link import shown
 from distrain.process import start_time_of
 from distrain.train.beat import LOG_FOLDER, TICK_S, BeatRecord, Pace, read_beats
+from distrain.tune.host import (
+    folder_here,
+    hear_others,
+    keep_logs,
+    tell_others,
+    told_of_trial,
+)
 from distrain.tune.trials import error_of, fields_of
 
 LAST_WORD: Final = "last-word.json"
@@ -76,7 +84,10 @@ def watched(folder: Path, attempt: int, timeout_s: float) -> Iterator[None]:
                 with contextlib.suppress(OSError):  # then it is told as a process that died
                     leave_last_word(folder, error)
                 faulthandler.dump_traceback(2)
-                os._exit(_HUNG_EXIT)
+                try:
+                    keep_logs(folder)
+                finally:
+                    os._exit(_HUNG_EXIT)
 
     with in_background(watch, "trial-watch"):
         yield
@@ -161,11 +172,19 @@ def end_process(folder: Path, beat: BeatRecord, error: TrainError) -> None:
 
     there = NodeAffinitySchedulingStrategy(beat.node, soft=False)
     task = ray.remote(_end).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-    task.remote(folder, beat, fields_of(error))
+    task.remote(folder, beat, fields_of(error), told_of_trial(folder))
 
 
-def _end(folder: Path, beat: BeatRecord, word: Mapping[str, str] | None) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+def _end(
+    folder: Path,
+    beat: BeatRecord,
+    word: Mapping[str, str] | None,
+    store: Mapping[str, Any] | None = None,
+) -> None:
+    with (
+        contextlib.suppress(ProcessLookupError),  # it has ended meanwhile
+        folder_here(folder, store) as folder,
+    ):
         if not _still_tells(folder, beat):
             return
         os.kill(beat.process, signal.SIGUSR1)
@@ -176,7 +195,9 @@ def _end(folder: Path, beat: BeatRecord, word: Mapping[str, str] | None) -> None
         # hangs. Where the disk is full or away, it is told as a process that was killed.
         with contextlib.suppress(OSError):
             (folder / LAST_WORD).write_text(json.dumps(word), encoding="utf-8")
+            tell_others(folder, LAST_WORD)
         os.kill(beat.process, signal.SIGKILL)
+        keep_logs(folder)
 
 
 def _still_tells(folder: Path, beat: BeatRecord) -> bool:
@@ -206,8 +227,8 @@ def hang_error(
         f"the trial hangs: no step for {stood_s:.0f} s ({beat.phase})",
         where=f"trial {folder.name}{worker}, after step {beat.step}",
         expected=f"a step within {limit_s:.0f} s",
-        mend=f"Its stacks are in {folder / LOG_FOLDER / LOG.format(rank=rank)}. Where a trial may "
-        "take so long, raise cluster.collective_timeout_s",
+        mend=f"Its stacks are in {shown(folder / LOG_FOLDER / LOG.format(rank=rank))}. Where a "
+        "trial may take so long, raise cluster.collective_timeout_s",
         cause="user",
         error_class="hangs",
     )
@@ -221,6 +242,7 @@ def leave_last_word(folder: Path, error: DistrainError) -> None:
         error: why, with its cause and class.
     """
     (folder / LAST_WORD).write_text(json.dumps(fields_of(error)), encoding="utf-8")
+    tell_others(folder, LAST_WORD)
 
 
 def last_word(folder: Path) -> DistrainError | None:
@@ -229,6 +251,7 @@ def last_word(folder: Path) -> DistrainError | None:
     Args:
         folder: the trial's.
     """
+    hear_others(folder, LAST_WORD)
     try:
         fields = json.loads((folder / LAST_WORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

@@ -30,6 +30,7 @@ from typing import Any, Final, Self, final
 
 from distrain import lease
 from distrain.errors import TrainError
+from distrain.object_store.link import link_of
 from distrain.train.line import Line
 from distrain.train.placement import Placement
 from distrain.train.worker import STOP_FILE
@@ -124,14 +125,15 @@ def run_search(  # noqa: PLR0913 - what a search needs of its driver
     try:
         _wait(done, run_dir, fence)
     except KeyboardInterrupt:
-        lease.check(run_dir, fence)
+        lease.check_patiently(run_dir, fence)
         course.interrupt()
         stop.touch()
         _wait(done, run_dir, fence)
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if lease.is_held(run_dir, fence):  # else it is another driver's by now
+        # Else it is another driver's by now; that of a store has a folder of its own.
+        if link_of(run_dir) is not None or lease.is_held(run_dir, fence):
             stop.unlink(missing_ok=True)
 
 
@@ -144,7 +146,7 @@ def clear_leftovers(run_dir: Path) -> None:
 
 def _wait(done: "Future[None]", run_dir: Path, fence: int) -> None:
     while not wait([done], timeout=LEASE_LOOK_S).done:
-        lease.check(run_dir, fence)
+        lease.check_patiently(run_dir, fence)
     done.result()
 
 

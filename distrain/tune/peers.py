@@ -28,8 +28,8 @@ from distrain.train.worker import STOP_FILE, StopFile, log_file
 from distrain.train.world import World
 from distrain.tune.faults import error_fields
 from distrain.tune.hangs import LOG, show_stacks_when_asked
+from distrain.tune.host import JOB_FILE, keep_logs, processes_folder, tell_others
 
-JOB_FILE: Final = "job.json"
 LEFT_EXIT: Final = 71
 """Exit code of a process that has left word why."""
 AGREED: Final = (GivenUpError, TrainError)
@@ -64,7 +64,9 @@ class Peer:
 
     def __init__(self, common: Mapping[str, Any]) -> None:
         self._common = common
+        self._open = contextlib.ExitStack()  # until the process ends
         enter(common)
+        self._here = self._open.enter_context(processes_folder(common))
 
     def node(self) -> str:
         """Return Ray's id of the node."""
@@ -78,15 +80,19 @@ class Peer:
             world: this worker's, as `World` has it.
             port: of rank zero's store.
         """
-        own, folder = World(**world), Path(work["folder"])
+        own = World(**world)
         rank = own.world_rank
-        with log_file(folder / LOG_FOLDER / LOG.format(rank=rank)):
+        with (
+            self._here.trial(work, rank) as folder,
+            log_file(folder / LOG_FOLDER / LOG.format(rank=rank)),
+        ):
             try:
                 self._train(work, own, folder, port)
             except AGREED as error:
                 sys.stderr.write(traceback_text(error))
             except (Exception, SystemExit) as error:
                 sys.stderr.write(traceback_text(error))
+                keep_logs(folder)
                 _leave(error, folder, rank, work["attempt"], self._common)
 
     def _train(self, work: Mapping[str, Any], world: World, folder: Path, port: int) -> None:
@@ -97,7 +103,7 @@ class Peer:
         with beating(folder, rank, attempt=work["attempt"], node=self.node()) as beat:
             store = store_of(work["host"], port, world)
             with process_group(store, world, self._common["backend"]):
-                stop = StopFile(Path(self._common["sweep_dir"]) / STOP_FILE)
+                stop = StopFile(self._here.sweep_dir / STOP_FILE)
                 loop.train(job, world, None, stop, beat, ask=lambda *_: "go_on")
 
 
@@ -117,6 +123,7 @@ def _leave(
     with contextlib.suppress(OSError):  # a full disk; that the process ended is told by Ray
         path.with_suffix(".partial").write_text(json.dumps(record), encoding="utf-8")
         path.with_suffix(".partial").replace(path)
+        tell_others(folder, f"{LOG_FOLDER}/{path.name}")
     sys.stderr.flush()
     os._exit(LEFT_EXIT)
 

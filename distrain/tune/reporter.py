@@ -15,6 +15,7 @@ from typing import Any, Final, final
 from distrain.track.journal_reading import JournalRecord
 from distrain.train.job import Answer
 from distrain.train.speed import Speed
+from distrain.tune.host import Here
 
 REPLY: Final = "reply-{number}.json"
 """Below a slot's folder: what the driver answers to a result, where that is not to go on."""
@@ -32,10 +33,12 @@ class Channel:
 
     Args:
         folder: the slot's, where the driver leaves what it answers beside "go on".
+        here: where this process works; of another host than the driver's, answers are fetched.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, here: Here) -> None:
         self._folder = folder
+        self.here = here
         self._num_told = 0
 
     def tell(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,15 +52,13 @@ class Channel:
         self._num_told += 1
         try:
             # Tune takes mappings within a result apart, and no lists.
-            tune.report({"told": [kind, fields]})
+            tune.report({"told": [kind, fields, self.here.is_apart]})
         except SystemExit:  # how Tune ends the thread of a function that it stops
             raise ClosedError from None
-        path = self._folder / REPLY.format(number=self._num_told)
-        try:
-            answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        text = self.here.read_reply(self._folder, REPLY.format(number=self._num_told))
+        if text is None:
             return {"reply": "go_on"}
-        path.unlink()
+        answer: dict[str, Any] = json.loads(text)
         return answer
 
 

@@ -18,6 +18,7 @@ from distrain.train.placement import Placement
 from distrain.tune.course import Course
 from distrain.tune.faults import KernelKills, death_text
 from distrain.tune.hangs import Running, last_word
+from distrain.tune.host import answer_elsewhere, leave_job, told_with_work
 from distrain.tune.reporter import REPLY
 from distrain.tune.trials import Reply, Report, Work, error_of
 
@@ -32,12 +33,14 @@ class _Slot:
         work: the trial that it runs.
         trial_folder: that trial's.
         num_told: results that it has told.
+        is_apart: whether it sees no files of this process.
     """
 
     folder: Path
     work: Work
     trial_folder: Path
     num_told: int = 0
+    is_apart: bool = False
 
 
 @final
@@ -103,19 +106,27 @@ class Slots:
                 return None
             slot = _Slot(self._folder / name, *found)
             slot.folder.mkdir(parents=True)
+            work = leave_job(_told(slot), slot.folder)
         except BaseException as error:  # raised by `run_search`
             self.error = error
             return None
         self._slots[name] = slot
-        self._on_event()
-        return {"slot": str(slot.folder), "work": _told(slot)}
+        return {"slot": str(slot.folder), "work": work} if self._changed() else None
 
-    def take(self, name: str, kind: str, fields: Mapping[str, Any]) -> bool:
-        """Take in what a slot's trial tells; return whether the slot goes on."""
+    def take(self, name: str, kind: str, fields: Mapping[str, Any], is_apart: bool = False) -> bool:
+        """Take in what a slot's trial tells; return whether the slot goes on.
+
+        Args:
+            name: the slot's.
+            kind: of what is told.
+            fields: what.
+            is_apart: whether the slot is on a host that sees nothing of this process's folders.
+        """
         slot = self._slots.get(name)
         if self.error is not None or slot is None:
             return False
         slot.num_told += 1
+        slot.is_apart = is_apart
         try:
             reply = self._take(slot, kind, fields)
             goes_on = self._answer(slot, reply)
@@ -125,8 +136,7 @@ class Slots:
         if not goes_on:
             del self._slots[name]
             shutil.rmtree(slot.folder, ignore_errors=True)
-        self._on_event()
-        return goes_on
+        return self._changed() and goes_on
 
     def take_death(self, name: str, said: str) -> None:
         """Take in that a slot's actor died, and what Ray says of it."""
@@ -147,18 +157,26 @@ class Slots:
             self._course.lost(work.trial, step, error)
         except BaseException as error:  # raised by `run_search`
             self.error = error
-        self._on_event()
+        self._changed()
 
     def look_for_room(self, num_waiting: int) -> None:
         """Take in how many slots have no place yet."""
         if num_waiting != self._course.num_waiting:
             self._course.num_waiting = num_waiting
-            self._on_event()
+            self._changed()
 
     def look_for_dead(self, failed: Iterable[str]) -> None:
         """Take in which slots Tune has given up without a word, as where an actor is not reset."""
         for name in [name for name in failed if name in self._slots]:
             self.take_death(name, "its actor could not be used again")
+
+    def _changed(self) -> bool:
+        """Tell that the search has changed; return whether what it does now may take effect."""
+        try:
+            self._on_event()
+        except BaseException as error:  # raised by `run_search`
+            self.error = self.error or error
+        return self.error is None
 
     def _next_work(self) -> tuple[Work, Path] | None:
         work = self._course.next_work()
@@ -175,8 +193,11 @@ class Slots:
                 return False
             slot.work, slot.trial_folder = found
             answer["work"] = _told(slot)
-        path = slot.folder / REPLY.format(number=slot.num_told)
-        path.write_text(json.dumps(answer), encoding="utf-8")
+        name, text = REPLY.format(number=slot.num_told), json.dumps(answer)
+        if slot.is_apart:
+            answer_elsewhere(slot.trial_folder, slot.folder, name, text)
+        else:
+            (slot.folder / name).write_text(text, encoding="utf-8")
         return True
 
     def _take(self, slot: _Slot, kind: str, fields: Mapping[str, Any]) -> Reply:
@@ -200,6 +221,7 @@ def _told(slot: _Slot) -> dict[str, Any]:
         "attempt": work.attempt,
         "until": work.until,
         "saved_step": work.saved_step,
+        **told_with_work(slot.trial_folder),
     }
 
 

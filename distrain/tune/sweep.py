@@ -6,7 +6,6 @@ those give; only the test split is left alone. What can no longer win is removed
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any, final
 from distrain import lease
 from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
+from distrain.object_store.link import link_of
 from distrain.run_folder import JOURNAL
 from distrain.track.trials import kind_of
-from distrain.train.checkpoint import FOLDER as CHECKPOINTS
 from distrain.train.from_settings import job_from_settings
 from distrain.train.gauges import labels_of
 from distrain.train.line import Line
@@ -25,20 +24,21 @@ from distrain.train.placement import Placement
 from distrain.train.taken_over import take_over
 from distrain.train.worker_environment import part_environment
 from distrain.tune.budget import Budget
+from distrain.tune.cleaner import Cleaner, folder_name
 from distrain.tune.course import Afterwards, Course
-from distrain.tune.earlier import EVENT, Earlier, find_earlier, read_earlier
-from distrain.tune.events import EventLog, read_events, writing_events
+from distrain.tune.earlier import EVENT, Earlier, opened_earlier, read_earlier
+from distrain.tune.events import EventLog, EventWriter, read_events, writing_events
 from distrain.tune.exploring import build_explorer
 from distrain.tune.hangs import LAST_WORD
+from distrain.tune.host import JOB_FILE, TRIALS, told_to_all
 from distrain.tune.on_ray import Actors, clear_leftovers, run_search
-from distrain.tune.peers import JOB_FILE
+from distrain.tune.places import TrialPlaces, trial_places
 from distrain.tune.plan import SearchPlan
 from distrain.tune.schedulers import time_attr
 from distrain.tune.search import Search
 from distrain.tune.seeds import trial_sampler, trial_scheduler
 from distrain.tune.space import Space
 from distrain.tune.trial import run_slot
-from distrain.tune.trials import FOLDER as TRIALS
 from distrain.tune.trials import Work
 
 
@@ -80,22 +80,29 @@ class Sweep:
             KeyboardInterrupt: interrupted; what runs has saved its state.
         """
         folder = self.run_dir / JOURNAL
-        with writing_events(folder, lambda: lease.is_held(self.run_dir, self.fence)) as log:
+        with (
+            writing_events(folder, lambda: lease.is_held(self.run_dir, self.fence)) as log,
+            trial_places(self.run_dir) as places,
+        ):
             earlier = self._earlier(log, on_note)
             search = new_search(self.settings, self.space, log, earlier, gpus=self._gpus)
             course = Course(search, log, afterwards(self.settings))
             course.replay(event for event in read_events(folder) if event["event"] != EVENT)
             course.begin()
-            cleaner = _Cleaner(self.run_dir / TRIALS, course)
+            cleaner = Cleaner(self.run_dir / TRIALS, course, places)
 
             def prepare(work: Work) -> Path:
-                lease.check(self.run_dir, self.fence)
+                self._check_still_ours()
                 cleaner.begin(work.trial)
-                self._take_over(search)
+                self._take_over(search, places, log)
+                if places is not None:
+                    num_taken = self.num_taken(search, work.trial)
+                    places.begin(self.folder_of(work.trial), work.attempt, num_taken)
                 return self._prepare(work, course.trial(work.trial).assignment)
 
             def changed() -> None:
-                lease.check(self.run_dir, self.fence)
+                self._check_still_ours()
+                log.flush()  # no actor is answered before, and nothing is removed
                 cleaner.clear()
                 on_change(course)
 
@@ -138,23 +145,37 @@ class Sweep:
 
     def folder_of(self, trial: int) -> Path:
         """Return a trial's folder; one that is audited goes on in its own."""
-        return self.run_dir / TRIALS / _folder_name(trial)
+        return self.run_dir / TRIALS / folder_name(trial)
+
+    def num_taken(self, search: Search, number: int) -> int:
+        """Return how often a trial has taken over the state of another."""
+        kind, of_trial, _ = kind_of(number)
+        if kind == "confirm":
+            return 0
+        return sum(verdict.source is not None for verdict in search.trials[of_trial].verdicts)
+
+    def _check_still_ours(self) -> None:
+        """Return where this driver still drives the sweep; at a store `run_search` looks."""
+        if link_of(self.run_dir) is None:
+            lease.check(self.run_dir, self.fence)
 
     def _earlier(self, log: EventLog, on_note: Callable[[str], None]) -> Earlier:
         """Return what is taken over from an earlier search: as logged, or read and logged now."""
         first = next(iter(read_events(self.run_dir / JOURNAL)), None)
         if first is not None:
             return Earlier.of_event(first) if first["event"] == EVENT else Earlier()
-        found = find_earlier(self.settings, self.run_dir.parent.parent)
-        if found is None:
-            return Earlier()
-        earlier = read_earlier(found, self.settings, self.space)
+        link = link_of(self.run_dir)
+        storage = self.run_dir.parent.parent if link is None else Path(link.storage.uri)
+        with opened_earlier(self.settings, storage) as found:
+            if found is None:
+                return Earlier()
+            earlier = read_earlier(found, self.settings, self.space)
         earlier.log(log)
         for text in earlier.notes:
             on_note(text)
         return earlier
 
-    def _take_over(self, search: Search) -> None:
+    def _take_over(self, search: Search, places: TrialPlaces | None, log: EventWriter) -> None:
         """Give trials the states that they go on from; before those whose they are go on."""
         if search.plan.explorer is None:
             return
@@ -162,6 +183,13 @@ class Sweep:
             if trial.taken is None or trial.has_ended:
                 continue
             source, step = trial.taken
+            if places is not None:
+                log.flush()
+                num_taken = [self.num_taken(search, one) for one in (trial.number, source)]
+                folders = [self.folder_of(one) for one in (trial.number, source)]
+                places.take_over(folders[0], num_taken[0], (folders[1], num_taken[1]), step)
+                trial.taken = None
+                continue
             settings = self.settings_of(trial.assignment)
             job = job_from_settings(settings, self.dataset, self.folder_of(trial.number))
             take_over(job, step, self.folder_of(source))
@@ -170,7 +198,8 @@ class Sweep:
     def _prepare(self, work: Work, assignment: Mapping[str, Any]) -> Path:
         """Make a trial's folder ready for an attempt at it."""
         folder = self.folder_of(work.trial)
-        lease.grant(folder, self.fence, work.attempt)
+        if link_of(folder) is None:  # else who begins it there claims it
+            lease.grant(folder, self.fence, work.attempt)
         (folder / LAST_WORD).unlink(missing_ok=True)
         job = job_from_settings(self.settings_of(assignment), self.dataset, folder)
         of_trial = replace(
@@ -210,6 +239,7 @@ class Sweep:
             "collective_timeout_s": self.settings.cluster.collective_timeout_s,
             "by_epoch": time_attr(self.settings) == "epoch",
             "sweep_dir": str(self.run_dir),
+            "store": told_to_all(self.run_dir),
             "labels": labels_of(self.run_dir),
         }
 
@@ -255,49 +285,3 @@ def afterwards(settings: Settings) -> Afterwards:
     assert settings.tune is not None
     tune = settings.tune
     return Afterwards(settings.seed, tune.confirm or 0, tune.audit_fraction or 0.0, tune.num_seeds)
-
-
-@final
-class _Cleaner:
-    """Removes what trials leave that can no longer win.
-
-    Args:
-        folder: of all trials.
-        course: theirs.
-    """
-
-    def __init__(self, folder: Path, course: Course) -> None:
-        self._folder = folder
-        self._course = course
-        self._there = self._look()
-        self._num_ended = -1
-
-    def begin(self, trial: int) -> None:
-        """Take in that a trial has a folder."""
-        self._there.add(int(_folder_name(trial)))
-
-    def clear(self) -> None:
-        """Remove what trials left that ended and are of no use; failed ones keep their logs."""
-        if self._course.num_ended == self._num_ended:  # thousands may wait at a rung
-            return
-        self._num_ended = self._course.num_ended
-        for number in sorted(self._there):
-            if self._course.is_kept(number):
-                continue
-            folder = self._folder / _folder_name(number)
-            has_failed = self._course.has_failed(number)
-            shutil.rmtree(folder / CHECKPOINTS if has_failed else folder, ignore_errors=True)
-            self._there.discard(number)
-
-    def finish(self) -> None:
-        """Remove also what a trial wrote while it was stopped; none runs any more."""
-        self._there, self._num_ended = self._look(), -1
-        self.clear()
-
-    def _look(self) -> set[int]:
-        return {int(path.name) for path in self._folder.glob("[0-9]*")}
-
-
-def _folder_name(trial: int) -> str:
-    kind, of_trial, _ = kind_of(trial)
-    return f"{of_trial if kind == 'audit' else trial:04d}"

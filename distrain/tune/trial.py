@@ -25,7 +25,8 @@ from distrain.train.worker import STOP_FILE, StopFile, log_file
 from distrain.tune.crew import PeerError, training_world
 from distrain.tune.faults import OUT_OF_MEMORY, error_fields
 from distrain.tune.hangs import LOG, watched
-from distrain.tune.peers import JOB_FILE, enter, node_of_process
+from distrain.tune.host import JOB_FILE, Here, keep_logs, processes_folder
+from distrain.tune.peers import enter, node_of_process
 from distrain.tune.reporter import Channel, ClosedError, Reporter
 
 
@@ -37,15 +38,16 @@ def run_slot(common: Mapping[str, Any], config: Mapping[str, Any]) -> None:
             `num_workers` (of each), `cpu` and
             `gpu` (of each worker), `reserved` (what a trial has, in words), `has_gpu`, `backend`
             and `collective_timeout_s` (of exchanges between workers), `by_epoch` (whether the
-            search counts time in epochs), `sweep_dir` and `labels` (as `exporting_speed` has them).
+            search counts time in epochs), `sweep_dir`, `store` (as `processes_folder` takes it)
+            and `labels` (as `exporting_speed` has them).
         config: `slot`, a folder for the driver's answers, and `work`: `folder` of a trial,
-            `attempt`, `until` and `saved_step` as in `trials.Work`.
+            `attempt`, `until` and `saved_step` as in `trials.Work`, and what `told_with_work` adds.
     """
-    channel = Channel(Path(config["slot"]))
-    work = config["work"]
     enter(common)
     try:
-        with exporting_speed(common["labels"]) as speed:
+        with exporting_speed(common["labels"]) as speed, processes_folder(common) as here:
+            channel = Channel(Path(config["slot"]), here)
+            work = here.first_work(Path(config["slot"]), config["work"])
             while True:
                 work = _run_trial(common, work, channel, speed)
     except ClosedError:  # a function that returns is waited for by Tune, to report once more
@@ -61,11 +63,13 @@ def _run_trial(
         ClosedError: there is none any more.
     """
     started = time.perf_counter()
-    folder = Path(work["folder"])
     reporter = Reporter(common, work, channel, started, speed)
-    with log_file(folder / LOG_FOLDER / LOG.format(rank=0)):
+    with (
+        channel.here.trial(work, 0) as folder,
+        log_file(folder / LOG_FOLDER / LOG.format(rank=0)),
+    ):
         try:
-            kind, fields = _run(common, work, folder, reporter)
+            kind, fields = _run(common, {**work, "folder": str(folder)}, channel.here, reporter)
         except GivenUpError:
             if reporter.next_work is None:
                 raise ClosedError from None
@@ -73,16 +77,18 @@ def _run_trial(
         except (Exception, SystemExit) as error:  # told: the driver tells the user of it
             sys.stderr.write(traceback_text(error))
             kind, fields = _failure(error, folder, work["attempt"], common)
+            keep_logs(folder)
     fields["train_s"] = time.perf_counter() - started
     next_work: dict[str, Any] = channel.tell(kind, fields)["work"]
     return next_work
 
 
 def _run(
-    common: Mapping[str, Any], work: Mapping[str, Any], folder: Path, reporter: Reporter
+    common: Mapping[str, Any], work: Mapping[str, Any], here: Here, reporter: Reporter
 ) -> tuple[str, dict[str, Any]]:
     from distrain.train import loop
 
+    folder = Path(work["folder"])
     job = TrainJob.from_json(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
     saved = work["saved_step"]
     if saved is not None and newest_good(folder) == saved:
@@ -99,7 +105,7 @@ def _run(
                     job,
                     world,
                     reporter,
-                    StopFile(Path(common["sweep_dir"]) / STOP_FILE),
+                    StopFile(here.sweep_dir / STOP_FILE),
                     beat,
                     ask=_asking(reporter.ask, beat),
                 )

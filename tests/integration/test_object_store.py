@@ -63,7 +63,7 @@ class Machine:
     ) -> "subprocess.Popen[bytes]":
         """Start a command, whose model takes so long for each part."""
         (self.folder / "pause_s").write_text(str(pause_s))
-        if "train" in words:
+        if "train" in words or "tune" in words:
             self._before = self._runs()
         with (
             (self.folder / "told.txt").open("w") as told,

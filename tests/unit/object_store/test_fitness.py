@@ -7,7 +7,6 @@ from distrain.errors import ConfigError, StorageError
 from distrain.object_store.fitness import check_store
 from distrain.object_store.place import Place
 from distrain.readiness import check, check_storage
-from distrain.search_checks import check_search
 from distrain.track.tracking_server import server_beside_store
 from tests.s3_server import S3Server
 
@@ -87,11 +86,3 @@ def test_a_tracking_server_has_to_be_named(run: Place, monkeypatch: pytest.Monke
 def test_a_database_without_a_server_has_no_place_for_artifacts() -> None:
     with pytest.raises(ConfigError, match="artifacts would lie in a folder of this host"):
         server_beside_store("postgresql://db/mlflow", "s3://b", is_offline=False)
-
-
-def test_a_search_needs_a_folder(run: Place) -> None:
-    tune = {"metric": "validation/loss", "space": {"seed": {"choice": [1, 2]}}, "num_trials": 2}
-    settings = settings_from_dict({"storage": run.uri, "data": SOURCE, "tune": tune})
-
-    with pytest.raises(ConfigError, match="cannot be done with runs that are kept in an object"):
-        check_search(settings)

@@ -11,7 +11,7 @@ from distrain.config.load import settings_from_dict
 from distrain.config.settings import Settings
 from distrain.errors import ConfigError
 from distrain.run_folder import CONFIG, JOURNAL
-from distrain.tune.earlier import Earlier, find_earlier, read_earlier
+from distrain.tune.earlier import Earlier, check_earlier, opened_earlier, read_earlier
 from distrain.tune.events import read_events, writing_events
 from distrain.tune.samplers import build_sampler
 from distrain.tune.space import Space
@@ -60,9 +60,9 @@ def write_search(storage: Path, settings: Settings | None = None) -> Path:
 
 def taken(storage: Path, **tune: Any) -> Earlier:
     settings = configured(**{"start_from": RUN, **tune})
-    found = find_earlier(settings, storage)
-    assert found is not None
-    return read_earlier(found, settings, Space.of(settings))
+    with opened_earlier(settings, storage) as found:
+        assert found is not None
+        return read_earlier(found, settings, Space.of(settings))
 
 
 @pytest.fixture
@@ -239,12 +239,13 @@ def test_a_name_below_storage_and_the_folder_both_lead_to_it(storage: Path) -> N
     run_dir = storage / "digits" / RUN
 
     for asked in (RUN, f"digits/{RUN}", str(run_dir)):
-        assert find_earlier(configured(start_from=asked), storage) == run_dir
+        with opened_earlier(configured(start_from=asked), storage) as found:
+            assert found == run_dir
 
 
 def test_a_search_that_is_not_there_is_told_with_the_key(storage: Path) -> None:
     with pytest.raises(ConfigError, match=r"tune.start_from: there is no run '2026-x'"):
-        find_earlier(configured(start_from="2026-x"), storage)
+        check_earlier(configured(start_from="2026-x"), storage)
 
 
 def test_a_run_that_is_no_search_is_refused(tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def test_a_run_that_is_no_search_is_refused(tmp_path: Path) -> None:
     (run_dir / CONFIG).write_text(dump_yaml(configured()))
 
     with pytest.raises(ConfigError, match=r"tune.start_from: one is no search that has begun"):
-        find_earlier(configured(start_from="one"), tmp_path)
+        check_earlier(configured(start_from="one"), tmp_path)
 
 
 def test_of_an_earlier_search_with_several_seeds_the_means_are_taken(tmp_path: Path) -> None:
