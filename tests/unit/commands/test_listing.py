@@ -48,7 +48,11 @@ def test_what_cannot_be_compared_is_the_user_s_fault(made: MadeRuns, words: list
     assert ended.stderr.startswith("error: ")
 
 
-def test_runs_are_listed_as_they_are_asked_for(made: MadeRuns) -> None:
+def test_runs_are_listed_as_they_are_asked_for(
+    made: MadeRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What was made here waits to be shipped, which takes a tracking database and seconds.
+    monkeypatch.setattr("distrain.track.sync.ship_waiting", lambda _: None)
     ended = called(made, "runs", "--sort", "-test/accuracy", "--where", "test/accuracy>0", "--json")
     runs = json.loads(ended.stdout)["runs"]
     assert [(run["run"], run["outcome"], run["status"]) for run in runs] == [
