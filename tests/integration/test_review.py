@@ -60,8 +60,9 @@ def address(searched: TuneResult, storage: Path) -> Iterator[str]:
     """The UI over the search, as the command serves it; gives its address."""
     assert searched.error is None
     port = free_port()
-    words = ["ui", "--storage", str(storage), "--port", str(port)]
-    ui = subprocess.Popen([sys.executable, "-m", "distrain.cli", *words], stdout=subprocess.DEVNULL)
+    words = ["-c", "from distrain.cli import main; main()", "ui", "--storage", str(storage)]
+    words += ["--port", str(port)]
+    ui = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until(lambda: _answers(url), 120)
