@@ -150,7 +150,7 @@ def _chart_list(layout: SearchLayout) -> list[dict[str, Any]]:
     charts = [
         _chart(
             "PARALLEL",
-            "What the trials were, and what they came to",
+            "Parallel coordinates",  # the page calls it so, whatever its name
             selectedParams=list(layout.axes),
             selectedMetrics=[metric],
             showAllRuns=True,

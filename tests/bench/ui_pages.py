@@ -53,8 +53,8 @@ def measure(browser: Browser, address: str, pages: Pages) -> dict[str, float]:
     """Return the seconds that each page takes."""
     winner = f"#/experiments/{pages.experiment_id}/runs/{pages.trials[WINNER]}"
     wanted = {
-        "leaderboard": (pages.leaderboard, f"{SWEEP}-{WINNER:04d}"),
-        "charts": (pages.charts, "What the trials were"),
+        "leaderboard": (pages.leaderboard, f"trial {WINNER:04d} of"),
+        "charts": (pages.charts, "The search at a glance"),
         "the search": (pages.run, "won: validation/accuracy"),
         "the winner": (winner, "search/score"),
         "experiment": (f"#/experiments/{pages.experiment_id}/runs", SWEEP),

@@ -60,8 +60,9 @@ def address(searched: TuneResult, storage: Path) -> Iterator[str]:
     """The UI over the search, as the command serves it; gives its address."""
     assert searched.error is None
     port = free_port()
-    words = ["ui", "--storage", str(storage), "--port", str(port)]
-    ui = subprocess.Popen([sys.executable, "-m", "distrain.cli", *words], stdout=subprocess.DEVNULL)
+    words = ["-c", "from distrain.cli import main; main()", "ui", "--storage", str(storage)]
+    words += ["--port", str(port)]
+    ui = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until(lambda: _answers(url), 120)
@@ -126,7 +127,8 @@ def test_which_trial_won_and_by_what_margin_over_the_noise_of_seeds(
 
     text = reviewer.find("search", says=(won, "the noise of seeds: a run varies by"))
 
-    assert re.search(r"[\d.]+ ahead of trial \d+, [\d.]+; (beyond|within) the noise", text)
+    assert re.search(r"Margin: (none: level with|[\d.e-]+ ahead of) trial \d+", text)
+    assert re.search(r"; (beyond|within) the noise of seeds", text)
     assert "with 2 other seeds" in text
 
 
@@ -135,7 +137,7 @@ def test_what_was_stopped_and_failed_when_and_why(reviewer: Reviewer, searched: 
     text = reviewer.find("search", says=says)
 
     failed = re.findall(r"trial (\d+) failed at step \d+: (.+)", text)
-    assert [int(trial) for trial, _ in failed] == [0, 1, 2]
+    assert [int(trial) for trial, _ in failed] == [1, 2, 3]
     assert "killed" in failed[2][1]
     assert f"stopped\t{searched.num_stopped_early}" in text
 
@@ -144,17 +146,16 @@ def test_the_leaderboard_has_the_winner_first_and_says_of_each_how_it_ended(
     reviewer: Reviewer, searched: TuneResult
 ) -> None:
     assert searched.best is not None
-    winner = f"{searched.run_dir.name}-{searched.best['trial']:04d}"
+    winner = f"trial {searched.best['trial']:04d} of"
 
-    text = reviewer.find("leaderboard", "Leaderboard", says=(winner, "distrain.stop_reason"))
+    text = reviewer.find("leaderboard", "Leaderboard", says=(winner, "distrain.outcome"))
 
-    rows = re.findall(rf"{searched.run_dir.name}-\d{{4}}", text)
-    assert rows[0] == winner
+    assert re.findall(r"trial \d{4} of", text)[0] == winner
     assert f"{NUM_TRIALS} matching runs" in text
 
 
 def test_the_charts_have_parallel_coordinates_and_all_curves(reviewer: Reviewer) -> None:
-    reviewer.find("charts", "Charts", says=("What the trials were", "validation/accuracy, all"))
+    reviewer.find("charts", "Charts", says=("The search at a glance", "Parallel Coordinates"))
 
     axes = reviewer.browser.run(
         "return [...document.querySelectorAll('svg text')].map(text => text.textContent)"
@@ -163,7 +164,7 @@ def test_the_charts_have_parallel_coordinates_and_all_curves(reviewer: Reviewer)
 
 
 def test_why_a_trial_failed_stands_on_its_own_page(reviewer: Reviewer) -> None:
-    reviewer.find("failed trial", "trial 0", says=("It failed: ", "Failed"))
+    reviewer.find("failed trial", "trial 1", says=("It failed: ", "Failed"))
 
 
 def test_which_data_and_what_changed_since_the_last_run(reviewer: Reviewer) -> None:
