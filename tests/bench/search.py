@@ -15,7 +15,8 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from distrain.run_folder import JOURNAL
 from distrain.train.placement import Placement
 from distrain.tune.course import Afterwards, Course
 from distrain.tune.events import read_events, writing_events
+from distrain.tune.host import JOB_FILE, processes_folder, told_to_all
 from distrain.tune.on_ray import Actors, run_search
-from distrain.tune.peers import JOB_FILE
+from distrain.tune.places import trial_places
 from distrain.tune.reporter import Channel, ClosedError
 from distrain.tune.space import Space
 from distrain.tune.sweep import new_search
@@ -37,22 +39,30 @@ NUM_SLOTS = 2
 METRIC = "validation/loss"
 
 
-def instant(config: dict[str, Any]) -> None:
+def instant(common: Mapping[str, Any], config: dict[str, Any]) -> None:
     """Report once and end, one trial after the other, as `trial.run_slot` does."""
-    channel, work = Channel(Path(config["slot"])), config["work"]
     try:
-        while True:
-            values = {METRIC: float(work["attempt"])}
-            report = {"time": 1, "epoch": 1, "step": 1, "values": values, "train_s": 0.0}
-            channel.tell("report", report)
-            ended = {"outcome": "finished", "step": 1, "epoch": 1, "metrics": values}
-            work = channel.tell("ended", {**ended, "train_s": 0.0})["work"]
+        with processes_folder(common) as here:
+            channel = Channel(Path(config["slot"]), here)
+            work = here.first_work(Path(config["slot"]), config["work"])
+            while True:
+                work = _report(channel, work)
     except ClosedError:
         raise SystemExit from None
 
 
+def _report(channel: Channel, work: Mapping[str, Any]) -> dict[str, Any]:
+    values = {METRIC: float(work["attempt"])}
+    with channel.here.trial(work, 0):
+        report = {"time": 1, "epoch": 1, "step": 1, "values": values, "train_s": 0.0}
+        channel.tell("report", report)
+    ended = {"outcome": "finished", "step": 1, "epoch": 1, "metrics": values}
+    next_work: dict[str, Any] = channel.tell("ended", {**ended, "train_s": 0.0})["work"]
+    return next_work
+
+
 def of_distrain(num_trials: int, folder: Path) -> dict[str, float]:
-    """Return the cost of a trial of a search of `num_trials`."""
+    """Return the cost of a trial of a search of `num_trials`; at a store, where one is linked."""
     settings = settings_from_dict(
         {
             "data": {"source": "sklearn:digits", "target": "target"},
@@ -67,7 +77,10 @@ def of_distrain(num_trials: int, folder: Path) -> dict[str, float]:
     job = json.dumps(space.settings_of(settings, {}).model_dump(mode="json", by_alias=True))
     held = lease.take(folder)
     before = _rss_kib()
-    with writing_events(folder / JOURNAL, lambda: True) as log:
+    with (
+        writing_events(folder / JOURNAL, lambda: True) as log,
+        trial_places(folder) as places,
+    ):
         search = new_search(settings, space, log)
         course = Course(search, log, Afterwards())
         course.begin()
@@ -75,14 +88,17 @@ def of_distrain(num_trials: int, folder: Path) -> dict[str, float]:
         def prepare(work: Work) -> Path:
             trial = folder / "trials" / f"{work.trial:05d}"
             space.settings_of(settings, search.trials[work.trial].assignment)
-            lease.grant(trial, held.fence, work.attempt)
+            if places is None:
+                lease.grant(trial, held.fence, work.attempt)
+            else:
+                places.begin(trial, work.attempt, 0)
             (trial / JOB_FILE).write_text(job)
             return trial
 
         actors = Actors(Placement(NUM_SLOTS, 1.0, 0.0), {}, timeout_s=60.0)
-        run_search(
-            course, instant, prepare, actors, folder, fence=held.fence, on_event=lambda: None
-        )
+        common = {"sweep_dir": str(folder), "store": told_to_all(folder)}
+        run = partial(instant, common)
+        run_search(course, run, prepare, actors, folder, fence=held.fence, on_event=log.flush)
     assert len([t for t in search.trials if t.outcome == "finished"]) == num_trials
     times = [event["time_ms"] for event in read_events(folder / JOURNAL)]
     started = next(e["time_ms"] for e in read_events(folder / JOURNAL) if e["event"] == "reported")
