@@ -39,6 +39,7 @@ _BLOCK_BYTES: Final = 8 * 2**20
 _FAULT_MARK: Final = "distrain-data-error "
 
 T = TypeVar("T")
+Runs = Dataset | tuple[Run, ...]
 
 
 @final
@@ -167,19 +168,20 @@ def fits_in_object_store(units: Sequence[Unit]) -> bool:
     return sum(unit.memory_bytes for unit in units) < store / 2
 
 
-def each_run(
-    runs: Dataset, function: Callable[[Run], T], kind: type[T]
-) -> Iterator[tuple[RunKey, T]]:
+def each_run(runs: Runs, function: Callable[[Run], T], kind: type[T]) -> Iterator[tuple[RunKey, T]]:
     """Yield what a function gives for each run, in the order of the runs; computed in tasks.
 
     Args:
-        runs: from `read_units`.
+        runs: from `read_units`; or runs that this process has, on which it computes itself.
         function: what a task calls; what it returns is brought to the driver.
         kind: the type of that, one that `plain_values` knows.
 
     Raises:
         DataError: the first, in the order of the runs, that reading or the function raised.
     """
+    if isinstance(runs, tuple):
+        yield from ((run.key, function(run)) for run in runs)
+        return
     results = _map_blocks(runs, _PerRun(function).on_packed)
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
         assert isinstance(batch, pa.Table), "asked for Arrow tables"

@@ -67,7 +67,13 @@ def open_source(
     Raises:
         DataError: it is not there, cannot be read, or has no rows.
     """
-    listing = list_source(source, format_)
+    return open_listed(list_source(source, format_), read, column_types)
+
+
+def open_listed(
+    listing: Listing, read: ReadSettings, column_types: Mapping[str, str] | None = None
+) -> OpenedSource:
+    """Return a source opened whose files are listed already; else as `open_source`."""
     open_listing = {"parquet": _open_parquet, "idx": _open_idx, "built-in": _open_built_in}.get(
         listing.format, _open_text
     )

@@ -1,14 +1,12 @@
 """The first pass: a source read run by run, its column types settled, its content hashed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from ray.data import Dataset
-
 from distrain.data.column_scan import ColumnScan, combine_scans, resolve_type
 from distrain.data.content import joined_hash
-from distrain.data.on_ray import each_run, fits_in_object_store, read_units
+from distrain.data.on_ray import Runs, each_run, fits_in_object_store, read_units
 from distrain.data.opening import OpenedSource
 from distrain.data.profile import (
     RunScan,
@@ -40,7 +38,7 @@ class ScannedSource:
     opened: OpenedSource
     reading: Reading
     units: tuple[Unit, ...]
-    runs: Dataset
+    runs: Runs
     scans: tuple[RunScan, ...]
     types: dict[str, str]
     columns: dict[str, ColumnScan]
@@ -82,12 +80,19 @@ class ScannedSource:
         ]
 
 
+def on_cluster(units: Sequence[Unit], reading: Reading) -> Runs:
+    """Return the runs of units as Ray's tasks read them, kept in memory where they fit."""
+    runs = read_units(units, reading)
+    return runs.materialize() if fits_in_object_store(units) else runs
+
+
 def scan_source(
     opened: OpenedSource,
     wanted: tuple[str, ...],
     counted: Sequence[str],
     targets: Sequence[str],
     types: dict[str, str] | None = None,
+    read: Callable[[Sequence[Unit], Reading], Runs] = on_cluster,
 ) -> ScannedSource:
     """Read a source and return what it holds. Call within `on_ray.data_context`.
 
@@ -99,12 +104,13 @@ def scan_source(
         counted: columns whose values are counted one by one.
         targets: rows with all of these are labelled.
         types: column types that are settled already, for a test source.
+        read: gives the runs of units.
     """
     reading = replace(opened.reading, wanted=wanted)
     if types is not None:
         reading = replace(reading, column_types=types)
     units, runs, scans = _read_and_scan(
-        opened, reading, ScanTask(types or {}, counted, targets, reading.text)
+        opened, reading, ScanTask(types or {}, counted, targets, reading.text), read
     )
     if types is None:
         types = {
@@ -115,7 +121,7 @@ def scan_source(
         settled = ScanTask(types, counted, targets, reading.text)
         if texts and reading.format in ("csv", "tsv"):
             reading = replace(reading, column_types=dict.fromkeys(texts, "string"))
-            units, runs, scans = _read_and_scan(opened, reading, settled)
+            units, runs, scans = _read_and_scan(opened, reading, settled, read)
         elif texts or _differs(scans, types):
             scans = [scan for _, scan in each_run(runs, settled, RunScan)]
     filled = _filled(scans)
@@ -132,23 +138,20 @@ def scan_source(
 
 
 def _read_and_scan(
-    opened: OpenedSource, reading: Reading, task: ScanTask
-) -> tuple[tuple[Unit, ...], Dataset, list[RunScan]]:
-    units = cut_into_units(opened.listing, reading)
+    opened: OpenedSource,
+    reading: Reading,
+    task: ScanTask,
+    read: Callable[[Sequence[Unit], Reading], Runs],
+) -> tuple[tuple[Unit, ...], Runs, list[RunScan]]:
+    def scanned(*, may_split: bool) -> tuple[tuple[Unit, ...], Runs, list[RunScan]]:
+        units = cut_into_units(opened.listing, reading, may_split=may_split)
+        runs = read(units, reading)
+        return tuple(units), runs, [scan for _, scan in each_run(runs, task, RunScan)]
+
     try:
-        return _scan_units(units, reading, task)
+        return scanned(may_split=True)
     except CannotCut:
-        units = cut_into_units(opened.listing, reading, may_split=False)
-        return _scan_units(units, reading, task)
-
-
-def _scan_units(
-    units: Sequence[Unit], reading: Reading, task: ScanTask
-) -> tuple[tuple[Unit, ...], Dataset, list[RunScan]]:
-    runs = read_units(units, reading)
-    if fits_in_object_store(units):
-        runs = runs.materialize()
-    return tuple(units), runs, [scan for _, scan in each_run(runs, task, RunScan)]
+        return scanned(may_split=False)
 
 
 def _disputed(scans: Sequence[RunScan], types: dict[str, str]) -> list[str]:

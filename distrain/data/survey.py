@@ -1,6 +1,6 @@
 """The survey of a source: read once, and what is predicted from which columns settled."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -8,8 +8,10 @@ from distrain.config.data import DataSettings
 from distrain.data.checking import target_wish, wanted_columns
 from distrain.data.column_scan import ColumnScan
 from distrain.data.kinds import Columns, plan_columns, target_names
+from distrain.data.on_ray import Runs
 from distrain.data.opening import OpenedSource
-from distrain.data.scanning import ScannedSource, scan_source
+from distrain.data.reading import Reading, Unit
+from distrain.data.scanning import ScannedSource, on_cluster, scan_source
 from distrain.data.split import SPLIT_WORDS, TEST, check_words
 from distrain.data.target import TargetPlan, plan_target
 from distrain.errors import DataError
@@ -44,13 +46,19 @@ class Survey:
         return [*self.source.files(), *(self.test.files() if self.test else [])]
 
 
-def survey(data: DataSettings, opened: OpenedSource, opened_test: OpenedSource | None) -> Survey:
+def survey(
+    data: DataSettings,
+    opened: OpenedSource,
+    opened_test: OpenedSource | None,
+    read: Callable[[Sequence[Unit], Reading], Runs] = on_cluster,
+) -> Survey:
     """Read the source and the test source once. Call within `on_ray.data_context`.
 
     Args:
         data: the configuration.
         opened: the source, checked.
         opened_test: the test source, likewise.
+        read: gives the runs of units.
 
     Raises:
         DataError: a file is at fault, or the data is not fit to learn from.
@@ -59,7 +67,7 @@ def survey(data: DataSettings, opened: OpenedSource, opened_test: OpenedSource |
     fixed = data.split.column if data.split.kind == "fixed" else None
     counted = [*targets[:1], *([fixed] if fixed is not None else [])]
     wanted = wanted_columns(data, opened.reading.columns)
-    source = scan_source(opened, wanted, counted, targets)
+    source = scan_source(opened, wanted, counted, targets, read=read)
     if fixed is not None:
         _check_fixed(fixed, source.counts[fixed] or {}, has_test=opened_test is not None)
     rows_of_files = {file["uri"]: file["num_rows"] for file in source.files()}
@@ -73,7 +81,7 @@ def survey(data: DataSettings, opened: OpenedSource, opened_test: OpenedSource |
     if opened_test is not None:
         used = {plan.name for plan in columns.features} | {*targets, data.weight}
         needed = tuple(name for name in wanted if name in used)
-        test = scan_source(opened_test, needed, targets[:1], targets, source.types)
+        test = scan_source(opened_test, needed, targets[:1], targets, source.types, read)
         _check_weight(data.weight, test.columns)
     return Survey(data, source, test, target, columns)
 

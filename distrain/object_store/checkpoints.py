@@ -4,14 +4,16 @@
     <run>/checkpoints/<generation>/step-<k>/manifest.json  it is there once this is
     <run>/checkpoints/<generation>/damaged/<generation of it>/step-<k>  that one is passed over
 
-What lies in this host's folder is a copy: where it is missing, it is fetched.
+What lies in this host's folder is a copy: where it is missing or damaged, it is fetched.
 """
 
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from distrain.foreign import remove_tree
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.generations import CHECKPOINTS, Generation, counted
 from distrain.object_store.link import Link
@@ -52,29 +54,33 @@ def kept_steps(link: Link) -> list[int]:
     return sorted(_newest(link), reverse=True)
 
 
-def fetch_checkpoint(link: Link, step: int, folder: Path) -> None:
-    """Fetch what the store has of a checkpoint where this host has none.
+def fetch_checkpoint(link: Link, step: int, folder: Path) -> bool:
+    """Fetch what the store has of a checkpoint, in the place of what is on this host.
 
     Args:
         link: of the run.
-        step: one of `kept_steps`.
+        step: whose checkpoint.
         folder: `step-<k>` on this host.
+
+    Returns:
+        Whether the store has one, whole or not; False: nothing was changed.
 
     Raises:
         OSError: the store cannot give it now, or the disk takes nothing.
     """
-    if (folder / MANIFEST).exists():
-        return
     at = _newest(link).get(step)
     if at is None:  # removed meanwhile, by another who goes on
-        return
-    folder.mkdir(parents=True, exist_ok=True)
+        return False
+    with suppress(FileNotFoundError):
+        remove_tree(folder)
+    folder.mkdir(parents=True)
     for entry in link.run.entries(f"{at}/"):
         name = entry.name.rpartition("/")[2]
         if name != MANIFEST:
             link.run.get_file(entry.name, folder / name)
     # Also where an object is missing: that it is torn is then told, as of one on a disk.
     link.run.get_file(f"{at}/{MANIFEST}", folder / MANIFEST)
+    return True
 
 
 def set_aside(link: Link, step: int) -> None:

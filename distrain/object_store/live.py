@@ -20,7 +20,7 @@ from distrain.background import in_background
 from distrain.object_store.files import TRIALS, put_files
 from distrain.object_store.generations import LIVE, Generation
 from distrain.object_store.link import Link
-from distrain.object_store.pieces import put_own_lines, take_in_news
+from distrain.object_store.pieces import put_own_lines, put_rest, take_in_news
 
 STOP_FILE: Final = ".stop"
 LOOK_S: Final = 2.0
@@ -153,6 +153,7 @@ def take_in_outcome(link: Link) -> None:
         link.run.get_file(entry.name, link.folder / entry.name.removeprefix(prefix))
     Heard(link).take_in()
     take_in_news(link)
+    put_rest(link)  # a worker of this host that was killed has put nothing for 2 s
 
 
 @final

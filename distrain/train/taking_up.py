@@ -30,7 +30,7 @@ from distrain.errors import CheckpointError
 from distrain.foreign import from_json, is_count, read_file, remove_tree
 from distrain.listing import is_there, paths_in
 from distrain.object_store.checkpoints import fetch_checkpoint, kept_steps, set_aside
-from distrain.object_store.link import link_of, shown
+from distrain.object_store.link import Link, link_of, shown
 from distrain.train.checkpoint import (
     FOLDER,
     FORMAT_VERSION,
@@ -118,15 +118,14 @@ def find(
     link = link_of(run_dir)
     stored = [] if link is None else kept_steps(link)
     for step in sorted({*committed_steps(run_dir), *stored}, reverse=True):
-        if link is not None:
-            fetch_checkpoint(link, step, run_dir / FOLDER / f"step-{step}")
         try:
-            content = _checked(run_dir / FOLDER / f"step-{step}", keeps_tensors=keeps_tensors)
+            content = _content(run_dir / FOLDER / f"step-{step}", step, link, keeps_tensors)
         except CheckpointError as fault:
             _tell(f"a checkpoint is passed over: {fault}", tell)
             damaged.append(step)
         else:
-            return Found(step, tuple(damaged), content)
+            if content is not None:
+                return Found(step, tuple(damaged), content)
     return Found(None, tuple(damaged))
 
 
@@ -246,6 +245,27 @@ def _checked_manifest(path: Path, content: bytes) -> dict[str, Any]:
         raise _damaged(path, f"it is of step {manifest['step']}, format {manifest['format']}")
     found: dict[str, Any] = manifest
     return found
+
+
+def _content(folder: Path, step: int, link: Link | None, keeps_tensors: bool) -> Content | None:
+    """Return a checkpoint's bytes, found whole, here or at the store that keeps the run.
+
+    Returns:
+        None: another who goes on with the run has removed it meanwhile.
+    """
+    try:
+        return _checked(folder, keeps_tensors=keeps_tensors)
+    except CheckpointError as fault:
+        if link is None:
+            raise
+        is_here = is_there(folder / MANIFEST)
+        if not fetch_checkpoint(link, step, folder):
+            if is_here:
+                raise
+            return None
+        if is_here:
+            logger.warning("the copy here was fetched again: %s", fault)
+    return _checked(folder, keeps_tensors=keeps_tensors)
 
 
 def _checked(folder: Path, *, keeps_tensors: bool) -> Content:

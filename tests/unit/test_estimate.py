@@ -10,6 +10,7 @@ from distrain.config.load import settings_from_dict
 from distrain.data.checking import SourceSummary
 from distrain.data.files import Listing
 from distrain.data.prepared import PreparedDataset
+from distrain.data.sources import list_source
 from distrain.estimate import (
     Timed,
     Where,
@@ -155,10 +156,29 @@ def test_a_run_on_prepared_data_has_an_interval_and_where_it_comes_from(
     assert {"train_s_low", "train_s_high", "how", "cost"} <= found.to_json().keys()
 
 
-def test_of_data_that_is_not_prepared_the_time_is_open() -> None:
-    source = SourceSummary(("x",), 1_000, False, (Listing("csv", ()),))
+def source(path: Path, labels: str) -> SourceSummary:
+    """Return what a look at a file tells, which is taken for the beginning of a larger one."""
+    rows = [f"{n % 50},{labels[n % len(labels)]}" for n in range(1_000)]
+    path.write_text("\n".join(["size,label", *rows]) + "\n")
+    return SourceSummary(("size", "label"), 100_000, False, (list_source(str(path), None),))
 
-    found = estimate_run(settings_from_dict(CONFIG), source, None, ALONE)
 
-    assert (found.train_s, found.train_s_low, found.train_s_high, found.how) == (None,) * 3 + ("",)
-    assert found.rows["train"] == 800
+def test_of_data_that_is_not_prepared_the_first_rows_are_timed(tmp_path: Path) -> None:
+    summary = source(tmp_path / "a.csv", "xyz")
+
+    found = estimate_run(settings_from_dict(CONFIG), summary, None, ALONE)
+
+    assert found.rows["train"] == 80_000
+    assert found.steps == 9 * 2_500
+    assert found.num_parameters == 1 * 8 + 8 + 8 * 3 + 3
+    assert found.train_s
+    assert found.how.endswith("; found out on the first 1,000 rows, the data not being prepared")
+
+
+def test_where_nothing_can_be_learnt_from_the_first_rows_the_time_is_open(tmp_path: Path) -> None:
+    summary = source(tmp_path / "a.csv", "x")
+
+    found = estimate_run(settings_from_dict(CONFIG), summary, None, ALONE)
+
+    assert (found.train_s, found.num_parameters, found.rows["train"]) == (None, None, 80_000)
+    assert found.how.startswith("not timed, the data not being prepared: ")

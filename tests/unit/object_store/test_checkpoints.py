@@ -5,6 +5,7 @@ import torch
 
 from distrain.object_store import claims
 from distrain.object_store.link import Link
+from distrain.train import taking_up
 from distrain.train.checkpoint import SavedState, commit, committed_steps, retain
 from distrain.train.taking_up import clear_after, find
 from tests.s3_server import S3Server
@@ -99,3 +100,35 @@ def test_a_stale_worker_writes_over_nothing_and_removes_nothing_of_the_living(
     found = find(third.folder, keeps_tensors=True)
     own = living.folder / "checkpoints" / "step-8" / "state.safetensors"
     assert found.content.tensors.tobytes() == own.read_bytes()
+
+
+def test_a_damaged_copy_on_this_host_is_fetched_again(
+    link: Link, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = link.folder / "checkpoints" / "step-6" / "state.safetensors"
+    whole = copy.read_bytes()
+    copy.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+
+    found = find(link.folder)
+
+    assert (found.step, found.damaged, copy.read_bytes()) == (6, (), whole)
+    assert "the copy here was fetched again" in caplog.text
+
+
+def test_one_that_is_damaged_here_and_not_at_the_store_is_passed_over(link: Link) -> None:
+    link.run.remove(["checkpoints/000001-000/step-6/manifest.json"])
+    (link.folder / "checkpoints" / "step-6" / "state.safetensors").write_bytes(b"torn")
+
+    assert find(link.folder).damaged == (6,)
+
+
+def test_one_that_is_removed_while_it_is_looked_for_is_not_damaged(
+    link: Link, new_link: NewLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = taken_over(new_link)
+    link.run.remove(["checkpoints/000001-000/step-6/manifest.json"])
+    monkeypatch.setattr(taking_up, "kept_steps", lambda _: [6, 4, 2])
+
+    found = find(other.folder)
+
+    assert (found.step, found.damaged) == (4, ())

@@ -112,6 +112,19 @@ def test_hosts_tell_one_another_by_the_store(
         assert link.durable["rank0-00001.jsonl"] == journal.path.stat().st_size
 
 
+def test_what_a_killed_worker_of_this_host_wrote_last_is_kept(run: Place) -> None:
+    with driver_folder(run, is_new=True) as folder, lease.holding(folder, print) as held:
+        lease.begin_attempt(folder, held.fence, 1)
+        link = link_of(folder)
+        assert link is not None
+        (folder / "journal").mkdir(exist_ok=True)
+        (folder / "journal" / "rank0-00001.jsonl").write_text('{"seq": 1}\n{"se')
+        take_in_outcome(link)
+
+        [entry] = link.run.entries("journal/000001-000/rank0-00001.jsonl/")
+        assert link.run.get(entry.name) == b'{"seq": 1}\n'
+
+
 def _wait_for(path: Path) -> None:
     deadline = time.monotonic() + 10
     while not path.exists():
