@@ -107,7 +107,7 @@ class Lease:
                 _write(self._run_dir, replace(self._holder, renewed_at=renewed_at))
         except OSError as error:  # a full disk, or one that is away for a while
             if not self._is_failing:
-                logger.warning("the lease of %s is not renewed: %s", self._run_dir, error)
+                logger.warning("the lease of %s is not renewed: %s", shown(self._run_dir), error)
             self._is_failing = True
         else:
             self._is_failing = False

@@ -72,7 +72,7 @@ def check_absolute(named: Sequence[str], storage: Path | None) -> None:
     Raises:
         ConfigError: it is relative.
     """
-    places = [*named, *([storage] if storage is not None else [])]
+    places: list[Path | str] = [*named, *([storage] if storage is not None else [])]
     if not any(Path(place).is_absolute() or remote_text(place) for place in places):
         raise ConfigError(
             "the run cannot be seen from here, and a relative path means nothing to a job",

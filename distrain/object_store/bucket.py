@@ -204,18 +204,31 @@ class Bucket:
         """Return boto3's client of the store.
 
         Raises:
-            ConfigError: it is not installed.
+            ConfigError: it is not installed, or the environment has a profile or an address that
+                there is not.
         """
         account = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+        where = f"storage = {self.place.uri}"
         try:
             return _client(self.place.endpoint, self.place.region, self._is_hurried, account)
         except ImportError as fault:
             raise ConfigError(
                 "boto3 is not installed",
-                where=f"storage = {self.place.uri}",
+                where=where,
                 expected="what speaks with S3",
                 mend="Install it here and on the nodes: pip install 'distrain[s3]'",
             ) from fault
+        except (ValueError, _boto_error()) as fault:
+            raise ConfigError(
+                f"the store's account or address cannot be used ({first_line(fault)})",
+                where=where,
+                expected="a profile that there is (AWS_PROFILE), and an http(s) address",
+                mend="Set AWS_PROFILE and AWS_ENDPOINT_URL to what there is, or unset them",
+            ) from fault
+
+
+def _boto_error() -> Any:
+    return importlib.import_module("botocore.exceptions").BotoCoreError
 
 
 @functools.lru_cache(maxsize=8)

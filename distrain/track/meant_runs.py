@@ -56,7 +56,7 @@ def meant_runs(named: Sequence[str], storage: Path) -> Iterator[list[MeantRun]]:
     """
     places, folders = _found(named, storage)
     with tempfile.TemporaryDirectory(prefix="distrain-runs-") as temporary:
-        meant = [MeantRun(folder, partial(nullcontext, folder)) for folder in folders]
+        meant = [MeantRun(folder, partial(_as_it_is, folder)) for folder in folders]
         meant += _at_store(places, Path(temporary))
         yield sorted(meant, key=lambda run: won_by(run.summary) is not None)
 
@@ -71,6 +71,10 @@ def _found(named: Sequence[str], storage: Path) -> tuple[list[Place], list[Path]
     at_store = {name: named_run(name, storage) for name in named}
     places = [place for place in at_store.values() if place is not None]
     return places, [find_run_dir(name, storage) for name in named if at_store[name] is None]
+
+
+def _as_it_is(folder: Path) -> AbstractContextManager[Path]:
+    return nullcontext(folder)
 
 
 def _at_store(places: list[Place], temporary: Path) -> list[MeantRun]:

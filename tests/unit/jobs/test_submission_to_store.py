@@ -20,7 +20,7 @@ HERE = socket.gethostname()
 STORE = "s3://team/runs?endpoint_override=minio:9000&scheme=http"
 RUN = "rows/20261121T072929-bcf101"
 NO_ACCOUNT = {
-    **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"), ""),
+    **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ""),
     **dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), "/nowhere"),
     "AWS_EC2_METADATA_DISABLED": "true",
 }
@@ -130,12 +130,12 @@ def test_a_run_at_a_store_is_looked_at_and_goes_on(
     named = [run.uri], [run.name, "--storage", storage], ["--last", "--storage", storage]
 
     jobs = {
-        answer(submit(here, folder, "resume", *words, "train.epochs=9"))["job_id"]
+        answer(submit(here, folder, "resume", *words, "train.epochs=90"))["job_id"]
         for words in named
     }
 
     assert [job.startswith("distrain-rows-") for job in jobs] == [True]
-    assert f"resume '{run.uri}' train.epochs=9" in only_job(here)["entrypoint"]
+    assert f"resume '{run.uri}' train.epochs=90" in only_job(here)["entrypoint"]
 
 
 def test_a_run_that_is_not_at_the_store_is_told(

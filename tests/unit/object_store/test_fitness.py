@@ -44,6 +44,24 @@ def test_a_store_that_does_not_answer_is_told(run: Place) -> None:
     assert told.value.exit_code == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("AWS_PROFILE", "nobody-s", r"profile \(nobody-s\) could not be found"),
+        ("AWS_ENDPOINT_URL", "minio", "Invalid endpoint: minio"),
+    ],
+)
+def test_an_environment_that_names_what_there_is_not_is_told(
+    run: Place, monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
+) -> None:
+    monkeypatch.setenv(name, text)
+
+    with pytest.raises(ConfigError, match=said) as told:
+        check_store(replace(run, query=""))
+
+    assert "AWS_PROFILE" in told.value.mend
+
+
 def test_an_environment_without_an_account_is_told(
     run: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
