@@ -54,6 +54,7 @@ bench: install
 	@$(BIN)/python -m tests.bench.children --out bench-results/children.json
 	@$(BIN)/python -m tests.bench.ui_pages --out bench-results/ui_pages.json
 	@$(BIN)/python -m tests.bench.search --out bench-results/search.json
+	@$(BIN)/python -m tests.bench.search_at_store --out bench-results/search_at_store.json
 	@$(BIN)/python -m tests.bench.early_termination --out bench-results/early_termination.json
 	@$(BIN)/python -m tests.bench.submit --out bench-results/submit.json
 	@$(BIN)/python -m tests.bench.memory

@@ -224,10 +224,10 @@ def test_every_event_is_at_the_store_before_it_takes_effect(
         on_event()
         assert '"event":"suggested"' in known()
         before = len(server.requests)
-        course.lost(0, 3, TrainError("it died"))
+        course.paused(0, 3, 0.1)
         given(course, prepare)
         on_event()
-        assert '"event":"lost"' in known()
+        assert '"event":"paused"' in known()
         puts = [path for method, path in server.requests[before:] if method == "PUT"]
         assert len(puts) == 1, "of one moment, one request"
         course.interrupt()
