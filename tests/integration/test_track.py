@@ -303,7 +303,7 @@ def test_a_version_names_its_origin(registered: Registered, client: "MlflowClien
         "distrain.weights_sha256": "ff",
         "distrain.key": "people/registered",
     }
-    assert version.description == "**a description**"
+    assert version.description.startswith("**a description**\n\n**champion** since ")
     assert version.source.startswith("models:/m-")
     model = client.get_logged_model(version.source.removeprefix("models:/"))
     assert str(model.status) == "READY"
