@@ -47,14 +47,15 @@ def matrix(drawn: Matrix) -> Markup:
     left = min(LONGEST_LABEL, longest) * LETTER + 14
     width = 500
     cell = (width - left) / max(1, len(drawn.columns))
-    cell = min(cell, 64.0)
+    cell = min(cell, 96.0)
     is_slanted = max((len(name) for name in drawn.columns), default=0) * LETTER > cell
     top = 2 * LINE + (min(LONGEST_LABEL, longest) * LETTER * 0.75 if is_slanted else 8)
-    high = min(cell, 44.0)
+    high = min(cell, 52.0)
     height = top + high * len(drawn.rows) + 4
+    beside = (len(drawn.row_title) + 4) * LETTER
     parts = [
         words(0, 12, f"{drawn.row_title} ↓"),
-        words(left, 12, f"{drawn.column_title} →"),
+        words(max(left, beside), 12, f"{drawn.column_title} →"),
         *(
             _column_name(name, left + cell * (at + 0.5), top - 8, is_slanted=is_slanted)
             for at, name in enumerate(drawn.columns)

@@ -95,7 +95,7 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
 def tick_text(value: float) -> str:
     """Return a tick's label, short: 0.2, 1,000, 20k, 3M, 1e-4."""
     size = abs(value)
-    if size >= 1e15 or 0 < size < 1e-3:
+    if size >= 1e15 or 0 < size < 5e-4:
         mantissa, _, power = f"{value:.3g}".partition("e")
         return f"{mantissa}e{int(power)}" if power else f"{value:.0e}".replace("e-0", "e-")
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):

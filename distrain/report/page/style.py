@@ -88,10 +88,10 @@ overflow-wrap:anywhere}
 background:color-mix(in srgb,var(--c) 8%,var(--sheet))}
 .outcome b{color:var(--c);font-weight:650}
 .outcome p{margin:4px 0 0;overflow-wrap:anywhere}
-.cards{display:flex;flex-wrap:wrap;gap:1px;
-margin:26px 0 0;background:var(--rule);
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));
+margin:26px 0 0;background:var(--sheet);
 border:1px solid var(--rule);border-radius:10px;overflow:hidden}
-.card{flex:1 1 136px;background:var(--sheet);padding:15px 15px 13px;min-width:0}
+.card{box-shadow:1px 1px 0 var(--rule);padding:15px 16px 13px;min-width:0}
 .card dt{color:var(--soft);font-size:13px}
 .card dd{margin:2px 0 0;font-size:23px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
 font-variant-numeric:tabular-nums;color:var(--c,inherit);overflow-wrap:anywhere}
@@ -126,6 +126,7 @@ svg .strong{fill:var(--on-strong)}
 .bold{stroke-width:2.6}
 .line:hover,.line path:hover{stroke-width:3.2;stroke-opacity:1}
 .area{fill:var(--c);stroke:none}
+.empty{fill:var(--grid)}
 .dot{fill:var(--c);stroke:var(--page);stroke-width:1.2}
 .dot.muted,.points.muted{fill-opacity:.6;stroke-opacity:.5}
 .points{fill:none;stroke:var(--c);stroke-width:5;stroke-linecap:round;stroke-opacity:.65}
@@ -148,8 +149,8 @@ table{border-collapse:collapse;width:100%;font-size:14px;margin:14px 0 0}
 caption{text-align:left;font-weight:600;padding:0 0 6px}
 th{color:var(--soft);font-weight:500;font-size:13px;vertical-align:bottom}
 th,td{text-align:left;padding:7px 18px 7px 0;border-bottom:1px solid var(--rule)}
-td{vertical-align:top;overflow-wrap:anywhere}
-.scroll td{overflow-wrap:break-word}
+td{vertical-align:top;overflow-wrap:break-word}
+.facts td{overflow-wrap:anywhere}
 th:last-child,td:last-child{padding-right:0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tr.strong td{font-weight:600;color:var(--c,inherit)}
@@ -174,11 +175,12 @@ main,header,footer{padding-left:18px;padding-right:18px}
 header{padding-top:30px}
 h1{font-size:27px}
 section{margin-top:42px}
-.card{flex-basis:132px}
+.cards{grid-template-columns:1fr 1fr}
 .card{padding:12px 14px}
 .card dd{font-size:20px}
 .facts td:first-child{width:36%;min-width:104px}
-.half svg text{font-size:15px}
+.half svg text,.wide svg text{font-size:15px}
+.wide svg{min-width:720px}
 th,td{padding-right:12px}
 }
 @media print{body{background:#fff}section{break-inside:avoid}nav{display:none}}

@@ -101,7 +101,8 @@ def _kept(run: RunView, name: str, points: Sequence[Point]) -> Iterator[Dot]:
     """Give what another metric was at the step whose model was the best."""
     best = run.selection
     value = dict(points).get(float(best.best_step)) if best.best_step is not None else None
-    if name != best.metric and value is not None and best.best_step is not None:
+    is_measured = name.startswith("validation/") and name != best.metric
+    if is_measured and value is not None and best.best_step is not None:
         label = f"{number_text(value)} at step {best.best_step:,}, the best by {best.metric}"
         yield Dot(best.best_step, value, label, "gold")
 

@@ -119,7 +119,7 @@ def _sources(data: Mapping[str, Any]) -> Markup:
             [
                 _short(str(source["uri"])),
                 number_text(source.get("num_rows")),
-                number_text(source.get("num_bytes")),
+                number_text(source["num_bytes"]) if source.get("num_bytes") else "",
                 str(source.get("sha256") or "")[:12],
             ]
         )

@@ -2,14 +2,15 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import PurePath
 
-from distrain.redaction import without_credentials
 from distrain.report.page.markup import Content, Markup, joined, tag
 from distrain.report.page.parts import facts, note, to_paste
 from distrain.report.page.shell import Section
 from distrain.report.page.words import number_text
 from distrain.report.run.view import RunView
 from distrain.report.run.wrong import class_scores
+from distrain.run_folder import DATABASE
 from distrain.track.origin import JOB_TAG, SWEEP_TAG, TRIAL_TAG
 
 _WEAK = 0.8
@@ -110,11 +111,13 @@ def _loading(run: RunView) -> Markup:
         f"model = mlflow.pyfunc.load_model({where!r})",
         'model.predict(pandas.read_csv("rows.csv"))',
     ]
-    uri = run.setting("track.uri")
-    if model is not None and uri:
-        python.insert(1, f"mlflow.set_tracking_uri({without_credentials(str(uri))!r})")
+    if model is not None and run.tracking_uri is not None:
+        python.insert(2, f"mlflow.set_tracking_uri({run.tracking_uri!r})")
     asked = where if model is not None else run.folder
     command = f"distrain predict {shlex.quote(asked)} --data rows.csv --out predictions.csv"
+    storage = PurePath(run.folder).parent.parent
+    if model is not None and run.tracking_uri == f"sqlite:///{storage / DATABASE}":
+        command += f" --storage {shlex.quote(str(storage))}"
     return joined([to_paste("\n".join(python)), to_paste(command)])
 
 

@@ -122,11 +122,11 @@ def goals_section(run: RunView) -> Section | None:
         return None
     columns = [
         Column("metric"),
+        Column(""),
         Column("goal, before training", is_number=True),
         Column("reached", is_number=True),
         Column("beyond the goal", is_number=True),
         Column("the run before", is_number=True),
-        Column(""),
     ]
     before = run.previous.metrics if run.previous is not None else {}
     rows = []
@@ -143,6 +143,6 @@ def goals_section(run: RunView) -> Section | None:
             if goal.is_met
             else told("not met", "bad")
         )
-        cells = [goal.metric, goal.goal, number_text(goal.value), beyond]
-        rows.append(Row([*cells, number_text(before.get(goal.metric)), verdict]))
+        numbers = [number_text(goal.value), beyond, number_text(before.get(goal.metric))]
+        rows.append(Row([goal.metric, verdict, goal.goal, *numbers]))
     return Section("goals", "Goals", table(columns, rows))

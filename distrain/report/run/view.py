@@ -17,11 +17,12 @@ from distrain.config.source_lines import read_tree
 from distrain.errors import DistrainError
 from distrain.foreign import read_json
 from distrain.object_store.link import link_of
+from distrain.redaction import without_credentials
 from distrain.report.run.clock import TimeSplit, split_time
 from distrain.report.run.previous import Previous, find_previous
 from distrain.report.run.story import Story, read_story
 from distrain.results import TrainResult
-from distrain.run_folder import CONFIG, JOURNAL
+from distrain.run_folder import CONFIG, DATABASE, JOURNAL
 from distrain.stored_run import read_result
 from distrain.track import lineage_folder
 from distrain.train.selection import Selection
@@ -51,6 +52,7 @@ class RunView:
         data: source files, splits, profile and findings, as `lineage/data.json` has them.
         machine: what it was made on, as `lineage/machine.json` has it.
         code: what code it was made by, as `lineage/code.json` has it.
+        tracking_uri: where MLflow has it, without credentials; None: that is not known here.
         previous: the run of the experiment before it; None: there is none at hand.
         made_ms: when this was gathered.
     """
@@ -66,6 +68,7 @@ class RunView:
     data: Mapping[str, Any]
     machine: Mapping[str, Any]
     code: Mapping[str, Any]
+    tracking_uri: str | None
     previous: Previous | None
     made_ms: int
 
@@ -133,6 +136,7 @@ def view_run(run_dir: Path, result: TrainResult | None = None) -> RunView:
     ended = result or read_result(run_dir)
     story = read_story(run_dir / JOURNAL)
     state = _state(run_dir, ended)
+    config = _config(run_dir / CONFIG)
     now_ms = time.time_ns() // 1_000_000
     is_open = state == "running" or result is not None
     return RunView(
@@ -143,10 +147,11 @@ def view_run(run_dir: Path, result: TrainResult | None = None) -> RunView:
         result=ended,
         story=story,
         time=split_time(story, now_ms if is_open else None),
-        config=_config(run_dir / CONFIG),
+        config=config,
         data=_table(run_dir / LINEAGE / lineage_folder.DATA),
         machine=_table(run_dir / LINEAGE / lineage_folder.MACHINE),
         code=_table(run_dir / LINEAGE / lineage_folder.CODE),
+        tracking_uri=_tracking_uri(run_dir, config),
         previous=find_previous(run_dir),
         made_ms=now_ms,
     )
@@ -163,6 +168,15 @@ def _state(run_dir: Path, result: TrainResult | None) -> RunState:
     # Who keeps a run at a store drives it from here, or it would have no folder here.
     is_driven = link_of(run_dir) is not None or not lease.is_free(run_dir)
     return "running" if is_driven else "cut_off"
+
+
+def _tracking_uri(run_dir: Path, config: Mapping[str, Any]) -> str | None:
+    track = config.get("track")
+    given = track.get("uri") if isinstance(track, Mapping) else None
+    if given:
+        return without_credentials(str(given))
+    database = run_dir.parent.parent / DATABASE
+    return f"sqlite:///{database}" if database.is_file() else None
 
 
 def _config(path: Path) -> dict[str, Any]:

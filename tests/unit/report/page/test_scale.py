@@ -61,7 +61,15 @@ def test_no_values_have_a_scale_too() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.25, "0.25"), (1500, "1,500"), (20_000, "20k"), (3e6, "3M"), (1e-4, "1e-4")],
+    [
+        (0, "0"),
+        (0.25, "0.25"),
+        (1500, "1,500"),
+        (20_000, "20k"),
+        (3e6, "3M"),
+        (1e-4, "1e-4"),
+        (5e-4, "0.0005"),
+    ],
 )
 def test_labels_are_short(value: float, text: str) -> None:
     assert tick_text(value) == text

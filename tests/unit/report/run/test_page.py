@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from distrain import lease
 from distrain.report.page.words import number_text
 from distrain.report.run.page import run_page
 from distrain.report.run.view import view_run
@@ -77,8 +78,8 @@ def test_outcome_and_goals_come_first(run_dir: Path) -> None:
 
     assert "Finished, and a stated goal was not met" in page
     assert "It is registered as pets version 3, models:/pets@champion." in page
-    assert "test/accuracy >= 0.8 0.85 +0.05 – met" in page  # noqa: RUF001 - an en dash
-    assert "test/f1 >= 0.99 0.8375 -0.152 – not met" in page  # noqa: RUF001
+    assert "test/accuracy met >= 0.8 0.85 +0.05 –" in page  # noqa: RUF001 - an en dash
+    assert "test/f1 not met >= 0.99 0.8375 -0.152 –" in page  # noqa: RUF001
 
 
 def test_classes_are_told_with_precision_and_recall_the_weakest_first(run_dir: Path) -> None:
@@ -100,9 +101,13 @@ def test_data_is_told_with_what_was_found_in_it(run_dir: Path) -> None:
 
 
 def test_who_made_it_and_how_it_is_loaded(run_dir: Path) -> None:
+    database = run_dir.parent.parent / "mlflow.db"
+    database.touch()
+
     page = told(run_dir)
 
     assert "made by ada on desk" in page
+    assert f"mlflow.set_tracking_uri('sqlite:///{database}') model = mlflow.pyfunc" in page
     assert "model = mlflow.pyfunc.load_model('models:/pets/3')" in page
     assert "distrain predict models:/pets/3 --data rows.csv" in page
     assert "It was tested on 20 rows" in page
@@ -119,7 +124,7 @@ def test_the_run_before_is_compared(tmp_path: Path) -> None:
     assert "Against 20261130T110000-aaaaaa (finished)." in page
     assert "test/accuracy 0.75 → 0.85" in page
     assert "configuration seed 4 5" in page
-    assert "test/accuracy >= 0.8 0.85 +0.05 0.75 met" in page
+    assert "test/accuracy met >= 0.8 0.85 +0.05 0.75" in page
 
 
 def test_a_run_that_failed_says_why(tmp_path: Path) -> None:
@@ -140,7 +145,16 @@ def test_a_run_that_told_no_end_and_is_driven_by_nobody_was_cut_off(tmp_path: Pa
 
     assert "Cut off at step 30" in page
     assert "`distrain resume` goes on with it." in page
-    assert "test/accuracy >= 0.8 – – not measured yet" in page  # noqa: RUF001
+    assert "test/accuracy not measured yet >= 0.8 –" in page  # noqa: RUF001
+
+
+def test_a_run_that_somebody_drives_is_running(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path / "p" / "r", result=None, assessment=None)
+
+    with lease.holding(run_dir, print):
+        page = told(run_dir)
+
+    assert "Running, at step 30" in page
 
 
 def test_a_run_of_numbers_tells_its_errors(tmp_path: Path) -> None:
