@@ -20,7 +20,7 @@ from distrain.data.checking import SourceSummary
 from distrain.data.files import Listing
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import SPLITS
-from distrain.errors import DataError, first_line
+from distrain.errors import ConfigError, DataError, first_line
 from distrain.results import Estimate
 from distrain.train.determinism import reproducible
 from distrain.train.from_settings import job_from_settings
@@ -83,7 +83,8 @@ def estimate_run(
         how = "not prepared yet; rows are estimated"
     else:
         rows = {split: dataset.split(split).num_rows for split in SPLITS}
-        known = _look_closer(settings, dataset, where.placement)
+        is_timed = not dataset.is_streamed
+        known = _look_closer(settings, dataset, where.placement, is_timed=is_timed)
         per_epoch = known.steps_per_epoch
     steps = settings.train.steps or per_epoch * (settings.train.epochs or 1)
     if settings.data.ingest == "stream":
@@ -132,11 +133,13 @@ class _Known:
     timed: "Timed | None"
 
 
-def _look_closer(settings: Settings, dataset: PreparedDataset, placement: Placement) -> _Known:
+def _look_closer(
+    settings: Settings, dataset: PreparedDataset, placement: Placement, *, is_timed: bool
+) -> _Known:
     job = job_from_settings(settings, dataset, Path("unused"))
     preflight = try_first_batch(job, is_for_gpu=placement.gpu > 0)
     timed = None
-    if not dataset.is_streamed:
+    if is_timed:
         world = World.single("auto" if placement.gpu else "cpu")
         # Compiling takes longer than anybody waits for an estimate.
         with reproducible(job.threads, world.torch_device):
@@ -159,12 +162,12 @@ def _look_at_sample(
 
     try:
         with sample_dataset(settings.data, listing) as dataset:
-            known = _look_closer(settings, dataset, placement)
+            is_timed = settings.data.ingest != "stream"
+            known = _look_closer(settings, dataset, placement, is_timed=is_timed)
             rows = sum(dataset.split(split).num_rows for split in SPLITS)
-    except (DataError, OSError) as fault:
+    # What the first rows lack, such as those of validation, the others may have.
+    except (DataError, ConfigError, OSError) as fault:
         return None, f"not timed, the data not being prepared: {first_line(fault)}"
-    if settings.data.ingest == "stream":
-        known = replace(known, timed=None)
     return known, f"found out on the first {rows:,} rows, the data not being prepared"
 
 

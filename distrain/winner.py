@@ -16,7 +16,7 @@ from distrain.object_store.link import link_of
 from distrain.object_store.work_link import driver_folder
 from distrain.results import TrainResult
 from distrain.run_facts import StartedRun, started_facts
-from distrain.run_folder import remove_result
+from distrain.run_folder import RESULT, remove_result
 from distrain.running import finish_run
 from distrain.stored_run import read_result
 from distrain.train.beat import LOG_FOLDER
@@ -46,7 +46,7 @@ def finish_winner(
             if sweep_link is not None and link is not None:
                 num_taken = sweep.num_taken(search, best.number)
                 hand_over(sweep_link, trial_folder.name, num_taken, link)
-            if done is not None:
+            if (run_dir / RESULT).exists():  # of an end that was none, or that cannot be read
                 remove_result(run_dir)
             return finish_run(winner.held(held.fence), display)
 

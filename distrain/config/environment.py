@@ -35,6 +35,8 @@ ACCOUNT: Final = (
     "AWS_DEFAULT_REGION",
 )
 """Variables of an account at a cloud, and of where that is."""
+OF_ACCOUNT: Final = "AWS_"
+"""What all variables begin with that say how a cloud is asked."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _ENV: KeyPath = ("cluster", "env")
 _MODEL_ARGS: KeyPath = ("model", "args")

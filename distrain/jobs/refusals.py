@@ -76,7 +76,8 @@ def _store_faults(settings: Settings) -> Iterator[Fault]:
         **{f"cluster.env.{name}": expand_env(env[name]) for name in _ENDPOINTS if name in env},
     }
     for key, address in named.items():
-        host = urllib.parse.urlsplit(address or "").hostname
+        text = address or ""
+        host = urllib.parse.urlsplit(text if "//" in text else f"//{text}").hostname
         if host is not None and is_loopback(host):
             yield Fault(
                 f"{key} leads to {address}, which is this machine's own address, and the cluster "

@@ -4,7 +4,8 @@ Its files travel in the package, and the job keeps them below `<storage>/uploade
 content: every node sees them there, and so does whoever goes on with the run.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, final
@@ -12,12 +13,14 @@ from typing import Any, Final, final
 from distrain.config.data import IdxSource, Source
 from distrain.config.environment import expand_env
 from distrain.config.settings import Settings
+from distrain.errors import ConfigError
 from distrain.jobs.package import DATA, digest_of
 from distrain.jobs.refusals import is_local
-from distrain.locations import below_storage
+from distrain.locations import below_storage, store_at
 from distrain.run_folder import UPLOADED
 
 _DIGITS: Final = 16
+_IN_URI: Final = re.compile(r"[A-Za-z0-9._*/-]+")
 
 
 @final
@@ -73,7 +76,21 @@ def _add(uploads: Uploads, name: str, settings: Settings) -> str:
     uploads.kept_in[folder] = below_storage(settings, kept_in)
     uploads.files.update({f"{folder}/{inner}": path for inner, path in files.items()})
     inner = _local(name).relative_to(base).as_posix()
+    if store_at(settings) is not None:
+        _check_names([inner, *files], name)
     return below_storage(settings, kept_in if inner == "." else f"{kept_in}/{inner}")
+
+
+def _check_names(names: Iterable[str], asked: str) -> None:
+    """Refuse names that a URI cannot hold as they are."""
+    odd = next((name for name in names if not _IN_URI.fullmatch(name)), None)
+    if odd is not None:
+        raise ConfigError(
+            f"{odd!r} cannot be kept at an object store: its URI would not lead to it",
+            where=f"--upload-data, {asked}",
+            expected="names of letters, digits and ._-*, in folders of such names",
+            mend="Rename it, or name the folder that it is in",
+        )
 
 
 def _files_of(name: str, format_: str | None) -> tuple[Path, Mapping[str, Path]]:

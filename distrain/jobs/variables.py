@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from distrain.config.digest import resolved_dict
-from distrain.config.environment import ACCOUNT, variables_in
+from distrain.config.environment import ACCOUNT, OF_ACCOUNT, variables_in
 from distrain.config.settings import Settings
 from distrain.errors import ConfigError
 from distrain.redaction import MASK, redacted, without_password
@@ -85,7 +85,8 @@ def account_of(settings: Settings) -> dict[str, str]:
     """
     env = settings.cluster.env
     # One that a stored run has masked is asked for where the run goes on.
-    return {name: env[name] for name in ACCOUNT if env.get(name, MASK) != MASK}
+    named = {name: text for name, text in env.items() if name.startswith(OF_ACCOUNT)}
+    return {name: text for name, text in named.items() if text != MASK}
 
 
 def _is_secret(name: str, value: str) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.background import in_background
+from distrain.errors import DistrainError
 from distrain.object_store.checkpoints import copy_checkpoint, kept_steps
 from distrain.object_store.claims import is_held
 from distrain.object_store.files import TRIALS, put_log
@@ -142,13 +143,13 @@ def put_trial_logs(link: Link, folder: Path) -> None:
 
 
 def take_state(source: Place, step: int | None, target: Link) -> None:
-    """Give a run, or a trial, the state of a trial, and its ledger, unless it has one of its own.
+    """Give a run, or a trial, the states of a trial, and its ledger, unless it has one of its own.
 
     Where the state is not there any more, nothing is done: training comes to the same by itself.
 
     Args:
         source: the trial's place; nobody trains it.
-        step: of the checkpoint; None: the newest.
+        step: of the checkpoint; None: all of them, since the newest may be damaged.
         target: who takes it over, with a generation.
 
     Raises:
@@ -161,7 +162,8 @@ def take_state(source: Place, step: int | None, target: Link) -> None:
     steps = kept_steps(link) if step is None else [step]
     if steps:
         copy_parts(link, target.run, target.writer)
-        copy_checkpoint(link, steps[0], target.run, target.writer)
+    for one in steps:
+        copy_checkpoint(link, one, target.run, target.writer)
 
 
 @final
@@ -207,7 +209,10 @@ class Remover:
                 names, self._names = self._names, set()
             try:
                 remove_trials(self._link, names)
-            except OSError as fault:  # at the end of the search all of it is looked at again
+            except (
+                OSError,
+                DistrainError,
+            ) as fault:  # at the end of the search all of it is looked at again
                 logger.warning("what trials have left is not removed: %s", fault)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
-from distrain.config.environment import ACCOUNT, expand_env, of_account
+from distrain.config.environment import OF_ACCOUNT, expand_env, of_account
 from distrain.errors import ConfigError, DistrainError, TrainError
 from distrain.object_store.fitness import check_store
 from distrain.object_store.place import Place
@@ -111,7 +111,7 @@ def check_store_from(hosts: Sequence[Host], place: Place, env: Mapping[str, str]
         ConfigError: the store lets a host not in, or it lacks what speaks with stores.
         StorageError: a host does not reach the store.
     """
-    named = {name: expand_env(text) for name, text in env.items() if name in ACCOUNT}
+    named = {name: expand_env(text) for name, text in env.items() if name.startswith(OF_ACCOUNT)}
     found = _answers(hosts, store_fault, place.uri, {**of_account(), **named})
     faults = {host: fault for host, fault in found.items() if fault is not None}
     if faults:
@@ -129,13 +129,20 @@ def store_fault(uri: str, account: Mapping[str, str]) -> DistrainError | None:
 
     Args:
         uri: of the place where runs are kept.
-        account: variables that a worker here is given; they stay in this process's environment.
+        account: variables that a worker here is given.
     """
+    before = {name: os.environ.get(name) for name in account}
     os.environ.update(account)
     try:
         check_store(Place.parse(uri))
     except DistrainError as fault:
         return fault
+    finally:  # Ray may use the process again, for what reads data by the node's own account
+        for name, text in before.items():
+            if text is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = text
     return None
 
 

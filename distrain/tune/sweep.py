@@ -185,6 +185,7 @@ class Sweep:
             source, step = trial.taken
             if places is not None:
                 log.flush()
+                lease.check_patiently(self.run_dir, self.fence)  # else the verdict did not count
                 num_taken = [self.num_taken(search, one) for one in (trial.number, source)]
                 folders = [self.folder_of(one) for one in (trial.number, source)]
                 places.take_over(folders[0], num_taken[0], (folders[1], num_taken[1]), step)
