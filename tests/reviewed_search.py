@@ -38,7 +38,7 @@ def run_search(folder: Path, storage: Path) -> TuneResult:
 
 def train_before(storage: Path) -> TrainResult:
     """Train one model with the same data, which gets the alias first."""
-    sections = config(storage, train={"epochs": 1})
+    sections = config(storage, train={"epochs": 8})
     del sections["tune"]
     return distrain.train(sections)
 
