@@ -12,15 +12,13 @@ its driver was on this host and is dead. What `lease.json` says of the time is n
 two hosts differ, and a host's is put forward, or was asleep with it, while the driver lives. Nor is
 silence while storage stood still: the holder could not renew it either, and the wait begins anew.
 
-A number is claimed by making the file `<run>/.lease/<fence>`, which exactly one process can; claims
-stay, so that no number is ever given twice. Who holds the newest number is the driver: one that was
-frozen and thaws again may overwrite `lease.json`, but not the claims. Both are read, because a
-listing of a folder on NFS may be a minute old, and a file that is opened is not. For the same
-reason the workers of an attempt open a file that the next attempt, or driver, removes: a node that
-was taken for lost, and thaws, is fenced out like a driver. In a trial's folder, which has no
-`lease.json`, that file alone does it.
+A number is claimed once, and no claim goes away, so that none is ever given twice. Who holds the
+newest number is the driver: one that was frozen and thaws again may overwrite what the lease says,
+but not the claims. A node that was taken for lost, and thaws, is fenced out like a driver, by its
+attempt. In a trial's folder, which has no `lease.json`, the attempt alone does it.
 
-Of a run that is kept in an object store, claims are objects: see `object_store/claims.py`.
+Claims are files, see `claim_files.py`; of a run that is kept in an object store, they are objects,
+see `object_store/claims.py`.
 
 What a number takes is written before it is claimed: on a full disk a claim still works, and would
 leave a run that its driver may not drive any more, and nobody else does.
@@ -30,23 +28,19 @@ import json
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import final
 
-from distrain.durable import sync_folder
+from distrain import claim_files
 from distrain.errors import CheckpointError, ConfigError
-from distrain.foreign import from_json, read_file
-from distrain.listing import paths_in
+from distrain.foreign import from_json
 from distrain.object_store import claims
 from distrain.object_store.link import link_of, shown
 from distrain.process import Process
 
-LEASE = "lease.json"
-CLAIMS = ".lease"
 RENEW_S = 2.0
 LAPSE_S = 10.0
 POLL_S = 0.1
@@ -180,11 +174,7 @@ def begin_attempt(run_dir: Path, fence: int | None, attempt: int) -> None:
     if link is not None:
         claims.begin_attempt(link, fence, attempt)
         return
-    for permit in paths_in(run_dir / CLAIMS, "[0-9]*.*"):
-        if int(permit.name.partition(".")[0]) <= fence:  # a later driver's are not this one's
-            permit.unlink(missing_ok=True)
-    _permit(run_dir, fence, attempt).touch()
-    sync_folder(run_dir / CLAIMS)
+    claim_files.begin_attempt(run_dir, fence, attempt)
 
 
 def grant(folder: Path, fence: int, attempt: int) -> None:
@@ -195,9 +185,7 @@ def grant(folder: Path, fence: int, attempt: int) -> None:
         fence: the holder's number.
         attempt: which of the holder's attempts at it.
     """
-    (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
-    (folder / CLAIMS / str(fence)).touch()
-    begin_attempt(folder, fence, attempt)
+    claim_files.grant(folder, fence, attempt)
 
 
 def check(run_dir: Path, fence: int | None, attempt: int | None = None) -> None:
@@ -254,7 +242,7 @@ def is_held(run_dir: Path, fence: int | None, attempt: int | None = None) -> boo
     if link is not None:
         return claims.is_held(link, fence, attempt)
     return newest_fence(run_dir) == fence and (
-        attempt is None or _can_be_opened(_permit(run_dir, fence, attempt))
+        attempt is None or claim_files.is_permitted(run_dir, fence, attempt)
     )
 
 
@@ -263,12 +251,7 @@ def newest_fence(run_dir: Path) -> int:
     link = link_of(run_dir)
     if link is not None:
         return claims.newest(link.hurried).fence
-    try:
-        names = [claim.name for claim in (run_dir / CLAIMS).iterdir()]
-    except FileNotFoundError:
-        names = []
-    claimed = max((int(name) for name in names if name.isdigit()), default=0)
-    holder = read_holder(run_dir)
+    claimed, holder = claim_files.newest(run_dir), read_holder(run_dir)
     return max(claimed, holder.fence if holder else 0)
 
 
@@ -297,7 +280,7 @@ def read_holder(run_dir: Path) -> Holder | None:
 def _holder_text(run_dir: Path) -> bytes:
     link = link_of(run_dir)
     if link is None:
-        return read_file(run_dir / LEASE)
+        return claim_files.read(run_dir)
     return claims.read(link.hurried, claims.newest(link.hurried).fence)
 
 
@@ -364,60 +347,21 @@ def _claim(run_dir: Path, fence: int, *, is_shipping: bool) -> Holder | None:
     link = link_of(run_dir)
     try:
         if link is None:
-            _claim_file(run_dir, holder)
+            claim_files.claim(run_dir, fence, _text_of(holder))
         else:
-            claims.claim(link, fence, _text_of(holder).encode())
+            claims.claim(link, fence, _text_of(holder))
     except FileExistsError:
         return None
     return holder
 
 
-def _claim_file(run_dir: Path, holder: Holder) -> None:
-    folder = run_dir / CLAIMS
-    folder.mkdir(exist_ok=True)
-    claim = folder / str(holder.fence)
-    with _written(run_dir, holder) as temporary:
-        claim.touch(exist_ok=False)
-        try:
-            sync_folder(folder)
-            temporary.replace(run_dir / LEASE)
-        except OSError:
-            claim.unlink(missing_ok=True)
-            raise
-
-
 def _write(run_dir: Path, holder: Holder) -> None:
     link = link_of(run_dir)
     if link is not None:
-        claims.renew(link, holder.fence, _text_of(holder).encode())
+        claims.renew(link, holder.fence, _text_of(holder))
         return
-    with _written(run_dir, holder) as temporary:
-        temporary.replace(run_dir / LEASE)
+    claim_files.renew(run_dir, _text_of(holder))
 
 
-@contextmanager
-def _written(run_dir: Path, holder: Holder) -> Iterator[Path]:
-    """Give a file of what `lease.json` is to say, which is gone after the `with` block."""
-    # Whole or not at all, but not synced: after a crash of the machine a claim is enough.
-    temporary = run_dir / f".{LEASE}.{uuid.uuid4().hex}"
-    try:
-        temporary.write_text(_text_of(holder), encoding="utf-8")
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _text_of(holder: Holder) -> str:
-    return json.dumps(asdict(holder)) + "\n"
-
-
-def _permit(run_dir: Path, fence: int, attempt: int) -> Path:
-    return run_dir / CLAIMS / f"{fence}.{attempt}"
-
-
-def _can_be_opened(path: Path) -> bool:
-    try:
-        path.open("rb").close()
-    except FileNotFoundError:
-        return False
-    return True
+def _text_of(holder: Holder) -> bytes:
+    return f"{json.dumps(asdict(holder))}\n".encode()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distrain import lease
+from distrain.claim_files import CLAIMS
 from distrain.display import Display
 from distrain.object_store.link import link_of
 from distrain.object_store.work_link import driver_folder
@@ -61,7 +62,7 @@ def _winner_folder(sweep_dir: Path, number: int, trial_folder: Path) -> Iterator
         return
     run_dir = sweep_dir.with_name(name)
     if trial_folder.exists():
-        shutil.rmtree(trial_folder / lease.CLAIMS, ignore_errors=True)  # they were the sweep's
+        shutil.rmtree(trial_folder / CLAIMS, ignore_errors=True)  # they were the sweep's
         trial_folder.rename(run_dir)
     yield run_dir
 

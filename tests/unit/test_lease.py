@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from distrain import lease
+from distrain.claim_files import CLAIMS
 from distrain.errors import CheckpointError, ConfigError
 from tests.failing_storage import refusing_to_list
 
@@ -297,7 +298,7 @@ def test_no_attempt_begins_while_it_cannot_be_seen_which_others_may_commit(tmp_p
     fence = lease.take(tmp_path).fence
     lease.begin_attempt(tmp_path, fence, 1)
 
-    with refusing_to_list(tmp_path / lease.CLAIMS), pytest.raises(PermissionError):
+    with refusing_to_list(tmp_path / CLAIMS), pytest.raises(PermissionError):
         lease.begin_attempt(tmp_path, fence, 2)
 
     lease.begin_attempt(tmp_path, fence, 2)
@@ -337,7 +338,7 @@ def test_a_driver_that_thaws_takes_no_attempt_from_the_next_one(tmp_path: Path) 
 
 def test_an_attempt_begins_beside_files_that_are_none_of_ours(tmp_path: Path) -> None:
     lease.grant(tmp_path, 1, 1)
-    kept = tmp_path / lease.CLAIMS / ".nfs00000000000a1b2c"  # removed while it was open
+    kept = tmp_path / CLAIMS / ".nfs00000000000a1b2c"  # removed while it was open
     kept.touch()
 
     lease.grant(tmp_path, 2, 1)
@@ -345,7 +346,7 @@ def test_an_attempt_begins_beside_files_that_are_none_of_ours(tmp_path: Path) ->
     assert kept.exists()
 
 
-@pytest.mark.parametrize("name", ["write_text", "replace"])
+@pytest.mark.parametrize("name", ["write_bytes", "replace"])
 def test_a_full_disk_takes_no_run_from_its_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

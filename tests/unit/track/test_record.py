@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from distrain import finish, lease
+from distrain.claim_files import CLAIMS
 from distrain.errors import CheckpointError, TrainError
 from distrain.evaluate.gate import Verdict, judge_alone
 from distrain.track import record as record_module
@@ -273,7 +274,7 @@ def test_an_interrupted_driver_records_no_end_where_another_has_taken_over(
     monkeypatch.setattr(record_module, "Shipper", FakeShipper)
     fence = lease.take(tmp_path).fence
     record = RunRecord(tmp_path, SERVER, FACTS, drain_s=5, fence=fence)
-    (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+    (tmp_path / CLAIMS / str(fence + 1)).touch()
 
     with pytest.raises(KeyboardInterrupt), record:
         raise KeyboardInterrupt
@@ -293,7 +294,7 @@ def test_a_driver_s_journal_takes_nothing_once_another_has_taken_over(
 
     with RunRecord(tmp_path, SERVER, FACTS, drain_s=5, fence=fence) as record:
         record.end("FINISHED", {})
-        (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+        (tmp_path / CLAIMS / str(fence + 1)).touch()
         record.journal.tags({"distrain.outcome": "of one that thaws"})
 
     records, _ = read_journal(tmp_path / "journal", {})

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from distrain import lease
+from distrain.claim_files import CLAIMS
 from distrain.track.journal import JournalWriter
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.new_points import Sent
@@ -773,7 +774,7 @@ def test_who_was_taken_over_within_a_request_sends_and_marks_nothing_more(
 
     def trouble(moment: str) -> None:
         if moment == "before log_batch":
-            (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+            (tmp_path / CLAIMS / str(fence + 1)).touch()
 
     journal.params({"a": "1"})
     journal.metrics(1, {"loss": 1.0})

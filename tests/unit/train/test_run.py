@@ -9,6 +9,7 @@ import pytest
 from ray.train import WorkerGroupError
 
 from distrain import lease
+from distrain.claim_files import CLAIMS
 from distrain.config.settings import ClusterSettings
 from distrain.display import NoDisplay
 from distrain.errors import CheckpointError, TrainError
@@ -52,7 +53,7 @@ def test_a_driver_that_was_taken_over_leaves_the_stop_file_to_the_other(
     fence = lease.take(tmp_path).fence
 
     def fit(_: Any) -> tuple[None, Exception]:
-        (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+        (tmp_path / CLAIMS / str(fence + 1)).touch()
         (tmp_path / run.STOP_FILE).touch()  # the other's user wants it
         return None, RuntimeError("lost")
 
@@ -71,7 +72,7 @@ def test_a_driver_that_was_taken_over_tells_that_and_records_nothing_more(
     fence = lease.take(tmp_path).fence
 
     def fit(_: Any) -> tuple[None, Exception]:
-        (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+        (tmp_path / CLAIMS / str(fence + 1)).touch()
         return None, RuntimeError("lost")
 
     monkeypatch.setattr(run, "_fit", fit)
@@ -91,7 +92,7 @@ def test_interrupting_a_driver_that_was_taken_over_does_not_stop_the_other(
     interruptions = iter([KeyboardInterrupt])
 
     def interrupted(futures: Any, timeout: float) -> Any:
-        (tmp_path / lease.CLAIMS / str(fence + 1)).touch()
+        (tmp_path / CLAIMS / str(fence + 1)).touch()
         for interruption in interruptions:
             raise interruption
         return wait(futures, timeout=timeout / 1000)

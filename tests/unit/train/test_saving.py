@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from distrain import lease
+from distrain.claim_files import CLAIMS
 from distrain.errors import CheckpointError
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import read_journal
@@ -333,7 +334,7 @@ def test_a_driver_that_was_taken_over_commits_nothing_more(
     def take_over() -> bool:
         num_asked[0] += 1
         if num_asked[0] == 10:
-            Path(tmp_path, lease.CLAIMS, str(first.fence + 1)).touch()
+            Path(tmp_path, CLAIMS, str(first.fence + 1)).touch()
         return settled()
 
     with pytest.raises(CheckpointError, match="the run was taken over"):

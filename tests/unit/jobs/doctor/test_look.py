@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from distrain.claim_files import CLAIMS, LEASE
 from distrain.config.settings import Settings
 from distrain.jobs.doctor import look
-from distrain.lease import CLAIMS, LEASE
 from distrain.process import Process
 
 
