@@ -173,7 +173,7 @@ def test_which_data_and_what_changed_since_the_last_run(reviewer: Reviewer) -> N
     assert re.search(
         r"rows: train [\d,]+, validation [\d,]+, test [\d,]+; digest [0-9a-f]{12}", text
     )
-    assert "configuration: train.epochs 1 -> 4" in text
+    assert "configuration: train.epochs 8 -> 4" in text
 
 
 def test_which_code(reviewer: Reviewer) -> None:
