@@ -88,7 +88,7 @@ overflow-wrap:anywhere}
 background:color-mix(in srgb,var(--c) 8%,var(--sheet))}
 .outcome b{color:var(--c);font-weight:650}
 .outcome p{margin:4px 0 0;overflow-wrap:anywhere}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));
 margin:26px 0 0;background:var(--sheet);
 border:1px solid var(--rule);border-radius:10px;overflow:hidden}
 .card{box-shadow:1px 1px 0 var(--rule);padding:15px 16px 13px;min-width:0}
