@@ -209,7 +209,7 @@ def test_whether_it_was_interrupted_and_what_it_ran_on(reviewer: Reviewer) -> No
 def test_what_its_limits_are(reviewer: Reviewer) -> None:
     text = reviewer.find("search", says=("Limits: measured on", "Goals:"))
 
-    assert re.search(r"measured on [\d,]+ test rows, by which nothing was chosen", text)
+    assert re.search(r"measured on [\d,]+ test rows, by which training chose nothing", text)
     assert re.search(r"Goals: test/accuracy >= 0.5: 0\.\d+, met", text)
 
 
