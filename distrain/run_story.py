@@ -41,13 +41,12 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
     past = Past.of(run.run_dir)
     wall_s = max(0.0, time.time() - past.began_ms / 1000)
     hours = gpu_hours(wall_s, run.placement.gpu * run.placement.num_workers)
-    waiting = record.waiting_model if ending.version is None else None
+    # The server may have come back behind the wait for the version.
+    version, waiting = ending.version or record.version, record.waiting_model
     told = {
         "Run": plain(summary_text(run)),
         "Goals": goals_text(ending.goals),
-        "Model": model_text(ending.version, waiting, _judged(run, ending))
-        if ending.outcome
-        else "",
+        "Model": model_text(version, waiting, _judged(run, ending)) if ending.outcome else "",
         "Data": data_text(facts.manifest, run.prepared.dataset.digest),
         "What changed": "" if run.won else changes_text(run.run_dir),
         "Code": code_text(tags),
@@ -60,7 +59,7 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
     lines = [f"### {_outcome_text(run, ending)}", ""]
     lines += describe.metric_table(ending.metrics)
     lines += ["", *(comparison_table(ending.verdict) if ending.verdict else []), ""]
-    lines += [*describe.fact_lines(told), *load_text(ending.version, waiting)]
+    lines += [*describe.fact_lines(told), *load_text(version, waiting)]
     return "\n".join(lines)
 
 

@@ -678,7 +678,7 @@ def test_what_is_kept_of_a_trial_that_has_ended_does_not_grow_with_its_metrics(
     assert ship(search, store)
 
     kept = json.loads((search.folder / WATERMARK).read_text())["trials"]
-    marks = {"has_reason": False, "has_won": False, "score": None}
+    marks = {"has_reason": False, "has_won": False, "score": None, "rank": 0}
     assert kept["0"] == {"outcome": "finished", "ended_step": 40, "last_steps": {}, **marks}
     assert kept["1"] == {
         "outcome": "",
