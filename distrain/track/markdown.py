@@ -9,7 +9,7 @@ from typing import Final
 
 from distrain.redaction import redacted
 
-_SIGN: Final = re.compile(r"[\\`*_\[\]|]")
+_SIGN: Final = re.compile(r"[\\`*_~\[\]|]")
 
 
 def plain(text: object, limit: int | None = None) -> str:

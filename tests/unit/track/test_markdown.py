@@ -9,6 +9,7 @@ from distrain.track.markdown import code, plain
     [
         ("one | two\n  three", "one \\| two three"),
         ("a_b *c* `d` \\e", "a\\_b \\*c\\* \\`d\\` \\\\e"),
+        ("~~gone~~", "\\~\\~gone\\~\\~"),
         ("[x](http://y)", "\\[x\\](http://y)"),
         ("<b>5 < 6</b>", "&lt;b>5 &lt; 6&lt;/b>"),
     ],
