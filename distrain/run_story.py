@@ -40,6 +40,7 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
     facts, tags = record.facts, record.facts.tags
     past = Past.of(run.run_dir)
     wall_s = max(0.0, time.time() - past.began_ms / 1000)
+    is_known = past.began_ms > 0 and run.won is None  # else its first records are lost
     hours = gpu_hours(wall_s, run.placement.gpu * run.placement.num_workers)
     # The server may have come back behind the wait for the version.
     version, waiting = ending.version or record.version, record.waiting_model
@@ -50,7 +51,7 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
         "Data": data_text(facts.manifest, run.prepared.dataset.digest),
         "What changed": "" if run.won else changes_text(run.run_dir),
         "Code": code_text(tags),
-        _took(past): "" if run.won else cost_text(wall_s, hours, run.settings),
+        _took(past): cost_text(wall_s, hours, run.settings) if is_known else "",
         "Interrupted or resized": "" if run.won else past.text(ending.status),
         "Ran on": machine_text(tags),
         "Limits": limits_text(facts, ending.metrics),
@@ -59,7 +60,8 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
     lines = [f"### {_outcome_text(run, ending)}", ""]
     lines += describe.metric_table(ending.metrics)
     lines += ["", *(comparison_table(ending.verdict) if ending.verdict else []), ""]
-    lines += [*describe.fact_lines(told), *load_text(version, waiting)]
+    lines += describe.fact_lines(told)
+    lines += load_text(version, waiting) if ending.outcome else []
     return "\n".join(lines)
 
 
