@@ -21,6 +21,7 @@ from distrain.track import describe
 from distrain.track.aliases import TEST_TAG
 from distrain.track.clean_process import warm_up
 from distrain.track.like_trained import check_like_trained
+from distrain.track.markdown import plain
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import ORDER_TAG, STEPS_TAG, WEIGHTS_TAG
 from distrain.track.packaged import save_packaged, save_source
@@ -218,7 +219,7 @@ def comparison_table(verdict: Verdict) -> list[str]:
         f"| same {found.num_rows:,} test rows | candidate | version {contest.holder} | gain "
         "| interval |",
         "|---|---:|---:|---:|---:|",
-        f"| test/{found.metric} | {own} | {others} | {found.gain:+.4g} | {interval} |",
+        f"| test/{plain(found.metric)} | {own} | {others} | {found.gain:+.4g} | {interval} |",
     ]
 
 

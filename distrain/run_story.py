@@ -19,13 +19,13 @@ from distrain.story import (
     data_text,
     gpu_hours,
     limits_text,
+    load_text,
     machine_text,
     maker_text,
     model_text,
-    plain,
-    version_uri,
 )
 from distrain.track import describe
+from distrain.track.markdown import plain
 from distrain.track.record import RunRecord
 
 
@@ -40,26 +40,28 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
     facts, tags = record.facts, record.facts.tags
     past = Past.of(run.run_dir)
     wall_s = max(0.0, time.time() - past.began_ms / 1000)
+    is_known = past.began_ms > 0 and run.won is None  # else its first records are lost
     hours = gpu_hours(wall_s, run.placement.gpu * run.placement.num_workers)
+    # The server may have come back behind the wait for the version.
+    version, waiting = ending.version or record.version, record.waiting_model
     told = {
-        "Run": summary_text(run),
+        "Run": plain(summary_text(run)),
         "Goals": goals_text(ending.goals),
-        "Model": model_text(ending.version, _judged(run, ending)) if ending.outcome else "",
+        "Model": model_text(version, waiting, _judged(run, ending)) if ending.outcome else "",
         "Data": data_text(facts.manifest, run.prepared.dataset.digest),
         "What changed": "" if run.won else changes_text(run.run_dir),
         "Code": code_text(tags),
-        _took(past): "" if run.won else cost_text(wall_s, hours, run.settings),
-        "Interrupted or resized": "" if run.won else past.text,
+        _took(past): cost_text(wall_s, hours, run.settings) if is_known else "",
+        "Interrupted or resized": "" if run.won else past.text(ending.status),
         "Ran on": machine_text(tags),
-        "Limits": limits_text(facts),
+        "Limits": limits_text(facts, ending.metrics),
         "Made by": maker_text(tags),
     }
     lines = [f"### {_outcome_text(run, ending)}", ""]
     lines += describe.metric_table(ending.metrics)
     lines += ["", *(comparison_table(ending.verdict) if ending.verdict else []), ""]
     lines += describe.fact_lines(told)
-    if ending.version is not None:
-        lines += ["", *describe.load_lines(version_uri(ending.version))]
+    lines += load_text(version, waiting) if ending.outcome else []
     return "\n".join(lines)
 
 
@@ -70,7 +72,7 @@ def _took(past: Past) -> str:
 def goals_text(goals: Sequence[GoalOutcome]) -> str:
     """Return the goals that were stated, what was reached, and whether that is enough."""
     told = (
-        f"{goal.metric} {goal.goal}: "
+        f"{plain(goal.metric)} {plain(goal.goal)}: "
         f"{'not computed' if goal.value is None else f'{goal.value:.6g}'}, "
         f"{'met' if goal.is_met else 'not met'}"
         for goal in goals

@@ -1,11 +1,12 @@
 """A run that is ready: trained, packaged, registered and recorded, whatever happens to it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from distrain import lease
 from distrain.config.digest import dump_yaml
@@ -47,6 +48,7 @@ from distrain.run_story import run_story
 from distrain.track import lineage, lineage_folder
 from distrain.track.journal_reading import last_step
 from distrain.track.links import NOTE_TAG
+from distrain.track.markdown import plain
 from distrain.track.origin import LINEAGE_TAG
 from distrain.track.outcome import READY_S, TRAINING_S
 from distrain.track.record import RunFacts, RunRecord
@@ -60,6 +62,8 @@ from distrain.train.job import TrainOutcome
 from distrain.train.node_usage import gpu_names
 from distrain.train.profiling import FOLDER as PROFILE_FOLDER
 from distrain.train.run import run_training
+
+STORY_LOG: Final = "story.txt"
 
 
 def finish_run(run: StartedRun, display: Display) -> TrainResult:
@@ -151,9 +155,9 @@ def _ending(run: StartedRun, display: Display, record: RunRecord) -> Ending:
         return Ending(error=unforeseen(error, run.run_dir))
 
 
-def unforeseen(error: Exception, run_dir: Path) -> TrainError:
+def unforeseen(error: Exception, run_dir: Path, log_name: str = "driver.txt") -> TrainError:
     """Return what nobody foresaw as an error that a result can hold; its traceback is kept."""
-    log = run_dir / LOG_FOLDER / "driver.txt"
+    log = run_dir / LOG_FOLDER / log_name
     mend = f"The traceback is in {shown(log)}"
     try:
         log.write_text(traceback_text(error), encoding="utf-8")
@@ -162,6 +166,23 @@ def unforeseen(error: Exception, run_dir: Path) -> TrainError:
     name = type(error).__name__
     where = "the driver of the run"
     return TrainError(f"{name}: {error}", where=where, mend=mend, error_class=name)
+
+
+def told_story(tell: Callable[[], str], headline: str, run_dir: Path, display: Display) -> str:
+    """Return what the page of a run or search says of it; a few words where that cannot be told.
+
+    Args:
+        tell: returns it.
+        headline: how it stands.
+        run_dir: its folder.
+        display: told of what fails.
+    """
+    try:
+        return tell()
+    except Exception as error:  # whatever it is, the model is trained: told, traceback in a log
+        fault = unforeseen(error, run_dir, STORY_LOG)
+        display.note(f"its page at MLflow says little of it ({fault.message}). {fault.mend}")
+        return f"### {headline}\n\nNo more could be told of it here: {plain(fault.message)}"
 
 
 @contextmanager
@@ -266,10 +287,12 @@ def _record_end(
         record.journal.metrics(ending.outcome.step, ending.own_metrics)
     step = ending.outcome.step if ending.outcome else last_step(run.run_dir / JOURNAL)
     result = train_result(run, ending, step=step, run_id=record.shipper.run_id, is_shipped=False)
-    report_at_end(run.run_dir, result, display, partial(keep_report, record))
-    tags = {**ending_tags(ending), NOTE_TAG: run_story(run, record, ending)}
-    record.end(MLFLOW_STATUS[ending.status], tags)
+    headline = ending.status.replace("_", " ").capitalize()
+    story = told_story(partial(run_story, run, record, ending), headline, run.run_dir, display)
+    record.end(MLFLOW_STATUS[ending.status], {**ending_tags(ending), NOTE_TAG: story})
     write_result(run.run_dir, result.to_json())
+    # Behind the end: it reads all of the journal, and who is killed meanwhile has a run that ended.
+    report_at_end(run.run_dir, result, display, partial(keep_report, record))
     is_shipped = record.drain()
     if not is_shipped:
         display.note(f"not all is recorded at {run.server.shown}: {record.why_unsent}")
@@ -286,3 +309,4 @@ def keep_report(record: RunRecord, report: Path) -> None:
     """Record the report of a run or search, and have it kept where that is kept."""
     keep_files(report.parent)
     record.journal.artifact(report, "report")
+    record.journal.sync()  # the end was, before it

@@ -4,14 +4,13 @@ In: a search at its end, and what came after it. Out: Markdown: which trial won 
 over the luck of seeds, what was stopped and failed, when and why, then what `run_story.py` tells.
 """
 
-import math
-import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from distrain.errors import DistrainError
-from distrain.results import TrainResult
+from distrain.margin import margin_text
+from distrain.results import RunStatus, TrainResult
 from distrain.run_facts import StartedRun
 from distrain.run_folder import JOURNAL
 from distrain.run_story import goals_text
@@ -21,31 +20,26 @@ from distrain.story import (
     code_text,
     cost_text,
     data_text,
+    interruptions_text,
     limits_text,
+    load_text,
     machine_text,
     maker_text,
     model_text,
-    plain,
     row,
-    version_uri,
 )
 from distrain.track import describe
 from distrain.track.journal_reading import written_by
+from distrain.track.markdown import plain
 from distrain.track.record import RunFacts
 from distrain.track.trials import SEARCH
-from distrain.tune.confirm import ConfirmResult
 from distrain.tune.course import Course
 from distrain.tune.events import WRITER
 from distrain.tune.search import Search
-from distrain.tune.setting import setting_of
-from distrain.tune.trials import Trial
-from distrain.tune.verdicts import signed
 
 _MAX_FAILURES: Final = 8
 _MAX_RUNGS: Final = 8
 _MAX_MESSAGE: Final = 200
-_CLEAR: Final = 2.0
-"""So many standard deviations: chance alone leads to more in one case of twenty."""
 
 
 def search_story(
@@ -64,7 +58,7 @@ def search_story(
         winner: the result of the run that its best trial became; None: there is none.
         error: why it failed; None: it did not.
     """
-    tags = facts.tags
+    tags, waiting = facts.tags, _waiting_model(run, facts, winner)
     search = course.search if course is not None else None
     lines = [f"### {_headline(search, error)}", "", _LINKS, ""]
     if search is not None:
@@ -74,20 +68,18 @@ def search_story(
         lines += ["", *describe.metric_table(winner.metrics), ""]
     told = {
         "Goals": goals_text(winner.goals) if winner else "",
-        "Model": model_text(winner.model, _WHERE_JUDGED) if winner else "",
+        "Model": model_text(winner.model, waiting, _WHERE_JUDGED) if winner else "",
         "Winner's folder": winner.run_dir.name if winner else "",
         "Data": data_text(facts.manifest, run.prepared.dataset.digest),
         "What changed": changes_text(run.run_dir),
         "Code": code_text(tags),
         "Took": _took(run, search) if search else "",
-        "Interrupted or resized": _interruptions(run),
+        "Interrupted or resized": _interruptions(run, _status(winner, error)),
         "Ran on": machine_text(tags),
-        "Limits": limits_text(facts),
+        "Limits": limits_text(facts, winner.metrics if winner else {}),
         "Made by": maker_text(tags),
     }
-    lines += describe.fact_lines(told)
-    if winner is not None and winner.model is not None:
-        lines += ["", *describe.load_lines(version_uri(winner.model))]
+    lines += [*describe.fact_lines(told), *load_text(winner.model if winner else None, waiting)]
     return "\n".join(lines)
 
 
@@ -116,11 +108,28 @@ _LINKS: Final = (
 _WHERE_JUDGED: Final = "Its page has the comparison with what has the alias."
 
 
+def _waiting_model(run: StartedRun, facts: RunFacts, winner: TrainResult | None) -> str | None:
+    """Return the name that the winner's model is still to be registered under; None: it is not."""
+    if winner is None or winner.error is not None or winner.model is not None:
+        return None
+    if winner.status == "interrupted" or winner.tracking == "complete":  # or it was refused
+        return None
+    return run.settings.track.register_.model or facts.experiment
+
+
+def _status(winner: TrainResult | None, error: DistrainError | None) -> RunStatus:
+    """Return how a search stands at its end."""
+    if error is not None:
+        return "failed"
+    was_interrupted = winner is not None and winner.status == "interrupted"
+    return "interrupted" if was_interrupted else "finished"
+
+
 def _headline(search: Search | None, error: DistrainError | None) -> str:
     best = search.best if search is not None else None
     if search is None or best is None:
         return f"Failed: {plain(error.message)}" if error else "No trial came to its end"
-    won = f"Trial {best.number} won: {search.plan.metric} {search.best_value:.6g}"
+    won = f"Trial {best.number} won: {plain(search.plan.metric)} {search.best_value:.6g}"
     return f"{won}. But then: {plain(error.message)}" if error else won
 
 
@@ -134,68 +143,9 @@ def _of_winner(search: Search, course: Course | None) -> dict[str, str]:
         "Winner": f"[trial {best.number}](distrain:trial/{best.number}), "
         f"{assignment_text(best.assignment)}",
         "Margin": margin_text(search, confirmed),
-        "With other seeds": confirmed.text if confirmed else "",
-        "Audit of the stops": audited.text if audited else "",
+        "With other seeds": plain(confirmed.text) if confirmed else "",
+        "Audit of the stops": plain(audited.text) if audited else "",
     }
-
-
-def margin_text(search: Search, confirmed: ConfirmResult | None) -> str:
-    """Return how far the winner is ahead, and whether that is more than the luck of a seed.
-
-    Args:
-        search: at its end, with a winner.
-        confirmed: what the winner came to with other seeds; None: it was not asked for.
-    """
-    plan, best = search.plan, search.best
-    assert best is not None, "there is a winner"
-    others = _other_values(search, best)
-    if not others:
-        return "no other trial came to its end"
-    second, number = min(others, key=lambda one: (signed(one[0], plan.mode), one[1]))
-    margin = abs(search.best_value - second)
-    other = f"[trial {number}](distrain:trial/{number})"
-    ahead = f"{margin:.4g} ahead of {other}, {second:.6g}"
-    if not margin:
-        ahead = f"none: level with {other}, and the lower number wins"
-    spread = _spread(search, best, confirmed)
-    if spread is None:
-        return (
-            f"{ahead}. How much of that is luck of the seed is not known: "
-            "`tune.confirm` or `tune.num_seeds` tells"
-        )
-    # Of two runs each varies; and a mean over n seeds varies by a root of n less.
-    chance = spread * math.sqrt(2 / plan.num_seeds)
-    words = "beyond" if margin > _CLEAR * chance else "within"
-    return (
-        f"{ahead}; {words} the noise of seeds: a run varies by ± {spread:.4g}, so that the "
-        f"difference of two varies by ± {chance:.4g}"
-    )
-
-
-def _other_values(search: Search, best: Trial) -> list[tuple[float, int]]:
-    """Return the value of each other setting that is whole, with its first trial."""
-    plan, found = search.plan, []
-    for first in range(0, len(search.trials), plan.num_seeds):
-        trials = setting_of(search.trials, first, plan.num_seeds)
-        values = _values([one for one in trials if one.is_whole], plan.metric)
-        if values and best not in trials:
-            found.append((math.fsum(values) / len(values), first))
-    return found
-
-
-def _values(trials: Sequence[Trial], metric: str) -> list[float]:
-    """Return the final values of trials, but for those that are no numbers."""
-    found = (trial.metrics.get(metric, math.nan) for trial in trials)
-    return [value for value in found if math.isfinite(value)]
-
-
-def _spread(search: Search, best: Trial, confirmed: ConfirmResult | None) -> float | None:
-    """Return by how much a run's value varies with its seed, as a standard deviation."""
-    if confirmed is not None and confirmed.std is not None:
-        return confirmed.std
-    plan = search.plan
-    values = _values(setting_of(search.trials, best.number, plan.num_seeds), plan.metric)
-    return statistics.stdev(values) if len(values) > 1 else None
 
 
 def _outcomes(run: StartedRun, search: Search) -> list[str]:
@@ -207,11 +157,10 @@ def _outcomes(run: StartedRun, search: Search) -> list[str]:
     )
     tune = run.settings.tune
     unit = getattr(tune.scheduler if tune else None, "time_attr", "epoch")
-    at = [f"{unit} {time}: {count}" for time, count in sorted(rungs.items())[:_MAX_RUNGS]]
     why = {
         "finished": "came to their end",
         "stopped_early": "ended before, whole, by early stopping or the budget",
-        "stopped": f"lost against others, at {', '.join(at)}" if at else "budget spent",
+        "stopped": stops_text(counts["stopped"], rungs, unit),
         "failed": "see below",
     }
     rows = [
@@ -220,11 +169,30 @@ def _outcomes(run: StartedRun, search: Search) -> list[str]:
     return [row(("outcome", "trials", "when and why")), "|---|---:|---|", *rows]
 
 
+def stops_text(num_stopped: int, rungs: Mapping[int, int], unit: str) -> str:
+    """Return when trials lost against others, and how many ended with the budget; all add up.
+
+    Args:
+        num_stopped: all that were stopped.
+        rungs: when some lost against others, to their number.
+        unit: what time is counted in.
+    """
+    if not rungs:
+        return "budget spent"
+    first = sorted(rungs.items())[:_MAX_RUNGS]
+    at = [f"{unit} {time}: {count:,}" for time, count in first]
+    num_further = sum(rungs.values()) - sum(count for _, count in first)
+    at += [f"later: {num_further:,} further"] if num_further else []
+    num_spent = num_stopped - sum(rungs.values())
+    spent = f"; {num_spent:,} with the budget" if num_spent else ""
+    return f"lost against others, at {', '.join(at)}{spent}"
+
+
 def _failures(search: Search) -> list[str]:
     failed = [trial for trial in search.trials if trial.error is not None]
     lines = [
         f"- [trial {trial.number}](distrain:trial/{trial.number}) failed at step {trial.step:,}: "
-        f"{plain(trial.error.message)[:_MAX_MESSAGE]}"
+        f"{plain(trial.error.message, _MAX_MESSAGE)}"
         for trial in failed[:_MAX_FAILURES]
         if trial.error is not None
     ]
@@ -239,7 +207,7 @@ def _took(run: StartedRun, search: Search) -> str:
     return ", ".join(filter(None, (cost, f"{spent.epochs:,} epochs", slots)))
 
 
-def _interruptions(run: StartedRun) -> str:
+def _interruptions(run: StartedRun, status: RunStatus) -> str:
     records = written_by(WRITER, run.run_dir / JOURNAL)
     counts = Counter(str(one.payload["event"]) for one in records if one.kind == SEARCH)
     told = []
@@ -247,4 +215,4 @@ def _interruptions(run: StartedRun) -> str:
         told.append(f"gone on with {counts['began'] - 1} times")
     if counts["lost"]:
         told.append(f"{counts['lost']} times a trial's process was lost")
-    return "; ".join(told) or "no, from start to end"
+    return interruptions_text(told, status)

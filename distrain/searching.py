@@ -3,7 +3,7 @@
     record the search as a run of its own; its trials are shipped as the children of it
     search, or go on with it from its event log
     what won becomes a run like any other, whose training is done: it is measured on the test split,
-        which nothing was chosen by, packaged, judged, registered
+        which training chose nothing by, packaged, judged, registered
     record the end
 
 The winner's run is its trial's in MLflow, too. Its folder is beside the sweep's, named after it and
@@ -34,7 +34,13 @@ from distrain.run_facts import (
     page_text,
 )
 from distrain.run_folder import write_result
-from distrain.running import begun_record, keep_report, telling_end_faults, unforeseen
+from distrain.running import (
+    begun_record,
+    keep_report,
+    telling_end_faults,
+    told_story,
+    unforeseen,
+)
 from distrain.search_story import search_story, under_way_story
 from distrain.stored_run import read_sweep_result
 from distrain.track.links import NOTE_TAG
@@ -84,7 +90,8 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
         run.line,
     )
     with begun_record(run) as record, exporting(run_dir, display, record.backlog.count) as shown:
-        record.journal.tags({NOTE_TAG: under_way_story(run, record.facts)})
+        begun = partial(under_way_story, run, record.facts)
+        record.journal.tags({NOTE_TAG: told_story(begun, "Searching", run_dir, display)})
         try:
             ending = _ending(run, sweep, places, _Told(record, shown), display)
             lease.check_patiently(run_dir, run.job.fence)
@@ -265,16 +272,19 @@ def _record_end(
     tags = {OUTCOME: ending.status, **(failure_tags(ending.error) if ending.error else {})}
     if winner is not None and winner.weights_sha256:
         tags |= {WINNER_TAG: winner.run_dir.name, WEIGHTS_TAG: winner.weights_sha256}
-    tags[NOTE_TAG] = search_story(run, record.facts, ending.course, winner, ending.error)
+    tell = partial(search_story, run, record.facts, ending.course, winner, ending.error)
+    tags[NOTE_TAG] = told_story(tell, ending.status.capitalize(), run.run_dir, display)
     result = _result(run, record, ending, is_shipped=False)
+    record.end(MLFLOW_STATUS[ending.status], tags)
+    write_result(run.run_dir, result.to_json())
+    # Behind the end: it reads all of the journal, and who is killed meanwhile has a search that
+    # ended.
     written_at_end(
         run.run_dir,
         lambda out: write_search_report(run.run_dir, out, result),
         display,
         partial(keep_report, record),
     )
-    record.end(MLFLOW_STATUS[ending.status], tags)
-    write_result(run.run_dir, result.to_json())
     is_shipped = record.drain()
     if not is_shipped:
         display.note(f"not all is recorded at {run.server.shown}: {record.why_unsent}")

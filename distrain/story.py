@@ -12,12 +12,14 @@ from typing import Any, Final, final
 
 from distrain.config.settings import Settings
 from distrain.display import duration_text
-from distrain.redaction import redacted, without_credentials
-from distrain.results import finding_text
+from distrain.redaction import without_credentials
+from distrain.results import RunStatus, finding_text
 from distrain.run_folder import JOURNAL
 from distrain.since import Since, since_last_run
+from distrain.track import describe
 from distrain.track.journal_reading import DRIVER, written_by
 from distrain.track.lineage_folder import DIFF, FOLDER
+from distrain.track.markdown import code, plain
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import JOB_TAG
 from distrain.track.record import RunFacts
@@ -31,6 +33,12 @@ _MAX_VALUE: Final = 80
 _DIGEST: Final = 12
 _ATTEMPTS: Final = "attempts"
 _HOUR_S: Final = 3600
+_WHOLE_HOURS: Final = 1000
+"""From so many on, hours are told without decimals."""
+_CUT_SHORT: Final[Mapping[RunStatus, str]] = {
+    "failed": "it failed before its end",
+    "interrupted": "it was interrupted, and can be gone on with",
+}
 
 
 @final
@@ -67,25 +75,33 @@ class Past:
                 workers = record.payload.get("distrain.workers_by_attempt", workers)
         return cls(began_ms, num_drivers, workers, tuple(told))
 
-    @property
-    def text(self) -> str:
-        """Return it in one line."""
+    def text(self, status: RunStatus) -> str:
+        """Return it in one line.
+
+        Args:
+            status: how the run stands now, in the words of its result.
+        """
         if self.num_drivers == 1 and "," not in self.workers and not self.told:
-            return "no, from start to end"
+            return interruptions_text([], status)
         times = "once" if self.num_drivers == 2 else f"{self.num_drivers - 1} times"
         parts = [f"gone on with {times}"] if self.num_drivers > 1 else []
         parts += [f"workers by attempt: {self.workers}"] if self.workers else []
-        return "; ".join([*parts, *map(plain, self.told[-_MAX_FINDINGS:])])
+        return interruptions_text([*parts, *map(plain, self.told[-_MAX_FINDINGS:])], status)
 
 
-def plain(text: object) -> str:
-    """Return a text in one line that breaks no table, without secrets."""
-    return redacted(" ".join(str(text).split())).replace("|", "\\|")
+def interruptions_text(told: Sequence[str], status: RunStatus) -> str:
+    """Return what interrupted a run or search, or that nothing did.
+
+    Args:
+        told: what did before.
+        status: how it stands now, in the words of its result.
+    """
+    return "; ".join([*told, *filter(None, [_CUT_SHORT.get(status)])]) or "no, from start to end"
 
 
 def assignment_text(assignment: Mapping[str, Any]) -> str:
     """Return the values of a trial in one line."""
-    values = (f"`{key}` = {plain(value)[:_MAX_VALUE]}" for key, value in assignment.items())
+    values = (f"{code(key)} = {plain(value, _MAX_VALUE)}" for key, value in assignment.items())
     return ", ".join(values) or "as written"
 
 
@@ -140,8 +156,9 @@ def cost_text(wall_s: float, gpu_hours: float, settings: Settings) -> str:
     if not gpu_hours:
         return f"{duration_text(wall_s)}; no GPU"
     price = settings.cluster.price_per_gpu_hour
-    money = f"; {gpu_hours * price:.2f} at {price:g} for a GPU-hour" if price else ""
-    return f"{duration_text(wall_s)}; {gpu_hours:.3g} GPU-hours{money}"
+    money = f"; {gpu_hours * price:,.2f} at {price:,g} for a GPU-hour" if price else ""
+    hours = f"{gpu_hours:,.0f}" if gpu_hours >= _WHOLE_HOURS else f"{gpu_hours:.3g}"
+    return f"{duration_text(wall_s)}; {hours} GPU-hours{money}"
 
 
 def gpu_hours(seconds: float, gpus: float) -> float:
@@ -157,40 +174,66 @@ def machine_text(tags: Mapping[str, str]) -> str:
 
 def maker_text(tags: Mapping[str, str]) -> str:
     """Return who made a run, and by which command."""
+    user = tags.get("mlflow.user", "nobody known")
     job = f", as job {tags[JOB_TAG]}" if JOB_TAG in tags else ""
-    return plain(f"{tags.get('mlflow.user')}{job}, by `{tags.get('mlflow.source.name')}`")
+    command = tags.get("mlflow.source.name")
+    return plain(f"{user}{job}") + (f", by {code(command)}" if command else "")
 
 
-def limits_text(facts: RunFacts) -> str:
-    """Return on how many rows a model was measured, and what speaks against trusting that."""
+def limits_text(facts: RunFacts, metrics: Mapping[str, float]) -> str:
+    """Return on how many rows a model was measured, and what speaks against trusting that.
+
+    Args:
+        facts: what was recorded of the run.
+        metrics: everything that was measured.
+    """
     splits: Mapping[str, Any] = facts.manifest.get("splits", {})
-    num_test = splits.get("test", {}).get("num_rows", 0)
-    measured = (
-        f"measured on {num_test:,} test rows, by which nothing was chosen"
-        if num_test
-        else "measured on no test rows: the validation split steered training, and flatters"
-    )
+    measured = _measured(splits.get("test", {}).get("num_rows", 0), metrics)
     bits = facts.tags.get("distrain.bits")
-    told = [measured, f"bits {bits}" if bits else "", f"left in the data: {_left(facts)}"]
-    return "; ".join(filter(None, told))
+    left = f"left in the data: {findings_text(facts.manifest)}"
+    return "; ".join(filter(None, [measured, f"bits {plain(bits)}" if bits else "", left]))
 
 
-def _left(facts: RunFacts) -> str:
-    return findings_text(facts.manifest)
+def _measured(num_test: int, metrics: Mapping[str, float]) -> str:
+    if any(name.startswith("test/") for name in metrics):
+        return f"measured on {num_test:,} test rows, by which training chose nothing"
+    if num_test:
+        return f"nothing was measured on the {num_test:,} test rows"
+    return "measured on no test rows: the validation split steered training, and flatters"
 
 
-def model_text(version: RegisteredVersion | None, judged: str) -> str:
-    """Return what was registered, and whether it goes into production."""
+def model_text(version: RegisteredVersion | None, waiting: str | None, judged: str) -> str:
+    """Return what was registered, and whether it goes into production.
+
+    Args:
+        version: what was; None: nothing.
+        waiting: the name under which the model is still to be registered; None: it is not.
+        judged: what the gate decided.
+    """
     if version is None:
-        return f"not registered yet. {judged}".strip()
-    alias = f", which has the alias {version.alias}" if version.alias else ""
+        told = "not registered"
+        if waiting is not None:
+            told += " when this was written: `distrain sync`, or the next command that trains, "
+            told += f"registers it as {plain(waiting)}"
+        return f"{told}. {judged}".strip()
+    alias = f", which has the alias {plain(version.alias)}" if version.alias else ""
     place = f"distrain:model/{urllib.parse.quote(version.name)}/{version.version}"
-    return f"[{version.name} version {version.version}]({place}){alias}. {judged}".strip()
+    return f"[{plain(version.name)} version {version.version}]({place}){alias}. {judged}".strip()
 
 
-def version_uri(version: RegisteredVersion) -> str:
-    """Return the URI that names a version for good, whatever its aliases do."""
-    return f"models:/{version.name}/{version.version}"
+def load_text(version: RegisteredVersion | None, waiting: str | None) -> list[str]:
+    """Return Markdown lines by which the model is loaded; none: it is not registered.
+
+    Args:
+        version: what was registered; it is named for good, whatever its aliases do.
+        waiting: as in `model_text`; without a number it is the newest of its name.
+    """
+    if version is not None:
+        return ["", *describe.load_lines(f"models:/{version.name}/{version.version}")]
+    if waiting is None:
+        return []
+    first = "Once it is registered, and while no version of its name is newer:"
+    return ["", first, "", *describe.load_lines(f"models:/{waiting}/{describe.NEWEST}")]
 
 
 def row(cells: Sequence[object]) -> str:

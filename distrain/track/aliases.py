@@ -26,7 +26,7 @@ from distrain.process import user_name
 from distrain.track.claims import CLAIM_S, alone
 from distrain.track.model_versions import unanswered
 from distrain.track.tracking_server import TrackingServer
-from distrain.track.version_page import move_line, tell_move
+from distrain.track.version_page import end_line, move_line, tell_move
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -221,9 +221,7 @@ def _tell(client: "MlflowClient", name: str, move: Move) -> None:
         tell_move(client, name, move.to_version, told)
     if move.from_version is not None:
         to = _version(move.to_version)
-        tell_move(
-            client, name, move.from_version, f"**{move.alias}** until {move.when}: {to} has it"
-        )
+        tell_move(client, name, move.from_version, end_line(move.alias, move.when, to))
 
 
 def _next_number(client: "MlflowClient", name: str, alias: str, holder: str | None) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distrain.redaction import without_credentials
+from distrain.track.markdown import plain
 
 MAX_PARAM_LENGTH = 500
 NEWEST = "latest"
@@ -183,7 +184,7 @@ def metric_table(metrics: Mapping[str, float]) -> list[str]:
     )
     if not names:
         return []
-    rows = [f"| {name} | {' | '.join(_cells(metrics, splits, name))} |" for name in names]
+    rows = [f"| {plain(name)} | {' | '.join(_cells(metrics, splits, name))} |" for name in names]
     return [f"| metric | {' | '.join(splits)} |", "|---|" + "---:|" * len(splits), *rows]
 
 

@@ -28,7 +28,9 @@ UI_PORT: Final = 5000
 """Where `distrain ui` answers, unless it is told otherwise."""
 MAX_NOTE_LENGTH: Final = 8000
 
-_LINK: Final = re.compile(r"\[(?P<text>[^\]]*)\]\(distrain:(?P<what>[^)\s]+)\)")
+# Not what `markdown.plain` has made of the same signs in a text of others.
+_LINK: Final = re.compile(r"(?<!\\)\[(?P<text>(?:\\.|[^\[\]\\])*)\]\(distrain:(?P<what>[^)\s]+)\)")
+_TRIAL: Final = re.compile(r"[0-9]{1,18}")
 _CUT: Final = "\n\n(cut: MLflow takes 8,000 characters)"
 
 
@@ -68,7 +70,7 @@ class Pages:
         """Return the page that a description names behind `distrain:`; None: it has no id yet."""
         kind, _, rest = what.partition("/")
         if kind == "trial":
-            trial = self.trials.get(int(rest))
+            trial = self.trials.get(int(rest)) if _TRIAL.fullmatch(rest) else None
             return None if trial is None else self._run(trial)
         if kind == "artifacts":
             return self._run(self.run_id, f"/artifacts/{urllib.parse.quote(rest)}")
@@ -102,8 +104,3 @@ def with_links(text: str, pages: Pages) -> str:
         return filled
     kept = filled[: MAX_NOTE_LENGTH - len(_CUT)]
     return kept[: kept.rfind("\n")] + _CUT
-
-
-def without_links(text: str) -> str:
-    """Return a description whose links are only what they read as."""
-    return _LINK.sub(lambda found: found["text"], text)

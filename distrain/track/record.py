@@ -105,7 +105,7 @@ class RunRecord:
         self._patience_s = max(drain_s or 0.0, LEAST_DRAIN_S)
         self._has_end = False
         self._is_hurried = False
-        self._model_key = ""
+        self._model_key = self._waiting_model = ""
         self._begin(server)
 
     def _begin(self, server: TrackingServer) -> None:
@@ -214,7 +214,14 @@ class RunRecord:
         self._model_key = facts["key"]
         self.journal.model(model, facts, alias)
         self.journal.sync()
-        return self.drain()
+        is_shipped = self.drain()
+        self._waiting_model = "" if is_shipped else facts["name"]  # else it may be refused
+        return is_shipped
+
+    @property
+    def waiting_model(self) -> str | None:
+        """The name under which a model is still to be registered; None: none is."""
+        return None if self.version is not None else self._waiting_model or None
 
     @property
     def why_unsent(self) -> str:

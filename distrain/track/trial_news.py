@@ -161,7 +161,7 @@ class _Account:
         self._ended_step = before.ended_step
         self._last_steps = dict(before.last_steps)
         self._has_reason, self._has_won = before.has_reason, before.has_won
-        self._score = before.score
+        self._score, self._rank = before.score, before.rank
 
     @property
     def sent(self) -> SentTrial:
@@ -173,6 +173,7 @@ class _Account:
             self._has_reason,
             self._has_won,
             self._score,
+            self._rank,
         )
 
     def lose(self) -> None:

@@ -31,6 +31,7 @@ class SentTrial:
         has_reason: whether it was told why it was stopped, or ended early.
         has_won: whether it was told that it won.
         score: what it is ranked by; None: it did not come to its end, or has no number for it.
+        rank: the place among the others that it was told, from 1; 0: none.
     """
 
     outcome: str = ""
@@ -39,6 +40,7 @@ class SentTrial:
     has_reason: bool = False
     has_won: bool = False
     score: float | None = None
+    rank: int = 0
 
     @property
     def last_step(self) -> int:

@@ -125,10 +125,10 @@ def test_which_trial_won_and_by_what_margin_over_the_noise_of_seeds(
     assert searched.best is not None
     won = f"Trial {searched.best['trial']} won: validation/accuracy"
 
-    text = reviewer.find("search", says=(won, "the noise of seeds: a run varies by"))
+    text = reviewer.find("search", says=(won, "the noise of seeds: over 2 of them a run varies by"))
 
     assert re.search(r"Margin: (none: level with|[\d.e-]+ ahead of) trial \d+", text)
-    assert re.search(r"; (beyond|within) the noise of seeds", text)
+    assert re.search(r"\. This is (beyond|within) the noise of seeds", text)
     assert "with 2 other seeds" in text
 
 
@@ -209,7 +209,7 @@ def test_whether_it_was_interrupted_and_what_it_ran_on(reviewer: Reviewer) -> No
 def test_what_its_limits_are(reviewer: Reviewer) -> None:
     text = reviewer.find("search", says=("Limits: measured on", "Goals:"))
 
-    assert re.search(r"measured on [\d,]+ test rows, by which nothing was chosen", text)
+    assert re.search(r"measured on [\d,]+ test rows, by which training chose nothing", text)
     assert re.search(r"Goals: test/accuracy >= 0.5: 0\.\d+, met", text)
 
 

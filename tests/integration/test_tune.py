@@ -114,7 +114,8 @@ def test_trials_and_decisions_are_tables_among_the_artifacts(
 
     assert files == ["search/decisions.csv", "search/trials.csv"]
     assert [row["outcome"] for row in trials].count("stopped") == 6
-    assert "**Trials**: 8: 2 finished, 6 stopped" in note
+    assert "| finished | 2 | " in note
+    assert "| stopped | 6 | " in note
 
 
 def test_the_report_lies_in_the_folder_and_among_the_artifacts(

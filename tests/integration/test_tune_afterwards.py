@@ -91,7 +91,9 @@ def test_mean_and_spread_are_in_the_result_and_at_mlflow(
     assert metrics["audit/wrong_fraction"] == searched.audit["wrong_fraction"]
     assert metrics["audit/wrong_fraction_high"] == searched.audit["wrong_interval"][1]
     assert metrics["audit/epochs"] == searched.audit["epochs"] > 0
-    assert "**Confirmed**" in client.get_run(searched.run_id).data.tags["mlflow.note.content"]
+    assert (
+        "**With other seeds**" in client.get_run(searched.run_id).data.tags["mlflow.note.content"]
+    )
 
 
 def test_each_of_them_is_a_run_below_the_search_s_own(searched: TuneResult, storage: Path) -> None:

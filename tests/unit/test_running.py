@@ -141,7 +141,9 @@ def recorded_ends(run_dir: Path) -> list[str]:
     return [record.payload["status"] for record in found if record.kind == "status"]
 
 
-def test_the_report_of_a_run_is_among_its_artifacts_before_it_has_ended(ended_run: Any) -> None:
+def test_the_report_of_a_run_is_among_its_artifacts_and_the_end_waits_for_no_report(
+    ended_run: Any,
+) -> None:
     with the_record(ended_run.run_dir) as record:
         running._record_end(ended_run, Notes(), record, Ending(OUTCOME))
 
@@ -149,8 +151,44 @@ def test_the_report_of_a_run_is_among_its_artifacts_before_it_has_ended(ended_ru
     [report] = [record.payload for record in records if record.kind == "artifact"]
     assert report == {"path": "report.html", "artifact_path": "report"}
     kinds = [record.kind for record in records]
-    assert kinds.index("artifact") < kinds.index("status")
+    assert kinds.index("status") < kinds.index("artifact")
     assert "Finished" in (ended_run.run_dir / "report.html").read_text(encoding="utf-8")
+
+
+def test_who_is_killed_while_the_report_is_written_leaves_a_run_that_ended(
+    ended_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(running, "report_at_end", killed)
+    with pytest.raises(SystemExit), the_record(ended_run.run_dir) as record:
+        running._record_end(ended_run, Notes(), record, Ending(OUTCOME))
+
+    assert recorded_ends(ended_run.run_dir) == ["FINISHED"]
+    assert json.loads((ended_run.run_dir / "result.json").read_text())["status"] == "finished"
+
+
+def test_a_story_that_cannot_be_told_does_not_fail_a_trained_run(
+    ended_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_another_form(*_: object) -> str:
+        return str({}["splits"])
+
+    monkeypatch.setattr(running, "run_story", of_another_form)
+    (ended_run.run_dir / "logs").mkdir(exist_ok=True)
+    notes = Notes()
+    with the_record(ended_run.run_dir) as record:
+        result = running._record_end(ended_run, notes, record, Ending(OUTCOME))
+
+    assert result.status == "finished"
+    assert recorded_ends(ended_run.run_dir) == ["FINISHED"]
+    tags = {}
+    for one in written_by(DRIVER, ended_run.run_dir / "journal"):
+        tags |= one.payload if one.kind == "tags" else {}
+    assert tags["mlflow.note.content"].startswith("### Finished\n\nNo more could be told")
+    assert any("KeyError" in text and "story.txt" in text for text in notes.texts)
+    assert "of_another_form" in (ended_run.run_dir / "logs" / "story.txt").read_text()
 
 
 def test_who_does_not_wait_for_the_server_has_a_finished_run(ended_run: Any) -> None:

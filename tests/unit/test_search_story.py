@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from distrain.search_story import margin_text
+from distrain.margin import margin_text
+from distrain.search_story import stops_text
 from distrain.tune.confirm import ConfirmResult
 from distrain.tune.trials import Trial
 
@@ -42,6 +43,7 @@ def test_a_margin_without_other_seeds_is_told_to_be_of_unknown_worth() -> None:
     told = margin_text(search(0.9, None, 0.875), None)
 
     assert told.startswith("0.025 ahead of [trial 2](distrain:trial/2), 0.875. How much of that")
+    assert "better mean" not in told
     assert "`tune.confirm` or `tune.num_seeds` tells" in told
 
 
@@ -53,15 +55,63 @@ def test_a_margin_is_held_against_the_spread_of_other_seeds(
 ) -> None:
     told = margin_text(search(0.9, 0.875), confirmed(*others))
 
-    assert f"; {word} the noise of seeds: a run varies by ±" in told
+    assert f". This is {word} the noise of seeds: over 3 of them a run varies by ±" in told
+    assert "the best of" not in told
 
 
 def test_a_setting_s_own_seeds_tell_of_the_noise_too() -> None:
     told = margin_text(search(0.75, 0.85, 0.5, 0.5, num_seeds=2), None)
 
-    # Two seeds of the winner differ by 0.1: a standard deviation of 0.0707, over a mean of two.
-    assert told.startswith("0.3 ahead of [trial 2](distrain:trial/2), 0.5; beyond the noise")
-    assert "a run varies by ± 0.07071, so that the difference of two varies by ± 0.07071" in told
+    # Two seeds of the winner differ by 0.1: a standard deviation of 0.0707, which is also that of
+    # the difference of two means of two. Of two values, Student's distribution takes 12.7 of them.
+    assert told.startswith("0.3 ahead of [trial 2](distrain:trial/2), 0.5. This is within the")
+    assert "a run varies by ± 0.07071, so that two differ by more than 0.8985 in one case" in told
+
+
+def test_of_the_best_of_many_it_is_told_that_chance_alone_puts_it_further_ahead() -> None:
+    told = margin_text(search(0.9, 0.875, 0.87, 0.8), confirmed(0.89, 0.9, 0.91))
+
+    assert told.endswith("; the best of 4 is ahead by more, from chance alone")
+
+
+def test_a_setting_of_which_seeds_failed_may_have_a_better_mean_and_is_told_so() -> None:
+    found = search(0.8, 0.8, 0.95, None, 0.7, 0.7, num_seeds=2)
+    found.best, found.best_value = found.trials[0], 0.8  # the other has fewer that are whole
+
+    told = margin_text(found, None)
+
+    assert told.startswith("0.1 ahead of [trial 4](distrain:trial/4), 0.7. This is beyond the")
+    assert "[trial 2](distrain:trial/2) has a better mean, 0.95, but only 1 of its 2 seeds" in told
+
+
+def test_a_winner_that_is_behind_all_others_is_not_told_to_be_ahead() -> None:
+    found = search(0.8, 0.8, 0.95, None, num_seeds=2)
+    found.best, found.best_value = found.trials[0], 0.8
+
+    told = margin_text(found, None)
+
+    assert told.startswith("0.15 behind [trial 2](distrain:trial/2), 0.95. [trial 2](")
+    assert "ahead" not in told
+
+
+@pytest.mark.parametrize(
+    ("num_stopped", "rungs", "told"),
+    [
+        (3, {}, "budget spent"),
+        (3, {1: 2, 4: 1}, "lost against others, at epoch 1: 2, epoch 4: 1"),
+        (5, {1: 2, 4: 1}, "lost against others, at epoch 1: 2, epoch 4: 1; 2 with the budget"),
+    ],
+)
+def test_when_trials_were_stopped_adds_up(
+    num_stopped: int, rungs: dict[int, int], told: str
+) -> None:
+    assert stops_text(num_stopped, rungs, "epoch") == told
+
+
+def test_of_many_rungs_the_last_are_told_together() -> None:
+    told = stops_text(23, dict.fromkeys(range(1, 12), 2), "epoch")
+
+    assert told.endswith("epoch 8: 2, later: 6 further; 1 with the budget")
 
 
 def test_less_is_ahead_where_less_is_better() -> None:

@@ -26,12 +26,12 @@ def test_an_end_that_the_disk_does_not_take_is_told_as_the_disk_s(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    tags: dict[str, str] = {}
     record = SimpleNamespace(
         backlog=SimpleNamespace(count=lambda: 0),
-        journal=SimpleNamespace(tags=lambda _: None),
-        facts=None,
+        journal=SimpleNamespace(tags=tags.update),
+        facts=None,  # so that its story cannot be told at the beginning either
     )
-    monkeypatch.setattr(searching, "under_way_story", lambda *_: "")
     monkeypatch.setattr(searching, "begun_record", lambda _: nullcontext(record))
     monkeypatch.setattr(searching, "Space", SimpleNamespace(of=lambda _: None))
     monkeypatch.setattr(searching, "_ending", lambda *_: SimpleNamespace(error=why_failed))
@@ -49,3 +49,4 @@ def test_an_end_that_the_disk_does_not_take_is_told_as_the_disk_s(
 
     with pytest.raises(TrainError, match=told):
         searching.finish_search(run, places, NoDisplay())
+    assert tags["mlflow.note.content"].startswith("### Searching\n\nNo more could be told")

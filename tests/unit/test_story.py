@@ -6,15 +6,17 @@ from typing import Any
 import pytest
 
 from distrain.config.load import settings_from_dict
+from distrain.results import RunStatus
 from distrain.story import (
     Past,
+    assignment_text,
     code_text,
     cost_text,
     data_text,
     limits_text,
+    load_text,
     maker_text,
     model_text,
-    plain,
 )
 from distrain.track.journal import JournalWriter
 from distrain.track.model_versions import RegisteredVersion
@@ -37,6 +39,7 @@ def settings(**cluster: Any) -> Any:
         (0.0, 2.5, "1 min 5 s; no GPU"),
         (4.0, None, "1 min 5 s; 4 GPU-hours"),
         (4.0, 2.5, "1 min 5 s; 4 GPU-hours; 10.00 at 2.5 for a GPU-hour"),
+        (12345.6, 2.5, "1 min 5 s; 12,346 GPU-hours; 30,864.00 at 2.5 for a GPU-hour"),
     ],
 )
 def test_what_a_run_took_is_told_in_time_gpu_hours_and_money(
@@ -55,16 +58,22 @@ def test_data_is_told_by_its_first_files_its_rows_and_its_digest_without_credent
 def test_limits_are_the_rows_that_were_measured_and_what_is_left_in_the_data() -> None:
     facts = RunFacts("e", "r", {}, MANIFEST, {"distrain.bits": "not promised (fsdp)"})
 
-    assert limits_text(facts) == (
-        "measured on 300 test rows, by which nothing was chosen; bits not promised (fsdp); "
+    assert limits_text(facts, {"test/loss": 0.5}) == (
+        "measured on 300 test rows, by which training chose nothing; bits not promised (fsdp); "
         "left in the data: column 'age': 3 values missing"
     )
 
 
 def test_a_run_without_a_test_split_is_told_to_flatter() -> None:
-    told = limits_text(RunFacts("e", "r", {}, {"splits": {"train": {"num_rows": 9}}}, {}))
+    told = limits_text(RunFacts("e", "r", {}, {"splits": {"train": {"num_rows": 9}}}, {}), {})
 
     assert "no test rows: the validation split steered training, and flatters" in told
+
+
+def test_a_run_that_measured_nothing_is_not_told_to_have() -> None:
+    told = limits_text(RunFacts("e", "r", {}, MANIFEST, {}), {"train/loss": 0.5})
+
+    assert told.startswith("nothing was measured on the 300 test rows; left in the data")
 
 
 def test_code_outside_of_git_is_told_to_be_kept_with_the_run() -> None:
@@ -82,21 +91,41 @@ def test_who_made_a_run_is_told_with_the_command() -> None:
 def test_a_model_is_told_with_its_alias_and_what_the_gate_said() -> None:
     version = RegisteredVersion("adult", "3", "champion")
 
-    assert model_text(version, "Better.") == (
+    assert model_text(version, None, "Better.") == (
         "[adult version 3](distrain:model/adult/3), which has the alias champion. Better."
     )
-    assert model_text(None, "") == "not registered yet."
+    assert model_text(None, None, "") == "not registered."
+    assert load_text(None, None) == []
+    assert 'load_model("models:/adult/3")' in "\n".join(load_text(version, None))
 
 
-def test_a_text_breaks_no_table() -> None:
-    assert plain("one | two\n  three") == "one \\| two three"
+def test_a_model_that_the_server_was_away_for_is_told_with_who_registers_it_and_its_name() -> None:
+    assert "`distrain sync`" in model_text(None, "adult", "")
+    assert 'load_model("models:/adult/latest")' in "\n".join(load_text(None, "adult"))
 
 
-def test_a_run_from_start_to_end_was_not_interrupted(tmp_path: Path) -> None:
+def test_a_trial_s_values_read_as_they_are() -> None:
+    told = assignment_text({"model.act_fn": "my_mod:Act", "note": "a|b" * 50})
+
+    assert told.startswith("`model.act_fn` = my\\_mod:Act, `note` = a\\|b")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("finished", "no, from start to end"),
+        ("stopped_early", "no, from start to end"),
+        ("failed", "it failed before its end"),
+        ("interrupted", "it was interrupted, and can be gone on with"),
+    ],
+)
+def test_a_run_is_told_from_start_to_end_only_where_it_came_there(
+    tmp_path: Path, status: RunStatus, told: str
+) -> None:
     with JournalWriter(tmp_path / "journal", "driver") as journal:
         journal.run({"key": "a/b"})
 
-    assert Past.of(tmp_path).text == "no, from start to end"
+    assert Past.of(tmp_path).text(status) == told
 
 
 def test_what_happened_to_a_run_is_told_from_its_journal(tmp_path: Path) -> None:
@@ -108,6 +137,6 @@ def test_what_happened_to_a_run_is_told_from_its_journal(tmp_path: Path) -> None
         attempts.tags({"distrain.workers_by_attempt": "4, 2"})
         attempts.note("training goes on with 2 workers instead of 4")
 
-    assert Past.of(tmp_path).text == (
+    assert Past.of(tmp_path).text("finished") == (
         "gone on with once; workers by attempt: 4, 2; training goes on with 2 workers instead of 4"
     )

@@ -678,7 +678,7 @@ def test_what_is_kept_of_a_trial_that_has_ended_does_not_grow_with_its_metrics(
     assert ship(search, store)
 
     kept = json.loads((search.folder / WATERMARK).read_text())["trials"]
-    marks = {"has_reason": False, "has_won": False, "score": None}
+    marks = {"has_reason": False, "has_won": False, "score": None, "rank": 0}
     assert kept["0"] == {"outcome": "finished", "ended_step": 40, "last_steps": {}, **marks}
     assert kept["1"] == {
         "outcome": "",
@@ -856,25 +856,56 @@ def test_what_the_store_is_not_told_of_is_passed_over(search: RecordedSearch) ->
     assert list(store.runs) == [store.parent.info.run_id]
 
 
-def test_ranks_and_the_data_are_told_once_a_laid_out_search_has_ended(tmp_path: Path) -> None:
+@pytest.fixture
+def laid_out(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A store that takes the layout of an experiment's page, and what runs were trained on."""
     store: Any = FakeStore()
-    experiment: dict[str, str] = {}
-    store.set_experiment_tag = lambda _, name, value: experiment.update({name: value})
-    told_data: list[str] = []
-    store.log_inputs = lambda run_id, datasets: told_data.append(run_id)
+    store.experiment, store.told_data = {}, []
+    store.set_experiment_tag = lambda _, name, value: store.experiment.update({name: value})
+    store.log_inputs = lambda run_id, datasets: store.told_data.append(run_id)
     store.get_experiment = lambda _: SimpleNamespace(
-        experiment_id="1", name="adult", lifecycle_stage="active", tags=experiment
+        experiment_id="1", name="adult", lifecycle_stage="active", tags=store.experiment
     )
+    return store
+
+
+def end_trial(search: RecordedSearch, trial: int, accuracy: float) -> None:
+    search.suggest(trial, train__optimizer__lr=0.01)
+    search.end(trial, "finished", metrics={"validation/accuracy": accuracy})
+
+
+def test_ranks_and_the_data_are_told_once_a_laid_out_search_has_ended(
+    tmp_path: Path, laid_out: Any
+) -> None:
     with RecordedSearch(tmp_path / "journal", LAYOUT, DATASET) as search:
         for trial, accuracy in enumerate((0.5, 0.75, 0.75)):
-            search.suggest(trial, train__optimizer__lr=0.01)
-            search.end(trial, "finished", metrics={"validation/accuracy": accuracy})
+            end_trial(search, trial, accuracy)
         search.driver.status("FINISHED")
 
-        assert ship(search, store)
+        assert ship(search, laid_out)
 
-    ranks = [store.trial(trial).points("search/rank") for trial in range(3)]
+    ranks = [laid_out.trial(trial).points("search/rank") for trial in range(3)]
     assert ranks == [{40: 3.0}, {40: 1.0}, {40: 2.0}]
-    assert {store.trial(trial).info.run_id for trial in range(3)} < set(told_data)
-    assert sum(name.startswith("mlflow.sharedViewState.") for name in experiment) == 2
-    assert store.trial(0).params["log10.train.optimizer.lr"] == "-2.0"
+    assert {laid_out.trial(trial).info.run_id for trial in range(3)} < set(laid_out.told_data)
+    shared = [name for name in laid_out.experiment if name.startswith("mlflow.sharedViewState.")]
+    assert len(shared) == 2
+    assert laid_out.trial(0).params["log10.train.optimizer.lr"] == "-2.0"
+
+
+def test_of_a_search_that_goes_on_only_the_ranks_that_changed_are_told_again(
+    tmp_path: Path, laid_out: Any
+) -> None:
+    with RecordedSearch(tmp_path / "journal", LAYOUT, DATASET) as search:
+        for trial, accuracy in enumerate((0.5, 0.75, 0.9)):
+            end_trial(search, trial, accuracy)
+        search.driver.status("FINISHED")
+        assert ship(search, laid_out)
+        search.driver.status("RUNNING")
+        end_trial(search, 3, 0.6)
+        search.driver.status("FINISHED")
+        laid_out.calls.clear()
+        assert ship(search, laid_out)
+
+    assert laid_out.calls.count("log_batch") == 3  # news of trial 3, its rank, and that of trial 0
+    marked = Watermark.load(tmp_path / "journal").trials
+    assert [marked[trial].rank for trial in range(4)] == [4, 2, 1, 3]

@@ -102,6 +102,10 @@ def test_a_note_lists_facts_and_tabulates_metrics_by_split() -> None:
     ]
 
 
+def test_a_metric_s_name_breaks_no_table() -> None:
+    assert "| top\\_5\\|x | 1 |" in describe.metric_table({"test/top_5|x": 1.0})
+
+
 def test_a_note_without_metrics_has_no_table() -> None:
     assert describe.run_note({"Data": "adult.csv"}) == "**Data**: adult.csv"
 

@@ -79,6 +79,19 @@ def test_waiting_in_vain_for_the_registry_leaves_less_for_the_end(record: RunRec
     assert 1 <= last <= 4.9
 
 
+def test_a_model_waits_to_be_registered_only_where_the_server_was_not_there(
+    record: RunRecord,
+) -> None:
+    finish.register(TRAINED, Path("model"), SETTINGS, record, EARNED)
+    assert record.waiting_model is None
+    record.shipper.versions = {}  # type: ignore[misc]
+    assert record.waiting_model is None  # it was refused
+
+    record.shipper.is_away = True  # type: ignore[attr-defined]
+    finish.register(TRAINED, Path("model"), SETTINGS, record, EARNED)
+    assert record.waiting_model == "e"
+
+
 def test_a_packaged_model_is_recorded_by_its_place_in_the_run(
     record: RunRecord, tmp_path: Path
 ) -> None:

@@ -674,6 +674,23 @@ def test_what_nfs_shows_late_arrives_though_its_server_s_clock_is_behind(
     assert "distrain.tracking.rejected" not in client.tags
 
 
+def test_what_is_recorded_behind_the_end_of_a_run_arrives_and_ends_it_no_second_time(
+    journal: JournalWriter, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("how it went")
+    client = FakeClient()
+    journal.status("FINISHED")
+    assert ship(journal.path.parent, client)
+    journal.artifact(report, "report")
+
+    assert ship(journal.path.parent, client)
+
+    assert client.artifacts == [(str(report), "report")]
+    assert [status for status, _ in client.ends] == ["FINISHED"]
+    assert client.updates == []
+
+
 def test_a_missing_artifact_does_not_stop_the_rest(journal: JournalWriter, tmp_path: Path) -> None:
     journal.artifact(tmp_path / "gone.txt")
     journal.status("FAILED")

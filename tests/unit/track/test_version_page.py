@@ -4,7 +4,14 @@ from typing import Any
 import pytest
 
 from distrain.track.describe import version_note
-from distrain.track.version_page import MAX_LENGTH, fitting, move_line, name_itself, tell_move
+from distrain.track.version_page import (
+    MAX_LENGTH,
+    end_line,
+    fitting,
+    move_line,
+    name_itself,
+    tell_move,
+)
 
 LINE = move_line("champion", "2026-11-30T20:00:00+00:00", "ann", "better by more than chance")
 
@@ -56,6 +63,39 @@ def test_a_move_is_told_where_there_is_no_description_or_no_room(description: st
 
     assert registry.description.endswith(LINE)
     assert len(registry.description) <= MAX_LENGTH
+
+
+def test_a_full_description_is_cut_before_its_moves_and_keeps_the_last() -> None:
+    ended = end_line("champion", "2026-11-30T21:00:00+00:00", "version 4")
+    registry: Any = FakeRegistry(f"{'x' * 4900}\n\n{LINE}"[:MAX_LENGTH])
+
+    tell_move(registry, "adult", "3", ended)
+
+    assert registry.description.startswith("xxx")
+    assert registry.description.endswith(f"x\n\n...\n\n{LINE}\n\n{ended}")
+    assert len(registry.description) == MAX_LENGTH
+
+
+def test_of_more_moves_than_there_is_room_for_the_oldest_go() -> None:
+    registry: Any = FakeRegistry("Trained.")
+    lines = [
+        move_line("champion", f"2026-11-30T20:00:{n}+00:00", "ann", "y" * 400)
+        for n in range(10, 30)
+    ]
+
+    for line in lines:
+        tell_move(registry, "adult", "3", line)
+
+    assert len(registry.description) <= MAX_LENGTH
+    assert registry.description.endswith(lines[-1])
+    assert lines[-8] in registry.description
+    assert lines[0] not in registry.description
+
+
+def test_why_an_alias_was_given_is_one_line() -> None:
+    line = move_line("champion", "2026-11-30T20:00:00+00:00", "ann", "better\n\n# than | it")
+
+    assert line.endswith("given by ann: better # than \\| it")
 
 
 def test_a_registry_that_refuses_a_description_does_not_undo_the_move(
