@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 
 from distrain import lease
-from distrain.errors import ConfigError
-from distrain.report.asked import write_report
 from distrain.report.search.facts import read_search
 from distrain.report.search.page import search_page
 from distrain.report.search.writing import write_search_report
@@ -279,15 +277,6 @@ def test_a_section_whose_events_are_forged_says_so_and_the_others_are_drawn(
 
     assert "What was recorded for this section has other fields" in text
     assert "What was searched" in text
-
-
-def test_an_event_with_other_fields_is_told_in_words(tmp_path: Path) -> None:
-    run_dir, log = make_search(tmp_path, num_trials=8, epochs=2)
-    del next(event for event in log.events if event["event"] == "reported")["values"]
-    write_events(run_dir, log.events)
-
-    with pytest.raises(ConfigError, match=r"recorded has other fields .KeyError"):
-        write_report(str(run_dir), tmp_path, None)
 
 
 def test_the_winner_is_loaded_from_the_store_that_the_journal_names(tmp_path: Path) -> None:
