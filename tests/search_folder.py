@@ -9,7 +9,7 @@ import json
 import math
 import random
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -123,6 +123,16 @@ def make_search(
     facts = {**started, "tags": {"distrain.cpu": "made-up"}, "is_sweep": True}
     (run_dir / STARTED).write_text(json.dumps(facts))
     return run_dir, log
+
+
+def write_events(run_dir: Path, events: Sequence[Mapping[str, Any]]) -> None:
+    """Write other events into the log of a search, each with its time."""
+    log = ClockedLog()
+    for event in events:
+        fields = {name: value for name, value in event.items() if name not in ("event", "time_ms")}
+        log.now_s = (event["time_ms"] - BEGAN_MS) / 1000
+        log.add(event["event"], **fields)
+    (run_dir / JOURNAL / "search-00001.jsonl").write_bytes(b"".join(log.lines))
 
 
 @final

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from distrain.answer import print_result
-from distrain.commands.options import RUNS, Json, Storage
+from distrain.commands.options import RUNS, Folder, Json, Storage
 
 app = typer.Typer()
 
@@ -70,7 +70,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="New HTML file to write.", show_default=False)
     ] = None,
-    storage: Storage = RUNS,
+    storage: Folder = RUNS,
     as_json: Json = False,
 ) -> None:
     """Show what differs between runs, and what came of that."""
@@ -87,5 +87,6 @@ def compare(
         from distrain.durable import write_atomically
         from distrain.report.compare_page import compare_page
 
-        write_atomically(page, compare_page(result, curves_of(result.sides)).encode())
+        drawn = compare_page(result, curves_of(result.sides))
+        write_atomically(page, drawn.encode(errors="replace"))
     print_result(CompareTable(result), result.to_json(), as_json=as_json)

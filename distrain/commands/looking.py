@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distrain.answer import print_line, print_result
-from distrain.commands.options import RUNS, Json, Storage
+from distrain.commands.options import RUNS, Folder, Json, Storage
 
 if TYPE_CHECKING:
     from distrain.track.synced import SyncedRun
@@ -18,12 +18,13 @@ app = typer.Typer()
 
 @app.command(epilog="Example: distrain report digits/20261121T072929-bcf101 --open")
 def report(
-    run: Annotated[str, typer.Argument(help="A run's folder, its name or its MLflow id.")],
+    run: Annotated[str, typer.Argument(help="A run's folder, name, URI or MLflow id.")],
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The file to write [report.html in the run's folder].", show_default=False
+            help="The file to write [report.html in the run's folder; here, of one at a store].",
+            show_default=False,
         ),
     ] = None,
     storage: Storage = RUNS,
@@ -95,7 +96,7 @@ def schema(as_json: Json = False) -> None:
 
 @app.command(epilog="Example: distrain ui --port 5001")
 def ui(
-    storage: Storage = RUNS,
+    storage: Folder = RUNS,
     port: Annotated[int, typer.Option(help="TCP port on 127.0.0.1.", min=1, max=65535)] = 5000,
     as_json: Json = False,
 ) -> None:

@@ -18,6 +18,7 @@ Config = Annotated[
 ]
 Model = Annotated[str, typer.Argument(help="models:/name@alias, models:/name/3, or a run.")]
 Storage = Annotated[Path, typer.Option(help="Where runs are kept: a folder, or s3://...")]
+Folder = Annotated[Path, typer.Option("--storage", help="Where runs are kept: a folder.")]
 Address = Annotated[
     str | None, typer.Option(help="Ray cluster: HOST:PORT, auto or local.", show_default=False)
 ]

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from distrain.errors import ConfigError
+from distrain.errors import ConfigError, first_line
+from distrain.object_store.link import link_of, shown
+from distrain.report.page.guarded import MALFORMED
 from distrain.report.run.writing import write_run_report
 from distrain.report.search.writing import write_search_report
 from distrain.run_folder import REPORT
 from distrain.stored_run import is_sweep
-from distrain.track.runs import find_run_dir
+from distrain.track.runs import opened_run
 
 
 @final
@@ -36,15 +38,23 @@ def write_report(reference: str, storage: Path, out: Path | None) -> ReportResul
     """Write the report of a run or a search, from what there is of it.
 
     Args:
-        reference: its folder, its name, or its MLflow id.
-        storage: the folder that runs are kept in.
-        out: the file to write; None: `report.html` in the run's folder.
+        reference: its folder, its name, its MLflow id, or its URI at an object store.
+        storage: the folder that runs are kept in, or its URI.
+        out: the file to write; None: `report.html` in the run's folder; in the working directory,
+            of a run at a store.
 
     Raises:
-        ConfigError: there is no such run, or the file cannot be written.
+        ConfigError: there is no such run, what it recorded cannot be read, or the file cannot be
+            written.
+        CheckpointError: an event of a search is damaged.
+        StorageError: the store does not answer.
     """
-    run_dir = find_run_dir(reference, storage)
-    place = (out or run_dir / REPORT).absolute()
+    with opened_run(reference, storage) as run_dir:
+        folder = run_dir if link_of(run_dir) is None else Path()
+        return _write(run_dir, (out or folder / REPORT).absolute())
+
+
+def _write(run_dir: Path, place: Path) -> ReportResult:
     try:
         if place.is_dir() or not place.parent.is_dir():
             raise NotADirectoryError(f"{place} is no file in a folder that is there")
@@ -56,5 +66,12 @@ def write_report(reference: str, storage: Path, out: Path | None) -> ReportResul
             where=str(place),
             expected="a file in a folder that is there, on a disk with room",
             mend="Name another with --out FILE",
+        ) from fault
+    except MALFORMED as fault:
+        raise ConfigError(
+            f"what was recorded has other fields ({type(fault).__name__}: {first_line(fault)})",
+            where=shown(run_dir),
+            expected="a run's folder, as this version of distrain writes it",
+            mend="Write the report with the version that the run was made by",
         ) from fault
     return ReportResult(f"{run_dir.parent.name}/{run_dir.name}", state, place)

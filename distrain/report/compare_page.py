@@ -1,5 +1,6 @@
 """Runs beside each other as one HTML page: what differs, what came of it, their curves."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -107,7 +108,7 @@ def _differs(result: CompareResult) -> Markup:
     causes = result.differences.causes
     if not causes:
         return parts.note("Nothing differs in what they were made from.")
-    rows = [Row([row.part, row.what, *cause_texts(row.values)]) for row in causes]
+    rows = [Row([row.part, row.what, *cause_texts(row)]) for row in causes]
     columns = [Column("part"), Column("what"), *_columns(result, is_number=False)]
     code = [
         parts.folded(f"{change.file}, from A to {change.letter}", _diff(change.lines))
@@ -175,7 +176,9 @@ def _interval_figures(result: CompareResult, found: Sequence[Outcome]) -> Markup
             for at, (side, value, pair) in enumerate(
                 zip(result.sides, outcome.values, outcome.intervals, strict=False)
             )
-            if pair is not None and isinstance(value, int | float)
+            if pair is not None
+            and isinstance(value, int | float)
+            and all(map(math.isfinite, (value, *pair)))
         ]
         if len(rows) > 1:
             figures.append(intervals(Intervals(outcome.what, rows, "with intervals of 95 %")))

@@ -116,7 +116,7 @@ def _heads(result: CompareResult) -> Text:
 
 def _causes(result: CompareResult) -> Iterator[Line]:
     for row in result.differences.causes:
-        texts = cause_texts(row.values)
+        texts = cause_texts(row)
         yield row.part, row.what, [_value(text) for text in texts]
 
 

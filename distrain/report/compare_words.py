@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from distrain.compare.outcome import Outcome, Value
+from distrain.compare.what_differs import Row
 from distrain.display import duration_text
 from distrain.evaluate.comparison import Comparison
 
@@ -34,9 +35,13 @@ def texts_of(values: Sequence[Value]) -> list[str]:
     return [ABSENT if value is None else shortened(str(value)) for value in values]
 
 
-def cause_texts(values: Sequence[str | None]) -> list[str]:
-    """Return the values of what differs; long ones are cut, but not where they are the same."""
-    numbers = [_number(value) for value in values]
+def cause_texts(row: Row) -> list[str]:
+    """Return the values of what differs; long ones are cut, but not where they are the same.
+
+    Numbers are those of the configuration alone: a library's version 2.10 is not 2.1.
+    """
+    values = row.values
+    numbers = [_number(value) if row.part == "configuration" else None for value in values]
     if any(number is not None for number in numbers):
         return texts_of([n if n is not None else v for n, v in zip(numbers, values, strict=True)])
     return [ABSENT if value is None else shortened(value) for value in values]

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from distrain.object_store.place import remote_text
+from distrain.report.loading import loading_lines
 from distrain.report.page.markup import Content, Markup, joined, tag
 from distrain.report.page.parts import facts, note, to_paste
 from distrain.report.page.shell import Section
@@ -105,20 +107,15 @@ def _loading(run: RunView) -> Markup:
         return note("There is nothing to load yet.")
     model, folder = result.model, f"{run.folder}/model/mlflow"
     where = f"models:/{model.name}/{model.version}" if model is not None else folder
-    python = [
-        "import mlflow, pandas",
-        "",
-        f"model = mlflow.pyfunc.load_model({where!r})",
-        'model.predict(pandas.read_csv("rows.csv"))',
-    ]
-    if model is not None and run.tracking_uri is not None:
-        python.insert(2, f"mlflow.set_tracking_uri({run.tracking_uri!r})")
     asked = where if model is not None else run.folder
     command = f"distrain predict {shlex.quote(asked)} --data rows.csv --out predictions.csv"
     storage = PurePath(run.folder).parent.parent
     if model is not None and run.tracking_uri == f"sqlite:///{storage / DATABASE}":
         command += f" --storage {shlex.quote(str(storage))}"
-    return joined([to_paste("\n".join(python)), to_paste(command)])
+    if model is None and remote_text(run.folder) is not None:  # MLflow does not find it there
+        return to_paste(command)
+    python = loading_lines(where, run.tracking_uri if model is not None else None)
+    return joined([to_paste(python), to_paste(command)])
 
 
 def _origin(run: RunView) -> Iterator[tuple[str, Content]]:

@@ -9,6 +9,7 @@ from distrain.report.page.parts import Card, Column, Row, table, told
 from distrain.report.page.shell import Outcome, Section
 from distrain.report.page.words import number_text, seconds_text
 from distrain.report.run.spent import cost_of, cost_text
+from distrain.report.run.story import MAX_BYTES
 from distrain.report.run.view import RunView
 from distrain.report.tables import version_text
 
@@ -47,13 +48,17 @@ def _sentences(run: RunView) -> Iterator[str]:
         taken = run.story.last_step
         steps = f"All {total:,} steps" if taken == total else f"{taken:,} of {total:,} steps"
         yield f"{steps} were taken ({_counted(epochs, 'epoch')})."
+    if run.story.from_step:
+        yield (
+            f"Its journal is larger than {MAX_BYTES >> 20:,} MiB: of values, and of where the time "
+            f"went, what came before step {run.story.from_step:,} is left out."
+        )
     best = run.selection
     if best.best_step is not None and best.best_value is not None:
-        is_kept = bool(run.setting("train.restore_best")) and run.state in (
-            "finished",
-            "stopped_early",
-        )
-        what = "The final model is that of" if is_kept else "The best so far was"
+        is_over = run.state in ("finished", "stopped_early") and not run.story.from_step
+        is_kept = is_over and bool(run.setting("train.restore_best"))
+        since = f" since step {run.story.from_step:,}" if run.story.from_step else " so far"
+        what = "The final model is that of" if is_kept else f"The best{since} was"
         value = number_text(best.best_value)
         yield f"{what} step {best.best_step:,}, with {best.metric} {value}."
     model = run.result.model if run.result is not None else None
@@ -74,7 +79,8 @@ def cards_of(run: RunView) -> list[Card]:
     cards = [*_metric_cards(run)]
     best = run.selection
     if best.best_value is not None and best.best_step is not None:
-        note = f"best of {len(run.story.points(best.metric)):,}, at step {best.best_step:,}"
+        since = f" since step {run.story.from_step:,}" if run.story.from_step else ""
+        note = f"best of {len(run.story.points(best.metric)):,}, at step {best.best_step:,}{since}"
         cards.append(Card(best.metric, number_text(best.best_value), note))
     speed = run.metrics.get("samples_per_second")
     if speed is not None:

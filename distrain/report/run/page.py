@@ -4,12 +4,12 @@ A folder may come from anywhere, or from another version: a section whose record
 says so, and the others are drawn.
 """
 
-import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from distrain.report.page.parts import note
-from distrain.report.page.shell import Page, Section, page
+from distrain.report.page.guarded import drawn, found
+from distrain.report.page.shell import Outcome, Page, Section, page
 from distrain.report.run.attempts import attempts_section
 from distrain.report.run.changes import changes_section
 from distrain.report.run.curves import curves_section
@@ -23,8 +23,6 @@ from distrain.report.run.wrong import wrong_section
 
 Draw = Callable[[RunView], Section | None]
 
-# What a record that nobody here has written may fail with.
-_MALFORMED: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _SECTIONS: Final[tuple[tuple[str, str, Draw], ...]] = (
     ("goals", "Goals", goals_section),
     ("curves", "Curves", curves_section),
@@ -38,20 +36,19 @@ _SECTIONS: Final[tuple[tuple[str, str, Draw], ...]] = (
     ("origin", "Where it comes from", origin_section),
 )
 
-logger = logging.getLogger(__name__)
-
 
 def run_page(run: RunView) -> str:
     """Return a run's report as one HTML file."""
-    sections = [_drawn(key, title, draw, run) for key, title, draw in _SECTIONS]
+    sections = [drawn(key, title, partial(draw, run)) for key, title, draw in _SECTIONS]
+    untold = Outcome(run.state.replace("_", " ").capitalize(), "", "warn")
     version = run.story.tags.get("distrain.version", "")
     return page(
         Page(
             kind="Training run",
             title=run.name,
-            under=_under(run),
-            outcome=outcome_of(run),
-            cards=cards_of(run),
+            under=found("when it began", partial(_under, run), run.run),
+            outcome=found("what came of it", partial(outcome_of, run), untold),
+            cards=found("key figures", partial(cards_of, run), []),
             sections=[section for section in sections if section is not None],
             foot=f"Written by distrain {version} on {when_text(run.made_ms)}".replace("  ", " "),
         )
@@ -67,13 +64,3 @@ def _under(run: RunView) -> str:
         workers = "1 worker" if run.num_workers == 1 else f"{run.num_workers} workers"
         parts.append(f"{workers}, {device}")
     return " · ".join(parts)
-
-
-def _drawn(key: str, title: str, draw: Draw, run: RunView) -> Section | None:
-    """Return a section, or that what was recorded for it cannot be drawn."""
-    try:
-        return draw(run)
-    except _MALFORMED as fault:
-        logger.warning("%s: section %r cannot be drawn: %r", run.folder, title, fault)
-        text = f"What was recorded for this section has other fields ({type(fault).__name__})."
-        return Section(key, title, note(text, "warn"))

@@ -3,19 +3,35 @@
 Of a metric at a step the first value stands. Where steps that are computed again may come out
 differently (`reduction: fast`, `strategy: fsdp`), those of an earlier attempt beyond the step that
 the next one went on from are left out, as they are at the tracking server.
+
+Of a journal that is large beyond measure, values are told from a step on that the newest part of it
+begins with: all of them take minutes and gigabytes.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, final, get_args
 
-from distrain.track.journal_reading import DRIVER, JournalRecord, metric_values, written_by
+from distrain.track.journal_reading import (
+    DRIVER,
+    JournalRecord,
+    last_step,
+    last_written,
+    metric_values,
+    segments_of,
+    written_by,
+    written_since,
+)
 from distrain.track.outcome import READY_S, TRAINING_S
 from distrain.track.recorded import KINDS
 from distrain.track.sending import GOES_ON
 
 Point = tuple[float, float]
+
+MAX_BYTES: Final = 64 << 20
+"""Of what rank zero recorded; of more, about the newest so many are read for values."""
 
 WORKERS_TAG: Final = "distrain.workers_by_attempt"
 Phase = Literal["data", "compute", "reduce", "record", "evaluate", "checkpoint"]
@@ -105,6 +121,7 @@ class Story:
         progress: the last that was shown of how far training is; empty: nothing was.
         every_steps: steps between two records of the training loss.
         last_ms: the newest record; 0: there is none.
+        from_step: the step from which on values of training are told; 0: all are.
     """
 
     metrics: dict[str, dict[int, float]] = field(default_factory=dict)
@@ -118,6 +135,7 @@ class Story:
     progress: Mapping[str, Any] = field(default_factory=dict)
     every_steps: int | None = None
     last_ms: int = 0
+    from_step: int = 0
 
     def points(self, name: str) -> list[Point]:
         """Return a metric's values by step, ascending; none where it was not recorded."""
@@ -150,12 +168,26 @@ def read_story(journal: Path) -> Story:
         _of_driver(story, record)
     for record in written_by(_ATTEMPTS, journal):
         _of_attempts(story, record)
-    for record in written_by(_RANK_ZERO, journal):
+    for record in _of_rank_zero(story, journal):
         _of_workers(story, record)
     for record in written_by(_SYSTEM, journal):
         _of_system(story, record)
     story.notes.sort(key=lambda note: note.time_ms)
     return story
+
+
+def _of_rank_zero(story: Story, journal: Path) -> Iterator[JournalRecord]:
+    """Give what rank zero recorded; of too much, no values before a step that `story` tells."""
+    num_bytes = sum(path.stat().st_size for path in segments_of(_RANK_ZERO, journal))
+    if num_bytes <= MAX_BYTES:
+        yield from written_by(_RANK_ZERO, journal)
+        return
+    # A step takes as many bytes as another, or nearly.
+    story.from_step = max(1, math.ceil(last_step(journal) * (1 - MAX_BYTES / num_bytes)))
+    yield from written_since(story.from_step, _RANK_ZERO, journal)
+    progress = last_written(_RANK_ZERO, journal, "progress")
+    if progress is not None:
+        story.progress = progress.payload
 
 
 def _of_driver(story: Story, record: JournalRecord) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal, final
 
@@ -16,13 +17,13 @@ from distrain import lease
 from distrain.config.source_lines import read_tree
 from distrain.errors import DistrainError
 from distrain.foreign import read_json
-from distrain.object_store.link import link_of
-from distrain.redaction import without_credentials
+from distrain.object_store.link import shown
+from distrain.report.loading import tracking_uri_of
 from distrain.report.run.clock import TimeSplit, split_time
 from distrain.report.run.previous import Previous, find_previous
 from distrain.report.run.story import Story, read_story
 from distrain.results import TrainResult
-from distrain.run_folder import CONFIG, DATABASE, JOURNAL
+from distrain.run_folder import CONFIG, JOURNAL
 from distrain.stored_run import read_result
 from distrain.track import lineage_folder
 from distrain.train.selection import Selection
@@ -77,7 +78,7 @@ class RunView:
         """Return `<experiment>/<run>`."""
         return f"{self.name}/{self.run}"
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, float]:
         """Return final metrics by name; of a run that has no end, what was measured last."""
         if self.result is not None and self.result.metrics:
@@ -92,7 +93,7 @@ class RunView:
         goals = self.setting("evaluate.goals")
         return goals if isinstance(goals, Mapping) else {}
 
-    @property
+    @cached_property
     def selection(self) -> Selection:
         """Return which metric said what was best, having seen all that was measured."""
         selection = Selection.of(self.setting("train.early_stopping"))
@@ -142,7 +143,7 @@ def view_run(run_dir: Path, result: TrainResult | None = None) -> RunView:
     return RunView(
         name=run_dir.parent.name,
         run=run_dir.name,
-        folder=ended.folder if ended is not None else str(run_dir),
+        folder=ended.folder if ended is not None else shown(run_dir),
         state=state,
         result=ended,
         story=story,
@@ -151,7 +152,7 @@ def view_run(run_dir: Path, result: TrainResult | None = None) -> RunView:
         data=_table(run_dir / LINEAGE / lineage_folder.DATA),
         machine=_table(run_dir / LINEAGE / lineage_folder.MACHINE),
         code=_table(run_dir / LINEAGE / lineage_folder.CODE),
-        tracking_uri=_tracking_uri(run_dir, config),
+        tracking_uri=tracking_uri_of(run_dir, _configured_uri(config)),
         previous=find_previous(run_dir),
         made_ms=now_ms,
     )
@@ -165,18 +166,12 @@ def when_text(time_ms: int) -> str:
 def _state(run_dir: Path, result: TrainResult | None) -> RunState:
     if result is not None:
         return result.status
-    # Who keeps a run at a store drives it from here, or it would have no folder here.
-    is_driven = link_of(run_dir) is not None or not lease.is_free(run_dir)
-    return "running" if is_driven else "cut_off"
+    return "cut_off" if lease.is_free(run_dir) else "running"
 
 
-def _tracking_uri(run_dir: Path, config: Mapping[str, Any]) -> str | None:
+def _configured_uri(config: Mapping[str, Any]) -> Any:
     track = config.get("track")
-    given = track.get("uri") if isinstance(track, Mapping) else None
-    if given:
-        return without_credentials(str(given))
-    database = run_dir.parent.parent / DATABASE
-    return f"sqlite:///{database}" if database.is_file() else None
+    return track.get("uri") if isinstance(track, Mapping) else None
 
 
 def _config(path: Path) -> dict[str, Any]:

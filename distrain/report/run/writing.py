@@ -23,7 +23,7 @@ def write_run_report(run_dir: Path, out: Path, result: TrainResult | None = None
         OSError: the journal cannot be read, or the file not be written.
     """
     run = view_run(run_dir, result)
-    write_atomically(out, run_page(run).encode())
+    write_atomically(out, run_page(run).encode(errors="replace"))
     return run.state
 
 

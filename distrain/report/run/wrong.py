@@ -1,6 +1,5 @@
 """Where the final model is wrong on the test split: confusions by class, or errors by size."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -12,12 +11,11 @@ from distrain.report.page.parts import Column, Row, bar, figures, folded, note, 
 from distrain.report.page.shell import Section
 from distrain.report.page.words import number_text, share_text
 from distrain.report.run.view import RunView
+from distrain.tune.audit import share_interval
 
 MAX_MATRIX: Final = 50
 MAX_CONFUSIONS: Final = 10
 MAX_SHOWN_CLASSES: Final = 20
-# Of the normal distribution: 95 % lie within so many standard deviations.
-_Z: Final = 1.959964
 
 
 @final
@@ -71,23 +69,10 @@ def class_scores(counts: Mapping[str, Any]) -> list[ClassScore]:
     return [ClassScore(*values) for values in zip(*fields, strict=True)]
 
 
-def interval(right: int, rows: int) -> tuple[float, float]:
-    """Return between what a share lies in 95 of 100 such samples (Wilson, 1927).
-
-    Args:
-        right: rows that count.
-        rows: of so many; at least 1.
-    """
-    share, scale = right / rows, 1 + _Z**2 / rows
-    middle = (share + _Z**2 / (2 * rows)) / scale
-    reach = _Z * math.sqrt(share * (1 - share) / rows + _Z**2 / (4 * rows**2)) / scale
-    return max(0.0, middle - reach), min(1.0, middle + reach)
-
-
 def _of_classes(counts: Mapping[str, Any]) -> Markup:
     scores = class_scores(counts)
     right, rows = sum(score.right for score in scores), int(counts["num_rows"])
-    low, high = interval(right, rows)
+    low, high = share_interval(right, rows)
     text = (
         f"{right:,} of {rows:,} rows are right, {right / rows:.1%}; by so many rows alone, "
         f"95 times of 100 between {low:.1%} and {high:.1%}."

@@ -16,9 +16,11 @@ from distrain.config.load import load_settings
 from distrain.config.names import Mode
 from distrain.config.settings import Settings
 from distrain.config.tune import TuneSettings
-from distrain.errors import DistrainError
+from distrain.errors import ConfigError, DistrainError
 from distrain.foreign import is_within
+from distrain.object_store.link import link_of, shown
 from distrain.redaction import redacted
+from distrain.report.loading import tracking_uri_of
 from distrain.report.search.dimension import Dimension, dimension_of
 from distrain.report.search.told import Told, tell
 from distrain.report.search.trial import Trial
@@ -89,6 +91,7 @@ class Search:
         dimensions: what varies, in the order in which it was written.
         causes: what trials failed of, the most frequent first.
         started: what it was started with; None: that cannot be read.
+        tracking_uri: where MLflow has it, without credentials; None: that is not known here.
     """
 
     name: str
@@ -101,6 +104,12 @@ class Search:
     dimensions: tuple[Dimension, ...]
     causes: tuple[Cause, ...]
     started: Started | None
+    tracking_uri: str | None
+
+    @property
+    def reference(self) -> str:
+        """Return what commands find it by: its name, or its URI at an object store."""
+        return self.run if link_of(self.run_dir) is None else shown(self.run_dir)
 
     @property
     def tune(self) -> TuneSettings:
@@ -180,11 +189,17 @@ def read_search(run_dir: Path, result: TuneResult | None = None) -> Search:
         result: how it ended, where that is known and not written yet; None: as the folder says.
 
     Raises:
-        ConfigError: the configuration cannot be read.
+        ConfigError: the configuration cannot be read, or is not of a search.
         CheckpointError: an event is damaged.
     """
     settings = load_settings([run_dir / CONFIG])
-    assert settings.tune is not None
+    if settings.tune is None:
+        raise ConfigError(
+            "the search's configuration has no section tune",
+            where=str(run_dir / CONFIG),
+            expected="the configuration that the search was started with",
+            mend="Put the file back from a copy",
+        )
     found = result or read_sweep_result(run_dir)
     is_driven = result is None and not lease.is_free(run_dir)
     told = tell(read_events(run_dir / JOURNAL), settings.tune.metric, is_driven=is_driven)
@@ -199,6 +214,7 @@ def read_search(run_dir: Path, result: TuneResult | None = None) -> Search:
         dimensions=_dimensions(settings.tune, told.trials),
         causes=_causes(run_dir, (*told.trials, *told.later)),
         started=_started(run_dir),
+        tracking_uri=tracking_uri_of(run_dir, settings.track.uri),
     )
 
 

@@ -1,11 +1,15 @@
 """The page of a search, from its folder: what `distrain report` writes of one, and its end."""
 
 import json
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Final
 
+from distrain.report.page.guarded import drawn, found
 from distrain.report.page.markup import Content, Markup, joined
 from distrain.report.page.parts import Card, facts
 from distrain.report.page.shell import Outcome, Page, Section, page
+from distrain.report.page.style import Tone
 from distrain.report.page.words import counted, number_text, seconds_text, share_text
 from distrain.report.run.spent import cost_text
 from distrain.report.run.view import when_text
@@ -21,7 +25,7 @@ from distrain.report.search.stopping import stopping_section
 from distrain.report.search.timing import timing_section
 from distrain.report.search.winner import leaderboard_section, winner_section
 
-_WORDS: Final = {
+_WORDS: Final[Mapping[str, tuple[str, Tone]]] = {
     "finished": ("Finished", "good"),
     "stopped_early": ("Finished", "good"),
     "failed": ("Failed", "bad"),
@@ -39,28 +43,31 @@ def search_page(search: Search, made_ms: int) -> str:
         made_ms: when, in milliseconds since 1970 (UTC).
     """
     version = search.started.tags.get("distrain.version", "") if search.started else ""
-    entries, saved = leaderboard(search), savings(search)
-    best = winner_of(entries)
+    entries, saved = cache(partial(leaderboard, search)), cache(partial(savings, search))
+    best = found("the winner", lambda: winner_of(entries()), None)
     winner = best.first.number if best is not None else None
-    drawn = Page(
+    sections: list[tuple[str, str, Callable[[], Section]]] = [
+        ("winner", "The winner", lambda: winner_section(search, entries())),
+        ("leaderboard", "Leaderboard", lambda: leaderboard_section(search, entries())),
+        ("course", "How it went", lambda: _course_section(search, winner)),
+        ("parameters", "What matters", lambda: parameters_section(search, winner)),
+        ("stopping", "Early termination", lambda: stopping_section(search, saved())),
+        ("time", "Where the time went", lambda: timing_section(search, saved(), winner)),
+        ("failures", "Failures", lambda: failing_section(search)),
+        ("setup", "What was searched", lambda: _setup_section(search)),
+    ]
+    shown = [drawn(key, title, draw) for key, title, draw in sections]
+    word, tone = _WORDS[search.status]
+    whole = Page(
         kind="Search",
         title=search.name,
-        under=_under(search),
-        outcome=_outcome(search, best),
-        cards=_cards(search, best, saved),
-        sections=[
-            winner_section(search, entries),
-            leaderboard_section(search, entries),
-            _course_section(search, winner),
-            parameters_section(search, winner),
-            stopping_section(search, saved),
-            timing_section(search, saved, winner),
-            failing_section(search),
-            _setup_section(search),
-        ],
+        under=found("what was searched", lambda: _under(search), search.run),
+        outcome=found("what came of it", lambda: _outcome(search, best), Outcome(word, "", tone)),
+        cards=found("key figures", lambda: _cards(search, best, saved()), []),
+        sections=[section for section in shown if section is not None],
         foot=f"Written by distrain {version} on {when_text(made_ms)}".replace("  ", " "),
     )
-    return page(drawn)
+    return page(whole)
 
 
 def _under(search: Search) -> str:
@@ -86,7 +93,7 @@ def _outcome(search: Search, best: Entry | None) -> Outcome:
     if search.told.is_budget_spent:
         told.append("The budget was spent before all trials had run.")
     if search.status == "cut_off":
-        told.append(f"Nobody drives it now: `distrain resume {search.run}` goes on with it.")
+        told.append(f"Nobody drives it now: `distrain resume {search.reference}` goes on with it.")
     return Outcome(word, " ".join(told), tone)
 
 

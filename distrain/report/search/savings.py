@@ -42,7 +42,6 @@ class Savings:
         by_kind: the same by how trials ended.
         afterwards: epochs and seconds of other seeds and audits, which are beyond the budget.
         num_stopped: trials that the scheduler ended before their time.
-        full_epochs: of a trial; None: not known.
         saved_epochs: of those trials, at most; None: not known.
         saved_s: seconds of training that they would have taken; None: not known.
         gpus: of each trial; None: not known.
@@ -55,7 +54,6 @@ class Savings:
     by_kind: Mapping[Kind, Cost]
     afterwards: Cost
     num_stopped: int
-    full_epochs: int | None
     saved_epochs: int | None
     saved_s: float | None
     gpus: float | None
@@ -93,7 +91,6 @@ def savings(search: Search) -> Savings:
         by_kind={kind: cost_of(search.of_kind(kind)) for kind in KINDS},
         afterwards=_afterwards(search),
         num_stopped=len(ended),
-        full_epochs=_written_epochs(search),
         saved_epochs=sum(epochs for _, epochs in left) if is_known else None,
         saved_s=_saved_s(left) if is_known else None,
         gpus=search.gpus_per_trial,

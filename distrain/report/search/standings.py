@@ -1,4 +1,4 @@
-"""Who leads a search, by how much, and whether that is more than seeds alone make. Pure.
+"""Who leads a search, since when, and what trials came to at its rungs. Pure.
 
 A setting is the trials that differ in their seed alone; without `tune.num_seeds` each trial is one.
 The order is the search's own (`tune.setting.setting_rank`): whole settings by their mean, then
@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import TypeGuard, final
 
 from distrain.config.names import Mode
 from distrain.report.search.facts import Search
@@ -36,6 +36,11 @@ class Entry:
     num_missing: int
     std: float | None
     can_win: bool
+
+    @property
+    def num_whole(self) -> int:
+        """Return how many of its trials are whole."""
+        return sum(trial.is_whole for trial in self.trials)
 
     @property
     def first(self) -> Trial:
@@ -127,83 +132,6 @@ def best_so_far(search: Search) -> list[Best]:
 
 @final
 @dataclass(frozen=True)
-class Margin:
-    """By how much the winner leads, and what seeds alone make of such a difference.
-
-    Attributes:
-        lead: difference to the runner-up, at least 0; None: there is no other whole setting.
-        runner_up: its first whole trial; None likewise.
-        noise: standard deviation that a difference of two such values has by seeds alone; None:
-            it was not measured.
-        source: what the noise was measured by, in words; empty: it was not.
-    """
-
-    lead: float | None
-    runner_up: int | None
-    noise: float | None
-    source: str
-
-    @property
-    def ratio(self) -> float | None:
-        """Return the lead in units of the noise; None: one of them is not known, or 0."""
-        if self.lead is None or not self.noise:
-            return None
-        return self.lead / self.noise
-
-    @property
-    def text(self) -> str:
-        """Return it in one or two sentences."""
-        if self.lead is None:
-            return "No other setting came to its end, so there is no margin."
-        told = f"It leads trial {self.runner_up} by {self.lead:.3g}."
-        if self.noise is None:
-            return (
-                f"{told} How much of that is luck is not known: tune.confirm or tune.num_seeds "
-                "would tell."
-            )
-        of_noise = f"By seeds alone such a difference varies by ± {self.noise:.3g} ({self.source})"
-        if self.ratio is None:
-            return f"{told} {of_noise}."
-        verdict = (
-            "the lead is more than luck" if self.ratio >= 2 else "the runner-up may well be as good"
-        )
-        return f"{told} {of_noise}; at {self.ratio:.2g} times that, {verdict}."
-
-
-def margin(search: Search, entries: Sequence[Entry]) -> Margin:
-    """Return the winner's margin.
-
-    Args:
-        search: the search.
-        entries: its leaderboard, with a winner.
-    """
-    whole = [entry for entry in entries if entry.can_win]
-    lead = runner_up = None
-    if len(whole) > 1:
-        lead, runner_up = abs(whole[0].score - whole[1].score), whole[1].first.number
-        lead = lead if math.isfinite(lead) else None
-    noise, source = _noise(search, whole)
-    return Margin(lead, runner_up if lead is not None else None, noise, source)
-
-
-def _noise(search: Search, whole: Sequence[Entry]) -> tuple[float | None, str]:
-    """Return the standard deviation of a difference of two settings' values, and its source."""
-    confirmed = search.confirmed(whole[0].first.number)
-    num_seeds = search.tune.num_seeds
-    if confirmed is not None and confirmed.std is not None:
-        count = len(confirmed.values)
-        told = f"the winner's settings with {count} other seeds"
-        return confirmed.std * math.sqrt(2 / num_seeds), told
-    spreads = [entry.std for entry in whole if entry.std is not None]
-    if not spreads:
-        return None, ""
-    pooled = math.sqrt(math.fsum(std**2 for std in spreads) / len(spreads))
-    told = f"{len(spreads):,} settings with {num_seeds} seeds each"
-    return pooled * math.sqrt(2 / num_seeds), told
-
-
-@final
-@dataclass(frozen=True)
 class Rung:
     """A time at which trials were compared.
 
@@ -244,8 +172,8 @@ def _rung(
     mode: Mode,
 ) -> Rung:
     num_stopped = sum(action in ("stop", "finish") for *_, action in judged)
-    values = [(trial.number, value) for trial, value, _, _ in judged if value is not None]
-    cuts = [cut for _, _, cut, _ in judged if cut is not None]
+    values = [(trial.number, value) for trial, value, _, _ in judged if _is_number(value)]
+    cuts = [cut for _, _, cut, _ in judged if _is_number(cut)]
     return Rung(
         index=index,
         time=time,
@@ -255,6 +183,10 @@ def _rung(
         cut=_hardest(cuts, mode),
         best=min(values, key=lambda at: standing_of(at[0], at[1], mode), default=None),
     )
+
+
+def _is_number(value: float | None) -> TypeGuard[float]:
+    return value is not None and not math.isnan(value)
 
 
 def _hardest(cuts: Iterable[float], mode: Mode) -> float | None:

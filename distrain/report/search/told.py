@@ -71,6 +71,14 @@ def _is_own(number: int) -> bool:
     return kind_of(number)[0] == "trial"
 
 
+def _verdict(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what was decided, its numbers as numbers: the log has `inf` and `nan` as words."""
+    numbers = {
+        name: None if event[name] is None else float(event[name]) for name in ("value", "cut")
+    }
+    return {**event, **numbers}
+
+
 @final
 @dataclass
 class _Trace:
@@ -100,7 +108,7 @@ class _Trace:
             case "reported":
                 self._report(event)
             case "decided":
-                self.verdicts.append(event)
+                self.verdicts.append(_verdict(event))
                 self.values = event.get("assignment") or self.values
             case "paused":
                 self.train_s = self.before_s + event["train_s"]

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from typing import Final
 
+from distrain.report.loading import loading_lines
 from distrain.report.page.markup import Content, Markup, joined, tag
 from distrain.report.page.parts import Column, Row, facts, note, table, to_paste, told
 from distrain.report.page.shell import Section
 from distrain.report.page.words import counted, number_text, seconds_text
 from distrain.report.search.dimension import value_text
 from distrain.report.search.facts import Search
+from distrain.report.search.margin import margin
 from distrain.report.search.plot import NAMES, TONES, WINNER
 from distrain.report.search.scoring import Scores, scores_of
-from distrain.report.search.standings import Entry, margin, winner_of
+from distrain.report.search.standings import Entry, winner_of
 
 SHOWN: Final = 20
 
@@ -62,9 +64,9 @@ def _lines(search: Search, best: Entry) -> Markup:
     parts: list[Markup] = []
     model = search.result.model if search.result is not None else None
     if model is not None:
-        call = f'mlflow.pyfunc.load_model("models:/{model.name}/{model.version}")'
-        parts += [tag("h3", "To load it"), to_paste(call)]
-    command = f"distrain why {search.run} {best.first.number}"
+        lines = loading_lines(f"models:/{model.name}/{model.version}", search.tracking_uri)
+        parts += [tag("h3", "To load it"), to_paste(lines)]
+    command = f"distrain why {search.reference} {best.first.number}"
     return joined([*parts, tag("h3", "Why it won"), to_paste(command)])
 
 

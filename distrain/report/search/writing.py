@@ -23,5 +23,6 @@ def write_search_report(run_dir: Path, out: Path, result: TuneResult | None = No
         OSError: the journal cannot be read, or the file not be written.
     """
     search = read_search(run_dir, result)
-    write_atomically(out, search_page(search, round(1000 * time.time())).encode())
+    drawn = search_page(search, round(1000 * time.time()))
+    write_atomically(out, drawn.encode(errors="replace"))
     return search.status

@@ -1,6 +1,7 @@
 """A comparison in a terminal and as a page."""
 
 import io
+import math
 import re
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from distrain.compare.curves import Curve, curves_of
 from distrain.compare.intervals import Measured
 from distrain.compare.outcome import outcomes
 from distrain.compare.sides import find_sides
-from distrain.compare.what_differs import what_differs
+from distrain.compare.what_differs import Row, what_differs
 from distrain.evaluate.comparison import Comparison
 from distrain.report.compare_page import compare_page
 from distrain.report.compare_table import CompareTable
@@ -114,8 +115,28 @@ def test_numbers_have_as_many_digits_as_tell_them_apart() -> None:
     assert texts_of([0.123456, 0.2]) == ["0.1235", "0.2"]
     assert texts_of([0.1234561, 0.1234569]) == ["0.123456", "0.123457"]
     assert texts_of([1234567, None]) == ["1,234,567", "-"]
-    assert cause_texts(["0.0150139", "0.001"]) == ["0.01501", "0.001"]
-    assert cause_texts(["7", "101"]) == ["7", "101"]
+    assert cause_texts(Row("configuration", "lr", ("0.0150139", "0.001"))) == ["0.01501", "0.001"]
+    assert cause_texts(Row("configuration", "epochs", ("7", "101"))) == ["7", "101"]
+
+
+def test_versions_are_no_numbers() -> None:
+    assert cause_texts(Row("libraries", "attrs", ("2.1", "2.10"))) == ["2.1", "2.10"]
+    assert cause_texts(Row("libraries", "packaging", ("24.0", "25.0"))) == ["24.0", "25.0"]
+
+
+@pytest.mark.parametrize("pair", [(math.nan, math.nan), (0.9, math.inf)])
+def test_an_interval_without_ends_is_left_out_of_the_figure(
+    result: CompareResult, pair: tuple[float, float]
+) -> None:
+    told = [
+        replace(one, intervals=(pair, (0.91, 0.93))) if one.what == "test/accuracy" else one
+        for one in result.outcomes
+    ]
+
+    page = compare_page(replace(result, outcomes=tuple(told)), [])
+
+    assert "with intervals of 95 %" not in page
+    assert "[0.91, 0.93]" in page
 
 
 @pytest.mark.parametrize(

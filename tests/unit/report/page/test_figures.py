@@ -11,7 +11,6 @@ from distrain.report.page.lines import Dot, Lines, Mark, Series, lines
 from distrain.report.page.markup import Markup
 from distrain.report.page.matrix import Matrix, matrix
 from distrain.report.page.scale import Scale
-from distrain.report.page.scatter import Scatter, Spot, scatter
 
 EVIL = "<script>alert(1)</script>"
 
@@ -75,23 +74,6 @@ def test_labels_of_marks_do_not_run_into_each_other() -> None:
     assert [part.text for part in parsed(drawn).iter("title")][-2:] == [m.label for m in marks]
 
 
-def test_what_has_no_place_on_a_log_axis_is_left_out() -> None:
-    spots = [Spot(0.1, 1.0, "s0", "a"), Spot(0.0, 1.0, "s0", "b"), Spot(1.0, 2.0, "s0", "c")]
-
-    drawn = scatter(Scatter("c", spots, x=Axis("lr", is_log=True)))
-
-    assert [part.text for part in parsed(drawn).iter("title")] == ["a", "c"]
-
-
-def test_the_diagonal_is_where_both_values_are_equal() -> None:
-    spots = [Spot(0.0, 10.0, "s0", "a"), Spot(10.0, 0.0, "s0", "b")]
-
-    drawn = scatter(Scatter("c", spots, has_diagonal=True))
-
-    lines_drawn = [p.get("d") for p in parsed(drawn).iter("path") if p.get("class") == "mark muted"]
-    assert len(lines_drawn) == 1
-
-
 def test_columns_are_as_high_as_their_counts() -> None:
     drawn = histogram(Histogram("c", [0, 1, 2, 3], [2, 0, 4]))
 
@@ -114,9 +96,8 @@ def test_hostile_texts_of_all_figures_are_text() -> None:
     drawn = [
         lines(Lines(EVIL, [series], Axis(EVIL), Axis(EVIL), [Mark(1, EVIL, "bad")], [], EVIL)),
         lines(Lines("c", [series], dots=[Dot(0, 1, EVIL, "gold")])),
-        scatter(Scatter(EVIL, [Spot(0, 1, "s0", EVIL)], legend=[(EVIL, "s0")])),
         histogram(Histogram(EVIL, [0, 1], [3], EVIL, EVIL)),
     ]
 
     assert not [figure for figure in drawn if "<script" in figure.text]
-    assert [parsed(figure).tag for figure in drawn] == ["figure"] * 4
+    assert [parsed(figure).tag for figure in drawn] == ["figure"] * 3

@@ -10,8 +10,10 @@ import pytest
 
 from distrain import lease
 from distrain.report.page.words import number_text
+from distrain.report.run import story
 from distrain.report.run.page import run_page
 from distrain.report.run.view import view_run
+from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import read_journal
 from tests.reported_run import ASSESSMENT, CONFIG, RESULT, write_run
 
@@ -219,6 +221,56 @@ def test_a_section_whose_record_is_forged_says_so_and_the_others_are_drawn(tmp_p
 
     assert "What was recorded for this section has other fields (KeyError)." in page
     assert "made by ada on desk" in page
+
+
+@pytest.mark.parametrize(
+    "progress", [{"total_steps": 30}, {"total_steps": "many", "total_epochs": 3}]
+)
+def test_a_forged_head_is_left_out_and_the_sections_are_drawn(
+    run_dir: Path, progress: dict[str, Any]
+) -> None:
+    run = view_run(run_dir)
+    run.story.progress = progress
+
+    page = run_page(run)
+
+    assert "<b>Finished</b>" in page
+    assert "made by" in page
+
+
+def test_values_are_not_sorted_anew_at_each_use(run_dir: Path) -> None:
+    run = view_run(run_dir)
+
+    assert run.selection is run.selection
+    assert run.metrics is run.metrics
+
+
+def test_the_store_that_the_journal_names_is_the_one_to_load_from(run_dir: Path) -> None:
+    (run_dir.parent.parent / "mlflow.db").touch()
+    with JournalWriter(run_dir / "journal", "driver") as driver:
+        driver.store("https://me:word@mlflow.example.org")
+
+    page = told(run_dir)
+
+    assert "mlflow.set_tracking_uri('https://***@mlflow.example.org')" in page
+    assert "sqlite" not in page
+
+
+def test_of_a_large_journal_the_newest_values_and_all_else_are_told(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [segment] = (run_dir / "journal").glob("rank0-*")
+    monkeypatch.setattr(story, "MAX_BYTES", segment.stat().st_size // 2)
+
+    run = view_run(run_dir)
+
+    assert run.story.from_step == 16
+    assert [step for step, _ in run.story.points("train/loss")] == [20, 25, 30]
+    assert run.story.attempts[0].began_ms is not None
+    assert run.story.assessments
+    page = run_page(run)
+    assert "what came before step 16 is left out" in page
+    assert "The best since step 16 was step 20" in page
 
 
 def test_a_page_is_small(run_dir: Path) -> None:

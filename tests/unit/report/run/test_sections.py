@@ -9,10 +9,11 @@ import pytest
 from distrain.report.run.clock import Spent, TimeSplit
 from distrain.report.run.dataset import checks
 from distrain.report.run.load import load_section, node_loads
+from distrain.report.run.origin import card_section
 from distrain.report.run.previous import find_previous
 from distrain.report.run.spent import cost_of, gpu_hours, time_section
 from distrain.report.run.view import RunView, view_run
-from distrain.report.run.wrong import ClassScore, interval
+from distrain.report.run.wrong import ClassScore, wrong_section
 from distrain.stored_run import Started
 from tests.reported_run import MANIFEST, write_run
 
@@ -135,10 +136,26 @@ def test_a_test_source_with_rows_of_training_is_not_in_order() -> None:
     assert wrong == [finding["message"]]
 
 
-def test_a_share_of_few_rows_lies_in_a_wide_interval() -> None:
-    # Brown, Cai and DasGupta, 2001: 0 of 10 rows, 95 %.
-    assert interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
-    assert interval(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+def test_a_share_of_few_rows_has_the_interval_that_a_comparison_gives_it(run: RunView) -> None:
+    section = wrong_section(run)
+
+    assert section is not None
+    # Clopper and Pearson, 1934: 17 of 20.
+    assert "between 62.1% and 96.8%" in section.content.text
+
+
+def test_a_model_that_only_a_store_has_is_loaded_by_distrain_alone(run: RunView) -> None:
+    assert run.result is not None
+    result = replace(run.result, model=None)
+
+    here, at_store = (
+        card_section(replace(run, result=result, folder=folder)).content.text
+        for folder in ("/runs/pets/r", "s3://bucket/pets/r")
+    )
+
+    assert "/runs/pets/r/model/mlflow" in here
+    assert "mlflow.pyfunc" not in at_store
+    assert "distrain predict s3://bucket/pets/r" in at_store
 
 
 def test_a_class_that_is_never_said_or_has_no_rows_scores_nothing() -> None:

@@ -15,7 +15,8 @@ from distrain.report.search.facts import read_search
 from distrain.report.search.page import search_page
 from distrain.report.search.writing import write_search_report
 from distrain.run_folder import RESULT
-from tests.search_folder import METRIC, make_search
+from distrain.track.journal import JournalWriter
+from tests.search_folder import METRIC, make_search, write_events
 
 EPOCHS = 20
 Events = Sequence[Mapping[str, Any]]
@@ -242,12 +243,56 @@ def test_several_seeds_make_a_margin_over_their_noise(tmp_path: Path) -> None:
     for event in of_kind(log.events, "ended"):
         if event["outcome"] == "finished":
             values.setdefault(event["trial"] // 3, []).append(event["metrics"][METRIC])
-    spreads = [_std(found) for found in values.values() if len(found) > 1]
-    noise = math.sqrt(sum(s * s for s in spreads) / len(spreads)) * math.sqrt(2 / 3)
+    several = [found for found in values.values() if len(found) > 1]
+    squares = sum(_std(found) ** 2 * (len(found) - 1) for found in several)
+    noise = math.sqrt(squares / sum(len(found) - 1 for found in several)) * math.sqrt(2 / 3)
 
     text = text_of(search_page(read_search(run_dir), 0))
 
-    assert f"varies by ± {noise:.3g} ({len(spreads)} settings with 3 seeds each)" in text
+    assert f"varies by about ± {noise:.3g} ({len(several)} settings with 3 seeds each)" in text
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf"])
+def test_a_value_at_a_rung_that_is_no_finite_number_is_told(tmp_path: Path, word: str) -> None:
+    run_dir, log = make_search(tmp_path, num_trials=16, epochs=4)
+    at = next(i for i, e in enumerate(log.events) if e["event"] == "decided" and e["rung"] == 0)
+    log.events[at] |= {"value": word, "cut": word}
+    write_events(run_dir, log.events)
+
+    page = search_page(read_search(run_dir), 0)
+
+    assert "has other fields" not in text_of(page)
+    there = [event for event in of_kind(log.events, "decided") if event["rung"] == 0]
+    assert row(page, "stopping", 0)[2] == str(len(there))
+
+
+def test_a_section_whose_events_are_forged_says_so_and_the_others_are_drawn(
+    tmp_path: Path,
+) -> None:
+    run_dir, log = make_search(tmp_path, num_trials=16, epochs=4)
+    next(event for event in log.events if event["event"] == "decided")["rung"] = "low"
+    write_events(run_dir, log.events)
+
+    text = text_of(search_page(read_search(run_dir), 0))
+
+    assert "What was recorded for this section has other fields" in text
+    assert "What was searched" in text
+
+
+def test_the_winner_is_loaded_from_the_store_that_the_journal_names(tmp_path: Path) -> None:
+    run_dir, _ = make_search(tmp_path, num_trials=8, epochs=2)
+    result = json.loads((run_dir / RESULT).read_text())
+    result["model"] = {"name": "found", "version": "2", "alias": None}
+    (run_dir / RESULT).write_text(json.dumps(result))
+    with JournalWriter(run_dir / "journal", "driver") as driver:
+        driver.store("http://mlflow.example:5000")
+
+    text = text_of(search_page(read_search(run_dir), 0))
+
+    assert (
+        "import mlflow, pandas\n\nmlflow.set_tracking_uri('http://mlflow.example:5000')\n"
+        "model = mlflow.pyfunc.load_model('models:/found/2')\n"
+    ) in text
 
 
 def _std(values: Sequence[float]) -> float:
