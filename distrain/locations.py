@@ -54,9 +54,9 @@ def needs_folder(place: Place) -> ConfigError:
     return ConfigError(
         "this cannot be done with runs that are kept in an object store",
         where=f"storage = {place.uri}",
-        expected="a folder, which searches and what looks at them need; all else takes a store",
-        mend="Name a folder that all nodes see: storage=PATH; prepared data may stay at the store: "
-        f"data.cache.path={place.below(PREPARED).uri}",
+        expected="runs that are kept in a folder",
+        mend="Of runs at a store, `distrain runs` and `distrain report` tell; for new ones, "
+        "storage=PATH names a folder",
     )
 
 
