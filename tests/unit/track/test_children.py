@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from distrain.track import children
 from distrain.track.delivery import Delivery
 from distrain.track.describe import assignment_params
 from distrain.track.journal import JournalWriter
@@ -890,6 +891,20 @@ def test_ranks_and_the_data_are_told_once_a_laid_out_search_has_ended(
     shared = [name for name in laid_out.experiment if name.startswith("mlflow.sharedViewState.")]
     assert len(shared) == 2
     assert laid_out.trial(0).params["log10.train.optimizer.lr"] == "-2.0"
+
+
+def test_the_best_alone_are_told_their_rank(
+    tmp_path: Path, laid_out: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "MAX_RANKED", 1)
+    with RecordedSearch(tmp_path / "journal", LAYOUT, DATASET) as search:
+        for trial, accuracy in enumerate((0.5, 0.75)):
+            end_trial(search, trial, accuracy)
+        search.driver.status("FINISHED")
+
+        assert ship(search, laid_out)
+
+    assert [laid_out.trial(trial).points("search/rank") for trial in range(2)] == [{}, {40: 1.0}]
 
 
 def test_of_a_search_that_goes_on_only_the_ranks_that_changed_are_told_again(
