@@ -67,7 +67,6 @@ class TrialNews:
         points: of metrics, in order.
         tags: the last value of each.
         status: MLflow's word and its time; None: it stays as it is.
-        is_new: whether it is the first that is heard of it.
     """
 
     trial: int
@@ -76,7 +75,6 @@ class TrialNews:
     points: list[Point] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     status: tuple[str, int] | None = None
-    is_new: bool = False
 
 
 def trial_news(
@@ -209,7 +207,6 @@ class _Account:
 
     def _suggest(self, payload: Mapping[str, Any]) -> None:
         params = self._params(payload["assignment"])
-        self.news.is_new = True
         if payload.get("may_change"):
             self.news.tags |= {f"{SUGGESTED}{key}": value for key, value in params.items()}
         else:

@@ -49,7 +49,6 @@ def test_a_trial_has_a_logarithm_beside_its_learning_rate_a_score_and_its_cost()
     points = {name: (value, step) for name, value, _, step in news.points}
     assert points["search/score"] == (0.75, 40)
     assert (points["search/epochs"], points["search/train_s"]) == ((2.0, 40), (3.0, 40))
-    assert news.is_new
 
 
 def test_a_journal_of_an_earlier_version_brings_what_it_has() -> None:
