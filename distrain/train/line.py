@@ -6,8 +6,8 @@
     it is placed: hold it, until whoever starts the workers takes it over as it is
     it is not, in time: nobody is at fault; nothing has begun, and nothing is left
 
-Where fewer workers would do, too, as many are asked for as there is room for at that moment. What
-is held is not let go of before the workers are in it, so that of two commands that find the same
+Where fewer workers would do, too, as many are asked for as there is room for at that moment, or a
+moment later: Ray may not have heard yet that a node that has just come is free. What is held is not let go of before the workers are in it, so that of two commands that find the same
 room one waits.
 """
 
@@ -108,12 +108,16 @@ class Line:
     def _count_to_ask(self, ends_at: float) -> int:
         """Return how many workers to ask for, waiting where that is told by what is free then."""
         least, most = self._wanted.min_workers, self._wanted.num_workers
-        while (free := self._free()) < least:
-            if self._is_growing or least == most:
+        news_at = time.monotonic() + FRESH_S
+        while (free := self._free()) < most:
+            if free < least and (self._is_growing or least == most):
                 return least
-            self._tell_or_end(ends_at)
+            if free < least:
+                self._tell_or_end(ends_at)
+            elif free >= self._room() or time.monotonic() >= news_at:
+                return free
             time.sleep(LOOK_S)
-        return min(free, most)
+        return most
 
     def _is_placed(self, count: int, ends_at: float) -> bool:
         """Ask for room and wait for it; False: for fewer there may be, and nothing is held.
@@ -128,15 +132,19 @@ class Line:
             is_taken = waited_s > SETTLE_S or self._free() < count
             if is_taken and is_least:
                 self._tell_or_end(ends_at)
-            elif is_taken and waited_s > FRESH_S:
+            elif waited_s > SETTLE_S:  # not before: what Ray is about to place is not free either
                 self.release()
+                time.sleep(LOOK_S)
                 return False
         return True
 
     def _free(self) -> int:
         """Return how many of the workers have room now."""
-        nodes = [node for node in staying_nodes() if node.answers()]
-        return room(self._wanted, [node.free for node in nodes])
+        return room(self._wanted, [node.free for node in _answering_nodes()])
+
+    def _room(self) -> int:
+        """Return how many of the workers would have room if nothing else ran."""
+        return room(self._wanted, [node.total for node in _answering_nodes()])
 
     def _tell_or_end(self, ends_at: float) -> None:
         now = time.monotonic()
@@ -154,6 +162,10 @@ class Line:
         self._display.waiting(
             f"waiting for room for {asked}: {free}{more} (for {self._wait_s:g} s at most)"
         )
+
+
+def _answering_nodes() -> list[Node]:
+    return [node for node in staying_nodes() if node.answers()]
 
 
 def asked_text(wanted: Placement) -> str:

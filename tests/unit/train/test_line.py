@@ -182,6 +182,21 @@ def test_auto_takes_what_is_free_now(ray: FakeRay) -> None:
     assert place.take() == 3
 
 
+def test_what_ray_hears_of_a_moment_later_is_taken_too(ray: FakeRay) -> None:
+    ray.free = [1.0, 4.0]
+    place, _ = in_line(AUTO)
+
+    assert place.take() == 4
+
+
+def test_what_ray_is_about_to_place_is_not_given_up(ray: FakeRay) -> None:
+    ray.free, ray.blocked = [4.0] + [1.0] * 4 + [4.0], 5  # bundles that are prepared are not free
+    place, _ = in_line(AUTO)
+
+    assert place.take() == 4
+    assert ray.open == [4]
+
+
 def test_auto_asks_once_there_is_room_for_how_many(ray: FakeRay) -> None:
     ray.free = [0.0] * 4 + [2.0]
     place, told = in_line(AUTO)
@@ -200,7 +215,7 @@ def test_an_autoscaler_sees_what_is_missing_and_what_it_brings_is_used(ray: Fake
 
 
 def test_fewer_workers_are_asked_for_where_others_were_faster(ray: FakeRay) -> None:
-    ray.free, ray.blocked = [3.0] + [1.0] * 12, 12
+    ray.free, ray.blocked = [3.0] * 3 + [1.0] * 14, 14
     place, _ = in_line(AUTO)
 
     assert place.take() == 1
