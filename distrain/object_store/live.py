@@ -177,8 +177,11 @@ class Heard:
             if name.startswith((_LOGS, TRIALS)) and self._etags.get(entry.name) != entry.etag:
                 path = link.folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(link.run.get(entry.name))
-                self._etags[entry.name] = entry.etag
+                with suppress(FileNotFoundError):  # who told it has ended at this moment
+                    path.write_bytes(link.run.get(entry.name))
+                    self._etags[entry.name] = entry.etag
+        there = {entry.name for entry in entries.values()}
+        self._etags = {name: etag for name, etag in self._etags.items() if name in there}
         if STOP_FILE not in entries and (link.folder / STOP_FILE).exists():
             link.run.put(f"{own}{STOP_FILE}", b"")
 

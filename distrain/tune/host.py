@@ -155,7 +155,7 @@ class Here:
                 _make(folder, work["job"])
                 beat = f"{TRIALS}/{told.name}/{LOG_FOLDER}/beat-rank-{rank}"
                 self._found.told.add(beat)
-                stack.callback(self._found.told.discard, beat)
+                stack.callback(self._found.tell_no_more, beat)
                 if rank == 0:
                     stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.enter_context(linked(self._link_of(folder, work, rank)))
