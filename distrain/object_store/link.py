@@ -147,6 +147,11 @@ def link_of(run_dir: Path) -> Link | None:
     return _LINKS.get(run_dir) if _LINKS else None
 
 
+def is_linked(place: Place) -> bool:
+    """Return whether this process works on what lies at a place."""
+    return any(link.place == place for link in list(_LINKS.values()))
+
+
 def shown(path: Path) -> str:
     """Return a path as a person finds it again: at the store, where it is below a linked folder.
 

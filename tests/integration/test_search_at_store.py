@@ -203,9 +203,10 @@ def _trials(folder: Path, run_id: str) -> list[tuple[Any, ...]]:
     """Return what MLflow has of a search's trials: each metric's values, by trial and name."""
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         return database.execute(
-            "SELECT substr(runs.name, -4), metrics.key, step, metrics.value "
-            "FROM metrics JOIN runs USING (run_uuid) "
-            "JOIN tags USING (run_uuid) WHERE tags.key = 'mlflow.parentRunId' AND tags.value = ? "
+            "SELECT trial.value, metrics.key, step, metrics.value "
+            "FROM metrics JOIN tags USING (run_uuid) JOIN tags AS trial USING (run_uuid) "
+            "WHERE tags.key = 'mlflow.parentRunId' AND tags.value = ? "
+            "AND trial.key = 'distrain.trial' "
             "AND metrics.key NOT LIKE 'time/%' AND metrics.key NOT LIKE 'system/%' "
             "ORDER BY 1, 2, 3",
             (run_id,),
