@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -14,6 +15,8 @@ from distrain.config.load import settings_from_dict
 from distrain.data.prepared import PreparedDataset
 from distrain.finish import MODEL_FOLDER, PACKAGED
 from distrain.models.build import build_model
+from distrain.object_store.bucket import Bucket
+from distrain.object_store.place import Place
 from distrain.run_folder import CONFIG, JOURNAL, PREPARED, write_result
 from distrain.stored_run import Started
 from distrain.track import lineage
@@ -128,6 +131,21 @@ class MadeRuns:
             transform=transform,
             threads=1,
         )
+
+    def put(self, storage: Place) -> None:
+        """Put all that is here to a place at a store, as runs and prepared data lie there."""
+        for path in (path for path in self.storage.rglob("*") if path.is_file()):
+            parts = path.relative_to(self.storage).parts
+            if parts[0] == PREPARED:
+                Bucket(storage).put("/".join(parts), path.read_bytes())
+                continue
+            content, name = path.read_bytes(), "/".join(parts[2:])
+            if path.suffix == ".jsonl":
+                piece = f"{0:012d}-{len(content)}-{zlib.crc32(content):08x}"
+                to = f"{JOURNAL}/000001-000/{path.name}/{piece}"
+            else:
+                to = f"files/000001-000/{name}"
+            Bucket(storage.below("/".join(parts[:2]))).put(to, content)
 
     def _folder(self, name: str, sections: dict[str, Any], *, is_sweep: bool) -> Path:
         dataset = self.prepare()

@@ -17,6 +17,7 @@ from typing import final
 
 import psutil
 
+from distrain.errors import ClusterError
 from distrain.jobs.ray_nodes import free_ports, wait_until_up
 from distrain.process import Process, family_of
 from tests import loopback_autoscaler
@@ -135,6 +136,15 @@ class PrivateRay:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(
+        self, name: str, words: list[str], environment: Mapping[str, str], prefix: list[str]
+    ) -> None:
+        try:
+            self._start_once(name, words, environment, prefix)
+        except ClusterError:  # Ray itself gives a node 30 s, which a loaded machine may not
+            self.kill_node(name)
+            self._start_once(name, words, environment, prefix)
+
+    def _start_once(
         self, name: str, words: list[str], environment: Mapping[str, str], prefix: list[str]
     ) -> None:
         log = self._folder / f"{name}.log"

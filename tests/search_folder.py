@@ -18,12 +18,13 @@ from distrain.config.digest import dump_yaml
 from distrain.config.load import settings_from_dict
 from distrain.config.settings import Settings
 from distrain.errors import TrainError
+from distrain.object_store.files import TRIALS
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED
 from distrain.track.journal_reading import CRC_HEAD
 from distrain.tune.search import Search
 from distrain.tune.space import Space
 from distrain.tune.sweep import new_search
-from distrain.tune.trials import FOLDER, Report, Work
+from distrain.tune.trials import Report, Work
 
 RUN = "20261130T120000-5eed00"
 METRIC = "validation/accuracy"
@@ -191,7 +192,7 @@ class _Runner:
 
     def _fail(self, work: Work, step: int) -> None:
         message = FAULTS[work.trial % 2]
-        logs = self._run_dir / FOLDER / f"{work.trial:04d}" / "logs"
+        logs = self._run_dir / TRIALS / f"{work.trial:04d}" / "logs"
         logs.mkdir(parents=True)
         (logs / "rank-0.txt").write_text(f"Traceback <of trial {work.trial}>\n{message}\n")
         error = TrainError(message, where=f"trial {work.trial}, step {step}", mend="See the log")

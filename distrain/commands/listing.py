@@ -1,12 +1,13 @@
 """Runs that there are: `runs` lists them, `compare` puts some beside each other."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from distrain.answer import print_result
-from distrain.commands.options import RUNS, Folder, Json, Storage
+from distrain.commands.options import RUNS, Json, Storage
 
 app = typer.Typer()
 
@@ -63,30 +64,31 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN RUN ...",
-            help="Runs' folders, names or MLflow ids; or searches alone.",
+            help="Runs' folders, names, URIs or MLflow ids; or searches alone.",
             show_default=False,
         ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="New HTML file to write.", show_default=False)
     ] = None,
-    storage: Folder = RUNS,
+    storage: Storage = RUNS,
     as_json: Json = False,
 ) -> None:
     """Show what differs between runs, and what came of that."""
-    from distrain.compare.comparing import compare as compare_runs
+    from distrain.compare.comparing import compared
     from distrain.predictions_file import check_out
     from distrain.report import display
     from distrain.report.compare_table import CompareTable
 
     page = check_out(out, (".html",)) if out is not None else None
-    with display.open_display(to_stderr=as_json) as shown:
-        result = compare_runs(run, storage=storage, display=shown)
-    if page is not None:
-        from distrain.compare.curves import curves_of
-        from distrain.durable import write_atomically
-        from distrain.report.compare_page import compare_page
+    with ExitStack() as opened:
+        with display.open_display(to_stderr=as_json) as shown:
+            result = opened.enter_context(compared(run, storage=storage, display=shown))
+        if page is not None:
+            from distrain.compare.curves import curves_of
+            from distrain.durable import write_atomically
+            from distrain.report.compare_page import compare_page
 
-        drawn = compare_page(result, curves_of(result.sides))
-        write_atomically(page, drawn.encode(errors="replace"))
-    print_result(CompareTable(result), result.to_json(), as_json=as_json)
+            drawn = compare_page(result, curves_of(result.sides))
+            write_atomically(page, drawn.encode(errors="replace"))
+        print_result(CompareTable(result), result.to_json(), as_json=as_json)

@@ -1,6 +1,7 @@
 """`distrain compare`: runs, or searches, beside each other, as one value."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -9,6 +10,7 @@ from distrain.compare.outcome import Outcome, outcomes
 from distrain.compare.sides import Side, find_sides
 from distrain.compare.what_differs import Differences, what_differs
 from distrain.display import Display
+from distrain.object_store.link import shown
 
 
 @final
@@ -36,7 +38,7 @@ class CompareResult:
                 {
                     "letter": side.letter,
                     "run": side.key,
-                    "run_dir": str(side.run_dir),
+                    "run_dir": shown(side.run_dir),
                     "run_id": side.result.get("run_id"),
                     "status": side.status,
                 }
@@ -50,30 +52,36 @@ class CompareResult:
         }
 
 
-def compare(named: Sequence[str], *, storage: Path, display: Display) -> CompareResult:
-    """Return what differs between runs, or between searches, and what came of that.
+@contextmanager
+def compared(named: Sequence[str], *, storage: Path, display: Display) -> Iterator[CompareResult]:
+    """Give what differs between runs, or between searches, and what came of that.
+
+    What is fetched of runs at a store is there for the length of the block.
 
     Their models predict their test rows again, on the CPU, where both are at hand and that takes
     seconds; a model of the user's own runs as it was saved with its run.
 
     Args:
-        named: runs' folders, names or MLflow ids, at least two.
-        storage: the folder that runs are kept in.
+        named: runs' folders, names, URIs or MLflow ids, at least two.
+        storage: the folder that runs are kept in, or its URI.
         display: what is told meanwhile.
 
     Raises:
         ConfigError: one is not there or cannot be read, fewer than two were named, or a run stands
             against a search.
+        StorageError: the store does not answer.
     """
-    sides = find_sides(named, storage)
-    differences = what_differs(sides)
-    display.stage("predicting the test rows again")
-    from distrain.compare.measured import measure  # seconds, that a mistyped name need not wait for
+    with ExitStack() as opened:
+        sides = find_sides(named, storage, opened)
+        differences = what_differs(sides)
+        display.stage("predicting the test rows again")
+        # Seconds, that a mistyped name need not wait for.
+        from distrain.compare.measured import measure
 
-    measured = measure(sides)
-    return CompareResult(
-        tuple(sides),
-        differences,
-        outcomes(sides, measured, differences.follows),
-        (*differences.notes, *measured.notes),
-    )
+        measured = measure(sides)
+        yield CompareResult(
+            tuple(sides),
+            differences,
+            outcomes(sides, measured, differences.follows),
+            (*differences.notes, *measured.notes),
+        )

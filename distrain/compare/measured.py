@@ -25,6 +25,7 @@ from distrain.config.environment import expand_env
 from distrain.config.names import is_remote, metric_mode, metric_names
 from distrain.contest import digest_of_test_rows
 from distrain.data.features import Transform
+from distrain.data.files import below
 from distrain.data.plan import evaluation_batches
 from distrain.data.prepared import PreparedDataset, Split
 from distrain.errors import DistrainError, first_line
@@ -40,6 +41,7 @@ from distrain.evaluate.comparison import (
 )
 from distrain.evaluate.measures import measure_of
 from distrain.finish import MODEL_FOLDER, PACKAGED
+from distrain.object_store.link import link_of
 from distrain.run_folder import PREPARED
 from distrain.track.packaged import Predictor
 from distrain.train.metrics import Metric
@@ -192,16 +194,20 @@ def _predict(side: Side) -> _Predicted:
     return _Predicted(transform, targets, transform.decode(outputs), digest)
 
 
-def _prepared(side: Side) -> Path:
-    """Return the folder of the data that a run was trained on."""
+def _prepared(side: Side) -> Path | str:
+    """Return the folder of the data that a run was trained on, or its URI."""
     digest = side.kept.data["digest"] if side.kept is not None else ""
     cache = (side.config.get("data", {}).get("cache") or {}).get("path")
-    if cache is not None and is_remote(expand_env(cache)):
-        raise _NoPredictionsError("its prepared data is on remote storage")
-    kept_in = side.run_dir.parent.parent / PREPARED
-    folder = (
-        kept_in if cache is None else Path(expand_env(cache).removeprefix("file://"))
-    ) / digest
+    link = link_of(side.run_dir)
+    if cache is not None:
+        kept_in = expand_env(cache)
+    elif link is not None:
+        kept_in = link.storage.below(PREPARED).uri
+    else:
+        kept_in = str(side.run_dir.parent.parent / PREPARED)
+    if digest and is_remote(kept_in):
+        return below(kept_in, digest)
+    folder = Path(kept_in.removeprefix("file://")) / digest
     if not digest or not folder.is_dir():
         raise _NoPredictionsError(f"its prepared data is not at hand ({folder})")
     return folder

@@ -5,6 +5,7 @@ killed, or failed, is told by what there is of it.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -14,6 +15,10 @@ from distrain.compare.told import Told, read_told
 from distrain.config.source_lines import read_tree
 from distrain.errors import ConfigError
 from distrain.foreign import is_count
+from distrain.object_store.link import link_of, shown
+from distrain.object_store.place import Place
+from distrain.object_store.runs import named_run
+from distrain.object_store.work_link import reading_folder
 from distrain.run_folder import CONFIG, JOURNAL, STARTED
 from distrain.track import lineage_folder
 from distrain.track.lineage_folder import lineage_of
@@ -39,6 +44,7 @@ class Side:
         started: what it was started with, as its folder says.
         kept: what it was made from; None: nothing tells.
         told: what its journal says.
+        model_dir: the folder of the run whose model stands for it: of a search, its winner's.
     """
 
     letter: str
@@ -49,6 +55,7 @@ class Side:
     started: Mapping[str, Any]
     kept: Kept | None
     told: Told
+    model_dir: Path
 
     @property
     def key(self) -> str:
@@ -71,63 +78,81 @@ class Side:
         """Return what a search says of its best trial; empty: there is none, or it is a run."""
         return table_of(self.result.get("best"))
 
-    @property
-    def model_dir(self) -> Path:
-        """Return the folder of the run whose model stands for it: of a search, its winner's."""
-        trial = self.best.get("trial")
-        if not self.is_search or not is_count(trial):
-            return self.run_dir
-        return self.run_dir.with_name(f"{self.run_dir.name}-{trial:04d}")
-
 
 def table_of(value: Any) -> Mapping[str, Any]:
     """Return a value of a result that is to be a mapping; an empty one where it is not."""
     return value if isinstance(value, Mapping) else {}
 
 
-def find_sides(named: Sequence[str], storage: Path) -> list[Side]:
+def find_sides(named: Sequence[str], storage: Path, opened: ExitStack) -> list[Side]:
     """Return the runs that were named, in their order.
 
     Args:
-        named: runs' folders, names or MLflow ids; all of runs, or all of searches.
-        storage: the folder that runs are kept in.
+        named: runs' folders, names, URIs or MLflow ids; all of runs, or all of searches.
+        storage: the folder that runs are kept in, or its URI.
+        opened: keeps what is fetched of runs at a store.
 
     Raises:
         ConfigError: one is not there or cannot be read, fewer than two were named, or a run stands
             against a search.
+        StorageError: the store does not answer.
     """
-    folders = list(dict.fromkeys(find_run_dir(one, storage).resolve() for one in named))
-    if len(folders) < LEAST:
-        told = "the same run was named twice" if len(named) > 1 else f"{len(named)} was named"
+    places = dict.fromkeys(
+        named_run(one, storage) or find_run_dir(one, storage).resolve() for one in named
+    )
+    _check_number(len(places), len(named))
+    folders = [
+        opened.enter_context(reading_folder(place)) if isinstance(place, Place) else place
+        for place in places
+    ]
+    sides = [_side(chr(ord("A") + at), folder, opened) for at, folder in enumerate(folders)]
+    _check_alike(sides)
+    return sides
+
+
+def _check_number(num: int, num_named: int) -> None:
+    """Refuse too few runs, and more than there are letters for."""
+    if num < LEAST:
+        told = "the same run was named twice" if num_named > 1 else f"{num_named} was named"
         raise ConfigError(
             told,
             where="command line",
             expected="at least two runs, or two searches",
             mend="See `distrain runs`, then for example: distrain compare RUN RUN",
         )
-    if len(folders) > MOST:
+    if num > MOST:
         raise ConfigError(
-            f"{len(folders)} runs were named",
+            f"{num} runs were named",
             where="command line",
             expected=f"{MOST} at most, a column each",
             mend="Compare fewer; `distrain runs --sort` puts many in order",
         )
-    sides = [_side(chr(ord("A") + place), folder) for place, folder in enumerate(folders)]
-    _check_alike(sides)
-    return sides
 
 
-def _side(letter: str, run_dir: Path) -> Side:
+def _side(letter: str, run_dir: Path, opened: ExitStack) -> Side:
     started, told = fields_of(run_dir / STARTED), read_told(run_dir / JOURNAL)
     is_search = started.get("is_sweep") is True
-    config, faults = read_tree(run_dir / CONFIG, str(run_dir / CONFIG), 0)
+    config, faults = read_tree(run_dir / CONFIG, shown(run_dir / CONFIG), 0)
     if faults:
         raise faults[0].as_error()
     # What a search's winner was trained by is its own; the search has a comparison of its own.
     values = {key: value for key, value in config.values.items() if is_search or key != "tune"}
     lineage = lineage_of(run_dir / lineage_folder.FOLDER, told.tags.get(LINEAGE_TAG))
     kept = read_kept(lineage) if lineage is not None else None
-    return Side(letter, run_dir, is_search, values, result_of(run_dir), started, kept, told)
+    result = result_of(run_dir)
+    model_dir = _winner_of(run_dir, result, opened) if is_search else run_dir
+    return Side(letter, run_dir, is_search, values, result, started, kept, told, model_dir)
+
+
+def _winner_of(run_dir: Path, result: Mapping[str, Any], opened: ExitStack) -> Path:
+    """Return the folder of a search's winner, which may not be there; without one, the search's."""
+    trial = table_of(result.get("best")).get("trial")
+    if not is_count(trial):
+        return run_dir
+    name, link = f"{run_dir.name}-{trial:04d}", link_of(run_dir)
+    if link is None:
+        return run_dir.with_name(name)
+    return opened.enter_context(reading_folder(link.place.parent.below(name)))
 
 
 def _check_alike(sides: Sequence[Side]) -> None:
@@ -136,7 +161,8 @@ def _check_alike(sides: Sequence[Side]) -> None:
     if run is None or search is None:
         return
     winner = search.model_dir
-    has_winner = winner.is_dir() and winner not in [side.run_dir for side in sides]
+    is_named = f"{winner.parent.name}/{winner.name}" in [side.key for side in sides]
+    has_winner = (winner / CONFIG).is_file() and not is_named
     mend = f", or take the run of the search's winner: {winner.name}" if has_winner else ""
     raise ConfigError(
         f"{run.key} is a run, and {search.key} a search",

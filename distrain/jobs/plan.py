@@ -19,7 +19,7 @@ from distrain.config.load import load_settings, read_written
 from distrain.config.settings import Settings
 from distrain.jobs.package import CONFIG, Files, check_size, digest_of, own_files
 from distrain.jobs.refusals import refuse_unfit
-from distrain.jobs.seen_run import check_absolute, seen_run
+from distrain.jobs.seen_run import SeenRun, UnseenRun, check_absolute, seen_run
 from distrain.jobs.ticket import FILE, Ticket
 from distrain.jobs.uploads import Uploads, uploads_for
 from distrain.jobs.user_files import code_files
@@ -82,6 +82,8 @@ class Plan:
         shown: the user's own words.
         uploads: data among the files; None: there is none.
         is_repeatable: whether it runs once more where it has ended.
+        unseen: why the run that goes on cannot be looked at from here, so that no code of the
+            user's goes along; empty: it can.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Plan:
     shown: Sequence[str]
     uploads: Uploads | None = None
     is_repeatable: bool = False
+    unseen: str = ""
 
     @property
     def job_id(self) -> str:
@@ -198,12 +201,12 @@ def _plan_resume(wish: Wish, *, is_here: bool) -> Plan:
     is_last = "--last" in wish.options
     settings = None
     with seen_run(wish.named, storage, is_last=is_last, is_here=is_here) as seen:
-        if seen is not None:
+        if isinstance(seen, SeenRun):
             run_dir = seen.folder
             settings = read_stored_run(run_dir, wish.overrides).settings
             written = read_written([run_dir / RUN_CONFIG], wish.overrides)
             refuse_unfit(settings, written, is_here=is_here, is_data_there=True)
-    if seen is not None:
+    if isinstance(seen, SeenRun):
         named, options = [seen.name], [word for word in wish.options if word != "--last"]
     else:
         check_absolute(wish.named, wish.storage)
@@ -220,6 +223,7 @@ def _plan_resume(wish: Wish, *, is_here: bool) -> Plan:
         settings=settings,
         shown=wish.words,
         is_repeatable=True,  # of a run that is done, its result is returned
+        unseen=seen.why if isinstance(seen, UnseenRun) else "",
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import final
 
 from distrain.errors import ConfigError
-from distrain.object_store.fitness import can_be_asked
+from distrain.object_store.fitness import why_not_asked
 from distrain.object_store.place import Place, remote_text
 from distrain.object_store.work_link import reading_folder
 from distrain.resumed import find_resumed, resumed_place
@@ -31,11 +31,23 @@ class SeenRun:
     folder: Path
 
 
+@final
+@dataclass(frozen=True)
+class UnseenRun:
+    """A run that cannot be looked at from here.
+
+    Attributes:
+        why: in words.
+    """
+
+    why: str
+
+
 @contextmanager
 def seen_run(
     named: Sequence[str], storage: Path, *, is_last: bool, is_here: bool
-) -> Iterator[SeenRun | None]:
-    """Give the run that is meant; None: it cannot be looked at from here.
+) -> Iterator[SeenRun | UnseenRun]:
+    """Give the run that is meant.
 
     Args:
         named: as for `find_resumed`, or a run's URI.
@@ -48,8 +60,9 @@ def seen_run(
         StorageError: a store that let this process in does not answer any more.
     """
     stores = _stores(named, storage)
-    if not all(map(can_be_asked, stores)):
-        yield None
+    whys = [why for why in map(why_not_asked, stores) if why is not None]
+    if whys:
+        yield UnseenRun(whys[0])
         return
     place = resumed_place(named, is_last=is_last, storage=storage)
     if place is not None:
@@ -59,7 +72,7 @@ def seen_run(
         run_dir = find_resumed(named, is_last=is_last, storage=storage)
         yield SeenRun(str(run_dir), run_dir)
     else:
-        yield None
+        yield UnseenRun("its folder is not on this machine")
 
 
 def check_absolute(named: Sequence[str], storage: Path | None) -> None:

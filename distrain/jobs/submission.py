@@ -177,6 +177,11 @@ def notes(plan: Plan, job: Job) -> list[str]:
     if not job.is_new:
         more = "" if not job.has_ended else "; --again runs it once more"
         told.append(f"the same was submitted before: {job.job_id} is {job.status}{more}")
+    if plan.unseen:
+        told.append(
+            f"the run cannot be looked at from here ({plan.unseen}), so no code of yours goes "
+            "along; it goes on with what its nodes have"
+        )
     if plan.variables.kept_back:
         names = ", ".join(plan.variables.kept_back)
         told.append(f"not sent, as Ray shows what a job gets: {names}; set them on its nodes")

@@ -21,7 +21,7 @@ CONFIG: Final = "config.yaml"
 """Put last of what a run begins with: where it is, the run can be gone on with."""
 _LOGS: Final = "logs/"
 TRIALS: Final = "trials/"
-"""Of a search: see `trials.py`."""
+"""Below a search's folder, and its place at a store, the trials': see `trials.py`."""
 _MOST_OF_A_LOG: Final = 8 << 20
 # The rest of the folder goes its own way, or is of this host alone.
 _ELSEWHERE: Final = ("checkpoints/", "ledger/", "logs/beat-", "logs/failure-", TRIALS)

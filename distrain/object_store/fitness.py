@@ -40,13 +40,13 @@ def check_store(place: Place) -> None:
         )
 
 
-def can_be_asked(place: Place) -> bool:
-    """Return whether this process may ask a store, which then can keep runs."""
+def why_not_asked(place: Place) -> str | None:
+    """Return in words why this process cannot ask a store; None: it can, and runs can be kept."""
     try:
         check_store(place)
-    except (ConfigError, StorageError):
-        return False
-    return True
+    except (ConfigError, StorageError) as fault:
+        return fault.message
+    return None
 
 
 def _takes_once(client: Any, place: Place) -> bool:

@@ -147,17 +147,28 @@ def link_of(run_dir: Path) -> Link | None:
     return _LINKS.get(run_dir) if _LINKS else None
 
 
+def is_linked(place: Place) -> bool:
+    """Return whether this process works on what lies at a place."""
+    return any(link.place == place for link in list(_LINKS.values()))
+
+
 def shown(path: Path) -> str:
     """Return a path as a person finds it again: at the store, where it is below a linked folder.
 
-    Of what several generations have written, the name tells none of them.
+    Of what several generations may have written, as checkpoints, `*` stands for which. A trial has
+    these at a place of its own; its other files are among those of its search.
     """
-    for folder, link in list(_LINKS.items()):  # other threads link trials meanwhile
-        if path == folder:
-            return link.place.uri
-        if path.is_relative_to(folder):
-            name = path.relative_to(folder).as_posix()
-            is_of_all = link.generation is None or name.startswith(_OF_ALL)
-            below = "" if is_of_all else f"{FILES}{Generation(link.writer.fence)}/"
-            return link.place.below(below + name).uri
-    return str(path)
+    # Other threads link trials meanwhile.
+    above = [one for one in list(_LINKS.items()) if path.is_relative_to(one[0])]
+    if not above:
+        return str(path)
+    above.sort(key=lambda one: len(one[0].parts))
+    (outer, link), (folder, own) = above[0], above[-1]
+    if path == folder:
+        return own.place.uri
+    kind, _, rest = path.relative_to(folder).as_posix().partition("/")
+    if f"{kind}/" in _OF_ALL:
+        return own.place.below(f"{kind}/*/{rest}".rstrip("/*")).uri
+    name = path.relative_to(outer).as_posix()
+    of = "*" if link.generation is None else str(Generation(link.writer.fence))
+    return link.place.below(f"{FILES}{of}/{name}").uri

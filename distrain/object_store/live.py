@@ -83,10 +83,10 @@ def working(link: Link, rank: int) -> Iterator[None]:
         put_own_lines(link)
         if not link.is_apart:
             return
-        _put_own(link, f"{_LOGS}beat-rank-{rank}")
+        put_word(link, f"{_LOGS}beat-rank-{rank}")
         if time.monotonic() >= next_log:
             next_log = time.monotonic() + LOG_S
-            _put_own(link, f"{_LOGS}rank-{rank}.txt")
+            put_word(link, f"{_LOGS}rank-{rank}.txt")
         if f"{LIVE}{link.writer}/{STOP_FILE}" in _names(link):
             (link.folder / STOP_FILE).touch()
 
@@ -102,16 +102,19 @@ def put_last_words(link: Link, rank: int) -> None:
     """
     if link.is_apart:
         for name in (f"failure-rank-{rank}.json", f"beat-rank-{rank}", f"rank-{rank}.txt"):
-            _put_own(link, f"{_LOGS}{name}")
+            put_word(link, f"{_LOGS}{name}")
 
 
 def put_word(link: Link, name: str) -> None:
-    """Put a file of a trial's folder for the others of its attempt, on whatever host.
+    """Put a file of the folder, where it is there, or its end, for those on other hosts to read.
 
     Raises:
         OSError: it cannot be read, or the store does not take it now.
     """
-    _put_own(link, name)
+    path = link.folder / name
+    if path.is_file():
+        content = path.read_bytes()
+        link.run.put(f"{LIVE}{link.writer}/{name}", content[-LOG_BYTES:])
 
 
 def take_in_words(link: Link, below: str) -> None:
@@ -177,21 +180,17 @@ class Heard:
             if name.startswith((_LOGS, TRIALS)) and self._etags.get(entry.name) != entry.etag:
                 path = link.folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(link.run.get(entry.name))
-                self._etags[entry.name] = entry.etag
+                with suppress(FileNotFoundError):  # who told it has ended at this moment
+                    path.write_bytes(link.run.get(entry.name))
+                    self._etags[entry.name] = entry.etag
+        there = {entry.name for entry in entries.values()}
+        self._etags = {name: etag for name, etag in self._etags.items() if name in there}
         if STOP_FILE not in entries and (link.folder / STOP_FILE).exists():
             link.run.put(f"{own}{STOP_FILE}", b"")
 
 
 def _names(link: Link) -> set[str]:
     return {entry.name for entry in link.run.entries(f"{LIVE}{link.writer}/{STOP_FILE}")}
-
-
-def _put_own(link: Link, name: str) -> None:
-    path = link.folder / name
-    if path.is_file():
-        content = path.read_bytes()
-        link.run.put(f"{LIVE}{link.writer}/{name}", content[-LOG_BYTES:])
 
 
 def _keep(look: Callable[[], None], has_ended: threading.Event, link: Link) -> None:

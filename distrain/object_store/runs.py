@@ -1,17 +1,22 @@
 """The runs that are kept in an object store: which there are, and a few of their files."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from distrain.errors import ConfigError, StorageError, did_you_mean, first_line
+from distrain.foreign import from_json
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.files import CONFIG, fetch_some, newest_files
 from distrain.object_store.fitness import check_store
 from distrain.object_store.place import Place, remote_text
 
 _THREADS: Final = 8
+_SHIPPED: Final = "journal/shipped.json"
+"""What says how far a run was recorded, and as which: see `track/watermark.py`."""
+_RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 def run_places(storage: Place) -> list[Place]:
@@ -71,7 +76,7 @@ def named_run(reference: str, storage: Path | str) -> Place | None:
     """Return where a run that was named lies at a store; None: neither it nor the storage does.
 
     Args:
-        reference: the run's URI, or its name or `<name>/<run>` below the storage.
+        reference: the run's URI, or its name, `<name>/<run>`, or id at MLflow below the storage.
         storage: what `--storage` says.
 
     Raises:
@@ -96,7 +101,35 @@ def named_run(reference: str, storage: Path | str) -> Place | None:
     for place in known:
         if name in (place.name, f"{place.parent.name}/{place.name}"):
             return place
+    found = _recorded_as(name, known) if _RUN_ID.fullmatch(name) else None
+    if found is not None:
+        return found
     raise _no_run(reference, storage_place, known)
+
+
+def _recorded_as(run_id: str, runs: list[Place]) -> Place | None:
+    """Return which of some runs MLflow has by an id; None: none of them, as far as is known.
+
+    Raises:
+        StorageError: the store cannot tell now.
+    """
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            ids = list(pool.map(_run_id_of, runs))
+    except OSError as fault:
+        raise cannot_tell(runs[0].parent.parent, fault) from fault
+    return next((run for run, found in zip(runs, ids, strict=True) if found == run_id), None)
+
+
+def _run_id_of(run: Place) -> str | None:
+    """Return MLflow's id of a run, as far as its record was shipped."""
+    objects = Bucket(run)
+    entry = newest_files(objects, _SHIPPED).get(_SHIPPED)
+    try:
+        found = from_json(objects.get(entry.name))["run_id"] if entry is not None else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _is_there(run: Place) -> bool:
@@ -142,6 +175,6 @@ def _no_run(reference: str, storage: Place, known: list[Place]) -> ConfigError:
     return ConfigError(
         f"there is no run {reference!r}",
         where=storage.uri,
-        expected="a run's URI, or its name with --storage s3://...",
+        expected="a run's URI, or its name or MLflow id with --storage s3://...",
         mend=did_you_mean(wanted, names, listed="Runs") if names else "There are no runs here",
     )

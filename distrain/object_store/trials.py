@@ -88,6 +88,7 @@ class SearchFolder:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.told: set[str] = set()
+        self._spent: set[str] = set()
 
     def keep_in_touch(self, has_ended: threading.Event) -> None:
         """Tell the driver, on another host, what goes on, and look whether it says stop."""
@@ -101,20 +102,32 @@ class SearchFolder:
                     logger.warning("%s does not answer for now: %s", self.link.place.uri, fault)
                 is_failing = True
 
+    def tell_no_more(self, name: str) -> None:
+        """Tell the driver of a file no more; what it was told of it is removed, soon."""
+        self.told.discard(name)
+        self._spent.add(f"{LIVE}{self.link.writer}/{name}")
+
     def read_reply(self, slot: str, name: str) -> bytes:
-        """Return what the driver has left for a slot.
+        """Return what the driver has left for a slot, where it is removed, soon.
 
         Raises:
             FileNotFoundError: nothing.
             OSError: the store cannot tell.
         """
-        return self.link.patiently(lambda: self.link.run.get(_reply(self.link, slot, name)))
+        reply = _reply(self.link, slot, name)
+        content = self.link.patiently(lambda: self.link.run.get(reply))
+        self._spent.add(reply)
+        return content
 
     def _look(self) -> None:
         own = f"{LIVE}{self.link.writer}/"
         for name in tuple(self.told):
             with suppress(FileNotFoundError):  # the trial has ended at this moment
                 self.link.run.put(own + name, (self.link.folder / name).read_bytes())
+        # Else what the driver lists every 2 s would grow with each trial and reply.
+        spent = set(self._spent) - {own + name for name in self.told}
+        self.link.run.remove(spent)
+        self._spent -= spent
         if self.link.run.entries(own + STOP_FILE):
             (self.link.folder / STOP_FILE).touch()
 

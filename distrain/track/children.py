@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
+from distrain.object_store.link import is_linked, link_of
 from distrain.track.deleted import is_run_deleted, restore_run
 from distrain.track.experiment_page import lay_out
 from distrain.track.journal_reading import JournalRecord
@@ -261,7 +262,10 @@ class Children:
     def _has_won(self, trial: int) -> bool:
         """Return whether a run of its own began with the trial, whose journal goes to its run."""
         run_dir = self._folder.absolute().parent
-        return run_dir.with_name(_numbered(run_dir.name, trial)).exists()
+        name, link = _numbered(run_dir.name, trial), link_of(run_dir)
+        if link is not None:
+            return is_linked(link.place.parent.below(name))
+        return run_dir.with_name(name).exists()
 
     def _look(self, client: "MlflowClient", which: str) -> dict[str, str]:
         """Return the runs that are there, by key; deletes those that were made twice.

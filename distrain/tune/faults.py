@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, final
 
-from distrain.errors import DistrainError, TrainError
+from distrain.errors import DistrainError, TrainError, first_line
 from distrain.object_store.link import shown
 from distrain.train.beat import LOG_FOLDER, BeatRecord
 from distrain.train.faults import cause_of, death_of
@@ -81,9 +81,28 @@ def error_fields(
 ) -> dict[str, str]:
     """Return what is told of an exception as the event log holds it, with whose fault it is."""
     name = getattr(error, "error_class", "") or type(error).__name__
-    cause = cause_of(error).replace("peer", "cluster")
+    cause = getattr(error, "cause", "") or cause_of(error).replace("peer", "cluster")
     told = told_of(error, folder, rank, common)
     return {**told.to_json(), "class": name, "cause": cause}
+
+
+def not_begun(fault: OSError, folder: Path, rank: int, common: Mapping[str, Any]) -> TrainError:
+    """Return the error of an attempt whose folder or place at a store could not be had.
+
+    Args:
+        fault: why.
+        folder: the trial's.
+        rank: of the process that it happened in.
+        common: as in `trial.run_slot`.
+    """
+    return TrainError(
+        f"it could not begin ({type(fault).__name__}: {first_line(fault)})",
+        where=who(folder, rank, common),
+        expected="storage that can be read and written",
+        mend="See to the storage, then go on with the search: distrain resume",
+        cause="cluster",
+        error_class=type(fault).__name__,
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -31,7 +31,7 @@ from distrain.tune.host import (
     hear_others,
     keep_logs,
     tell_others,
-    told_of_trial,
+    trial_at_store,
 )
 from distrain.tune.trials import error_of, fields_of
 
@@ -172,7 +172,7 @@ def end_process(folder: Path, beat: BeatRecord, error: TrainError) -> None:
 
     there = NodeAffinitySchedulingStrategy(beat.node, soft=False)
     task = ray.remote(_end).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-    task.remote(folder, beat, fields_of(error), told_of_trial(folder))
+    task.remote(folder, beat, fields_of(error), trial_at_store(folder))
 
 
 def _end(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.object_store.claims import begin_alone
+from distrain.object_store.files import TRIALS
 from distrain.object_store.generations import Generation
 from distrain.object_store.link import Link, link_of, linked
 from distrain.object_store.live import put_word, take_in_words
@@ -28,12 +29,11 @@ from distrain.object_store.work_link import for_workers
 from distrain.train.beat import LOG_FOLDER
 from distrain.train.checkpoint import FOLDER as CHECKPOINTS
 
-TRIALS: Final = "trials"
 JOB_FILE: Final = "job.json"
 """Below a trial's folder: what is trained."""
 
 
-def told_with_work(folder: Path) -> dict[str, Any]:
+def attempt_at_store(folder: Path) -> dict[str, Any]:
     """Return what a slot is told of an attempt beside its work; nothing where folders are shared.
 
     Args:
@@ -49,7 +49,7 @@ def told_with_work(folder: Path) -> dict[str, Any]:
     }
 
 
-def told_of_trial(folder: Path) -> dict[str, Any] | None:
+def trial_at_store(folder: Path) -> dict[str, Any] | None:
     """Return what `folder_here` takes of an attempt at a trial; None: its folder is shared.
 
     Args:
@@ -58,7 +58,7 @@ def told_of_trial(folder: Path) -> dict[str, Any] | None:
     link = link_of(folder)
     if link is None:
         return None
-    common = told_to_all(folder.parents[1])
+    common = search_at_store(folder.parents[1])
     return {"common": common, "place": link.place.uri, "attempt": link.writer.attempt}
 
 
@@ -68,7 +68,7 @@ def folder_here(folder: Path, told: Mapping[str, Any] | None) -> Iterator[Path]:
 
     Args:
         folder: the trial's, at the driver.
-        told: as `told_of_trial` gave it there.
+        told: as `trial_at_store` gave it there.
     """
     if told is None:
         yield folder
@@ -81,7 +81,7 @@ def folder_here(folder: Path, told: Mapping[str, Any] | None) -> Iterator[Path]:
             yield here
 
 
-def told_to_all(run_dir: Path) -> dict[str, Any] | None:
+def search_at_store(run_dir: Path) -> dict[str, Any] | None:
     """Return what `processes_folder` takes of a search; None: its folder is shared."""
     link = link_of(run_dir)
     return None if link is None else for_workers(link, 0)
@@ -153,9 +153,9 @@ class Here:
         with ExitStack() as stack:
             if self.is_apart:
                 _make(folder, work["job"])
-                beat = f"{TRIALS}/{told.name}/{LOG_FOLDER}/beat-rank-{rank}"
+                beat = f"{TRIALS}{told.name}/{LOG_FOLDER}/beat-rank-{rank}"
                 self._found.told.add(beat)
-                stack.callback(self._found.told.discard, beat)
+                stack.callback(self._found.tell_no_more, beat)
                 if rank == 0:
                     stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.enter_context(linked(self._link_of(folder, work, rank)))

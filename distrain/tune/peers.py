@@ -26,9 +26,9 @@ from distrain.train.job import GivenUpError, TrainJob
 from distrain.train.meeting import store_at
 from distrain.train.worker import STOP_FILE, StopFile, log_file
 from distrain.train.world import World
-from distrain.tune.faults import error_fields
+from distrain.tune.faults import error_fields, not_begun
 from distrain.tune.hangs import LOG, show_stacks_when_asked
-from distrain.tune.host import JOB_FILE, keep_logs, processes_folder, tell_others
+from distrain.tune.host import JOB_FILE, Here, keep_logs, processes_folder, tell_others
 
 LEFT_EXIT: Final = 71
 """Exit code of a process that has left word why."""
@@ -82,18 +82,18 @@ class Peer:
         """
         own = World(**world)
         rank = own.world_rank
-        with (
-            self._here.trial(work, rank) as folder,
-            log_file(folder / LOG_FOLDER / LOG.format(rank=rank)),
-        ):
-            try:
-                self._train(work, own, folder, port)
-            except AGREED as error:
-                sys.stderr.write(traceback_text(error))
-            except (Exception, SystemExit) as error:
-                sys.stderr.write(traceback_text(error))
-                keep_logs(folder)
-                _leave(error, folder, rank, work["attempt"], self._common)
+        try:
+            with attempt_folder(self._here, work, rank, self._common) as folder:
+                try:
+                    self._train(work, own, folder, port)
+                except AGREED as error:
+                    sys.stderr.write(traceback_text(error))
+                except (Exception, SystemExit) as error:
+                    sys.stderr.write(traceback_text(error))
+                    keep_logs(folder)
+                    _leave(error, folder, rank, work["attempt"], self._common)
+        except TrainError as error:  # it has not begun
+            _leave(error, Path(work["folder"]), rank, work["attempt"], self._common)
 
     def _train(self, work: Mapping[str, Any], world: World, folder: Path, port: int) -> None:
         from distrain.train import loop
@@ -105,6 +105,30 @@ class Peer:
             with process_group(store, world, self._common["backend"]):
                 stop = StopFile(self._here.sweep_dir / STOP_FILE)
                 loop.train(job, world, None, stop, beat, ask=lambda *_: "go_on")
+
+
+@contextlib.contextmanager
+def attempt_folder(
+    here: Here, work: Mapping[str, Any], rank: int, common: Mapping[str, Any]
+) -> Iterator[Path]:
+    """Give a trial's folder here for an attempt at it, and have its log there take what is printed.
+
+    Args:
+        here: where this process works.
+        work: as in `trial.run_slot`.
+        rank: this process's.
+        common: as in `trial.run_slot`.
+
+    Raises:
+        TrainError: the disk or the store does not let it begin.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(here.trial(work, rank))
+            stack.enter_context(log_file(folder / LOG_FOLDER / LOG.format(rank=rank)))
+        except OSError as fault:
+            raise not_begun(fault, Path(work["folder"]), rank, common) from fault
+        yield folder
 
 
 def _leave(

@@ -18,7 +18,7 @@ from distrain.train.placement import Placement
 from distrain.tune.course import Course
 from distrain.tune.faults import KernelKills, death_text
 from distrain.tune.hangs import Running, last_word
-from distrain.tune.host import answer_elsewhere, leave_job, told_with_work
+from distrain.tune.host import answer_elsewhere, attempt_at_store, leave_job
 from distrain.tune.reporter import REPLY
 from distrain.tune.trials import Reply, Report, Work, error_of
 
@@ -221,7 +221,7 @@ def _told(slot: _Slot) -> dict[str, Any]:
         "attempt": work.attempt,
         "until": work.until,
         "saved_step": work.saved_step,
-        **told_with_work(slot.trial_folder),
+        **attempt_at_store(slot.trial_folder),
     }
 
 

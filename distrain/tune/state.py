@@ -266,7 +266,7 @@ class SearchState:
         assert verdict.assignment is not None
         trial.assignment = verdict.assignment
         trial.reports[:] = source.reports
-        trial.step, trial.taken = source.step, (source.number, source.step)
+        trial.step, trial.taken = source.step, (source.number, source.step, source.num_taken)
 
     def _end(
         self,

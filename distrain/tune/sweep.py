@@ -14,6 +14,7 @@ from typing import Any, final
 from distrain import lease
 from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
+from distrain.object_store.files import TRIALS
 from distrain.object_store.link import link_of
 from distrain.run_folder import JOURNAL
 from distrain.track.trials import kind_of
@@ -30,7 +31,7 @@ from distrain.tune.earlier import EVENT, Earlier, opened_earlier, read_earlier
 from distrain.tune.events import EventLog, EventWriter, read_events, writing_events
 from distrain.tune.exploring import build_explorer
 from distrain.tune.hangs import LAST_WORD
-from distrain.tune.host import JOB_FILE, TRIALS, told_to_all
+from distrain.tune.host import JOB_FILE, search_at_store
 from distrain.tune.on_ray import Actors, clear_leftovers, run_search
 from distrain.tune.places import TrialPlaces, trial_places
 from distrain.tune.plan import SearchPlan
@@ -152,7 +153,7 @@ class Sweep:
         kind, of_trial, _ = kind_of(number)
         if kind == "confirm":
             return 0
-        return sum(verdict.source is not None for verdict in search.trials[of_trial].verdicts)
+        return search.trials[of_trial].num_taken
 
     def _check_still_ours(self) -> None:
         """Return where this driver still drives the sweep; at a store `run_search` looks."""
@@ -182,13 +183,12 @@ class Sweep:
         for trial in search.trials:
             if trial.taken is None or trial.has_ended:
                 continue
-            source, step = trial.taken
+            source, step, num_taken = trial.taken
             if places is not None:
                 log.flush()
                 lease.check_patiently(self.run_dir, self.fence)  # else the verdict did not count
-                num_taken = [self.num_taken(search, one) for one in (trial.number, source)]
-                folders = [self.folder_of(one) for one in (trial.number, source)]
-                places.take_over(folders[0], num_taken[0], (folders[1], num_taken[1]), step)
+                own, other = self.folder_of(trial.number), self.folder_of(source)
+                places.take_over(own, trial.num_taken, (other, num_taken), step)
                 trial.taken = None
                 continue
             settings = self.settings_of(trial.assignment)
@@ -240,7 +240,7 @@ class Sweep:
             "collective_timeout_s": self.settings.cluster.collective_timeout_s,
             "by_epoch": time_attr(self.settings) == "epoch",
             "sweep_dir": str(self.run_dir),
-            "store": told_to_all(self.run_dir),
+            "store": search_at_store(self.run_dir),
             "labels": labels_of(self.run_dir),
         }
 

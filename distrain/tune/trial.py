@@ -15,18 +15,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from distrain.errors import TrainError
 from distrain.redaction import traceback_text
-from distrain.train.beat import LOG_FOLDER, Beat, beating, last_step, read_beats
+from distrain.train.beat import Beat, beating, last_step, read_beats
 from distrain.train.gauges import exporting_speed
 from distrain.train.job import Answer, GivenUpError, TrainJob, TrainOutcome
 from distrain.train.speed import Speed
 from distrain.train.taking_up import newest_good
-from distrain.train.worker import STOP_FILE, StopFile, log_file
+from distrain.train.worker import STOP_FILE, StopFile
 from distrain.tune.crew import PeerError, training_world
 from distrain.tune.faults import OUT_OF_MEMORY, error_fields
-from distrain.tune.hangs import LOG, watched
+from distrain.tune.hangs import watched
 from distrain.tune.host import JOB_FILE, Here, keep_logs, processes_folder
-from distrain.tune.peers import enter, node_of_process
+from distrain.tune.peers import attempt_folder, enter, node_of_process
 from distrain.tune.reporter import Channel, ClosedError, Reporter
 
 
@@ -41,7 +42,8 @@ def run_slot(common: Mapping[str, Any], config: Mapping[str, Any]) -> None:
             search counts time in epochs), `sweep_dir`, `store` (as `processes_folder` takes it)
             and `labels` (as `exporting_speed` has them).
         config: `slot`, a folder for the driver's answers, and `work`: `folder` of a trial,
-            `attempt`, `until` and `saved_step` as in `trials.Work`, and what `told_with_work` adds.
+            `attempt`, `until` and `saved_step` as in `trials.Work`, and what
+            `attempt_at_store` adds.
     """
     enter(common)
     try:
@@ -64,20 +66,21 @@ def _run_trial(
     """
     started = time.perf_counter()
     reporter = Reporter(common, work, channel, started, speed)
-    with (
-        channel.here.trial(work, 0) as folder,
-        log_file(folder / LOG_FOLDER / LOG.format(rank=0)),
-    ):
-        try:
-            kind, fields = _run(common, {**work, "folder": str(folder)}, channel.here, reporter)
-        except GivenUpError:
-            if reporter.next_work is None:
-                raise ClosedError from None
-            return reporter.next_work
-        except (Exception, SystemExit) as error:  # told: the driver tells the user of it
-            sys.stderr.write(traceback_text(error))
-            kind, fields = _failure(error, folder, work["attempt"], common)
-            keep_logs(folder)
+    try:
+        with attempt_folder(channel.here, work, 0, common) as folder:
+            try:
+                own = {**work, "folder": str(folder)}
+                kind, fields = _run(common, own, channel.here, reporter)
+            except GivenUpError:
+                if reporter.next_work is None:
+                    raise ClosedError from None
+                return reporter.next_work
+            except (Exception, SystemExit) as error:  # told: the driver tells the user of it
+                sys.stderr.write(traceback_text(error))
+                kind, fields = _failure(error, folder, work["attempt"], common)
+                keep_logs(folder)
+    except TrainError as error:  # it has not begun
+        kind, fields = _failure(error, Path(work["folder"]), work["attempt"], common)
     fields["train_s"] = time.perf_counter() - started
     next_work: dict[str, Any] = channel.tell(kind, fields)["work"]
     return next_work

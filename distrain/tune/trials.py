@@ -11,8 +11,6 @@ from distrain.tune.verdicts import Verdict
 Reply = Literal["go_on", "pause", "stop", "end"]
 Outcome = Literal["finished", "stopped_early", "stopped", "failed"]
 
-FOLDER: Final = "trials"
-"""What the folder of all trials is called, below the search's."""
 WHOLE: Final = ("finished", "stopped_early")
 """Outcomes of trials that came to a model of their own, which can win."""
 _TOLD_STATES: Final[Mapping[Outcome | None, ToldState]] = {
@@ -49,8 +47,8 @@ class Trial:
         losses: steps at which it lost its process.
         error: why it failed.
         verdicts: what was decided about it.
-        taken: the trial, and its committed steps, whose state it goes on from; None: its own, or it
-            has gone on from that.
+        taken: the trial whose state it goes on from, its committed steps, and how often it had
+            taken over another's itself by then; None: its own, or it has gone on from that.
     """
 
     number: int
@@ -70,12 +68,17 @@ class Trial:
     losses: list[int] = field(default_factory=list)
     error: DistrainError | None = None
     verdicts: list[Verdict] = field(default_factory=list)
-    taken: tuple[int, int] | None = None
+    taken: tuple[int, int, int] | None = None
 
     @property
     def time(self) -> int:
         """Return the time that it has reported last, 0 before the first."""
         return self.reports[-1][0] if self.reports else 0
+
+    @property
+    def num_taken(self) -> int:
+        """Return how often it has taken over the state of another."""
+        return sum(verdict.source is not None for verdict in self.verdicts)
 
     @property
     def has_ended(self) -> bool:

@@ -27,7 +27,7 @@ from distrain.run_folder import JOURNAL
 from distrain.train.placement import Placement
 from distrain.tune.course import Afterwards, Course
 from distrain.tune.events import read_events, writing_events
-from distrain.tune.host import JOB_FILE, processes_folder, told_to_all
+from distrain.tune.host import JOB_FILE, processes_folder, search_at_store
 from distrain.tune.on_ray import Actors, run_search
 from distrain.tune.places import trial_places
 from distrain.tune.reporter import Channel, ClosedError
@@ -96,7 +96,7 @@ def of_distrain(num_trials: int, folder: Path) -> dict[str, float]:
             return trial
 
         actors = Actors(Placement(NUM_SLOTS, 1.0, 0.0), {}, timeout_s=60.0)
-        common = {"sweep_dir": str(folder), "store": told_to_all(folder)}
+        common = {"sweep_dir": str(folder), "store": search_at_store(folder)}
         run = partial(instant, common)
         run_search(course, run, prepare, actors, folder, fence=held.fence, on_event=log.flush)
     assert len([t for t in search.trials if t.outcome == "finished"]) == num_trials

@@ -32,7 +32,7 @@ from tests.s3_server import S3Server
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 STEPS = EPOCHS * STEPS_PER_EPOCH
-TIMEOUT_S = 240.0
+TIMEOUT_S = 480.0
 
 
 @final

@@ -39,6 +39,9 @@ tune:
   max_concurrent: 2
 track: {{register: {{alias: champion}}}}
 """
+POPULATION = SEARCH.replace(
+    "{name: sha, reduction_factor: 2}", "{name: pbt, quantile_fraction: 0.5}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,7 @@ def machine(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
             patch.setenv(name, text)
         machine = Machine(tmp_path_factory.mktemp("machine"), server)
         (machine.folder / "search.yaml").write_text(SEARCH)
+        (machine.folder / "population.yaml").write_text(POPULATION)
         yield machine
         shutil.rmtree(machine.temporary, ignore_errors=True)
 
@@ -166,10 +170,9 @@ def test_hosts_that_share_nothing_but_the_store_search_together(
 
 
 def test_a_population_takes_over_at_a_store_as_in_a_folder(machine: Machine) -> None:
-    words = ("tune", "search.yaml", "tune.scheduler={name: pbt, quantile_fraction: 0.5}")
-    few = "tune.num_trials=4"
-    in_folder = machine.result(*words, few, f"storage={machine.folder}/kept")
-    driver = machine.start(*words, few, f"storage={machine.storage}", pause_s=0.1)
+    words = ("tune", "population.yaml", "tune.num_trials=4")
+    in_folder = machine.result(*words, f"storage={machine.folder}/kept")
+    driver = machine.start(*words, f"storage={machine.storage}", pause_s=0.1)
     machine.wait_for(has_events)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
@@ -200,9 +203,10 @@ def _trials(folder: Path, run_id: str) -> list[tuple[Any, ...]]:
     """Return what MLflow has of a search's trials: each metric's values, by trial and name."""
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         return database.execute(
-            "SELECT substr(runs.name, -4), metrics.key, step, metrics.value "
-            "FROM metrics JOIN runs USING (run_uuid) "
-            "JOIN tags USING (run_uuid) WHERE tags.key = 'mlflow.parentRunId' AND tags.value = ? "
+            "SELECT trial.value, metrics.key, step, metrics.value "
+            "FROM metrics JOIN tags USING (run_uuid) JOIN tags AS trial USING (run_uuid) "
+            "WHERE tags.key = 'mlflow.parentRunId' AND tags.value = ? "
+            "AND trial.key = 'distrain.trial' "
             "AND metrics.key NOT LIKE 'time/%' AND metrics.key NOT LIKE 'system/%' "
             "ORDER BY 1, 2, 3",
             (run_id,),

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from distrain.object_store.bucket import Bucket
 from tests.integration.test_jobs import INSTALLED, drivers
 from tests.integration.test_object_store import Machine
 from tests.integration.test_resume import EPOCHS, NET, STEPS_PER_EPOCH
+from tests.integration.test_search_at_store import SEARCH, has_events
 from tests.private_ray import PrivateRay, private_ray
 from tests.s3_server import S3Server
 
@@ -67,6 +69,29 @@ def test_a_lost_driver_s_run_is_found_at_the_store_and_comes_to_the_same_bits(
     assert result["run_dir"] == f"{machine.storage}/run/{machine.newest().name}"
     assert result["weights_sha256"] == straight["weights_sha256"]
     assert result["tracking"] == "complete"
+
+
+def test_a_lost_driver_s_search_is_found_at_the_store_and_comes_to_the_same_bits(
+    machine: Machine, head: PrivateRay, tmp_path: Path
+) -> None:
+    (machine.folder / "search.yaml").write_text(SEARCH)
+    straight = machine.result("tune", "search.yaml", f"storage={tmp_path}/runs")
+    words = ("--supervise", "--upload-data", "tune", "search.yaml", f"storage={machine.storage}")
+
+    watched = submit(machine, head, *words)
+    machine.wait_for(has_events)
+    search = machine.newest()
+    [driver] = drivers(machine.storage)
+    driver.send_signal(signal.SIGKILL)
+    result = machine.end(watched)["result"]
+
+    told = (machine.folder / "told.txt").read_text()
+    assert told.count("was lost; submitting it again") == 1
+    assert result["run_dir"] == f"{machine.storage}/run/{search.name}"
+    own = ("status", "num_trials", "num_stopped_early", "num_failed", "weights_sha256", "tracking")
+    assert {key: result[key] for key in own} == {key: straight[key] for key in own}
+    assert result["best"]["config"] == straight["best"]["config"]
+    assert Bucket(search).folders("trials/") == []
 
 
 def test_a_stopped_job_s_run_goes_on_from_the_store(machine: Machine, head: PrivateRay) -> None:

@@ -18,6 +18,7 @@ from distrain.config.settings import Settings
 from distrain.config.tune import TuneSettings
 from distrain.errors import ConfigError, DistrainError
 from distrain.foreign import is_within
+from distrain.object_store.files import TRIALS
 from distrain.object_store.link import link_of, shown
 from distrain.redaction import redacted
 from distrain.report.loading import tracking_uri_of
@@ -34,7 +35,6 @@ from distrain.tune.events import read_events
 from distrain.tune.failures import cause_text
 from distrain.tune.schedulers import time_attr
 from distrain.tune.setting import SEED
-from distrain.tune.trials import FOLDER as TRIALS
 from distrain.tune.verdicts import TimeAttr
 
 Status = RunStatus | Literal["running", "cut_off"]

@@ -1,18 +1,22 @@
 """Intervals of test metrics, from models that predict their test rows again."""
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from distrain.compare import measured as measuring
+from distrain.compare.comparing import compared
 from distrain.compare.intervals import Measured
 from distrain.compare.measured import measure
 from distrain.compare.sides import find_sides
+from distrain.display import NoDisplay
 from distrain.finish import MODEL_FOLDER, PACKAGED
 from distrain.track.packaged import WEIGHTS, Predictor
 from tests.compared_runs import MadeRuns
+from tests.s3_server import S3Server
 
 ACCURACY = "test/accuracy"
 
@@ -36,11 +40,11 @@ def made(tmp_path: Path) -> MadeRuns:
 
 
 def measured(made: MadeRuns, *names: str) -> Measured:
-    return measure(find_sides(names, made.storage))
+    return measure(find_sides(names, made.storage, ExitStack()))
 
 
 def test_runs_with_the_same_test_rows_are_compared_row_by_row(made: MadeRuns) -> None:
-    first, second = find_sides(["r1", "r2"], made.storage)
+    first, second = find_sides(["r1", "r2"], made.storage, ExitStack())
 
     found = measured(made, "r1", "r2")
 
@@ -54,6 +58,41 @@ def test_runs_with_the_same_test_rows_are_compared_row_by_row(made: MadeRuns) ->
         assert low < side.metrics[ACCURACY] < high
         assert set(known) == {ACCURACY}  # predictions do not tell the loss
     assert "paired, on the same 80 test rows" in found.notes[0]
+
+
+def test_runs_at_a_store_are_compared_as_those_in_folders(
+    made: MadeRuns, account: None, server: S3Server
+) -> None:
+    storage = server.place(f"compared/{made.folder.name}")
+    made.put(storage)
+    display = NoDisplay()
+
+    with compared(["r1", "r2"], storage=made.storage, display=display) as result:
+        here = result.to_json()
+    uris = [storage.below(f"a/{name}").uri for name in ("r1", "r2")]
+    with compared([uris[0], "r2"], storage=Path(storage.uri), display=display) as result:
+        there = result.to_json()
+
+    assert [run.pop("run_dir") for run in there["runs"]] == uris
+    assert [Path(run.pop("run_dir")).name for run in here["runs"]] == ["r1", "r2"]
+    assert there == here
+    assert "paired, on the same 80 test rows" in there["notes"][0]
+
+
+def test_of_a_search_at_a_store_the_winner_s_model_stands_for_it(
+    made: MadeRuns, account: None, server: S3Server
+) -> None:
+    for number, name in ((3, "s1"), (4, "s2")):
+        best = {"trial": number, "run_id": None, "config": {}, "metrics": {ACCURACY: 0.5}}
+        made.search(name, best)
+        made.package(made.run(f"{name}-{number:04d}"), number)
+    storage = server.place(f"compared/{made.folder.name}")
+    made.put(storage)
+
+    with ExitStack() as opened:
+        found = measure(find_sides(["s1", "s2"], Path(storage.uri), opened))
+
+    assert ACCURACY in found.gains[1]
 
 
 def test_of_other_test_rows_each_has_its_own_interval(made: MadeRuns) -> None:

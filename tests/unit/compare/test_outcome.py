@@ -1,5 +1,6 @@
 """What came of runs: what is not the same, and every metric of the test split."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_what_is_the_same_is_left_out_but_for_test_metrics(made: MadeRuns) -> No
     made.run("r1", {"test/accuracy": 0.9, "validation/accuracy": 0.8, "train/loss": 0.5})
     made.run("r2", {"test/accuracy": 0.9, "validation/accuracy": 0.8, "train/loss": 0.4})
 
-    found = by_name(find_sides(["r1", "r2"], made.storage))
+    found = by_name(find_sides(["r1", "r2"], made.storage, ExitStack()))
 
     assert {"test/accuracy", "train/loss", "weights"} <= set(found)
     assert not {"validation/accuracy", "status", "epochs", "rows per second"} & set(found)
@@ -38,7 +39,7 @@ def test_the_better_value_is_known_by_its_metric(made: MadeRuns) -> None:
     made.run("r1", {"test/accuracy": 0.9, "test/loss": 0.3, "model/num_parameters": 5.0})
     made.run("r2", {"test/accuracy": 0.8, "test/loss": 0.2, "model/num_parameters": 6.0})
 
-    found = by_name(find_sides(["r1", "r2"], made.storage))
+    found = by_name(find_sides(["r1", "r2"], made.storage, ExitStack()))
 
     assert [found[name].best for name in ("test/accuracy", "test/loss")] == [0, 1]
 
@@ -49,7 +50,7 @@ def test_a_run_that_failed_is_told_with_its_error(made: MadeRuns) -> None:
     error = {"kind": "train", "message": "loss is nan", "where": "", "expected": "", "mend": ""}
     write_result(run_dir, {**result_of(run_dir), "status": "failed", "error": error})
 
-    found = by_name(find_sides(["r1", "r2"], made.storage))
+    found = by_name(find_sides(["r1", "r2"], made.storage, ExitStack()))
 
     assert found["status"].values == ("finished", "failed")
     assert found["error"].values == (None, "loss is nan")
@@ -60,7 +61,7 @@ def test_a_run_without_a_result_is_unfinished(made: MadeRuns) -> None:
     run_dir = made.run("r2")
     (run_dir / "result.json").unlink()
 
-    assert by_name(find_sides(["r1", "r2"], made.storage))["status"].values == (
+    assert by_name(find_sides(["r1", "r2"], made.storage, ExitStack()))["status"].values == (
         "finished", "unfinished",
     )  # fmt: skip
 
@@ -71,7 +72,7 @@ def test_searches_are_told_by_their_trials_and_the_best_one_s_values(made: MadeR
         metrics = {"test/loss": 10 * lr}
         made.search(name, {"trial": 3, "run_id": None, "config": config, "metrics": metrics})
 
-    found = by_name(find_sides(["s1", "s2"], made.storage))
+    found = by_name(find_sides(["s1", "s2"], made.storage, ExitStack()))
 
     assert found["train.optimizer.lr"].values == (0.01, 0.02)
     assert found["test/loss"].values == (0.1, 0.2)

@@ -1,6 +1,7 @@
 """What differs between runs, and what only follows from that."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def made(tmp_path: Path) -> MadeRuns:
 
 
 def compared(made: MadeRuns, *names: str) -> Differences:
-    return what_differs(find_sides(names, made.storage))
+    return what_differs(find_sides(names, made.storage, ExitStack()))
 
 
 def told(differences: Differences) -> Told:
@@ -141,7 +142,7 @@ def test_a_damaged_lineage_is_told(made: MadeRuns) -> None:
     (run_dir / "lineage" / lineage_folder.CODE).write_text('{"distrain": 3}')
 
     with pytest.raises(ConfigError, match="what the run was made from cannot be read"):
-        find_sides(["r1", "r2"], made.storage)
+        find_sides(["r1", "r2"], made.storage, ExitStack())
 
 
 def leave_diff(run_dir: Path, **sections: str) -> None:

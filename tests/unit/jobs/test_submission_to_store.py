@@ -156,3 +156,5 @@ def test_a_run_at_a_store_that_lets_nobody_here_in_is_left_to_the_cluster(
     assert ended.code == 0, ended.stderr
     assert f"resume '{run.uri}' cluster.address=null" in only_job(elsewhere)["entrypoint"]
     assert json.loads(sent(elsewhere)["ticket.json"])["storage"] == ""
+    assert "the store lets nobody in (the environment has no account)" in ended.stderr
+    assert "so no code of yours goes along" in ended.stderr

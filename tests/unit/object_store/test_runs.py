@@ -1,11 +1,15 @@
 """The runs that there are at a store, and how one of them is named."""
 
+from pathlib import Path
+
 import pytest
 
 from distrain.errors import ConfigError
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.place import Place
 from distrain.object_store.runs import named_run, run_places
+from distrain.run_folder import JOURNAL
+from distrain.track.watermark import WATERMARK, Watermark
 from tests.s3_server import S3Server
 
 
@@ -35,6 +39,18 @@ def test_one_that_is_named_in_full_is_looked_for_alone(storage: Place, server: S
     named_run("a/20260102T000000-bbbbbb", storage.uri)
 
     assert len([method for method, _ in server.requests[start:] if method == "GET"]) == 1
+
+
+def test_a_run_is_found_by_the_id_that_mlflow_has_of_it(storage: Place, tmp_path: Path) -> None:
+    run = storage.below("a/20260102T000000-bbbbbb")
+    Watermark(run_id="0123456789abcdef" * 2).save(tmp_path)
+    shipped = f"files/000001-000/{JOURNAL}/{WATERMARK}"
+    Bucket(run).put(shipped, (tmp_path / WATERMARK).read_bytes())
+    Bucket(storage.below("b/20260101T000000-cc")).put(shipped, b"torn")
+
+    assert named_run("0123456789abcdef" * 2, storage.uri) == run
+    with pytest.raises(ConfigError, match="there is no run 'fedcba"):
+        named_run("fedcba9876543210" * 2, storage.uri)
 
 
 @pytest.mark.parametrize("name", ["20260102T000000-bbbbbc", "a/20260102T000000-bbbbbc"])

@@ -11,7 +11,7 @@ from distrain.object_store import claims, trials
 from distrain.object_store.checkpoints import kept_steps
 from distrain.object_store.files import newest_files, put_files
 from distrain.object_store.generations import Generation
-from distrain.object_store.link import Link, linked
+from distrain.object_store.link import Link, linked, shown
 from distrain.object_store.live import STOP_FILE, Heard, forget_words
 from distrain.object_store.parts import put_part
 from distrain.object_store.trials import (
@@ -56,6 +56,25 @@ def save(link: Link, step: int) -> None:
     with linked(link):
         commit(link.folder, saved)
         retain(link.folder, 1, None)
+
+
+def test_what_a_trial_has_is_told_as_it_is_found_again(search: Link, tmp_path: Path) -> None:
+    own = attempt_at(search, search.folder / "trials" / "0003", 1)
+    log = own.folder / "logs" / "rank-0.txt"
+    log.parent.mkdir()
+    log.write_text("why it failed")
+    save(own, 2)
+    put_trial_logs(search, own.folder)
+
+    with linked(own):
+        names = ("checkpoints/step-2/manifest.json", "logs/rank-0.txt")
+        told = [shown(own.folder / name).partition("?")[0] for name in names]
+
+    at = search.place.uri.partition("?")[0]
+    there = [f"{at}/{entry.name}" for entry in search.run.entries("")]
+    assert told[0] == f"{at}/trials/0003/checkpoints/*/step-2/manifest.json"
+    assert told[0].replace("*", "000001-001") in there
+    assert told[1] in there
 
 
 def found(link: Link) -> int | None:
@@ -216,6 +235,9 @@ def test_a_process_on_another_host_tells_and_is_told(
         assert theirs.read_reply("slot-1", "reply-2.json") == b"stop"
         with pytest.raises(FileNotFoundError):
             theirs.read_reply("slot-1", "reply-3.json")
+        theirs.tell_no_more(BEAT)
+        own = "live/000001-000/"
+        wait_until(lambda: [e.name for e in search.run.entries(own)] == [f"{own}{STOP_FILE}"])
 
     assert (search.folder / BEAT).read_bytes() == b"beat"
     forget_words(search)

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -35,7 +36,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> CompareResult:
     with JournalWriter(run_dir / "journal", "rank0") as journal:
         for step in range(1, 20):
             journal.metrics(step, {"train/loss": 1 / step, "time/data_s": 1.0})
-    sides = find_sides(["r1", "r2"], made.storage)
+    sides = find_sides(["r1", "r2"], made.storage, ExitStack())
     intervals = ({"test/accuracy": (0.89, 0.91)}, {"test/accuracy": (0.91, 0.93)})
     measured = Measured(intervals, ({}, {"test/accuracy": GAIN}), ("intervals are of 95 %",))
     differences = what_differs(sides)

@@ -1,5 +1,6 @@
 """Trials of a search at a store, without Ray: on whatever host, and to the same bits."""
 
+import errno
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from distrain import lease
 from distrain.config.load import settings_from_dict
 from distrain.data.prepared import PreparedDataset
 from distrain.errors import TrainError
+from distrain.object_store import link as link_module
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.link import Link, link_of
 from distrain.object_store.place import Place
@@ -24,18 +26,19 @@ from distrain.train.placement import Placement
 from distrain.train.speed import Speed
 from distrain.train.taking_up import newest_good
 from distrain.train.world import World
+from distrain.tune import host, trial
 from distrain.tune import sweep as sweep_module
 from distrain.tune.course import Course
 from distrain.tune.hangs import last_word, leave_last_word
 from distrain.tune.host import (
     JOB_FILE,
     Here,
+    attempt_at_store,
     folder_here,
     keep_logs,
     processes_folder,
-    told_of_trial,
-    told_to_all,
-    told_with_work,
+    search_at_store,
+    trial_at_store,
 )
 from distrain.tune.places import hand_over
 from distrain.tune.reporter import Reporter
@@ -110,7 +113,7 @@ class Hosts:
         """Return where a process of a search works on a host of a name."""
         (self._folder / name).mkdir(exist_ok=True)
         self._monkeypatch.setattr(tempfile, "tempdir", str(self._folder / name))
-        common = {"sweep_dir": str(sweep.run_dir), "store": told_to_all(sweep.run_dir)}
+        common = {"sweep_dir": str(sweep.run_dir), "store": search_at_store(sweep.run_dir)}
         return processes_folder(json.loads(json.dumps(common)))
 
 
@@ -158,7 +161,7 @@ def given(course: Course, prepare: Prepare) -> tuple[Work, dict[str, Any]]:
     work = course.next_work()
     assert work is not None
     folder = prepare(work)
-    told = {"folder": str(folder), "attempt": work.attempt, **told_with_work(folder)}
+    told = {"folder": str(folder), "attempt": work.attempt, **attempt_at_store(folder)}
     return work, json.loads(json.dumps(told))
 
 
@@ -276,7 +279,7 @@ def test_what_a_host_tells_of_its_end_is_heard_by_the_driver_and_kept(
             (theirs / "logs" / "rank-0.txt").write_text("its stacks")
             leave_last_word(theirs, error)
             keep_logs(theirs)
-            with folder_here(folder, told_of_trial(folder)) as again:
+            with folder_here(folder, trial_at_store(folder)) as again:
                 assert again == theirs
         assert str(last_word(folder)) == str(error)
         course.interrupt()
@@ -285,6 +288,46 @@ def test_what_a_host_tells_of_its_end_is_heard_by_the_driver_and_kept(
 
     log = "files/000001-000/trials/0000/logs/rank-0.txt"
     assert Bucket(place).get(log) == b"its stacks"
+
+
+class Telling:
+    """Stands for the driver, who gives a slot nothing more to do.
+
+    Args:
+        here: where the slot works.
+    """
+
+    def __init__(self, here: Here) -> None:
+        self.here = here
+        self.told: list[tuple[str, Mapping[str, Any]]] = []
+
+    def tell(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        self.told.append((kind, fields))
+        return {"work": {}}
+
+
+def test_a_store_that_is_away_as_a_trial_begins_is_told_as_storage_that_fails(
+    sweep: Sweep, hosts: Hosts, drive: Callable[..., Course], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "no answer")
+
+    common = {"by_epoch": True, "num_workers": 1}
+
+    def run(course: Course, prepare: Prepare) -> None:
+        _, work = given(course, prepare)
+        with hosts.enter("other", sweep) as here:
+            slot: Any = Telling(here)
+            trial._run_trial(common, {**work, "until": None}, slot, Speed())
+        [(kind, fields)] = slot.told
+        assert (kind, fields["step"], fields["error"]["cause"]) == ("lost", 0, "cluster")
+        assert "it could not begin (OSError: [Errno 5] no answer)" in fields["error"]["message"]
+        assert fields["error"]["where"] == "trial 0000"
+        course.interrupt()
+
+    monkeypatch.setattr(host, "begin_alone", away)
+    monkeypatch.setattr(link_module, "WORKER_PATIENCE_S", 0.0)
+    drive(run)
 
 
 def test_an_attempt_takes_nothing_from_the_host_that_the_store_does_not_count(
@@ -296,7 +339,7 @@ def test_an_attempt_takes_nothing_from_the_host_that_the_store_does_not_count(
         assert link is not None
         stale = folder / "checkpoints" / "step-8"
         stale.mkdir(parents=True)
-        told = told_to_all(sweep.run_dir)
+        told = search_at_store(sweep.run_dir)
         with processes_folder({"sweep_dir": "", "store": told}) as here:
             assert not here.is_apart
             with here.trial(work, 0) as theirs:
@@ -314,5 +357,5 @@ def test_where_hosts_share_the_folder_nothing_is_asked_for(tmp_path: Path) -> No
             assert folder == tmp_path / "0003"
         assert here.read_reply(tmp_path, "reply-1.json") == "{}"
         assert here.read_reply(tmp_path, "reply-1.json") is None
-    assert (told_with_work(tmp_path), told_to_all(tmp_path)) == ({}, None)
+    assert (attempt_at_store(tmp_path), search_at_store(tmp_path)) == ({}, None)
     assert not isinstance(link_of(tmp_path), Link)

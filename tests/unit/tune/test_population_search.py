@@ -279,7 +279,9 @@ def test_a_state_is_to_be_taken_over_until_its_trial_has_gone_on(
             has_gone_on = bool(copied) and "reported" in kinds[copied[-1] :]
             if copied and not has_gone_on:
                 copy = own[copied[-1]]
-                assert trial.taken == (copy["source"], 10 * copy["time"])
+                before = [e for e in [*events[:room], *log.events] if e.get("action") == "copy"]
+                num_taken = sum(e["trial"] == copy["source"] for e in before[: before.index(copy)])
+                assert trial.taken == (copy["source"], 10 * copy["time"], num_taken)
             elif has_gone_on:
                 assert trial.taken is None
 
