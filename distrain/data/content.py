@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distrain.data.builtin import load_built_in
-from distrain.data.csv_files import next_line
 from distrain.data.files import Listing, open_file
 from distrain.data.parquet_files import hash_part
 from distrain.data.prepared import PreparedDataset
 from distrain.data.reading import Piece, Reading
 from distrain.data.shards import SHARD_FOLDER, Shard
+from distrain.data.text_files import next_line
 from distrain.data.units import cut_into_units
 
 Rows = npt.NDArray[np.int64]

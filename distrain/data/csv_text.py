@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from distrain.data.columns import TextRules, arrow_type, canonical, clean_text, is_text
-from distrain.data.files import open_file
+from distrain.data.text_files import encoding_fault, lines_before
 from distrain.errors import DataError
 
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
@@ -48,11 +48,7 @@ class CsvText:
 
     def first_line(self) -> int:
         """Return how many lines of the file come before; reads that far if it must."""
-        if not self.byte_start:
-            return self.lines_before
-        with open_file(self.uri) as source:
-            before = source.read(self.byte_start - 1)
-            return int(before.count(b"\n")) + 1
+        return lines_before(self.uri, self.byte_start) if self.byte_start else self.lines_before
 
 
 @final
@@ -156,24 +152,6 @@ def is_byte_wise(encoding: str) -> bool:
         return ascii_bytes.decode(encoding) == ascii_bytes.decode("ascii")
     except UnicodeError:
         return False
-
-
-def encoding_fault(text: bytes, uri: str, lines_before: int, start: int) -> DataError:
-    """Return the error for bytes that are not in the stated encoding, with line and advice."""
-    line = lines_before + text.count(b"\n", 0, start) + 1
-    bad = text[start]
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        likely = "utf-16"
-    elif any(0x80 <= byte < 0xA0 for byte in text[start : start + 4096]):
-        likely = "cp1252"
-    else:
-        likely = "latin-1"
-    return DataError(
-        f"byte 0x{bad:02x} is not UTF-8",
-        where=f"{uri}:{line}",
-        expected="text in the encoding that data.read.encoding names (utf-8 unless given)",
-        mend=f"Set data.read.encoding, likely to {likely}.",
-    )
 
 
 arrow_csv_faults = (pa.ArrowInvalid, UnicodeDecodeError)
