@@ -9,6 +9,14 @@ from distrain.config.base import Fraction, Section, Seed, Text, Word
 Delimiter = Annotated[
     str, Field(min_length=1, max_length=1, json_schema_extra={"x-expected": "one character"})
 ]
+ImageSize = Annotated[
+    list[Annotated[int, Field(ge=1, le=4096)]],
+    Field(
+        min_length=2,
+        max_length=2,
+        json_schema_extra={"x-expected": "two numbers, height and width in pixels"},
+    ),
+]
 Scalar = str | int | float | bool
 TextList = Annotated[list[Text], Field(min_length=1)]
 
@@ -30,21 +38,49 @@ Source = Text | IdxSource | TextList
 
 
 class ReadSettings(Section):
-    """`data.read`: how text files are read (csv and tsv; other formats take none of these)."""
+    """`data.read`: how files are read; each key is for the formats that it names."""
 
-    header: bool = Field(True, description="Whether the first row holds the column names.")
+    header: bool = Field(
+        True, description="csv, tsv: whether the first row holds the column names."
+    )
     names: TextList | None = Field(
-        None, description="Column names, in order; they take the header's place."
+        None,
+        description="csv, tsv, npy: column names, in order; they take the header's place "
+        "[the header's; npy: c0, c1, ...].",
     )
     na_values: list[Word] | None = Field(
-        None, description="Words that mean 'missing', beside the empty field [the usual ones]."
+        None,
+        description="csv, tsv: words that mean 'missing', beside the empty field [the usual ones].",
     )
-    encoding: Text = Field("utf-8", description="Character encoding, by Python's name for it.")
+    encoding: Text = Field(
+        "utf-8",
+        description="csv, tsv, json, jsonl, text: character encoding, by Python's name for it.",
+    )
     delimiter: Delimiter | None = Field(
-        None, description="One character between fields [',' for csv, a tab for tsv]."
+        None,
+        description="csv, tsv: one character between fields [',' for .csv, a tab for .tsv; told "
+        "from the first rows where the extension is another].",
     )
     strip: bool = Field(
-        True, description="Whether white space around names and values is taken off."
+        True, description="csv, tsv: whether white space around names and values is taken off."
+    )
+    arrays: dict[str, Text] | None = Field(
+        None,
+        description="npz: columns, each with the array that holds it: {image: x_train, label: "
+        "y_train}; of a matrix, a column is made of each of its own, x0, x1, ... [all arrays].",
+    )
+    example: Literal["file", "line"] = Field(
+        "file",
+        description="text: whether an example is a whole file, of the class that its folder is "
+        "named by, or a line, of the class that its file is named by.",
+    )
+    size: ImageSize | None = Field(
+        None,
+        description="images, and those in parquet and arrow: height and width in pixels that each "
+        "is brought to [all have those of the first].",
+    )
+    channels: Literal[1, 3] | None = Field(
+        None, description="As size: 1 for grey images, 3 for coloured ones [as the first has]."
     )
 
 
@@ -128,16 +164,23 @@ class DataSettings(Section):
     """`data`: from files to the splits that a model is trained, validated and tested on."""
 
     source: Source = Field(
-        description="Path, glob, directory, file:// URI, a list of them, {idx: ...}, or a built-in "
-        "such as sklearn:digits."
+        description="Path, glob, directory, URI (file, https, s3, gs), a list of them, "
+        "{idx: ...}, or a built-in such as sklearn:digits."
     )
     test_source: Source | None = Field(
         None, description="An external holdout: never split from the source, never cleaned."
     )
-    format: Literal["csv", "tsv", "parquet", "idx"] | None = Field(
-        None, description="What the files are [by their extension]."
+    format: (
+        Literal[
+            "csv", "tsv", "json", "jsonl", "parquet", "arrow", "npy", "npz", "images", "text", "idx"
+        ]
+        | None
+    ) = Field(
+        None,
+        description="What the files are [by their extension]. images: a folder for each class; "
+        "text: see read.example. Text is read through .gz, .zst and .bz2.",
     )
-    read: ReadSettings = Field(ReadSettings(), description="How text files are read.")
+    read: ReadSettings = Field(ReadSettings(), description="How files are read.")
     target: Text | TextList = Field(description="The column, or columns, to predict.")
     task: Literal["classification", "regression"] | None = Field(
         None,

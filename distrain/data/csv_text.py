@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, final
 
 import numpy as np
@@ -23,6 +24,8 @@ _QUOTE, _NEWLINE = ord('"'), ord("\n")
 # Arrow parses a block at a time; a record must fit into one.
 _BLOCK_BYTES: Final = 16 * 2**20
 _HEADER_BYTES: Final = 2**20
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_SNIFFED_RECORDS: Final = 20
 
 
 @final
@@ -116,14 +119,38 @@ def header_names(text: bytes, uri: str, delimiter: str, *, strip: bool) -> tuple
 
 def first_record(text: bytes, uri: str, delimiter: str) -> list[str]:
     """Return the fields of the first record that is not blank; none where there is none."""
+    decoded = _decoded_head(text, uri)
+    records = csv.reader(io.StringIO(decoded, newline=""), delimiter=delimiter)
+    return next((record for record in records if record), [])
+
+
+def _decoded_head(text: bytes, uri: str) -> str:
     head = text[:_HEADER_BYTES]
     cut = head.rfind(b"\n") + 1 if len(text) > len(head) else len(head)
     try:
-        decoded = head[:cut].decode("utf-8")
+        return head[:cut].decode("utf-8")
     except UnicodeDecodeError as fault:
         raise encoding_fault(text, uri, 0, fault.start) from fault
-    records = csv.reader(io.StringIO(decoded, newline=""), delimiter=delimiter)
-    return next((record for record in records if record), [])
+
+
+def sniffed_delimiter(text: bytes, uri: str) -> str:
+    """Return the sign that cuts the first records into the same number of fields, most of them.
+
+    Args:
+        text: the beginning of a file.
+        uri: the file, for messages.
+
+    Returns:
+        A comma where no sign does.
+    """
+    head = _decoded_head(text, uri)
+    found, most = ",", 1
+    for sign in _DELIMITERS:
+        records = csv.reader(io.StringIO(head, newline=""), delimiter=sign)
+        widths = {len(record) for record in islice(filter(None, records), _SNIFFED_RECORDS)}
+        if len(widths) == 1 and max(widths) > most:
+            found, most = sign, max(widths)
+    return found
 
 
 def has_split_records(text: bytes) -> bool:

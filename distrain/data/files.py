@@ -47,7 +47,7 @@ class Listing:
     """The files of a source, in the order in which their rows count.
 
     Args:
-        format: `csv`, `tsv`, `parquet`, `idx` or `built-in`.
+        format: a format of `data.format`, or `built-in`.
         files: for idx the images, then the labels; for a built-in one entry with its name.
     """
 

@@ -164,6 +164,7 @@ class Making:
         """Return the statistics of the training rows of each run, and what they are of."""
         data, source, columns = self._data, self._source, self._columns
         names = tuple(plan.name for plan in columns.features)
+        shapes = source.opened.reading.image_shapes
         rows = row_plan(data, source, self._target, names)
         if data.clean.deduplicate:
             keys = dict(each_run(source.runs, KeyTask(rows, names), RunKeys))
@@ -171,7 +172,7 @@ class Making:
         task = FitTask(
             rows,
             columns.features,
-            source.opened.image_shape,
+            next((shapes[name] for name in names if name in shapes), None),
             max(_SAMPLE_SIZE // len(source.scans), _LEAST_SAMPLE),
             names,
             self._one_in(),

@@ -14,7 +14,7 @@ from typing import Final
 from pyarrow import fs
 
 from distrain.config.data import IdxSource, Source
-from distrain.config.names import is_remote
+from distrain.config.names import FORMAT_OF_ENDING, is_remote
 from distrain.data.builtin import BUILT_IN_PREFIX, check_built_in, library_version
 from distrain.data.files import (
     COMPRESSIONS,
@@ -28,13 +28,9 @@ from distrain.data.files import (
 )
 from distrain.errors import DataError, first_line, nearest
 
-FORMAT_OF_ENDING: Final = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
+# What a directory is full of, where it holds tables, too, goes with them.
+_ASIDE: Final = ("images", "json")
+_PACKED: Final = ("csv", "tsv", "json", "jsonl", "text", "idx", "built-in")
 _GLOB_CHARACTERS: Final = frozenset("*?[")
 
 
@@ -64,7 +60,14 @@ def list_source(source: Source, format_: str | None = None) -> Listing:
         )
     files = [file for name in names for file in _expand(name, format_)]
     _check_unique(files)
-    return Listing(format_ or _common_format(files), tuple(files))
+    listing = Listing(format_ or _common_format(files), tuple(files))
+    _check_packed(listing)
+    return listing
+
+
+def has_known_ending(file: SourceFile) -> bool:
+    """Return whether a file's extension says what it holds."""
+    return _ending(file.uri) in FORMAT_OF_ENDING
 
 
 def local_places(source: Source) -> list[Path]:
@@ -171,6 +174,9 @@ def _directory(name: str, format_: str | None) -> list[SourceFile]:
     ]
     endings = [known for known, kind in FORMAT_OF_ENDING.items() if format_ in (None, kind)]
     chosen = [file for file in files if _ending(file.uri) in endings]
+    if format_ is None:
+        tables = [file for file in chosen if FORMAT_OF_ENDING[_ending(file.uri)] not in _ASIDE]
+        chosen = tables or chosen
     if not chosen and format_ is not None:
         chosen = files
     if not chosen:
@@ -217,7 +223,7 @@ def _common_format(files: Sequence[SourceFile]) -> str:
             "the extension says nothing about the format",
             where=formats[None].uri,
             expected=f"one of {', '.join(FORMAT_OF_ENDING)}, or data.format",
-            mend="Set data.format to csv, tsv or parquet.",
+            mend="Set data.format to what it is, e.g. csv or text.",
         )
     if len(formats) > 1:
         raise DataError(
@@ -227,6 +233,17 @@ def _common_format(files: Sequence[SourceFile]) -> str:
             mend="Set data.format to the one that is meant, or name the files.",
         )
     return str(next(iter(formats)))
+
+
+def _check_packed(listing: Listing) -> None:
+    packed = next((file for file in listing.files if file.compression is not None), None)
+    if packed is not None and listing.format not in _PACKED:
+        raise DataError(
+            f"{listing.format} files are not read through {packed.compression}",
+            where=packed.uri,
+            expected=f"the {listing.format} file itself; text alone is unpacked while it is read",
+            mend="Unpack it first.",
+        )
 
 
 def _check_unique(files: Iterable[SourceFile]) -> None:

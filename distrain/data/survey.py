@@ -9,7 +9,7 @@ from distrain.data.checking import target_wish, wanted_columns
 from distrain.data.column_scan import ColumnScan
 from distrain.data.kinds import Columns, plan_columns, target_names
 from distrain.data.on_ray import Runs
-from distrain.data.opening import OpenedSource
+from distrain.data.opened import OpenedSource
 from distrain.data.reading import Reading, Unit
 from distrain.data.scanning import ScannedSource, on_cluster, scan_source
 from distrain.data.split import SPLIT_WORDS, TEST, check_words
@@ -88,11 +88,13 @@ def survey(
 
 def _check_image(columns: Columns, source: OpenedSource) -> None:
     image = next((plan for plan in columns.features if plan.kind == "image"), None)
-    if image is not None and (image.type != "image" or source.image_shape is None):
+    shapes = source.reading.image_shapes
+    if image is not None and (image.type != "image" or image.name not in shapes):
         raise DataError(
             f"images are not read from {source.listing.format}",
             where=f"column {image.name!r}",
-            expected="a source whose files say the images' height and width: idx",
+            expected="files that say the images' height and width: images, idx, npy, npz, or the "
+            "bytes of image files in parquet and arrow",
             mend="Convert them, or drop the column under data.features.",
         )
 
