@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Final
 
 import pyarrow as pa
-from pyarrow import dataset
 
 from distrain.data.files import SourceFile, current_file, open_file
 from distrain.data.reading import FileLog, Reading, Unit
@@ -15,7 +14,6 @@ from distrain.errors import DataError, first_line
 
 _FILE_MAGIC: Final = b"ARROW1"
 _ESTIMATED_FROM: Final = 16 * 2**20
-_IPC: Final = dataset.IpcFileFormat()
 
 
 def read_arrow_unit(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa.Table]:
@@ -42,7 +40,9 @@ def arrow_schema_and_rows(file: SourceFile) -> tuple[pa.Schema, int, bool]:
     """
     with _opened(file) as (source, batches):
         if batches.can_seek:
-            return batches.schema, _IPC.make_fragment(source).count_rows(), True
+            from pyarrow.dataset import IpcFileFormat  # loads an engine of queries
+
+            return batches.schema, IpcFileFormat().make_fragment(source).count_rows(), True
         num_rows = num_bytes = 0
         for batch in batches.from_to(0, None):
             num_rows, num_bytes = num_rows + batch.num_rows, num_bytes + batch.nbytes

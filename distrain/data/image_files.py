@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from distrain.config.data import ReadSettings
 from distrain.data.files import Listing, SourceFile, open_file, without_query
 from distrain.data.images import decoded, image_shape
 from distrain.data.opened import OpenedSource
@@ -35,7 +34,7 @@ def read_image_unit(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa.T
         yield pa.table({name: columns[name] for name in reading.wanted})
 
 
-def open_images(listing: Listing, reading: Reading, read: ReadSettings) -> OpenedSource:
+def open_images(listing: Listing, reading: Reading) -> OpenedSource:
     """Return image files opened: the first says what shape they have.
 
     Raises:
@@ -43,7 +42,7 @@ def open_images(listing: Listing, reading: Reading, read: ReadSettings) -> Opene
     """
     first = listing.files[0]
     with open_file(first.uri) as source:
-        shape = image_shape(source.read(), first.uri, read.size, read.channels)
+        shape = image_shape(source.read(), first.uri, reading)
     if shape is None:
         raise DataError(
             "the image cannot be decoded",

@@ -43,24 +43,22 @@ def encoded_values(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pa.compute.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
 
 
-def image_shape(
-    content: bytes, where: str, size: Sequence[int] | None, channels: int | None
-) -> Shape | None:
+def image_shape(content: bytes, where: str, reading: Reading) -> Shape | None:
     """Return the shape of an image, None where the bytes are none.
 
     Args:
         content: an image file's bytes.
         where: its place, for messages.
-        size: height and width that are asked for; None: those of the image.
-        channels: as many as are asked for; None: as the image has.
+        reading: which size and channels are asked for.
 
     Raises:
         DataError: the image has more pixels than are read.
     """
     try:
         with _opened(content, where) as image:
-            height, width = size or (image.height, image.width)
-            return channels or _channels_of(image, where), height, width
+            height, width = reading.image_size or (image.height, image.width)
+            channels = reading.image_channels or _channels_of(image, where)
+            return channels, height, width
     except _Undecodable:
         return None
 
@@ -138,10 +136,10 @@ def _pixels(content: bytes, shape: Shape, reading: Reading, where: str) -> Pixel
     channels, height, width = shape
     with _opened(content, where) as image:
         found = _channels_of(image, where)
-        if found > channels and not reading.recolours:
+        if found > channels and reading.image_channels is None:
             raise _differs(f"{found} channels", f"{channels}, as the first image has", where)
         if (image.height, image.width) != (height, width):
-            if not reading.resizes:
+            if reading.image_size is None:
                 raise _differs(
                     f"height {image.height} and width {image.width}",
                     f"{height} and {width}, as the first image has",

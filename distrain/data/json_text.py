@@ -92,6 +92,8 @@ def line_with(text: JsonText, key: str) -> str:
 def _read_by_arrow(text: JsonText, types: Mapping[str, str]) -> pa.Table | None:
     texts = [pa.field(name, pa.string()) for name, kind in types.items() if kind == "string"]
     try:
+        if not text.text.isascii():
+            text.text.decode("utf-8")  # which Arrow takes for granted
         return arrow_json.read_json(
             pa.BufferReader(text.text),
             read_options=arrow_json.ReadOptions(
@@ -99,7 +101,7 @@ def _read_by_arrow(text: JsonText, types: Mapping[str, str]) -> pa.Table | None:
             ),
             parse_options=arrow_json.ParseOptions(explicit_schema=pa.schema(texts)),
         )
-    except pa.ArrowInvalid:  # told, or read after all, by `_records`
+    except (pa.ArrowInvalid, UnicodeDecodeError):  # told, or read after all, by `_records`
         return None
 
 

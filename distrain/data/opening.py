@@ -45,9 +45,7 @@ def open_listed(
 ) -> OpenedSource:
     """Return a source opened whose files are listed already; else as `open_source`."""
     with reading_files(listing.files):
-        opened = _OPEN[listing.format](
-            listing, _reading(listing.format, read, column_types or {}), read
-        )
+        opened = _OPEN[listing.format](listing, _reading(listing.format, read, column_types or {}))
     if opened.is_exact and not opened.num_rows:
         raise DataError(
             "there are columns but no rows",
@@ -77,29 +75,22 @@ def _reading(format_: str, read: ReadSettings, column_types: Mapping[str, str]) 
         has_given_names=has_names,
         arrays=dict(read.arrays or {}),
         is_by_line=read.example == "line",
-        resizes=read.size is not None,
-        recolours=read.channels is not None,
+        image_size=None if read.size is None else (read.size[0], read.size[1]),
+        image_channels=read.channels,
     )
 
 
-_Open = Callable[[Listing, Reading, ReadSettings], OpenedSource]
-
-
-def _without_settings(function: Callable[[Listing, Reading], OpenedSource]) -> _Open:
-    return lambda listing, reading, _: function(listing, reading)
-
-
-_OPEN: Final[Mapping[str, _Open]] = {
-    "csv": _without_settings(open_csv),
-    "tsv": _without_settings(open_csv),
-    "json": _without_settings(open_json),
-    "jsonl": _without_settings(open_json),
+_OPEN: Final[Mapping[str, Callable[[Listing, Reading], OpenedSource]]] = {
+    "csv": open_csv,
+    "tsv": open_csv,
+    "json": open_json,
+    "jsonl": open_json,
     "parquet": open_parquet,
     "arrow": open_arrow,
-    "npy": _without_settings(open_npy),
-    "npz": _without_settings(open_npz),
+    "npy": open_npy,
+    "npz": open_npz,
     "images": open_images,
-    "text": _without_settings(open_text),
-    "idx": _without_settings(open_idx),
-    "built-in": _without_settings(open_built_in),
+    "text": open_text,
+    "idx": open_idx,
+    "built-in": open_built_in,
 }

@@ -6,7 +6,6 @@ from typing import Final
 
 import pyarrow as pa
 
-from distrain.config.data import ReadSettings
 from distrain.data.arrow_files import arrow_batches, arrow_schema_and_rows
 from distrain.data.builtin import IMAGE_SHAPES, load_built_in
 from distrain.data.files import Listing, SourceFile
@@ -23,14 +22,14 @@ _COUNTED_FILES: Final = 16
 _First = Callable[[SourceFile, str], Iterator[pa.Array]]
 
 
-def open_parquet(listing: Listing, reading: Reading, read: ReadSettings) -> OpenedSource:
+def open_parquet(listing: Listing, reading: Reading) -> OpenedSource:
     """Return Parquet files opened, by their footers."""
-    return _open_typed(listing, reading, read, (schema_and_rows, first_values))
+    return _open_typed(listing, reading, (schema_and_rows, first_values))
 
 
-def open_arrow(listing: Listing, reading: Reading, read: ReadSettings) -> OpenedSource:
+def open_arrow(listing: Listing, reading: Reading) -> OpenedSource:
     """Return Arrow IPC files opened, by their footers; streams have none, and are read through."""
-    return _open_typed(listing, reading, read, (arrow_schema_and_rows, arrow_batches))
+    return _open_typed(listing, reading, (arrow_schema_and_rows, arrow_batches))
 
 
 def open_idx(listing: Listing, reading: Reading) -> OpenedSource:
@@ -56,7 +55,6 @@ def open_built_in(listing: Listing, reading: Reading) -> OpenedSource:
 def _open_typed(
     listing: Listing,
     reading: Reading,
-    read: ReadSettings,
     how: tuple[Callable[[SourceFile], tuple[pa.Schema, int, bool]], _First],
 ) -> OpenedSource:
     schema_and_rows_of, first = how
@@ -66,7 +64,7 @@ def _open_typed(
     check_names_once(names, listing.files[0].uri)
     is_complete = len(counted) == len(listing.files)
     share = sum(file.num_bytes for file in counted) / max(listing.num_bytes, 1)
-    shapes = _image_shapes(counted[0], schema, read, first)
+    shapes = _image_shapes(counted[0], schema, reading, first)
     return OpenedSource(
         listing,
         replace(reading, columns=names, wanted=names, image_shapes=shapes),
@@ -77,7 +75,7 @@ def _open_typed(
 
 
 def _image_shapes(
-    file: SourceFile, schema: pa.Schema, read: ReadSettings, first: _First
+    file: SourceFile, schema: pa.Schema, reading: Reading, first: _First
 ) -> dict[str, Shape]:
     """Return the shapes of the columns whose first value is an image file's content."""
     shapes = {}
@@ -87,7 +85,7 @@ def _image_shapes(
         shape = (
             None
             if content is None
-            else image_shape(content, f"{file.uri}, column {name!r}", read.size, read.channels)
+            else image_shape(content, f"{file.uri}, column {name!r}", reading)
         )
         if shape is not None:
             shapes[name] = shape

@@ -25,8 +25,8 @@ class Reading:
         has_header: whether a text file's first record holds names.
         has_given_names: whether `columns` take the place of a header's names.
         image_shapes: of image columns: channels, height and width.
-        resizes: whether images of another size are brought to that shape; else they are refused.
-        recolours: likewise for coloured images where grey ones are asked for.
+        image_size: height and width that images are brought to; None: others are refused.
+        image_channels: likewise how many channels.
         arrays: of npz: columns, or their first part, to the arrays that hold them.
         is_by_line: of text: whether each line is an example; else each file is one.
     """
@@ -41,8 +41,8 @@ class Reading:
     has_header: bool = True
     has_given_names: bool = False
     image_shapes: dict[str, Shape] = field(default_factory=dict)
-    resizes: bool = False
-    recolours: bool = False
+    image_size: tuple[int, int] | None = None
+    image_channels: int | None = None
     arrays: dict[str, str] = field(default_factory=dict)
     is_by_line: bool = False
 
