@@ -26,6 +26,9 @@ _FEATURE_KINDS = {
     "missing": ("numeric", "boolean"),
     "scale": ("numeric",),
     "max_categories": ("categorical",),
+    "max_words": ("text",),
+    "ngrams": ("text",),
+    "weighting": ("text",),
 }
 
 

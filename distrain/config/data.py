@@ -91,10 +91,12 @@ class FeatureSettings(Section):
         json_schema_extra={"x-expected": "a kind, such as drop, or a mapping with kind and more"}
     )
 
-    kind: Literal["numeric", "categorical", "boolean", "image", "id", "drop"] | None = Field(
-        None,
-        description="What the column is [inferred]. id: passed through to predictions; "
-        "drop: left out.",
+    kind: Literal["numeric", "categorical", "boolean", "text", "image", "id", "drop"] | None = (
+        Field(
+            None,
+            description="What the column is [inferred]. text: a bag of words; id: passed through "
+            "to predictions; drop: left out.",
+        )
     )
     missing: Literal["median", "mean", "zero"] | float | None = Field(
         None, description="What takes a missing number's place [median]."
@@ -105,6 +107,18 @@ class FeatureSettings(Section):
     )
     max_categories: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="How many categories have a place of their own, the most frequent [255]."
+    )
+    max_words: Annotated[int, Field(ge=1, le=50_000)] | None = Field(
+        None,
+        description="text: how many words have a place, those in most training rows [2000].",
+    )
+    ngrams: Annotated[int, Field(ge=1, le=3)] | None = Field(
+        None, description="text: up to so many words in a row count as one, too [1]."
+    )
+    weighting: Literal["tfidf", "counts"] | None = Field(
+        None,
+        description="text: counts of words as they are, or weighted by how rare a word is, with "
+        "each text at length 1 [tfidf].",
     )
 
 

@@ -10,14 +10,8 @@ from typing import Final
 import pyarrow as pa
 
 from distrain.data.files import Listing, SourceFile, open_file
-from distrain.data.npy_arrays import (
-    ArrayForm,
-    ColumnNames,
-    Source,
-    array_form,
-    array_table,
-    blocks_of,
-)
+from distrain.data.npy_arrays import array_form, array_table, blocks_of
+from distrain.data.npy_header import ArrayForm, ColumnNames, Source
 from distrain.data.opened import OpenedSource, check_names_once
 from distrain.data.reading import FileLog, Reading, Unit
 from distrain.data.sniff import check_content

@@ -7,14 +7,8 @@ from typing import Final
 import pyarrow as pa
 
 from distrain.data.files import Listing, SourceFile, open_file
-from distrain.data.npy_arrays import (
-    Array,
-    ArrayForm,
-    ColumnNames,
-    array_form,
-    array_table,
-    blocks_of,
-)
+from distrain.data.npy_arrays import Array, array_form, array_table, blocks_of
+from distrain.data.npy_header import ArrayForm, ColumnNames
 from distrain.data.opened import OpenedSource, check_names_once
 from distrain.data.reading import FileLog, Piece, Reading, Unit
 from distrain.data.sniff import check_content

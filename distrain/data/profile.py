@@ -133,7 +133,13 @@ def _scan_text(text: pa.Array) -> ColumnScan:
         is_numeric_text=numbers is not None,
         only=distinct[0].as_py() if len(distinct) == 1 else None,
         no_number=_first_no_number(text, distinct) if numbers is None else None,
+        num_words=_num_words(distinct) if len(distinct) > len(text) / 2 else 0,
     )
+
+
+def _num_words(texts: pa.Array) -> int:
+    spaces = pc.sum(pc.count_substring(texts, " ")).as_py() or 0
+    return int(spaces) + len(texts)
 
 
 def _finite_numbers(text: pa.Array) -> Floats | None:

@@ -22,6 +22,7 @@ from distrain.data.files import (
     SourceFile,
     absolute,
     filesystem_of,
+    is_http,
     missing_file,
     source_file,
     without_query,
@@ -98,8 +99,9 @@ def _expand(name: str, format_: str | None) -> list[SourceFile]:
             mend="Name it without the list.",
         )
     system, path = filesystem_of(absolute(name))
-    info = system.get_file_info(path)
-    if info.type == fs.FileType.NotFound and _GLOB_CHARACTERS & set(name):
+    info = _info(system, path, name)
+    is_absent = info.type == fs.FileType.NotFound
+    if is_absent and _GLOB_CHARACTERS & set(name) and not is_http(name):
         return _glob(name)
     if info.type == fs.FileType.Directory:
         return _directory(name, format_)
@@ -109,7 +111,7 @@ def _expand(name: str, format_: str | None) -> list[SourceFile]:
 def _file(name: str) -> SourceFile:
     uri = absolute(name)
     system, path = filesystem_of(uri)
-    info = system.get_file_info(path)
+    info = _info(system, path, name)
     if info.type == fs.FileType.NotFound:
         raise missing_file(name)
     if info.type == fs.FileType.Directory:
@@ -124,6 +126,18 @@ def _file(name: str) -> SourceFile:
             mend="Write the data to a file first.",
         )
     return _checked([source_file(uri, info)])[0]
+
+
+def _info(system: fs.FileSystem, path: str, name: str) -> fs.FileInfo:
+    try:
+        return system.get_file_info(path)
+    except OSError as fault:
+        raise DataError(
+            f"the place cannot be looked at ({first_line(fault)})",
+            where=f"data.source = {name}",
+            expected="a place that this user may read",
+            mend="Check the spelling, the credentials and the connection.",
+        ) from fault
 
 
 def _glob(pattern: str) -> list[SourceFile]:
