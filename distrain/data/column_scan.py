@@ -36,6 +36,9 @@ class ColumnScan:
         is_numeric_text: whether all texts are numbers.
         only: the only text there is, None for none or several.
         no_number: the first text that is no finite number, and its row (from 0) among these.
+        num_number_like: sum over runs of the different texts in each that are numbers, where not
+            all are.
+        num_date_like: likewise of those that look like dates, which were not read as dates.
         num_words: about how many words all texts have, where nearly every row has its own.
     """
 
@@ -53,6 +56,8 @@ class ColumnScan:
     is_numeric_text: bool = True
     only: str | None = None
     no_number: tuple[str, int] | None = None
+    num_number_like: int = 0
+    num_date_like: int = 0
     num_words: int = 0
 
     @property
@@ -138,6 +143,8 @@ def _combine_two(one: ColumnScan, two: ColumnScan) -> ColumnScan:
         is_numeric_text=one.is_numeric_text and two.is_numeric_text,
         only=one.only if one.only == two.only else None,
         no_number=_earlier_no_number(one, two),
+        num_number_like=one.num_number_like + two.num_number_like,
+        num_date_like=one.num_date_like + two.num_date_like,
         num_words=one.num_words + two.num_words,
     )
 

@@ -245,11 +245,16 @@ def _explain(fault: Exception, text: CsvText, form: CsvForm | None) -> DataError
 def _ragged(text: CsvText, form: CsvForm) -> DataError | None:
     lines = io.StringIO(text.text.decode("utf-8", errors="replace"), newline="")
     records = csv.reader(lines, delimiter=form.delimiter)
+    line = 0
     for record in records:
+        first, line = line + 1, records.line_num
         if record and len(record) != len(form.names):
             count = len(record)
+            begins = text.first_line() + first
+            over = f"; it begins in line {begins}, where a quote may be left open"
             return DataError(
-                f"the record has {count} {'field' if count == 1 else 'fields'}",
+                f"the record has {count} {'field' if count == 1 else 'fields'}"
+                + (over if line > first else ""),
                 where=f"{text.uri}:{text.first_line() + records.line_num}",
                 expected=f"{len(form.names)}, as there are columns",
                 mend="Correct the line (a delimiter inside a value needs quotes around the value), "

@@ -59,6 +59,11 @@ class ScannedSource:
         """Return each run's place in the source."""
         return {scan.key: place for place, scan in enumerate(self.scans)}
 
+    @property
+    def rows_of_files(self) -> dict[str, int]:
+        """Return how many rows each file has, in order, by its URI as a manifest has it."""
+        return {file["uri"]: file["num_rows"] for file in self.files()}
+
     def files(self) -> list[dict[str, Any]]:
         """Return each file with its size, rows and SHA-256, as the manifest lists them.
 

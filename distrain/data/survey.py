@@ -13,7 +13,7 @@ from distrain.data.opened import OpenedSource
 from distrain.data.reading import Reading, Unit
 from distrain.data.scanning import ScannedSource, on_cluster, scan_source
 from distrain.data.split import SPLIT_WORDS, TEST, check_words
-from distrain.data.target import TargetPlan, plan_target
+from distrain.data.target import TargetPlan, plan_target, row_text, shortened
 from distrain.errors import DataError
 
 
@@ -70,13 +70,13 @@ def survey(
     source = scan_source(opened, wanted, counted, targets, read=read)
     if fixed is not None:
         _check_fixed(fixed, source.counts[fixed] or {}, has_test=opened_test is not None)
-    rows_of_files = {file["uri"]: file["num_rows"] for file in source.files()}
     target = plan_target(
-        target_wish(data), source.columns, source.counts[targets[0]], rows_of_files
+        target_wish(data), source.columns, source.counts[targets[0]], source.rows_of_files
     )
     _check_weight(data.weight, source.columns)
     columns = plan_columns(data, source.columns)
     _check_image(columns, opened)
+    _check_numeric(columns, source)
     test = None
     if opened_test is not None:
         used = {plan.name for plan in columns.features} | {*targets, data.weight}
@@ -97,6 +97,21 @@ def _check_image(columns: Columns, source: OpenedSource) -> None:
             "bytes of image files in parquet and arrow",
             mend="Convert them, or drop the column under data.features.",
         )
+
+
+def _check_numeric(columns: Columns, source: ScannedSource) -> None:
+    """Refuse text in a column that `data.features` says is numeric."""
+    for plan in columns.features:
+        found = source.columns[plan.name].no_number
+        if plan.kind == "numeric" and plan.type == "string" and found is not None:
+            value, row = found
+            raise DataError(
+                f"{shortened(value)!r} is not a number",
+                where=f"column {plan.name!r}, {row_text(row, source.rows_of_files)}",
+                expected=f"numbers, as data.features.{plan.name} says",
+                mend="Correct the value; or name it under data.read.na_values if it means "
+                "'missing', or say categorical.",
+            )
 
 
 def _check_fixed(column: str, counts: Mapping[str, int], *, has_test: bool) -> None:

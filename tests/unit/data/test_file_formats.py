@@ -22,6 +22,8 @@ from distrain.data.content import content_hashes, joined_hash
 from distrain.data.opened import OpenedSource
 from distrain.data.opening import open_source
 from distrain.data.runs import Run, read_runs
+from distrain.data.sample import sample_dataset
+from distrain.data.sources import list_source
 from distrain.errors import DataError
 from tests.file_formats import (
     TABLES,
@@ -73,6 +75,20 @@ def test_same_rows_are_the_same_values_in_every_format(tmp_path: Path, name: str
     assert source.reading.columns == tuple(COLUMNS)
     assert table.to_pydict() == COLUMNS
     assert [str(field.type) for field in table.schema] == ["int64", "double", "string", "bool"]
+
+
+@pytest.mark.parametrize(
+    ("target", "task"), [("member", "classification"), ("share", "regression")]
+)
+def test_same_rows_make_the_same_shards(tmp_path: Path, target: str, task: str) -> None:
+    found = []
+    for name, write in TABLES.items():
+        write(tmp_path / name, COLUMNS)
+        data = DataSettings(source=str(tmp_path / name), target=target, task=task)
+        with sample_dataset(data, list_source(data.source)) as dataset:
+            found.append([shard.sha256 for shard in dataset.shards()])
+    assert len(found[0]) == 3
+    assert found == [found[0]] * len(TABLES)
 
 
 @pytest.fixture
