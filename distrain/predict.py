@@ -164,6 +164,7 @@ def rows_to_predict(
     columns = opened.reading.columns
     check_columns(columns, [*transform.input_columns, *(transform.targets if has_targets else [])])
     _check_names(columns, predictor)
+    _check_image(opened, transform.image)
     return RowsToPredict(files, opened, _types(opened, transform.column_types), code)
 
 
@@ -297,6 +298,18 @@ def _types(opened: OpenedSource, known: Mapping[str, str]) -> dict[str, str]:
     if opened.listing.format not in TEXT_FORMATS:
         return {name: known[name] for name in columns if name in known}
     return {name: known.get(name, "string") for name in columns}
+
+
+def _check_image(opened: OpenedSource, image: Mapping[str, Any] | None) -> None:
+    shape = None if image is None else opened.reading.image_shapes.get(image["column"])
+    if image is None or shape is None or shape == tuple(image["shape"]):
+        return
+    raise DataError(
+        f"the images have the shape {shape}",
+        where=opened.listing.files[0].uri,
+        expected=f"{tuple(image['shape'])}: channels, height and width, as in training",
+        mend="Bring the images to the size that the model was trained on",
+    )
 
 
 def _check_names(columns: tuple[str, ...], predictor: Predictor) -> None:
