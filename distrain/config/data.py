@@ -1,6 +1,6 @@
 """`data:` what to train on: where it lies, how it is read, cleaned, split, made into tensors."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -172,6 +172,23 @@ class CacheSettings(Section):
         description="What local_path may hold, in bytes; what was used least recently goes first "
         "[unbounded].",
     )
+
+
+_LATER_READ = {"arrays": None, "example": "file", "size": None, "channels": None}
+_LATER_FEATURE = dict.fromkeys(("max_words", "ngrams", "weighting"))
+
+
+def without_later_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """Return dumped settings of data without the keys that came later, where they say nothing.
+
+    So a digest stays what it was before there were these keys.
+    """
+
+    def kept(section: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in section.items() if k not in later or v != later[k]}
+
+    features = {name: kept(wish, _LATER_FEATURE) for name, wish in data["features"].items()}
+    return {**data, "read": kept(data["read"], _LATER_READ), "features": features}
 
 
 class DataSettings(Section):

@@ -266,7 +266,7 @@ def test_images_and_labels_are_read_side_by_side(tmp_path: Path, packed: bool) -
         path.write_bytes(gzip.compress(content) if packed else content)
         pair[name] = str(path)
     opened = open_source(IdxSource.model_validate({"idx": pair}), None, ReadSettings())
-    assert opened.image_shape == (1, 2, 3)
+    assert opened.reading.image_shapes == {"image": (1, 2, 3)}
     table, runs = read_opened(opened)
     assert table["label"].to_pylist() == [3, 1, 4, 1, 5]
     assert table["image"].to_pylist() == pixels.reshape(5, 6).tolist()
