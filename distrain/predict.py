@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, final
 import pyarrow as pa
 
 from distrain.config.data import ReadSettings
+from distrain.config.names import format_named
 from distrain.data.features import check_columns
-from distrain.data.opening import OpenedSource, open_source
+from distrain.data.opened import OpenedSource
+from distrain.data.opening import open_source
 from distrain.data.plan import EVALUATION_BATCH_ROWS
 from distrain.data.reading import CannotCut
-from distrain.data.sources import FORMAT_OF_ENDING
 from distrain.data.units import cut_into_units
 from distrain.errors import ConfigError, DataError, first_line
 from distrain.object_store.bucket import Bucket
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     import ray
 
 BLOCK_ROWS = 16 * EVALUATION_BATCH_ROWS
-TEXT_FORMATS = ("csv", "tsv")
+TEXT_FORMATS = ("csv", "tsv", "json", "jsonl")
 
 Files = Mapping[str, bytes]
 
@@ -163,6 +164,7 @@ def rows_to_predict(
     columns = opened.reading.columns
     check_columns(columns, [*transform.input_columns, *(transform.targets if has_targets else [])])
     _check_names(columns, predictor)
+    _check_image(opened, transform.image)
     return RowsToPredict(files, opened, _types(opened, transform.column_types), code)
 
 
@@ -285,9 +287,9 @@ def _fetched(run: Place, temporary: Path) -> Path:
 def _format_of(source: str, stored: str | None) -> str | None:
     """Return the training data's format where the source's name says none."""
     path = Path(source)
-    endings = {suffix.lower() for suffix in path.suffixes}
-    says_it = path.is_dir() or ":" in source or bool(endings & set(FORMAT_OF_ENDING))
-    return None if says_it or stored not in FORMAT_OF_ENDING.values() else stored
+    says_it = path.is_dir() or ":" in source or format_named(source) is not None
+    is_text = stored == "text" and format_named(source) is None
+    return None if (says_it and not is_text) or stored == "idx" else stored
 
 
 def _types(opened: OpenedSource, known: Mapping[str, str]) -> dict[str, str]:
@@ -296,6 +298,18 @@ def _types(opened: OpenedSource, known: Mapping[str, str]) -> dict[str, str]:
     if opened.listing.format not in TEXT_FORMATS:
         return {name: known[name] for name in columns if name in known}
     return {name: known.get(name, "string") for name in columns}
+
+
+def _check_image(opened: OpenedSource, image: Mapping[str, Any] | None) -> None:
+    shape = None if image is None else opened.reading.image_shapes.get(image["column"])
+    if image is None or shape is None or shape == tuple(image["shape"]):
+        return
+    raise DataError(
+        f"the images have the shape {shape}",
+        where=opened.listing.files[0].uri,
+        expected=f"{tuple(image['shape'])}: channels, height and width, as in training",
+        mend="Bring the images to the size that the model was trained on",
+    )
 
 
 def _check_names(columns: tuple[str, ...], predictor: Predictor) -> None:

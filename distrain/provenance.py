@@ -316,7 +316,9 @@ def _hashed(source: Source, data: DataSettings) -> list[tuple[str, tuple[str, ..
     """Return the files of a source with the hashes that their content may be named by."""
     try:
         listing = list_source(source, data.format)
-        hashes = list(content_hashes(listing, data.read.encoding))
+        hashes = list(
+            content_hashes(listing, data.read.encoding, is_by_line=data.read.example == "line")
+        )
     except DataError as fault:
         where = "If it lies elsewhere now, say so: data.source=PATH (or data.test_source=PATH)"
         raise DataError(

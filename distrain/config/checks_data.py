@@ -5,15 +5,30 @@ from collections.abc import Iterator
 from distrain.config.data import FeatureSettings, IdxSource, ReadSettings, Source
 from distrain.config.defaults import effective_test_fraction, stated_task
 from distrain.config.faults import Fault
-from distrain.config.names import BUILT_IN_PREFIX, LOSS_TASKS, is_text_encoding
+from distrain.config.names import BUILT_IN_PREFIX, LOSS_TASKS, format_named, is_text_encoding
 from distrain.config.settings import Settings
 
-_COMPRESSIONS = (".gz", ".zst", ".bz2")
-_TEXT_FORMATS = ("csv", "tsv")
+_DELIMITED = ("csv", "tsv")
+_WITH_IMAGES = ("images", "parquet", "arrow")
+_READ_FORMATS = {
+    "header": _DELIMITED,
+    "names": (*_DELIMITED, "npy"),
+    "na_values": _DELIMITED,
+    "encoding": (*_DELIMITED, "json", "jsonl", "text"),
+    "delimiter": _DELIMITED,
+    "strip": _DELIMITED,
+    "arrays": ("npz",),
+    "example": ("text",),
+    "size": _WITH_IMAGES,
+    "channels": _WITH_IMAGES,
+}
 _FEATURE_KINDS = {
     "missing": ("numeric", "boolean"),
     "scale": ("numeric",),
     "max_categories": ("categorical",),
+    "max_words": ("text",),
+    "ngrams": ("text",),
+    "weighting": ("text",),
 }
 
 
@@ -120,13 +135,13 @@ def check_read(settings: Settings) -> Iterator[Fault]:
     data = settings.data
     kinds = {data.format or _format_of(source) for source in (data.source, data.test_source)}
     kinds -= {""}
-    if kinds and not kinds & set(_TEXT_FORMATS):
-        usual = ReadSettings()
-        for key in ReadSettings.model_fields:
-            if getattr(data.read, key) != getattr(usual, key):
-                told = f"data.read.{key} has no effect on {' and '.join(sorted(kinds))}"
-                mend = "Leave it out; it is for csv and tsv"
-                yield Fault(told, (("data", "read", key),), mend=mend)
+    usual = ReadSettings()
+    for key in ReadSettings.model_fields:
+        fitting = _READ_FORMATS[key]
+        if kinds and not kinds & set(fitting) and getattr(data.read, key) != getattr(usual, key):
+            told = f"data.read.{key} has no effect on {' and '.join(sorted(kinds))}"
+            listed = " and ".join(filter(None, (", ".join(fitting[:-1]), fitting[-1])))
+            yield Fault(told, (("data", "read", key),), mend=f"Leave it out; it is for {listed}")
     if not is_text_encoding(data.read.encoding):
         told = f"data.read.encoding = {data.read.encoding!r} is no encoding that Python knows"
         yield Fault(told, (("data", "read", "encoding"),), mend="Try utf-8, latin-1 or cp1252")
@@ -138,9 +153,4 @@ def _format_of(source: Source | None) -> str:
     if isinstance(source, IdxSource):
         return "idx"
     name = source[0] if isinstance(source, list) else source
-    if name.startswith(BUILT_IN_PREFIX):
-        return "built-in data"
-    for ending in _COMPRESSIONS:
-        name = name.removesuffix(ending)
-    ending = name.rpartition(".")[2].lower()
-    return ending if ending in (*_TEXT_FORMATS, "parquet") else ""
+    return "built-in data" if name.startswith(BUILT_IN_PREFIX) else format_named(name) or ""

@@ -1,6 +1,6 @@
 """`data:` what to train on: where it lies, how it is read, cleaned, split, made into tensors."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -8,6 +8,14 @@ from distrain.config.base import Fraction, Section, Seed, Text, Word
 
 Delimiter = Annotated[
     str, Field(min_length=1, max_length=1, json_schema_extra={"x-expected": "one character"})
+]
+ImageSize = Annotated[
+    list[Annotated[int, Field(ge=1, le=4096)]],
+    Field(
+        min_length=2,
+        max_length=2,
+        json_schema_extra={"x-expected": "two numbers, height and width in pixels"},
+    ),
 ]
 Scalar = str | int | float | bool
 TextList = Annotated[list[Text], Field(min_length=1)]
@@ -30,21 +38,49 @@ Source = Text | IdxSource | TextList
 
 
 class ReadSettings(Section):
-    """`data.read`: how text files are read (csv and tsv; other formats take none of these)."""
+    """`data.read`: how files are read; each key is for the formats that it names."""
 
-    header: bool = Field(True, description="Whether the first row holds the column names.")
+    header: bool = Field(
+        True, description="csv, tsv: whether the first row holds the column names."
+    )
     names: TextList | None = Field(
-        None, description="Column names, in order; they take the header's place."
+        None,
+        description="csv, tsv, npy: column names, in order; they take the header's place "
+        "[the header's; npy: c0, c1, ...].",
     )
     na_values: list[Word] | None = Field(
-        None, description="Words that mean 'missing', beside the empty field [the usual ones]."
+        None,
+        description="csv, tsv: words that mean 'missing', beside the empty field [the usual ones].",
     )
-    encoding: Text = Field("utf-8", description="Character encoding, by Python's name for it.")
+    encoding: Text = Field(
+        "utf-8",
+        description="csv, tsv, json, jsonl, text: character encoding, by Python's name for it.",
+    )
     delimiter: Delimiter | None = Field(
-        None, description="One character between fields [',' for csv, a tab for tsv]."
+        None,
+        description="csv, tsv: one character between fields [',' for .csv, a tab for .tsv; told "
+        "from the first rows where the extension is another].",
     )
     strip: bool = Field(
-        True, description="Whether white space around names and values is taken off."
+        True, description="csv, tsv: whether white space around names and values is taken off."
+    )
+    arrays: dict[str, Text] | None = Field(
+        None,
+        description="npz: columns, each with the array that holds it: {image: x_train, label: "
+        "y_train}; of a matrix, a column is made of each of its own, x0, x1, ... [all arrays].",
+    )
+    example: Literal["file", "line"] = Field(
+        "file",
+        description="text: whether an example is a whole file, of the class that its folder is "
+        "named by, or a line, of the class that its file is named by.",
+    )
+    size: ImageSize | None = Field(
+        None,
+        description="images, and those in parquet and arrow: height and width in pixels that each "
+        "is brought to [all have those of the first].",
+    )
+    channels: Literal[1, 3] | None = Field(
+        None, description="As size: 1 for grey images, 3 for coloured ones [as the first has]."
     )
 
 
@@ -55,10 +91,12 @@ class FeatureSettings(Section):
         json_schema_extra={"x-expected": "a kind, such as drop, or a mapping with kind and more"}
     )
 
-    kind: Literal["numeric", "categorical", "boolean", "image", "id", "drop"] | None = Field(
-        None,
-        description="What the column is [inferred]. id: passed through to predictions; "
-        "drop: left out.",
+    kind: Literal["numeric", "categorical", "boolean", "text", "image", "id", "drop"] | None = (
+        Field(
+            None,
+            description="What the column is [inferred]. text: a bag of words; id: passed through "
+            "to predictions; drop: left out.",
+        )
     )
     missing: Literal["median", "mean", "zero"] | float | None = Field(
         None, description="What takes a missing number's place [median]."
@@ -69,6 +107,18 @@ class FeatureSettings(Section):
     )
     max_categories: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="How many categories have a place of their own, the most frequent [255]."
+    )
+    max_words: Annotated[int, Field(ge=1, le=50_000)] | None = Field(
+        None,
+        description="text: how many words have a place, those in most training rows [2000].",
+    )
+    ngrams: Annotated[int, Field(ge=1, le=3)] | None = Field(
+        None, description="text: up to so many words in a row count as one, too [1]."
+    )
+    weighting: Literal["tfidf", "counts"] | None = Field(
+        None,
+        description="text: counts of words as they are, or weighted by how rare a word is, with "
+        "each text at length 1 [tfidf].",
     )
 
 
@@ -124,20 +174,44 @@ class CacheSettings(Section):
     )
 
 
+_LATER_READ = {"arrays": None, "example": "file", "size": None, "channels": None}
+_LATER_FEATURE = dict.fromkeys(("max_words", "ngrams", "weighting"))
+
+
+def without_later_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """Return dumped settings of data without the keys that came later, where they say nothing.
+
+    So a digest stays what it was before there were these keys.
+    """
+
+    def kept(section: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in section.items() if k not in later or v != later[k]}
+
+    features = {name: kept(wish, _LATER_FEATURE) for name, wish in data["features"].items()}
+    return {**data, "read": kept(data["read"], _LATER_READ), "features": features}
+
+
 class DataSettings(Section):
     """`data`: from files to the splits that a model is trained, validated and tested on."""
 
     source: Source = Field(
-        description="Path, glob, directory, file:// URI, a list of them, {idx: ...}, or a built-in "
-        "such as sklearn:digits."
+        description="Path, glob, directory, URI (file, https, s3, gs), a list of them, "
+        "{idx: ...}, or a built-in such as sklearn:digits."
     )
     test_source: Source | None = Field(
         None, description="An external holdout: never split from the source, never cleaned."
     )
-    format: Literal["csv", "tsv", "parquet", "idx"] | None = Field(
-        None, description="What the files are [by their extension]."
+    format: (
+        Literal[
+            "csv", "tsv", "json", "jsonl", "parquet", "arrow", "npy", "npz", "images", "text", "idx"
+        ]
+        | None
+    ) = Field(
+        None,
+        description="What the files are [by their extension]. images: a folder for each class; "
+        "text: see read.example. Text is read through .gz, .zst and .bz2.",
     )
-    read: ReadSettings = Field(ReadSettings(), description="How text files are read.")
+    read: ReadSettings = Field(ReadSettings(), description="How files are read.")
     target: Text | TextList = Field(description="The column, or columns, to predict.")
     task: Literal["classification", "regression"] | None = Field(
         None,

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
+from distrain.config.data import without_later_defaults
 from distrain.config.environment import masked
 from distrain.config.faults import KeyPath
 from distrain.config.settings import Settings
@@ -115,6 +116,7 @@ def _digest_without(settings: Settings, paths: Sequence[KeyPath]) -> str:
         del parent[str(path[-1])]
     if rest["train"]["changes"] is None:  # as in digests from before there was the key
         del rest["train"]["changes"]
+    rest["data"] = without_later_defaults(rest["data"])
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal
 
 Task = Literal["classification", "regression"]
@@ -22,6 +23,22 @@ LOSS_TASKS: dict[str, Task] = {
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
+COMPRESSIONS = (".gz", ".zst", ".bz2")
+FORMAT_OF_ENDING = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".npy": "npy",
+    ".npz": "npz",
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"), "images"),
+}
 BUILT_IN_PREFIX = "sklearn:"
 BUILT_IN_TASKS: dict[str, Task] = {
     "sklearn:digits": "classification",
@@ -42,6 +59,15 @@ def is_uri(text: str) -> bool:
 def is_remote(text: str) -> bool:
     """Return whether the text is a URI of anything but this machine's own file system."""
     return is_uri(text) and not text.startswith("file://")
+
+
+def format_named(source: str) -> str | None:
+    """Return the format that a path's or a URI's extension stands for, None where it says none."""
+    name = source.partition("?")[0] if is_remote(source) else source
+    name = name.lower()
+    for ending in COMPRESSIONS:
+        name = name.removesuffix(ending)
+    return FORMAT_OF_ENDING.get(PurePosixPath(name).suffix)
 
 
 def is_text_encoding(name: str) -> bool:

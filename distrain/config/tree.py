@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from distrain.config.faults import Fault, KeyPath, Place, dotted
-from distrain.config.names import BUILT_IN_IMAGES
+from distrain.config.names import BUILT_IN_IMAGES, format_named
 from distrain.config.settings import Settings
 from distrain.config.source_lines import Tree, read_value
 from distrain.config.tune import DOMAIN_KINDS
@@ -131,10 +131,12 @@ def _fill_name(section: dict[str, Any], key: str, name: str | None) -> None:
 
 
 def _model_name(data: Any) -> str:
-    source = data.get("source") if isinstance(data, dict) else None
-    is_idx = isinstance(source, dict) or (isinstance(data, dict) and data.get("format") == "idx")
-    is_image = isinstance(source, str) and source in BUILT_IN_IMAGES
-    return "cnn" if is_idx or is_image else "mlp"
+    if not isinstance(data, dict):
+        return "mlp"
+    source = data.get("source")
+    format_ = data.get("format") or (format_named(source) if isinstance(source, str) else None)
+    is_image = isinstance(source, dict) or source in BUILT_IN_IMAGES
+    return "cnn" if is_image or format_ in ("idx", "images") else "mlp"
 
 
 def _write_out(tree: Tree) -> None:

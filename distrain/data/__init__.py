@@ -1,6 +1,6 @@
 """Files enter, batches leave.
 
-In: what `data:` names (CSV, TSV, Parquet, IDX, a built-in), anywhere pyarrow can read. Out: a
+In: what `data:` names (tables, images, text, a built-in), anywhere pyarrow can read. Out: a
 prepared dataset, which is a folder of memory-mapped Arrow shards with a manifest, and from it the
 batches of each training step.
 
@@ -8,7 +8,8 @@ In the order of the flow, where each begins:
 
 - `sources` lists the files; `opening` reads their beginnings and tells what is wrong with them;
   `units` cuts them into what one task reads; `runs` reads a unit as runs of 65,536 rows
-  (`csv_files`, `parquet_files`, `idx_files`, `builtin` by format); `on_ray` does so on Ray Data,
+  (`csv_files`, `json_files`, `parquet_files`, `arrow_files`, `numpy_files`, `npz_files`,
+  `image_files`, `text_examples`, `idx_files`, `builtin` by format); `on_ray` does so on Ray Data,
   whose tasks hand over results as `plain_values`: JSON and bytes.
 - `prepare` is the driver; its passes are `survey` (each run: `profile`) and `making` (each run:
   `fit`, `write`). Between them `target`, `kinds`, `split`, `clean` and `rows` say what is

@@ -11,7 +11,8 @@ from distrain.config.data import DataSettings
 from distrain.data.column_scan import resolve_type
 from distrain.data.files import Listing
 from distrain.data.kinds import target_names
-from distrain.data.opening import OpenedSource, listed, open_source
+from distrain.data.opened import OpenedSource, listed
+from distrain.data.opening import open_source
 from distrain.data.profile import ScanTask
 from distrain.data.runs import Run
 from distrain.data.split import check_words
@@ -90,11 +91,15 @@ def open_test_source(data: DataSettings, source: OpenedSource) -> OpenedSource |
             expected="the columns of data.source",
             mend=did_you_mean(absent[0], test.reading.columns, listed="It has"),
         )
-    if source.image_shape != test.image_shape:
+    expected, found = (
+        {name: shape for name, shape in each.reading.image_shapes.items() if name in needed}
+        for each in (source, test)
+    )
+    if expected != found:
         raise DataError(
-            f"the test images have the shape {test.image_shape}",
+            f"the test images have the shape {', '.join(map(str, found.values()))}",
             where=f"data.test_source = {test.listing.files[0].uri}",
-            expected=f"{source.image_shape}, as in data.source",
+            expected=f"{', '.join(map(str, expected.values()))}, as in data.source",
             mend="Name the right files.",
         )
     return test
@@ -132,6 +137,7 @@ def check_sample(data: DataSettings, source: OpenedSource) -> TargetPlan | None:
     if not source.is_whole:
         return None
     targets = target_names(data)
+    _check_folders(source, targets)
     fixed = data.split.column if data.split.kind == "fixed" else None
     counted = [*targets[:1], *([fixed] if fixed else [])]
     first = ScanTask({}, counted, targets, source.reading.text)(Run(0, 0, source.sample))
@@ -141,6 +147,23 @@ def check_sample(data: DataSettings, source: OpenedSource) -> TargetPlan | None:
         check_words(list(scan.counts[fixed] or ()), fixed)
     rows_of_files = {file.uri: scan.num_rows for file in source.listing.files}
     return plan_target(target_wish(data), scan.columns, scan.counts[targets[0]], rows_of_files)
+
+
+def _check_folders(source: OpenedSource, targets: Sequence[str]) -> None:
+    """Refuse files that are examples, lie in one folder, and so have one class."""
+    if source.listing.format not in ("images", "text") or "label" not in targets:
+        return
+    if source.sample["label"].combine_chunks().unique().to_pylist()[1:]:
+        return
+    by_line = source.listing.format == "text"
+    raise DataError(
+        f"all {source.num_rows:,} files lie in one folder, so they have one class",
+        where=source.listing.files[0].uri,
+        expected="a folder for each class, with a file for each example",
+        mend="Set data.read.example to line, if each file is a class and each line an example."
+        if by_line
+        else "Name the directory above it, or sort the files into folders.",
+    )
 
 
 def target_wish(data: DataSettings) -> TargetWish:

@@ -12,6 +12,8 @@ from distrain.data.columns import NUMBER_TYPES, common_type
 # Text with more different values than this share of its rows tells rows apart, not kinds of rows.
 NEARLY_UNIQUE: Final = 0.9
 _FEW_ROWS: Final = 20
+# On average; names and addresses have fewer.
+_WORDS_OF_PROSE: Final = 8
 
 
 @final
@@ -34,6 +36,10 @@ class ColumnScan:
         is_numeric_text: whether all texts are numbers.
         only: the only text there is, None for none or several.
         no_number: the first text that is no finite number, and its row (from 0) among these.
+        num_number_like: sum over runs of the different texts in each that are numbers, where not
+            all are.
+        num_date_like: likewise of those that look like dates, which were not read as dates.
+        num_words: about how many words all texts have, where nearly every row has its own.
     """
 
     type: str
@@ -50,6 +56,9 @@ class ColumnScan:
     is_numeric_text: bool = True
     only: str | None = None
     no_number: tuple[str, int] | None = None
+    num_number_like: int = 0
+    num_date_like: int = 0
+    num_words: int = 0
 
     @property
     def num_present(self) -> int:
@@ -79,6 +88,11 @@ class ColumnScan:
         return (
             self.num_present >= _FEW_ROWS and self.num_distinct >= NEARLY_UNIQUE * self.num_present
         )
+
+    @property
+    def is_prose(self) -> bool:
+        """Return whether nearly every row has a text of its own, of several words."""
+        return self.is_nearly_unique and self.num_words >= _WORDS_OF_PROSE * self.num_present
 
 
 def combine_scans(scans: Sequence[ColumnScan]) -> ColumnScan:
@@ -129,6 +143,9 @@ def _combine_two(one: ColumnScan, two: ColumnScan) -> ColumnScan:
         is_numeric_text=one.is_numeric_text and two.is_numeric_text,
         only=one.only if one.only == two.only else None,
         no_number=_earlier_no_number(one, two),
+        num_number_like=one.num_number_like + two.num_number_like,
+        num_date_like=one.num_date_like + two.num_date_like,
+        num_words=one.num_words + two.num_words,
     )
 
 

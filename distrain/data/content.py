@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from distrain.data.builtin import load_built_in
-from distrain.data.csv_files import next_line
 from distrain.data.files import Listing, open_file
-from distrain.data.parquet_files import hash_part
 from distrain.data.prepared import PreparedDataset
 from distrain.data.reading import Piece, Reading
 from distrain.data.shards import SHARD_FOLDER, Shard
-from distrain.data.units import cut_into_units
+from distrain.data.text_files import next_line
+from distrain.data.typed_tables import hash_part
+from distrain.data.units import GROUPED_FORMATS, cut_into_units
 
 Rows = npt.NDArray[np.int64]
 
@@ -27,7 +27,9 @@ _READ_BYTES: Final = 4 * 2**20
 _ROWS_AT_ONCE: Final = 65_536
 
 
-def content_hashes(listing: Listing, encoding: str = "utf-8") -> Iterator[tuple[str, ...]]:
+def content_hashes(
+    listing: Listing, encoding: str = "utf-8", *, is_by_line: bool = False
+) -> Iterator[tuple[str, ...]]:
     """Give for each file of a listing the SHA-256 (hex) that a manifest may name for its content.
 
     These are up to two: a large text file is hashed in pieces, or, where its records turn out to go
@@ -36,15 +38,16 @@ def content_hashes(listing: Listing, encoding: str = "utf-8") -> Iterator[tuple[
     Args:
         listing: the files.
         encoding: of text files; see `data.read.encoding`.
+        is_by_line: whether each line of text is an example; see `data.read.example`.
 
     Raises:
         DataError: a file is not there, or cannot be read.
     """
-    reading = Reading(listing.format, (), (), encoding=encoding)
+    reading = Reading(listing.format, (), (), encoding=encoding, is_by_line=is_by_line)
     in_pieces = _pieces(listing, reading, may_split=True)
     for number, pieces in in_pieces.items():
         found = [joined_hash([_piece_hash(piece, listing.format) for piece in pieces])]
-        if len(pieces) > 1 and listing.format != "parquet":
+        if len(pieces) > 1 and listing.format not in GROUPED_FORMATS:
             found.append(_piece_hash(Piece(listing.files[number], number), listing.format))
         yield tuple(found)
 
@@ -112,7 +115,7 @@ def _pieces(listing: Listing, reading: Reading, *, may_split: bool) -> dict[int,
 def _piece_hash(piece: Piece, format_: str) -> str:
     if format_ == "built-in":
         return load_built_in(piece.file.uri)[1]
-    if format_ == "parquet":
+    if format_ in GROUPED_FORMATS:
         with open_file(piece.file.uri) as source:
             return hash_part(source, piece)[0]
     if piece.stop is None:

@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, final
 
 import numpy as np
@@ -16,13 +17,15 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from distrain.data.columns import TextRules, arrow_type, canonical, clean_text, is_text
-from distrain.data.files import open_file
+from distrain.data.text_files import encoding_fault, lines_before
 from distrain.errors import DataError
 
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
 # Arrow parses a block at a time; a record must fit into one.
 _BLOCK_BYTES: Final = 16 * 2**20
 _HEADER_BYTES: Final = 2**20
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_SNIFFED_RECORDS: Final = 20
 
 
 @final
@@ -48,11 +51,7 @@ class CsvText:
 
     def first_line(self) -> int:
         """Return how many lines of the file come before; reads that far if it must."""
-        if not self.byte_start:
-            return self.lines_before
-        with open_file(self.uri) as source:
-            before = source.read(self.byte_start - 1)
-            return int(before.count(b"\n")) + 1
+        return lines_before(self.uri, self.byte_start) if self.byte_start else self.lines_before
 
 
 @final
@@ -120,14 +119,38 @@ def header_names(text: bytes, uri: str, delimiter: str, *, strip: bool) -> tuple
 
 def first_record(text: bytes, uri: str, delimiter: str) -> list[str]:
     """Return the fields of the first record that is not blank; none where there is none."""
+    decoded = _decoded_head(text, uri)
+    records = csv.reader(io.StringIO(decoded, newline=""), delimiter=delimiter)
+    return next((record for record in records if record), [])
+
+
+def _decoded_head(text: bytes, uri: str) -> str:
     head = text[:_HEADER_BYTES]
     cut = head.rfind(b"\n") + 1 if len(text) > len(head) else len(head)
     try:
-        decoded = head[:cut].decode("utf-8")
+        return head[:cut].decode("utf-8")
     except UnicodeDecodeError as fault:
         raise encoding_fault(text, uri, 0, fault.start) from fault
-    records = csv.reader(io.StringIO(decoded, newline=""), delimiter=delimiter)
-    return next((record for record in records if record), [])
+
+
+def sniffed_delimiter(text: bytes, uri: str) -> str:
+    """Return the sign that cuts the first records into the same number of fields, most of them.
+
+    Args:
+        text: the beginning of a file.
+        uri: the file, for messages.
+
+    Returns:
+        A comma where no sign does.
+    """
+    head = _decoded_head(text, uri)
+    found, most = ",", 1
+    for sign in _DELIMITERS:
+        records = csv.reader(io.StringIO(head, newline=""), delimiter=sign)
+        widths = {len(record) for record in islice(filter(None, records), _SNIFFED_RECORDS)}
+        if len(widths) == 1 and max(widths) > most:
+            found, most = sign, max(widths)
+    return found
 
 
 def has_split_records(text: bytes) -> bool:
@@ -156,24 +179,6 @@ def is_byte_wise(encoding: str) -> bool:
         return ascii_bytes.decode(encoding) == ascii_bytes.decode("ascii")
     except UnicodeError:
         return False
-
-
-def encoding_fault(text: bytes, uri: str, lines_before: int, start: int) -> DataError:
-    """Return the error for bytes that are not in the stated encoding, with line and advice."""
-    line = lines_before + text.count(b"\n", 0, start) + 1
-    bad = text[start]
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        likely = "utf-16"
-    elif any(0x80 <= byte < 0xA0 for byte in text[start : start + 4096]):
-        likely = "cp1252"
-    else:
-        likely = "latin-1"
-    return DataError(
-        f"byte 0x{bad:02x} is not UTF-8",
-        where=f"{uri}:{line}",
-        expected="text in the encoding that data.read.encoding names (utf-8 unless given)",
-        mend=f"Set data.read.encoding, likely to {likely}.",
-    )
 
 
 arrow_csv_faults = (pa.ArrowInvalid, UnicodeDecodeError)
@@ -240,11 +245,16 @@ def _explain(fault: Exception, text: CsvText, form: CsvForm | None) -> DataError
 def _ragged(text: CsvText, form: CsvForm) -> DataError | None:
     lines = io.StringIO(text.text.decode("utf-8", errors="replace"), newline="")
     records = csv.reader(lines, delimiter=form.delimiter)
+    line = 0
     for record in records:
+        first, line = line + 1, records.line_num
         if record and len(record) != len(form.names):
             count = len(record)
+            begins = text.first_line() + first
+            over = f"; it begins in line {begins}, where a quote may be left open"
             return DataError(
-                f"the record has {count} {'field' if count == 1 else 'fields'}",
+                f"the record has {count} {'field' if count == 1 else 'fields'}"
+                + (over if line > first else ""),
                 where=f"{text.uri}:{text.first_line() + records.line_num}",
                 expected=f"{len(form.names)}, as there are columns",
                 mend="Correct the line (a delimiter inside a value needs quotes around the value), "

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from distrain.data.bag_of_words import TextFeature
 from distrain.data.columns import TextRules, as_float64, as_text
 
 Floats32 = npt.NDArray[np.float32]
@@ -112,7 +113,7 @@ class CategoricalFeature:
         }  # fmt: skip
 
 
-Feature = NumericFeature | CategoricalFeature
+Feature = NumericFeature | CategoricalFeature | TextFeature
 
 
 def signed_log(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -127,5 +128,8 @@ def feature_from_json(entry: Mapping[str, Any]) -> Feature:
     fields["type_"] = entry["type"]
     if entry["kind"] == "numeric":
         return NumericFeature(**fields)
+    if entry["kind"] == "text":
+        fields |= {key: tuple(entry[key]) for key in ("words", "weights")}
+        return TextFeature(**fields)
     fields["values"] = tuple(entry["values"])
     return CategoricalFeature(**fields)

@@ -47,7 +47,7 @@ class Listing:
     """The files of a source, in the order in which their rows count.
 
     Args:
-        format: `csv`, `tsv`, `parquet`, `idx` or `built-in`.
+        format: a format of `data.format`, or `built-in`.
         files: for idx the images, then the labels; for a built-in one entry with its name.
     """
 
@@ -67,6 +67,11 @@ class Listing:
         return [[self.format], *files]
 
 
+def is_http(uri: str) -> bool:
+    """Return whether a URI names a file at a web server."""
+    return uri.startswith(("http://", "https://"))
+
+
 def without_query(uri: str) -> str:
     """Return a URI without what stands behind its `?`; a path as it is, which may hold one."""
     return uri.partition("?")[0] if is_remote(uri) else uri
@@ -82,6 +87,10 @@ def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), unquote(uri.removeprefix("file://"))
     if "://" not in uri:
         return fs.LocalFileSystem(), uri
+    if is_http(uri):
+        from distrain.data.http_files import HttpFiles
+
+        return fs.PyFileSystem(fs.FSSpecHandler(HttpFiles())), uri
     if _TEMPLATE.search(uri):
         raise DataError(
             "the place is a file of references, whose templates would be run",
@@ -95,8 +104,8 @@ def filesystem_of(uri: str) -> tuple[fs.FileSystem, str]:
         raise DataError(
             f"the place cannot be opened ({first_line(fault)})",
             where=uri,
-            expected="a path, or a URI that pyarrow.fs knows: file, s3, gs, hdfs, abfs or "
-            "fsspec+NAME",
+            expected="a path, or a URI that pyarrow.fs knows: file, https, s3, gs, hdfs, "
+            "abfs or fsspec+NAME",
             mend="Check the scheme, the spelling and the credentials.",
         ) from fault
     return found
@@ -178,6 +187,10 @@ def open_file(uri: str) -> pa.NativeFile:
 
 def source_file(uri: str, info: fs.FileInfo) -> SourceFile:
     """Return a file as its file system describes it."""
+    if is_http(uri):
+        from distrain.data.http_files import HttpFiles
+
+        return SourceFile(uri, int(info.size), HttpFiles().info(uri)["version"])
     return SourceFile(uri, int(info.size), str(info.mtime_ns or ""))
 
 
@@ -204,6 +217,9 @@ def current_file(uri: str) -> SourceFile:
 
 def missing_file(name: str) -> DataError:
     """Return the error for a path that is not there, with the nearest name in its folder."""
+    if is_http(name):
+        told = "Check the address; a web server's files are named one by one."
+        return DataError("no such file", where=name, expected="existing data", mend=told)
     system, path = filesystem_of(absolute(name))
     folder = str(PurePosixPath(path).parent)
     there = system.get_file_info(fs.FileSelector(folder, allow_not_found=True))

@@ -9,7 +9,7 @@ import numpy as np
 from distrain.data.column_scan import ColumnScan
 from distrain.data.rowkeys import Keys
 from distrain.data.statistics import NumberStatistics
-from distrain.data.target import TargetPlan
+from distrain.data.target import TargetPlan, row_text, shortened
 from distrain.data.write import RunWritten
 from distrain.errors import nearest
 
@@ -18,6 +18,8 @@ IMBALANCE: Final = 10
 # So large a share of equal extreme targets looks like a cap.
 _CAPPED_FRACTION: Final = 0.01
 _CAPPED_ROWS: Final = 20
+# Of fewer different texts nothing is told by their look.
+_FEW_TEXTS: Final = 5
 
 
 @final
@@ -60,6 +62,56 @@ def missing_targets(num_missing: int, names: Sequence[str], where: str) -> Itera
     if num_missing:
         text = f"{num_missing:,} rows of {where} have no target and are in no split"
         yield Finding("missing-target", ", ".join(names), text, num_missing)
+
+
+def unread_columns(
+    scans: Mapping[str, ColumnScan], rows_of_files: Mapping[str, int], used: Sequence[str]
+) -> Iterator[Finding]:
+    """Yield the columns of text that are mostly numbers, or dates, but for what is named.
+
+    Args:
+        scans: the columns.
+        rows_of_files: how many rows each file of the source has, in order.
+        used: the columns that are no target.
+    """
+    for name in used:
+        scan = scans[name]
+        if scan.no_number is None or scan.num_distinct < _FEW_TEXTS:
+            continue
+        value, row = scan.no_number
+        if 2 * scan.num_number_like >= scan.num_distinct:
+            text = (
+                f"most of it is numbers, but {shortened(value)!r} ({row_text(row, rows_of_files)}) "
+                "is none; taken as text. data.read.na_values makes such a word mean 'missing'"
+            )
+            yield Finding("numbers-and-text", name, text, scan.num_rows)
+        elif 2 * scan.num_date_like >= scan.num_distinct:
+            text = (
+                f"most of it looks like dates, such as {shortened(value)!r} "
+                f"({row_text(row, rows_of_files)}), but not all of one form that is read; taken as "
+                "text. Write them all as 2024-01-31 or 2024-01-31 12:00:00"
+            )
+            yield Finding("dates-as-text", name, text, scan.num_rows)
+
+
+def similar_classes(target: TargetPlan) -> Iterator[Finding]:
+    """Yield the classes whose names differ in case, blanks or signs alone."""
+    alike: dict[str, list[str]] = {}
+    for label in target.counts:
+        alike.setdefault(_bare(label), []).append(label)
+    for labels in alike.values():
+        if len(labels) > 1:
+            names = ", ".join(map(repr, sorted(labels)))
+            text = f"the classes {names} may be one; data.labels renames them"
+            count = sum(target.counts[label] for label in labels)
+            yield Finding("similar-classes", target.names[0], text, count)
+
+
+def _bare(label: str) -> str:
+    """Return a name without what tells two spellings of it apart; numbers keep their signs."""
+    folded = label.casefold().strip()
+    letters = "".join(sign for sign in folded if sign.isalnum())
+    return letters if letters and not letters.isdigit() else folded
 
 
 def unused_labels(labels: Mapping[str, str], name: str, values: Iterable[str]) -> Iterator[Finding]:

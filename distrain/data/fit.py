@@ -7,6 +7,8 @@ from typing import Final, final
 import numpy as np
 import pyarrow as pa
 
+from distrain.data.bag_of_words import TextFeature, texts_with_words
+from distrain.data.column_plan import ColumnPlan
 from distrain.data.columns import as_float64, as_text, plain
 from distrain.data.encoders import CategoricalFeature, Feature, NumericFeature, signed_log
 from distrain.data.features import Transform, pixels_of
@@ -25,7 +27,6 @@ from distrain.data.statistics import (
 )
 
 IMAGE_SCALE: Final = 255.0
-DEFAULT_MAX_CATEGORIES: Final = 255
 # Below this share of its mean a deviation is rounding error; it would blow noise up.
 _LEAST_DEVIATION: Final = 1e-12
 
@@ -34,28 +35,6 @@ Shape = tuple[int, int, int]
 
 def _no_keys() -> Keys:
     return np.empty(0, dtype=np.uint64)
-
-
-@final
-@dataclass(frozen=True)
-class ColumnPlan:
-    """What a feature column becomes.
-
-    Args:
-        name: the column.
-        kind: `numeric`, `boolean`, `categorical` or `image`.
-        type: its column type.
-        missing: what takes a missing number's place: `median`, `mean`, `zero` or a number.
-        scale: `standard`, `minmax`, `log` or `none`.
-        max_categories: how many categories have a place of their own.
-    """
-
-    name: str
-    kind: str
-    type: str
-    missing: str | float = "median"
-    scale: str = "standard"
-    max_categories: int = DEFAULT_MAX_CATEGORIES
 
 
 @final
@@ -72,6 +51,7 @@ class RunFit:
         targets: of each regression target.
         keys: keys of the rows that were looked at.
         training_keys: those of them that are for training, where they are asked for.
+        words: of text columns: rows by the words they have.
     """
 
     split_rows: tuple[int, int, int]
@@ -82,6 +62,7 @@ class RunFit:
     targets: tuple[NumberStatistics, ...] = ()
     keys: Keys = field(default_factory=_no_keys)
     training_keys: Keys = field(default_factory=_no_keys)
+    words: dict[str, CategoryStatistics] = field(default_factory=dict)
 
 
 @final
@@ -133,6 +114,12 @@ class FitTask:
         elif plan.kind == "categorical":
             text = as_text(column, plan.name, plan.type, rules)
             fit.categories[plan.name] = CategoryStatistics.of(text, plan.max_categories)
+        elif plan.kind == "text":
+            text = as_text(column, plan.name, plan.type, rules)
+            counts = texts_with_words(text, plan.words.ngrams)
+            fit.words[plan.name] = CategoryStatistics.most(
+                counts, text.null_count, plan.words.max_words
+            )
         else:
             numbers = as_float64(column, plan.name, plan.type, rules)
             fit.numbers[plan.name] = NumberStatistics.of(numbers, self.sample_size)
@@ -199,6 +186,9 @@ def combine_fits(fits: Sequence[RunFit]) -> RunFit:
             combine_numbers([fit.targets[place] for fit in filled])
             for place in range(len(first.targets))
         ),
+        words={
+            name: combine_categories([fit.words[name] for fit in filled]) for name in first.words
+        },
     )
 
 
@@ -246,6 +236,11 @@ def _feature(plan: ColumnPlan, fit: RunFit) -> Feature:
         values = most_frequent(seen.counts, plan.max_categories)
         known = tuple(value for value, _ in values)
         return CategoricalFeature(plan.name, plan.type, known, seen.num_missing > 0)
+    if plan.kind == "text":
+        found = most_frequent(fit.words[plan.name].counts, plan.words.max_words)
+        weights = plan.words.weights([count for _, count in found], fit.split_rows[TRAIN])
+        known = tuple(word for word, _ in found)
+        return TextFeature(plan.name, plan.type, known, weights, plan.words.ngrams)
     numbers = fit.numbers[plan.name]
     scale = "none" if plan.kind == "boolean" else plan.scale
     center, spread = _center_and_spread(scale, numbers, fit.logs.get(plan.name))

@@ -13,10 +13,10 @@ from typing import Final, final
 import numpy as np
 import pyarrow as pa
 
-from distrain.data.csv_files import HashingReader, decompressed, read_exactly
 from distrain.data.files import Listing, SourceFile, open_file
 from distrain.data.reading import FileLog, Piece, Reading, Unit
 from distrain.data.sniff import check_content
+from distrain.data.text_files import HashingReader, decompressed, read_exactly
 from distrain.errors import DataError
 
 IMAGE_MAGIC: Final = 2051

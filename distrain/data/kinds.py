@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from distrain.config.data import DataSettings, FeatureSettings
+from distrain.data.bag_of_words import WordPlan
+from distrain.data.column_plan import DEFAULT_MAX_CATEGORIES, ColumnPlan
 from distrain.data.column_scan import ColumnScan
 from distrain.data.findings import Finding
-from distrain.data.fit import DEFAULT_MAX_CATEGORIES, ColumnPlan
 from distrain.errors import DataError
 
 _EXPLAINED: Final = {
@@ -15,6 +16,8 @@ _EXPLAINED: Final = {
     "constant-column": "every row has the same value; left out",
     "id-like-column": "nearly every row has a text of its own; taken as an id, passed through to "
     "predictions (data.features says otherwise: categorical)",
+    "text-column": "nearly every row has a text of several words; taken as a bag of words "
+    "(data.features says otherwise: categorical, id or drop)",
     "row-number-column": "it counts the rows; taken as an id, passed through to predictions "
     "(data.features says otherwise: numeric)",
     "rising-column": "each value is larger than the one before, as in a counter; it is a feature "
@@ -90,6 +93,8 @@ def _kind(scan: ColumnScan, wished: str | None) -> tuple[str, str | None]:
     if scan.is_constant:
         return "drop", "constant-column"
     if scan.type == "string":
+        if scan.is_prose:
+            return "text", "text-column"
         return ("id", "id-like-column") if scan.is_nearly_unique else ("categorical", None)
     if scan.type == "int64" and scan.is_row_number:
         return "id", "row-number-column"
@@ -106,6 +111,11 @@ def _column_plan(name: str, kind: str, type_: str, wish: FeatureSettings) -> Col
         wish.missing if wish.missing is not None else "median",
         wish.scale or "standard",
         wish.max_categories or DEFAULT_MAX_CATEGORIES,
+        WordPlan(
+            wish.max_words or WordPlan.max_words,
+            wish.ngrams or WordPlan.ngrams,
+            wish.weighting or WordPlan.weighting,
+        ),
     )
 
 

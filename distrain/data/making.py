@@ -18,7 +18,9 @@ from distrain.data.findings import (
     missing_targets,
     missing_values,
     outliers,
+    similar_classes,
     streamed,
+    unread_columns,
     unused_labels,
 )
 from distrain.data.fit import FitTask, KeyTask, RunFit, combine_fits, fit_transform
@@ -164,6 +166,7 @@ class Making:
         """Return the statistics of the training rows of each run, and what they are of."""
         data, source, columns = self._data, self._source, self._columns
         names = tuple(plan.name for plan in columns.features)
+        shapes = source.opened.reading.image_shapes
         rows = row_plan(data, source, self._target, names)
         if data.clean.deduplicate:
             keys = dict(each_run(source.runs, KeyTask(rows, names), RunKeys))
@@ -171,7 +174,7 @@ class Making:
         task = FitTask(
             rows,
             columns.features,
-            source.opened.image_shape,
+            next((shapes[name] for name in names if name in shapes), None),
             max(_SAMPLE_SIZE // len(source.scans), _LEAST_SAMPLE),
             names,
             self._one_in(),
@@ -207,6 +210,12 @@ class Making:
             if scans[name].low < low or scans[name].high > high
         }
 
+    def _described(self) -> list[str]:
+        """Return the columns that are features or ids, where nothing says what they are."""
+        names = [*(plan.name for plan in self._columns.features), *self._columns.ids]
+        said = self._data.features
+        return [name for name in names if name not in said or said[name].kind is None]
+
     def _one_in(self) -> int:
         num_rows = self._source.num_rows + (self._test.num_rows if self._test else 0)
         return -(-num_rows // MAX_KEYS)
@@ -221,9 +230,11 @@ class Making:
         found = [
             *self._columns.findings,
             *missing_values(source.columns, task.keyed),
+            *unread_columns(source.columns, source.rows_of_files, self._described()),
             *missing_targets(unlabelled, target.names, "data.source"),
             *unused_labels(target.labels, name, values),
             *class_imbalance(target),
+            *similar_classes(target),
             *capped_targets(target, combine_fits(fits).targets),
             *duplicates(keys, one_in=task.one_in, dropped=self._data.clean.deduplicate),
         ]

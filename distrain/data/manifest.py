@@ -66,5 +66,9 @@ def describe_columns(
             counts = fit.categories[name].counts
             entry["num_values"] = len(counts)
             entry["training"] = {"values": dict(most_frequent(counts, _SHOWN_VALUES))}
+        if name in fit.words:
+            counts = fit.words[name].counts
+            entry["num_words"] = len(counts)
+            entry["training"] = {"words": dict(most_frequent(counts, _SHOWN_VALUES))}
         profile[name] = entry
     return profile

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from distrain.config.data import DataSettings
+from distrain.config.data import DataSettings, without_later_defaults
 from distrain.data.cache import Cache, digest_of
 from distrain.data.checking import open_checked
 from distrain.data.files import Listing
@@ -172,7 +172,8 @@ def _list_all(data: DataSettings) -> Iterator[Listing]:
 
 def _recipe(data: DataSettings, listing: Listing) -> dict[str, Any]:
     """Return all that the outcome depends on beside the content of the files."""
-    recipe = data.model_dump(mode="json", exclude={"source", "test_source", "cache", "ingest"})
+    given = data.model_dump(mode="json", exclude={"source", "test_source", "cache", "ingest"})
+    recipe = without_later_defaults(given)
     recipe["format"] = listing.format
     recipe["has_test_source"] = data.test_source is not None
     recipe["run_rows"] = RUN_ROWS

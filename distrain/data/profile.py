@@ -25,6 +25,11 @@ from distrain.data.runs import Run, RunKey
 
 # Above so many different values no column is a set of classes.
 MAX_CLASSES: Final = 10_000
+_NUMBER: Final = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_DATE: Final = (
+    r"^\s*([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}"
+    r"|[0-9]{1,2}[-/. ]([0-9]{1,2}|[A-Za-z]{3,9})[-/. ][0-9]{2,4})\b"
+)
 
 
 @final
@@ -133,7 +138,19 @@ def _scan_text(text: pa.Array) -> ColumnScan:
         is_numeric_text=numbers is not None,
         only=distinct[0].as_py() if len(distinct) == 1 else None,
         no_number=_first_no_number(text, distinct) if numbers is None else None,
+        num_number_like=0 if numbers is not None else _num_like(distinct, _NUMBER),
+        num_date_like=0 if numbers is not None else _num_like(distinct, _DATE),
+        num_words=_num_words(distinct) if len(distinct) > len(text) / 2 else 0,
     )
+
+
+def _num_like(texts: pa.Array, pattern: str) -> int:
+    return int(pc.sum(pc.match_substring_regex(texts, pattern)).as_py() or 0)
+
+
+def _num_words(texts: pa.Array) -> int:
+    spaces = pc.sum(pc.count_substring(texts, " ")).as_py() or 0
+    return int(spaces) + len(texts)
 
 
 def _finite_numbers(text: pa.Array) -> Floats | None:

@@ -6,6 +6,8 @@ from typing import final
 from distrain.data.columns import TextRules
 from distrain.data.files import SourceFile
 
+Shape = tuple[int, int, int]
+
 
 @final
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class Reading:
     """How all units of a source are read.
 
     Args:
-        format: `csv`, `tsv`, `parquet`, `idx` or `built-in`.
+        format: a format of `data.format`, or `built-in`.
         columns: all columns of the source, in order.
         wanted: the columns that are kept.
         column_types: column name to type where it is known already; others are inferred.
@@ -22,6 +24,11 @@ class Reading:
         delimiter: of text files.
         has_header: whether a text file's first record holds names.
         has_given_names: whether `columns` take the place of a header's names.
+        image_shapes: of image columns: channels, height and width.
+        image_size: height and width that images are brought to; None: others are refused.
+        image_channels: likewise how many channels.
+        arrays: of npz: columns, or their first part, to the arrays that hold them.
+        is_by_line: of text: whether each line is an example; else each file is one.
     """
 
     format: str
@@ -33,20 +40,25 @@ class Reading:
     delimiter: str = ","
     has_header: bool = True
     has_given_names: bool = False
+    image_shapes: dict[str, Shape] = field(default_factory=dict)
+    image_size: tuple[int, int] | None = None
+    image_channels: int | None = None
+    arrays: dict[str, str] = field(default_factory=dict)
+    is_by_line: bool = False
 
 
 @final
 @dataclass(frozen=True)
 class Piece:
-    """A part of a file: bytes for text (cut at the next line's start), row groups for Parquet.
+    """A part of a file: bytes for text (cut at the next line's start), else groups of rows.
 
     Args:
         file: the file.
         file_number: its place in the listing.
         number: which piece of the file this is, of `count`.
         count: how many pieces the file has.
-        start: first byte, or row group.
-        stop: end of bytes, or row groups; None: the file's end.
+        start: first byte, or group of rows.
+        stop: end of bytes, or of groups; None: the file's end.
     """
 
     file: SourceFile

@@ -14,14 +14,20 @@ from typing import Any, Final, final
 import numpy as np
 import pyarrow as pa
 
+from distrain.data.arrow_files import read_arrow_unit
 from distrain.data.builtin import load_built_in
 from distrain.data.columns import common_type, type_name
 from distrain.data.csv_files import read_csv_unit
 from distrain.data.files import reading as reading_files
 from distrain.data.idx_files import read_idx_unit
+from distrain.data.image_files import read_image_unit
+from distrain.data.json_files import read_json_unit
+from distrain.data.npz_files import read_npz_unit
+from distrain.data.numpy_files import read_npy_unit
 from distrain.data.parquet_files import read_parquet_unit
 from distrain.data.plain_values import PlainValue, from_plain, to_plain
 from distrain.data.reading import CannotCut, FileLog, PieceRead, Reading, Unit
+from distrain.data.text_examples import read_text_unit
 from distrain.errors import DataError
 
 RUN_ROWS: Final = 65_536
@@ -29,7 +35,14 @@ RunKey = tuple[int, int]
 _READERS: Final = {
     "csv": read_csv_unit,
     "tsv": read_csv_unit,
+    "json": read_json_unit,
+    "jsonl": read_json_unit,
     "parquet": read_parquet_unit,
+    "arrow": read_arrow_unit,
+    "npy": read_npy_unit,
+    "npz": read_npz_unit,
+    "images": read_image_unit,
+    "text": read_text_unit,
     "idx": read_idx_unit,
 }
 

@@ -61,8 +61,15 @@ def _beginning(listing: Listing) -> Listing:
 def _first_run(units: Sequence[Unit], reading: Reading) -> tuple[Run, ...]:
     run = next(read_runs(units[0], reading))
     pieces = (piece for unit in units for piece in unit.pieces)
+    num_rows = {piece.file_number: piece.num_rows for piece in run.pieces}
     read = {
-        piece.file_number: PieceRead(piece.file_number, 0, DIGEST, piece.file.num_bytes, 0)
+        piece.file_number: PieceRead(
+            piece.file_number,
+            0,
+            DIGEST,
+            piece.file.num_bytes,
+            num_rows.get(piece.file_number, 0),
+        )
         for piece in pieces
     }
     return (replace(run, pieces=tuple(read.values())),)

@@ -7,7 +7,7 @@ from typing import Any, final
 from distrain.data.column_scan import ColumnScan, combine_scans, resolve_type
 from distrain.data.content import joined_hash
 from distrain.data.on_ray import Runs, each_run, fits_in_object_store, read_units
-from distrain.data.opening import OpenedSource
+from distrain.data.opened import OpenedSource
 from distrain.data.profile import (
     RunScan,
     ScanTask,
@@ -58,6 +58,11 @@ class ScannedSource:
     def places(self) -> dict[RunKey, int]:
         """Return each run's place in the source."""
         return {scan.key: place for place, scan in enumerate(self.scans)}
+
+    @property
+    def rows_of_files(self) -> dict[str, int]:
+        """Return how many rows each file has, in order, by its URI as a manifest has it."""
+        return {file["uri"]: file["num_rows"] for file in self.files()}
 
     def files(self) -> list[dict[str, Any]]:
         """Return each file with its size, rows and SHA-256, as the manifest lists them.
@@ -119,7 +124,7 @@ def scan_source(
         }
         texts = _disputed(scans, types)
         settled = ScanTask(types, counted, targets, reading.text)
-        if texts and reading.format in ("csv", "tsv"):
+        if texts and reading.format in ("csv", "tsv", "json", "jsonl"):
             reading = replace(reading, column_types=dict.fromkeys(texts, "string"))
             units, runs, scans = _read_and_scan(opened, reading, settled, read)
         elif texts or _differs(scans, types):

@@ -12,7 +12,15 @@ _MAGIC: Final = {
     b"PAR1": "parquet",
     b"PK\x03\x04": "zip (an Excel file is one)",
     b"ARROW1": "arrow",
+    b"\x93NUMPY": "npy",
 }
+_MAGIC_OF_FORMAT: Final = {
+    "parquet": "parquet",
+    "arrow": "arrow",
+    "npy": "npy",
+    "npz": "zip (an Excel file is one)",
+}
+_ARROW_STREAM: Final = b"\xff\xff\xff\xff"
 _ENDING: Final = {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2"}
 
 
@@ -30,17 +38,18 @@ def check_content(file: SourceFile, head: bytes, format_: str) -> None:
     if not head:
         return
     found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-    wanted = file.compression or ("parquet" if format_ == "parquet" else None)
-    if found == wanted:
+    wanted = file.compression or _MAGIC_OF_FORMAT.get(format_)
+    is_stream = format_ == "arrow" and head.startswith(_ARROW_STREAM)
+    if found == wanted or is_stream:
         return
     if found in _ENDING:
         mend = f"Give the file the extension {_ENDING[found]} after the other, or unpack it."
-    elif found == "parquet":
-        mend = "Set data.format to parquet, or give the file the extension .parquet."
+    elif found in ("parquet", "arrow", "npy"):
+        mend = f"Set data.format to {found}, or give the file the extension .{found}."
     else:
         mend = "Name the right file, set data.format, or export the data as CSV or Parquet."
     raise DataError(
-        f"the content is {found or 'no ' + str(wanted)}",
+        f"the content is {found or f'no {file.compression or format_}'}",
         where=file.uri,
         expected=f"{wanted}, as its extension says" if file.compression else format_,
         mend=mend,

@@ -14,7 +14,7 @@ from typing import Final
 from pyarrow import fs
 
 from distrain.config.data import IdxSource, Source
-from distrain.config.names import is_remote
+from distrain.config.names import FORMAT_OF_ENDING, is_remote
 from distrain.data.builtin import BUILT_IN_PREFIX, check_built_in, library_version
 from distrain.data.files import (
     COMPRESSIONS,
@@ -22,19 +22,16 @@ from distrain.data.files import (
     SourceFile,
     absolute,
     filesystem_of,
+    is_http,
     missing_file,
     source_file,
     without_query,
 )
 from distrain.errors import DataError, first_line, nearest
 
-FORMAT_OF_ENDING: Final = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
+# What a directory is full of, where it holds tables, too, goes with them.
+_ASIDE: Final = ("images", "json")
+_PACKED: Final = ("csv", "tsv", "json", "jsonl", "text", "idx", "built-in")
 _GLOB_CHARACTERS: Final = frozenset("*?[")
 
 
@@ -64,7 +61,14 @@ def list_source(source: Source, format_: str | None = None) -> Listing:
         )
     files = [file for name in names for file in _expand(name, format_)]
     _check_unique(files)
-    return Listing(format_ or _common_format(files), tuple(files))
+    listing = Listing(format_ or _common_format(files), tuple(files))
+    _check_packed(listing)
+    return listing
+
+
+def has_known_ending(file: SourceFile) -> bool:
+    """Return whether a file's extension says what it holds."""
+    return _ending(file.uri) in FORMAT_OF_ENDING
 
 
 def local_places(source: Source) -> list[Path]:
@@ -95,8 +99,9 @@ def _expand(name: str, format_: str | None) -> list[SourceFile]:
             mend="Name it without the list.",
         )
     system, path = filesystem_of(absolute(name))
-    info = system.get_file_info(path)
-    if info.type == fs.FileType.NotFound and _GLOB_CHARACTERS & set(name):
+    info = _info(system, path, name)
+    is_absent = info.type == fs.FileType.NotFound
+    if is_absent and _GLOB_CHARACTERS & set(name) and not is_http(name):
         return _glob(name)
     if info.type == fs.FileType.Directory:
         return _directory(name, format_)
@@ -106,7 +111,7 @@ def _expand(name: str, format_: str | None) -> list[SourceFile]:
 def _file(name: str) -> SourceFile:
     uri = absolute(name)
     system, path = filesystem_of(uri)
-    info = system.get_file_info(path)
+    info = _info(system, path, name)
     if info.type == fs.FileType.NotFound:
         raise missing_file(name)
     if info.type == fs.FileType.Directory:
@@ -121,6 +126,18 @@ def _file(name: str) -> SourceFile:
             mend="Write the data to a file first.",
         )
     return _checked([source_file(uri, info)])[0]
+
+
+def _info(system: fs.FileSystem, path: str, name: str) -> fs.FileInfo:
+    try:
+        return system.get_file_info(path)
+    except OSError as fault:
+        raise DataError(
+            f"the place cannot be looked at ({first_line(fault)})",
+            where=f"data.source = {name}",
+            expected="a place that this user may read",
+            mend="Check the spelling, the credentials and the connection.",
+        ) from fault
 
 
 def _glob(pattern: str) -> list[SourceFile]:
@@ -171,6 +188,9 @@ def _directory(name: str, format_: str | None) -> list[SourceFile]:
     ]
     endings = [known for known, kind in FORMAT_OF_ENDING.items() if format_ in (None, kind)]
     chosen = [file for file in files if _ending(file.uri) in endings]
+    if format_ is None:
+        tables = [file for file in chosen if FORMAT_OF_ENDING[_ending(file.uri)] not in _ASIDE]
+        chosen = tables or chosen
     if not chosen and format_ is not None:
         chosen = files
     if not chosen:
@@ -217,7 +237,7 @@ def _common_format(files: Sequence[SourceFile]) -> str:
             "the extension says nothing about the format",
             where=formats[None].uri,
             expected=f"one of {', '.join(FORMAT_OF_ENDING)}, or data.format",
-            mend="Set data.format to csv, tsv or parquet.",
+            mend="Set data.format to what it is, e.g. csv or text.",
         )
     if len(formats) > 1:
         raise DataError(
@@ -227,6 +247,17 @@ def _common_format(files: Sequence[SourceFile]) -> str:
             mend="Set data.format to the one that is meant, or name the files.",
         )
     return str(next(iter(formats)))
+
+
+def _check_packed(listing: Listing) -> None:
+    packed = next((file for file in listing.files if file.compression is not None), None)
+    if packed is not None and listing.format not in _PACKED:
+        raise DataError(
+            f"{listing.format} files are not read through {packed.compression}",
+            where=packed.uri,
+            expected=f"the {listing.format} file itself; text alone is unpacked while it is read",
+            mend="Unpack it first.",
+        )
 
 
 def _check_unique(files: Iterable[SourceFile]) -> None:

@@ -112,14 +112,21 @@ class CategoryStatistics:
         """
         counted = pc.value_counts(text.drop_null())
         values, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
-        return cls(
-            dict(
-                most_frequent(
-                    dict(zip(values, counts, strict=True)), _COUNTED_IN_RUN * max_categories
-                )
-            ),
-            text.null_count,
-        )
+        by_value = dict(zip(values, counts, strict=True))
+        return cls.most(by_value, text.null_count, max_categories)
+
+    @classmethod
+    def most(
+        cls, counts: dict[str, int], num_missing: int, max_categories: int
+    ) -> "CategoryStatistics":
+        """Return the statistics of counted values; the rarest of many are left out.
+
+        Args:
+            counts: rows by value.
+            num_missing: rows without one.
+            max_categories: how many will get a place.
+        """
+        return cls(dict(most_frequent(counts, _COUNTED_IN_RUN * max_categories)), num_missing)
 
 
 @final

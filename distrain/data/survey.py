@@ -9,11 +9,11 @@ from distrain.data.checking import target_wish, wanted_columns
 from distrain.data.column_scan import ColumnScan
 from distrain.data.kinds import Columns, plan_columns, target_names
 from distrain.data.on_ray import Runs
-from distrain.data.opening import OpenedSource
+from distrain.data.opened import OpenedSource
 from distrain.data.reading import Reading, Unit
 from distrain.data.scanning import ScannedSource, on_cluster, scan_source
 from distrain.data.split import SPLIT_WORDS, TEST, check_words
-from distrain.data.target import TargetPlan, plan_target
+from distrain.data.target import TargetPlan, plan_target, row_text, shortened
 from distrain.errors import DataError
 
 
@@ -70,13 +70,13 @@ def survey(
     source = scan_source(opened, wanted, counted, targets, read=read)
     if fixed is not None:
         _check_fixed(fixed, source.counts[fixed] or {}, has_test=opened_test is not None)
-    rows_of_files = {file["uri"]: file["num_rows"] for file in source.files()}
     target = plan_target(
-        target_wish(data), source.columns, source.counts[targets[0]], rows_of_files
+        target_wish(data), source.columns, source.counts[targets[0]], source.rows_of_files
     )
     _check_weight(data.weight, source.columns)
     columns = plan_columns(data, source.columns)
     _check_image(columns, opened)
+    _check_numeric(columns, source)
     test = None
     if opened_test is not None:
         used = {plan.name for plan in columns.features} | {*targets, data.weight}
@@ -88,13 +88,30 @@ def survey(
 
 def _check_image(columns: Columns, source: OpenedSource) -> None:
     image = next((plan for plan in columns.features if plan.kind == "image"), None)
-    if image is not None and (image.type != "image" or source.image_shape is None):
+    shapes = source.reading.image_shapes
+    if image is not None and (image.type != "image" or image.name not in shapes):
         raise DataError(
             f"images are not read from {source.listing.format}",
             where=f"column {image.name!r}",
-            expected="a source whose files say the images' height and width: idx",
+            expected="files that say the images' height and width: images, idx, npy, npz, or the "
+            "bytes of image files in parquet and arrow",
             mend="Convert them, or drop the column under data.features.",
         )
+
+
+def _check_numeric(columns: Columns, source: ScannedSource) -> None:
+    """Refuse text in a column that `data.features` says is numeric."""
+    for plan in columns.features:
+        found = source.columns[plan.name].no_number
+        if plan.kind == "numeric" and plan.type == "string" and found is not None:
+            value, row = found
+            raise DataError(
+                f"{shortened(value)!r} is not a number",
+                where=f"column {plan.name!r}, {row_text(row, source.rows_of_files)}",
+                expected=f"numbers, as data.features.{plan.name} says",
+                mend="Correct the value; or name it under data.read.na_values if it means "
+                "'missing', or say categorical.",
+            )
 
 
 def _check_fixed(column: str, counts: Mapping[str, int], *, has_test: bool) -> None:

@@ -158,8 +158,8 @@ def _check_numbers(name: str, scan: ColumnScan, rows_of_files: Mapping[str, int]
     if scan.no_number is not None:
         value, row = scan.no_number
         raise DataError(
-            f"the target is {_shortened(value)!r} there, which is no number",
-            where=f"column {name!r}, {_row_text(row, rows_of_files)}",
+            f"the target is {shortened(value)!r} there, which is no number",
+            where=f"column {name!r}, {row_text(row, rows_of_files)}",
             expected="numbers, for regression",
             mend="Correct the value; or name it under data.read.na_values if it means 'missing', "
             "set data.task to classification, or name another data.target.",
@@ -194,16 +194,18 @@ def _check_numbers(name: str, scan: ColumnScan, rows_of_files: Mapping[str, int]
         )
 
 
-def _row_text(row: int, rows_of_files: Mapping[str, int]) -> str:
+def row_text(row: int, rows_of_files: Mapping[str, int]) -> str:
     """Return where a row, counted from 0 in the source, stands: counted from 1 in its file."""
+    before = 0
     for uri, num_rows in rows_of_files.items():
-        if row < num_rows:
-            return f"row {row + 1:,} of {uri}"
-        row -= num_rows
-    raise AssertionError("the row lies in one of the files")
+        if row < before + num_rows:
+            return f"row {row - before + 1:,} of {uri}"
+        before += num_rows
+    return f"row {row + 1:,} of the source"  # of a sample not all files are counted
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return a text for a message, its beginning where it is long."""
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
 

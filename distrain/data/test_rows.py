@@ -17,7 +17,7 @@ from distrain.data.checking import open_checked, target_wish
 from distrain.data.dividing import row_plan
 from distrain.data.kinds import target_names
 from distrain.data.on_ray import data_context, each_run
-from distrain.data.opening import OpenedSource
+from distrain.data.opened import OpenedSource
 from distrain.data.rows import RowPlan
 from distrain.data.runs import Run
 from distrain.data.scanning import ScannedSource, scan_source

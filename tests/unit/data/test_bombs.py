@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from distrain.config.data import IdxSource, ReadSettings
-from distrain.data import csv_files
+from distrain.data import text_files
 from distrain.data.csv_files import read_csv_unit
 from distrain.data.files import filesystem_of
 from distrain.data.idx_files import idx_headers
@@ -36,9 +36,9 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a megabyte were all that there is."""
-    monkeypatch.setattr(csv_files, "STREAM_BYTES", 1 << 18)
-    monkeypatch.setattr(csv_files, "MAX_UNPACKED_BYTES", 1 << 20)
-    monkeypatch.setattr(csv_files, "MAX_RECORD_BYTES", 1 << 19)
+    monkeypatch.setattr(text_files, "STREAM_BYTES", 1 << 18)
+    monkeypatch.setattr(text_files, "MAX_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(text_files, "MAX_RECORD_BYTES", 1 << 19)
 
 
 def tables(path: Path) -> Iterator[pa.Table]:

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from distrain.config.data import IdxSource, ReadSettings
-from distrain.data import csv_files, units
+from distrain.data import text_files, units
 from distrain.data.files import SourceFile
 from distrain.data.opening import OpenedSource, open_source
 from distrain.data.reading import CannotCut, Piece, PieceRead, Reading, Unit
@@ -54,7 +54,7 @@ def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_files, "STREAM_BYTES", 1_000)
+    monkeypatch.setattr(text_files, "STREAM_BYTES", 1_000)
 
 
 def expected(num_rows: int = NUM_ROWS) -> dict[str, list[Any]]:
@@ -199,7 +199,7 @@ def test_other_encodings_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, is_large: bool
 ) -> None:
     monkeypatch.setattr(units, "UNIT_BYTES", 512 if is_large else 10**9)
-    monkeypatch.setattr(csv_files, "STREAM_BYTES", 501)
+    monkeypatch.setattr(text_files, "STREAM_BYTES", 501)
     path = tmp_path / "a.csv"
     path.write_bytes(("größe,ort\n" + "1,Köln\n" * 200).encode(encoding))
     table, _ = read_all(str(path), {"encoding": encoding})
@@ -266,7 +266,7 @@ def test_images_and_labels_are_read_side_by_side(tmp_path: Path, packed: bool) -
         path.write_bytes(gzip.compress(content) if packed else content)
         pair[name] = str(path)
     opened = open_source(IdxSource.model_validate({"idx": pair}), None, ReadSettings())
-    assert opened.image_shape == (1, 2, 3)
+    assert opened.reading.image_shapes == {"image": (1, 2, 3)}
     table, runs = read_opened(opened)
     assert table["label"].to_pylist() == [3, 1, 4, 1, 5]
     assert table["image"].to_pylist() == pixels.reshape(5, 6).tolist()
