@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from distrain.errors import DistrainError
-from distrain.margin import margin_text
+from distrain.margin import margin, settings_of
 from distrain.results import RunStatus, TrainResult
 from distrain.run_facts import StartedRun
 from distrain.run_folder import JOURNAL
@@ -33,6 +33,7 @@ from distrain.track.journal_reading import written_by
 from distrain.track.markdown import plain
 from distrain.track.record import RunFacts
 from distrain.track.trials import SEARCH
+from distrain.tune.confirm import ConfirmResult
 from distrain.tune.course import Course
 from distrain.tune.events import WRITER
 from distrain.tune.search import Search
@@ -140,12 +141,20 @@ def _of_winner(search: Search, course: Course | None) -> dict[str, str]:
     confirmed = course.confirmed if course is not None else None
     audited = course.audited if course is not None else None
     return {
-        "Winner": f"[trial {best.number}](distrain:trial/{best.number}), "
-        f"{assignment_text(best.assignment)}",
-        "Margin": margin_text(search, confirmed),
+        "Winner": f"{_link(best.number)}, {assignment_text(best.assignment)}",
+        "Margin": _margin_text(search, confirmed),
         "With other seeds": plain(confirmed.text) if confirmed else "",
         "Audit of the stops": plain(audited.text) if audited else "",
     }
+
+
+def _margin_text(search: Search, confirmed: ConfirmResult | None) -> str:
+    plan = search.plan
+    return margin(settings_of(search), plan.mode, plan.num_seeds, confirmed).text(_link)
+
+
+def _link(number: int) -> str:
+    return f"[trial {number}](distrain:trial/{number})"
 
 
 def _outcomes(run: StartedRun, search: Search) -> list[str]:
@@ -191,7 +200,7 @@ def stops_text(num_stopped: int, rungs: Mapping[int, int], unit: str) -> str:
 def _failures(search: Search) -> list[str]:
     failed = [trial for trial in search.trials if trial.error is not None]
     lines = [
-        f"- [trial {trial.number}](distrain:trial/{trial.number}) failed at step {trial.step:,}: "
+        f"- {_link(trial.number)} failed at step {trial.step:,}: "
         f"{plain(trial.error.message, _MAX_MESSAGE)}"
         for trial in failed[:_MAX_FAILURES]
         if trial.error is not None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from distrain.margin import margin
 from distrain.report.loading import loading_lines
 from distrain.report.page.markup import Content, Markup, joined, tag
 from distrain.report.page.parts import Column, Row, facts, note, table, to_paste, told
@@ -10,7 +11,6 @@ from distrain.report.page.shell import Section
 from distrain.report.page.words import counted, number_text, seconds_text
 from distrain.report.search.dimension import value_text
 from distrain.report.search.facts import Search
-from distrain.report.search.margin import margin
 from distrain.report.search.plot import NAMES, TONES, WINNER
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Entry, winner_of
@@ -73,8 +73,10 @@ def _lines(search: Search, best: Entry) -> Markup:
 def _margin(search: Search, entries: Sequence[Entry]) -> Markup:
     """Return by how much it leads, and what other seeds came to."""
     best = entries[0]
-    parts: list[Markup] = [note(margin(search, entries).text, "accent")]
     confirmed = search.confirmed(best.first.number)
+    settings = [entry.setting for entry in entries if entry.can_win]
+    lead = margin(settings, search.mode, search.tune.num_seeds, confirmed)
+    parts: list[Markup] = [note(lead.text(lambda number: f"trial {number}"), "accent")]
     if confirmed is not None:
         parts.append(note(f"With other seeds: {confirmed.text}."))
     elif search.tune.confirm and search.status == "running":
