@@ -8,6 +8,7 @@ interrupted, what its limits are, who made it, and how to load it.
 import time
 from collections.abc import Sequence
 
+from distrain.cost import gpu_hours, took_text
 from distrain.evaluate.goals import GoalOutcome
 from distrain.finish import Ending, comparison_table, verdict_text
 from distrain.run_facts import StartedRun, summary_text
@@ -15,9 +16,7 @@ from distrain.story import (
     Past,
     changes_text,
     code_text,
-    cost_text,
     data_text,
-    gpu_hours,
     limits_text,
     load_text,
     machine_text,
@@ -41,7 +40,8 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
     past = Past.of(run.run_dir)
     wall_s = max(0.0, time.time() - past.began_ms / 1000)
     is_known = past.began_ms > 0 and run.won is None  # else its first records are lost
-    hours = gpu_hours(wall_s, run.placement.gpu * run.placement.num_workers)
+    hours = gpu_hours(wall_s * run.placement.gpu * run.placement.num_workers)
+    price = run.settings.cluster.price_per_gpu_hour
     # The server may have come back behind the wait for the version.
     version, waiting = ending.version or record.version, record.waiting_model
     told = {
@@ -51,7 +51,7 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
         "Data": data_text(facts.manifest, run.prepared.dataset.digest),
         "What changed": "" if run.won else changes_text(run.run_dir),
         "Code": code_text(tags),
-        _took(past): cost_text(wall_s, hours, run.settings) if is_known else "",
+        _took(past): took_text(wall_s, hours, price) if is_known else "",
         "Interrupted or resized": "" if run.won else past.text(ending.status),
         "Ran on": machine_text(tags),
         "Limits": limits_text(facts, ending.metrics),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+from distrain.cost import gpu_hours, took_text
 from distrain.errors import DistrainError
 from distrain.margin import margin, settings_of
 from distrain.results import RunStatus, TrainResult
@@ -18,7 +19,6 @@ from distrain.story import (
     assignment_text,
     changes_text,
     code_text,
-    cost_text,
     data_text,
     interruptions_text,
     limits_text,
@@ -211,7 +211,8 @@ def _failures(search: Search) -> list[str]:
 
 def _took(run: StartedRun, search: Search) -> str:
     spent = search.spent
-    cost = cost_text(spent.wall_s, spent.gpu_s / 3600, run.settings)
+    price = run.settings.cluster.price_per_gpu_hour
+    cost = took_text(spent.wall_s, gpu_hours(spent.gpu_s), price)
     slots = f"{run.placement.num_groups} trials at a time" if run.placement.is_bounded else ""
     return ", ".join(filter(None, (cost, f"{spent.epochs:,} epochs", slots)))
 

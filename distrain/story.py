@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
-from distrain.config.settings import Settings
-from distrain.display import duration_text
 from distrain.redaction import without_credentials
 from distrain.results import RunStatus, finding_text
 from distrain.run_folder import JOURNAL
@@ -32,9 +30,6 @@ _MAX_CHANGES: Final = 10
 _MAX_VALUE: Final = 80
 _DIGEST: Final = 12
 _ATTEMPTS: Final = "attempts"
-_HOUR_S: Final = 3600
-_WHOLE_HOURS: Final = 1000
-"""From so many on, hours are told without decimals."""
 _CUT_SHORT: Final[Mapping[RunStatus, str]] = {
     "failed": "it failed before its end",
     "interrupted": "it was interrupted, and can be gone on with",
@@ -149,21 +144,6 @@ def code_text(tags: Mapping[str, str]) -> str:
     is_dirty = tags.get("distrain.code.dirty") == "true"
     changes = f" with [uncommitted changes](distrain:artifacts/{FOLDER}/{DIFF})" if is_dirty else ""
     return f"{version}; commit {commit[:_DIGEST]}{changes}"
-
-
-def cost_text(wall_s: float, gpu_hours: float, settings: Settings) -> str:
-    """Return what a run took: time, GPU-hours, and money where a price is stated."""
-    if not gpu_hours:
-        return f"{duration_text(wall_s)}; no GPU"
-    price = settings.cluster.price_per_gpu_hour
-    money = f"; {gpu_hours * price:,.2f} at {price:,g} for a GPU-hour" if price else ""
-    hours = f"{gpu_hours:,.0f}" if gpu_hours >= _WHOLE_HOURS else f"{gpu_hours:.3g}"
-    return f"{duration_text(wall_s)}; {hours} GPU-hours{money}"
-
-
-def gpu_hours(seconds: float, gpus: float) -> float:
-    """Return the hours of some GPUs that were held for so long."""
-    return seconds * gpus / _HOUR_S
 
 
 def machine_text(tags: Mapping[str, str]) -> str:

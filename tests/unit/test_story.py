@@ -5,13 +5,11 @@ from typing import Any
 
 import pytest
 
-from distrain.config.load import settings_from_dict
 from distrain.results import RunStatus
 from distrain.story import (
     Past,
     assignment_text,
     code_text,
-    cost_text,
     data_text,
     limits_text,
     load_text,
@@ -27,25 +25,6 @@ MANIFEST: dict[str, Any] = {
     "splits": {"train": {"num_rows": 1200}, "test": {"num_rows": 300}},
     "findings": [{"kind": "missing", "column": "age", "message": "3 values missing", "count": 3}],
 }
-
-
-def settings(**cluster: Any) -> Any:
-    return settings_from_dict({"data": {"source": "a.csv", "target": "y"}, "cluster": cluster})
-
-
-@pytest.mark.parametrize(
-    ("hours", "price", "told"),
-    [
-        (0.0, 2.5, "1 min 5 s; no GPU"),
-        (4.0, None, "1 min 5 s; 4 GPU-hours"),
-        (4.0, 2.5, "1 min 5 s; 4 GPU-hours; 10.00 at 2.5 for a GPU-hour"),
-        (12345.6, 2.5, "1 min 5 s; 12,346 GPU-hours; 30,864.00 at 2.5 for a GPU-hour"),
-    ],
-)
-def test_what_a_run_took_is_told_in_time_gpu_hours_and_money(
-    hours: float, price: float | None, told: str
-) -> None:
-    assert cost_text(65.0, hours, settings(price_per_gpu_hour=price)) == told
 
 
 def test_data_is_told_by_its_first_files_its_rows_and_its_digest_without_credentials() -> None:

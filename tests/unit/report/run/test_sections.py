@@ -11,7 +11,7 @@ from distrain.report.run.dataset import checks
 from distrain.report.run.load import load_section, node_loads
 from distrain.report.run.origin import card_section
 from distrain.report.run.previous import find_previous
-from distrain.report.run.spent import cost_of, gpu_hours, time_section
+from distrain.report.run.spent import run_cost, run_gpu_hours, time_section
 from distrain.report.run.view import RunView, view_run
 from distrain.report.run.wrong import ClassScore, wrong_section
 from distrain.stored_run import Started
@@ -37,23 +37,23 @@ def on_gpus(run: RunView) -> RunView:
 
 
 def test_gpus_cost_what_they_were_held_for(run: RunView) -> None:
-    assert gpu_hours(on_gpus(run)) == pytest.approx(4.0)
-    assert cost_of(on_gpus(run)) == pytest.approx(10.0)
+    assert run_gpu_hours(on_gpus(run)) == pytest.approx(4.0)
+    assert run_cost(on_gpus(run)) == pytest.approx(10.0)
     section = time_section(on_gpus(run))
     assert section is not None
-    assert "4 GPU-hours: 10.00 by cluster.price_per_gpu_hour." in section.content.text
+    assert "4 GPU-hours: 10.00 at 2.5 for a GPU-hour." in section.content.text
     assert "1 min 30 s passed in which nobody drove it" in section.content.text
 
 
 def test_parts_of_a_gpu_cost_their_part(run: RunView) -> None:
     train = {**run.config["train"], "resources_per_worker": {"gpu": 0.25}}
 
-    assert cost_of(replace(on_gpus(run), config={**run.config, "train": train})) == 2.5
+    assert run_cost(replace(on_gpus(run), config={**run.config, "train": train})) == 2.5
 
 
 def test_without_gpus_or_a_price_nothing_costs(run: RunView) -> None:
-    assert cost_of(run) is None
-    assert cost_of(replace(on_gpus(run), config={})) is None
+    assert run_cost(run) is None
+    assert run_cost(replace(on_gpus(run), config={})) is None
 
 
 def test_nodes_are_told_by_number_with_their_gpus(run: RunView) -> None:
