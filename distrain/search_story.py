@@ -26,6 +26,7 @@ from distrain.story import (
     machine_text,
     maker_text,
     model_text,
+    other_run_text,
     row,
 )
 from distrain.track import describe
@@ -73,6 +74,7 @@ def search_story(
         "Winner's folder": winner.run_dir.name if winner else "",
         "Data": data_text(facts.manifest, run.prepared.dataset.digest),
         "What changed": changes_text(run.run_dir),
+        "From any other search": other_run_text(run.run_dir),
         "Code": code_text(tags),
         "Took": _took(run, search) if search else "",
         "Interrupted or resized": _interruptions(run, _status(winner, error)),

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.compare.kept import Kept, read_kept
-from distrain.compare.told import Told, read_told
 from distrain.config.source_lines import read_tree
 from distrain.errors import ConfigError
 from distrain.foreign import is_count
+from distrain.past.story import Story, read_outline
 from distrain.run_folder import CONFIG, JOURNAL, STARTED
 from distrain.track import lineage_folder
 from distrain.track.lineage_folder import lineage_of
@@ -38,7 +38,7 @@ class Side:
         result: the fields of its result; empty: it has none.
         started: what it was started with, as its folder says.
         kept: what it was made from; None: nothing tells.
-        told: what its journal says.
+        told: what its journal says of commands and attempts.
     """
 
     letter: str
@@ -48,7 +48,7 @@ class Side:
     result: Mapping[str, Any]
     started: Mapping[str, Any]
     kept: Kept | None
-    told: Told
+    told: Story
 
     @property
     def key(self) -> str:
@@ -112,13 +112,22 @@ def find_sides(named: Sequence[str], storage: Path) -> list[Side]:
             expected=f"{MOST} at most, a column each",
             mend="Compare fewer; `distrain runs --sort` puts many in order",
         )
-    sides = [_side(chr(ord("A") + place), folder) for place, folder in enumerate(folders)]
+    sides = [side_of(chr(ord("A") + place), folder) for place, folder in enumerate(folders)]
     _check_alike(sides)
     return sides
 
 
-def _side(letter: str, run_dir: Path) -> Side:
-    started, told = fields_of(run_dir / STARTED), read_told(run_dir / JOURNAL)
+def side_of(letter: str, run_dir: Path) -> Side:
+    """Return a run, or a search, as its folder tells it.
+
+    Args:
+        letter: what its column is called.
+        run_dir: its folder.
+
+    Raises:
+        ConfigError: its configuration, or what it was made from, cannot be read.
+    """
+    started, told = fields_of(run_dir / STARTED), read_outline(run_dir / JOURNAL)
     is_search = started.get("is_sweep") is True
     config, faults = read_tree(run_dir / CONFIG, str(run_dir / CONFIG), 0)
     if faults:

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from distrain.past.story import read_outline
 from distrain.results import RunStatus
 from distrain.story import (
-    Past,
     assignment_text,
     code_text,
     data_text,
+    interrupted_text,
     limits_text,
     load_text,
     maker_text,
@@ -101,21 +102,25 @@ def test_a_trial_s_values_read_as_they_are() -> None:
 def test_a_run_is_told_from_start_to_end_only_where_it_came_there(
     tmp_path: Path, status: RunStatus, told: str
 ) -> None:
-    with JournalWriter(tmp_path / "journal", "driver") as journal:
-        journal.run({"key": "a/b"})
+    with JournalWriter(tmp_path, "driver") as journal:
+        journal.run({"key": "a/b", "tags": {}})
+        journal.store("storage")
 
-    assert Past.of(tmp_path).text(status) == told
+    assert interrupted_text(read_outline(tmp_path), status) == told
 
 
 def test_what_happened_to_a_run_is_told_from_its_journal(tmp_path: Path) -> None:
-    with JournalWriter(tmp_path / "journal", "driver") as journal:
-        journal.run({"key": "a/b"})
+    with JournalWriter(tmp_path, "driver") as journal:
+        journal.run({"key": "a/b", "tags": {}})
+        journal.store("storage")
         journal.status("KILLED")
+        journal.store("storage")
         journal.status("RUNNING")
-    with JournalWriter(tmp_path / "journal", "attempts") as attempts:
+    with JournalWriter(tmp_path, "attempts") as attempts:
+        attempts.tags({"distrain.workers_by_attempt": "4"})
         attempts.tags({"distrain.workers_by_attempt": "4, 2"})
         attempts.note("training goes on with 2 workers instead of 4")
 
-    assert Past.of(tmp_path).text("finished") == (
+    assert interrupted_text(read_outline(tmp_path), "finished") == (
         "gone on with once; workers by attempt: 4, 2; training goes on with 2 workers instead of 4"
     )

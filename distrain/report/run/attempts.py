@@ -3,10 +3,10 @@
 from typing import Final
 
 from distrain.durations import duration_text
+from distrain.past.story import AttemptStory
 from distrain.report.page.markup import Markup, joined
 from distrain.report.page.parts import Column, Row, folded, table
 from distrain.report.page.shell import Section
-from distrain.report.run.story import AttemptStory
 from distrain.report.run.view import RunView, when_text
 
 MAX_NOTES: Final = 12

@@ -7,11 +7,11 @@ from typing import Final
 from distrain.cost import money_text
 from distrain.durations import duration_text
 from distrain.evaluate.goals import check_goals
+from distrain.past.story import MAX_BYTES
 from distrain.report.page.parts import Card, Column, Row, table, told
 from distrain.report.page.shell import Outcome, Section
 from distrain.report.page.words import number_text
 from distrain.report.run.spent import run_cost
-from distrain.report.run.story import MAX_BYTES
 from distrain.report.run.view import RunView
 from distrain.report.tables import version_text
 
@@ -136,7 +136,7 @@ def goals_section(run: RunView) -> Section | None:
         Column("beyond the goal", is_number=True),
         Column("the run before", is_number=True),
     ]
-    before = run.previous.metrics if run.previous is not None else {}
+    before = run.since.before.metrics if run.since is not None else {}
     rows = []
     for goal in check_goals(run.goals, run.metrics):
         bound = _BOUND.search(goal.goal)

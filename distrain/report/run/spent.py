@@ -4,6 +4,8 @@ from typing import Final
 
 from distrain.cost import cost_of, gpu_hours, hours_and_money_text
 from distrain.durations import duration_text
+from distrain.past.clock import NAMES, Key
+from distrain.past.story import PHASES
 from distrain.report.page.frame import Axis
 from distrain.report.page.lines import Lines, Series, lines
 from distrain.report.page.markup import NOTHING, Markup, joined
@@ -19,9 +21,7 @@ from distrain.report.page.parts import (
 from distrain.report.page.shell import Section
 from distrain.report.page.style import Tone
 from distrain.report.page.words import share_text
-from distrain.report.run.clock import NAMES, Key
 from distrain.report.run.curves import STEPS
-from distrain.report.run.story import PHASES
 from distrain.report.run.view import RunView
 
 TONES: Final[dict[Key, Tone]] = {
@@ -39,8 +39,6 @@ TONES: Final[dict[Key, Tone]] = {
     "package": "r5",
     "other": "muted",
 }
-# What is not needed where somebody holds the GPUs for the whole of it.
-_WITHOUT_WORKERS: Final = ("ready", "package")
 _FEWEST_EPOCHS: Final = 3
 
 
@@ -82,8 +80,7 @@ def time_section(run: RunView) -> Section | None:
 
 def run_gpu_hours(run: RunView) -> float:
     """Return the hours that GPUs were held, over all workers: from their start until they left."""
-    held_s = sum(part.worker_s for part in run.time.parts if part.key not in _WITHOUT_WORKERS)
-    return gpu_hours(held_s * run.gpus_per_worker)
+    return gpu_hours(run.time.held_s * run.gpus_per_worker)
 
 
 def run_cost(run: RunView) -> float | None:
