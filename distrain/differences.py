@@ -62,11 +62,16 @@ class Difference:
     @property
     def text(self) -> str:
         """Return the difference in words, such as `libraries: torch 2.13.0 -> 2.12.0`."""
-        return f"{self.part}: {self.what} {_shown(self.was)} -> {_shown(self.now)}"
+        return change_text(self.part, self.what, self.was, self.now)
 
     def to_json(self) -> dict[str, str | None]:
         """Return the fields that `--json` promises."""
         return {"part": self.part, "what": self.what, "was": self.was, "is": self.now}
+
+
+def change_text(part: str, what: str, was: str | None, now: str | None) -> str:
+    """Return a difference in words: its part, its name, what it was and what it is."""
+    return f"{part}: {what} {_shown(was)} -> {_shown(now)}"
 
 
 def leaves(values: Any, prefix: str = "") -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Final, final
 
 from distrain.config.defaults import effective_test_fraction
 from distrain.config.settings import Settings
+from distrain.cost import cost_of, gpu_hours
 from distrain.data.checking import SourceSummary
 from distrain.data.files import Listing
 from distrain.data.prepared import PreparedDataset
@@ -109,9 +110,9 @@ def estimate_run(
         train_s_low=took and took.low_s,
         train_s_high=took and took.high_s,
         how=f"{took.how}; {unlike}" if took and unlike else took.how if took else unlike,
-        cost=took and gpu_cost(gpus, took.mean_s, price),
-        cost_low=took and gpu_cost(gpus, took.low_s, price),
-        cost_high=took and gpu_cost(fewest, took.high_s, price),
+        cost=took and cost_of(gpu_hours(gpus * took.mean_s), price),
+        cost_low=took and cost_of(gpu_hours(gpus * took.low_s), price),
+        cost_high=took and cost_of(gpu_hours(fewest * took.high_s), price),
     )
 
 
@@ -266,17 +267,6 @@ def _sharing_text(num_workers: int, least: int) -> str:
 def is_gpu_here() -> bool:
     """Return whether steps that are for a GPU are timed on one."""
     return World.single("auto").torch_device.type != "cpu"
-
-
-def gpu_cost(gpus: float, seconds: float, price: float | None) -> float | None:
-    """Return what GPUs cost for some seconds; None without GPUs, or a price.
-
-    Args:
-        gpus: of all workers.
-        seconds: that they are held.
-        price: of one GPU for an hour.
-    """
-    return gpus * seconds / 3600 * price if price and gpus else None
 
 
 def worker_bytes(job: TrainJob, preflight: Preflight, num_workers: int) -> int:

@@ -8,21 +8,24 @@ interrupted, what its limits are, who made it, and how to load it.
 import time
 from collections.abc import Sequence
 
+from distrain.cost import gpu_hours, took_text
 from distrain.evaluate.goals import GoalOutcome
 from distrain.finish import Ending, comparison_table, verdict_text
+from distrain.past.clock import split_time
+from distrain.past.story import read_outline
 from distrain.run_facts import StartedRun, summary_text
+from distrain.run_folder import JOURNAL
 from distrain.story import (
-    Past,
     changes_text,
     code_text,
-    cost_text,
     data_text,
-    gpu_hours,
+    interrupted_text,
     limits_text,
     load_text,
     machine_text,
     maker_text,
     model_text,
+    other_run_text,
 )
 from distrain.track import describe
 from distrain.track.markdown import plain
@@ -38,10 +41,11 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
         ending: how it ended.
     """
     facts, tags = record.facts, record.facts.tags
-    past = Past.of(run.run_dir)
-    wall_s = max(0.0, time.time() - past.began_ms / 1000)
-    is_known = past.began_ms > 0 and run.won is None  # else its first records are lost
-    hours = gpu_hours(wall_s, run.placement.gpu * run.placement.num_workers)
+    past = read_outline(run.run_dir / JOURNAL)
+    took = split_time(past, time.time_ns() // 1_000_000)
+    is_known = bool(past.sessions) and run.won is None  # else its first records are lost
+    hours = gpu_hours(took.held_s * run.placement.gpu)
+    price = run.settings.cluster.price_per_gpu_hour
     # The server may have come back behind the wait for the version.
     version, waiting = ending.version or record.version, record.waiting_model
     told = {
@@ -50,9 +54,10 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
         "Model": model_text(version, waiting, _judged(run, ending)) if ending.outcome else "",
         "Data": data_text(facts.manifest, run.prepared.dataset.digest),
         "What changed": "" if run.won else changes_text(run.run_dir),
+        "From any other run": "" if run.won else other_run_text(run.run_dir),
         "Code": code_text(tags),
-        _took(past): cost_text(wall_s, hours, run.settings) if is_known else "",
-        "Interrupted or resized": "" if run.won else past.text(ending.status),
+        "Took": took_text(took.wall_s, hours, price) if is_known else "",
+        "Interrupted or resized": "" if run.won else interrupted_text(past, ending.status),
         "Ran on": machine_text(tags),
         "Limits": limits_text(facts, ending.metrics),
         "Made by": maker_text(tags),
@@ -63,10 +68,6 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
     lines += describe.fact_lines(told)
     lines += load_text(version, waiting) if ending.outcome else []
     return "\n".join(lines)
-
-
-def _took(past: Past) -> str:
-    return "Took" if past.num_drivers == 1 else "Took since it was gone on with last"
 
 
 def goals_text(goals: Sequence[GoalOutcome]) -> str:

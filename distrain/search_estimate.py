@@ -19,9 +19,10 @@ from typing import Any, Final, final
 
 from distrain.config.settings import Settings
 from distrain.config.tune import GridSearch
+from distrain.cost import cost_of, gpu_hours
 from distrain.data.prepared import PreparedDataset
 from distrain.errors import first_line
-from distrain.estimate import UNLIKE, gpu_cost, is_gpu_here, timed_steps
+from distrain.estimate import UNLIKE, is_gpu_here, timed_steps
 from distrain.results import Estimate, Probe, SearchEstimate
 from distrain.train.determinism import reproducible
 from distrain.train.from_settings import job_from_settings
@@ -81,8 +82,8 @@ def estimate_of_search(
         num_concurrent=placement.num_groups if placement.is_bounded else None,
         at_most_s=found.at_most_s,
         at_least_s=found.at_least_s,
-        cost_at_most=found.at_most_s and gpu_cost(gpus, found.at_most_s, price),
-        cost_at_least=found.at_least_s and gpu_cost(gpus, found.at_least_s, price),
+        cost_at_most=found.at_most_s and cost_of(gpu_hours(gpus * found.at_most_s), price),
+        cost_at_least=found.at_least_s and cost_of(gpu_hours(gpus * found.at_least_s), price),
         workers_per_trial=placement.group_size,
         how=_with_place(found.how, placement),
         probes=tuple(probes),

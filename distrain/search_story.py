@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+from distrain.cost import gpu_hours, took_text
 from distrain.errors import DistrainError
-from distrain.margin import margin_text
+from distrain.margin import margin, settings_of
 from distrain.results import RunStatus, TrainResult
 from distrain.run_facts import StartedRun
 from distrain.run_folder import JOURNAL
@@ -18,7 +19,6 @@ from distrain.story import (
     assignment_text,
     changes_text,
     code_text,
-    cost_text,
     data_text,
     interruptions_text,
     limits_text,
@@ -26,6 +26,7 @@ from distrain.story import (
     machine_text,
     maker_text,
     model_text,
+    other_run_text,
     row,
 )
 from distrain.track import describe
@@ -33,6 +34,7 @@ from distrain.track.journal_reading import written_by
 from distrain.track.markdown import plain
 from distrain.track.record import RunFacts
 from distrain.track.trials import SEARCH
+from distrain.tune.confirm import ConfirmResult
 from distrain.tune.course import Course
 from distrain.tune.events import WRITER
 from distrain.tune.search import Search
@@ -72,6 +74,7 @@ def search_story(
         "Winner's folder": winner.run_dir.name if winner else "",
         "Data": data_text(facts.manifest, run.prepared.dataset.digest),
         "What changed": changes_text(run.run_dir),
+        "From any other search": other_run_text(run.run_dir),
         "Code": code_text(tags),
         "Took": _took(run, search) if search else "",
         "Interrupted or resized": _interruptions(run, _status(winner, error)),
@@ -140,12 +143,20 @@ def _of_winner(search: Search, course: Course | None) -> dict[str, str]:
     confirmed = course.confirmed if course is not None else None
     audited = course.audited if course is not None else None
     return {
-        "Winner": f"[trial {best.number}](distrain:trial/{best.number}), "
-        f"{assignment_text(best.assignment)}",
-        "Margin": margin_text(search, confirmed),
+        "Winner": f"{_link(best.number)}, {assignment_text(best.assignment)}",
+        "Margin": _margin_text(search, confirmed),
         "With other seeds": plain(confirmed.text) if confirmed else "",
         "Audit of the stops": plain(audited.text) if audited else "",
     }
+
+
+def _margin_text(search: Search, confirmed: ConfirmResult | None) -> str:
+    plan = search.plan
+    return margin(settings_of(search), plan.mode, plan.num_seeds, confirmed).text(_link)
+
+
+def _link(number: int) -> str:
+    return f"[trial {number}](distrain:trial/{number})"
 
 
 def _outcomes(run: StartedRun, search: Search) -> list[str]:
@@ -191,7 +202,7 @@ def stops_text(num_stopped: int, rungs: Mapping[int, int], unit: str) -> str:
 def _failures(search: Search) -> list[str]:
     failed = [trial for trial in search.trials if trial.error is not None]
     lines = [
-        f"- [trial {trial.number}](distrain:trial/{trial.number}) failed at step {trial.step:,}: "
+        f"- {_link(trial.number)} failed at step {trial.step:,}: "
         f"{plain(trial.error.message, _MAX_MESSAGE)}"
         for trial in failed[:_MAX_FAILURES]
         if trial.error is not None
@@ -202,7 +213,8 @@ def _failures(search: Search) -> list[str]:
 
 def _took(run: StartedRun, search: Search) -> str:
     spent = search.spent
-    cost = cost_text(spent.wall_s, spent.gpu_s / 3600, run.settings)
+    price = run.settings.cluster.price_per_gpu_hour
+    cost = took_text(spent.wall_s, gpu_hours(spent.gpu_s), price)
     slots = f"{run.placement.num_groups} trials at a time" if run.placement.is_bounded else ""
     return ", ".join(filter(None, (cost, f"{spent.epochs:,} epochs", slots)))
 

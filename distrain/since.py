@@ -1,30 +1,23 @@
-"""What has changed since the run before, in the same experiment: told by what both left of lineage.
+"""What has changed since the run before, in the same experiment, as `compare` finds differences.
 
 In: a run's folder. Out: the run that began before it, and what differs, named one by one.
 """
 
-import json
 import logging
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, final
+from typing import final
 
-import distrain.differences as differing
-from distrain.config.source_lines import read_tree
-from distrain.differences import Difference
-from distrain.errors import DistrainError
+from distrain.compare.sides import Side, side_of
+from distrain.compare.what_differs import Differences, what_differs
+from distrain.errors import ConfigError, DistrainError
+from distrain.object_store.link import link_of
 from distrain.run_folder import STARTED
 from distrain.stored_run import Started
 from distrain.track import lineage_folder
 
-_FILES: Final = (
-    lineage_folder.CONFIG,
-    lineage_folder.DATA,
-    lineage_folder.CODE,
-    lineage_folder.LOCK,
-    lineage_folder.MACHINE,
-)
-_NOT_COUNTED: Final = ("name", "storage", "track", "cluster")
+_ANOTHER = "ANOTHER_RUN"
 
 logger = logging.getLogger(__name__)
 
@@ -35,97 +28,86 @@ class Since:
     """What has changed.
 
     Attributes:
-        run: the run before, by its name.
-        differences: in order; none: nothing has.
+        before: the run before.
+        differences: of the run from that one.
     """
 
-    run: str
-    differences: tuple[Difference, ...]
+    before: Side
+    differences: Differences
+
+    @property
+    def run(self) -> str:
+        """Return the name of the run before."""
+        return self.before.run_dir.name
 
 
 def since_last_run(run_dir: Path) -> Since | None:
     """Return what has changed since the run that began before; None: there is none to compare with.
 
-    What a search's winner became, and what was made again, is no run of its own here. Where lineage
-    cannot be read, as of a run of an earlier version, the one before counts.
+    That is the last one of its kind, a search or not; where there is none, of the other kind. What
+    a search's winner became, and what was made again, is no run of its own here, and one that left
+    no lineage is passed over.
 
     Args:
         run_dir: of the run, which has left its own lineage.
     """
-    folder = lineage_folder.FOLDER
-    if not _is_whole(run_dir / folder):
+    before = _before(run_dir) if _has_lineage(run_dir) else None
+    if before is None:
         return None
-    earlier = (path for path in run_dir.parent.iterdir() if path.name < run_dir.name)
-    for before in sorted(earlier, key=lambda path: path.name, reverse=True):
-        if not run_dir.name.startswith(before.name) and _is_own(before):
-            try:
-                found = _between(before / folder, run_dir / folder)
-            except (OSError, ValueError, KeyError, TypeError) as fault:
-                # Another version of distrain may have left other fields; the run itself is done.
-                logger.warning("what changed since run %s is not known: %r", before.name, fault)
-                return None
-            return Since(before.name, differing.in_order(found))
-    return None
-
-
-def _is_own(run_dir: Path) -> bool:
-    """Return whether a run is one of its own, and tells where it comes from."""
-    if not (run_dir / STARTED).is_file() or not _is_whole(run_dir / lineage_folder.FOLDER):
-        return False
     try:
-        started = Started.load(run_dir)
-    except DistrainError:
-        return False
-    return started.won is None and started.reproduces is None
+        sides = [side_of("the run before", before), side_of("this run", run_dir)]
+        if sides[0].is_search is not sides[1].is_search:  # else a run differs by all of it
+            sides = [_without_search(side) for side in sides]
+        return Since(sides[0], what_differs(sides))
+    except (DistrainError, OSError, ValueError, KeyError, TypeError, AttributeError) as fault:
+        # Another version of distrain may have left other fields; the run itself is done.
+        logger.warning("what changed since run %s is not known: %s", before.name, fault)
+        return None
 
 
-def _is_whole(lineage: Path) -> bool:
-    return all((lineage / name).is_file() for name in _FILES)
+def compare_line(run_dir: Path, other: str | None = None) -> str | None:
+    """Return the command that tells what differs between a run and another.
+
+    Args:
+        run_dir: the run's folder.
+        other: the other's name, or folder; None: one that is still to be named.
+
+    Returns:
+        None: it is kept at an object store, where runs are not compared.
+    """
+    if link_of(run_dir) is not None:
+        return None
+    storage = shlex.quote(str(run_dir.parent.parent.absolute()))
+    return f"distrain compare {other or _ANOTHER} {run_dir.name} --storage {storage}"
 
 
-def _between(was: Path, now: Path) -> list[Difference]:
-    config_was, config = (_config(folder) for folder in (was, now))
-    if not (config_was.get("tune") and config.get("tune")):  # else a run differs by all of it
-        config_was.pop("tune", None)
-        config.pop("tune", None)
-    data_was, data = (_read(folder, lineage_folder.DATA) for folder in (was, now))
-    code_was, code = (_read(folder, lineage_folder.CODE) for folder in (was, now))
-    machines = (_read(folder, lineage_folder.MACHINE) for folder in (was, now))
-    return [
-        *differing.of_configuration(config_was, config),
-        *differing.of_libraries(lineage_folder.read_lock(was), lineage_folder.read_lock(now)),
-        *differing.of_machine(*machines),
-        *_of_code(code_was, code),
-        *differing.of_sources(
-            data_was["sources"], [(file["uri"], [file["sha256"]]) for file in data["sources"]]
-        ),
-        *differing.of_prepared(data_was, data),
-    ]
+def _before(run_dir: Path) -> Path | None:
+    """Return the run that began before, one of another kind only where there is none of its own."""
+    own, of_other_kind = _started(run_dir), None
+    for path in sorted(run_dir.parent.iterdir(), key=lambda path: path.name, reverse=True):
+        if path.name >= run_dir.name or run_dir.name.startswith(path.name):
+            continue
+        started = _started(path)
+        if started is None or started.won is not None or started.reproduces is not None:
+            continue
+        if not _has_lineage(path):
+            continue
+        if own is None or started.is_sweep is own.is_sweep:
+            return path
+        of_other_kind = of_other_kind or path
+    return of_other_kind
 
 
-def _of_code(was: Any, now: Any) -> list[Difference]:
-    """Return what differs of the code; of distrain's own no single file is named."""
-    sides = [{"distrain": side["distrain"]["sha256"], **_commit(side)} for side in (was, now)]
-    users = [side["user"]["files"] for side in (was, now)]
-    return [
-        *differing.between("code", *sides),
-        *differing.of_files("your own code", *users, is_decisive=True),
-    ]
+def _started(run_dir: Path) -> Started | None:
+    try:
+        return Started.load(run_dir) if (run_dir / STARTED).is_file() else None
+    except ConfigError:
+        return None
 
 
-def _commit(code: Any) -> dict[str, str]:
-    git = code["git"]
-    if git is None:
-        return {}
-    dirty = " with uncommitted changes" if git["is_dirty"] else ""
-    return {"commit": f"{git['commit']}{dirty}"}
+def _has_lineage(run_dir: Path) -> bool:
+    return (run_dir / lineage_folder.FOLDER / lineage_folder.INDEX).is_file()
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / lineage_folder.CONFIG
-    values: Any = read_tree(path, str(path), 0)[0].values
-    return {name: value for name, value in values.items() if name not in _NOT_COUNTED}
-
-
-def _read(folder: Path, name: str) -> Any:
-    return json.loads((folder / name).read_text(encoding="utf-8"))
+def _without_search(side: Side) -> Side:
+    return replace(side, config={key: side.config[key] for key in side.config if key != "tune"})

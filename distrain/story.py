@@ -6,24 +6,20 @@ is not known is said not to be.
 
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final
 
-from distrain.config.settings import Settings
-from distrain.display import duration_text
+from distrain.differences import change_text
+from distrain.past.story import Story
 from distrain.redaction import without_credentials
 from distrain.results import RunStatus, finding_text
-from distrain.run_folder import JOURNAL
-from distrain.since import Since, since_last_run
+from distrain.since import Since, compare_line, since_last_run
 from distrain.track import describe
-from distrain.track.journal_reading import DRIVER, written_by
 from distrain.track.lineage_folder import DIFF, FOLDER
 from distrain.track.markdown import code, plain
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import JOB_TAG
 from distrain.track.record import RunFacts
-from distrain.track.sending import GOES_ON
 
 _SPLITS: Final = ("train", "validation", "test")
 _MAX_SOURCES: Final = 3
@@ -31,62 +27,28 @@ _MAX_FINDINGS: Final = 5
 _MAX_CHANGES: Final = 10
 _MAX_VALUE: Final = 80
 _DIGEST: Final = 12
-_ATTEMPTS: Final = "attempts"
-_HOUR_S: Final = 3600
-_WHOLE_HOURS: Final = 1000
-"""From so many on, hours are told without decimals."""
 _CUT_SHORT: Final[Mapping[RunStatus, str]] = {
     "failed": "it failed before its end",
     "interrupted": "it was interrupted, and can be gone on with",
 }
 
 
-@final
-@dataclass(frozen=True)
-class Past:
-    """What happened to a run between its first record and its last.
+def interrupted_text(past: Story, status: RunStatus) -> str:
+    """Return in one line what happened to a run between its first record and its last.
 
-    Attributes:
-        began_ms: when its last driver began, in milliseconds since 1970.
-        num_drivers: how often it was begun, or gone on with.
-        workers: number of workers of each of the last driver's attempts.
-        told: what was told of workers that were lost, and of others that came.
+    Args:
+        past: what its journal tells of commands and attempts.
+        status: how it stands now, in the words of its result.
     """
-
-    began_ms: int
-    num_drivers: int
-    workers: str
-    told: tuple[str, ...]
-
-    @classmethod
-    def of(cls, run_dir: Path) -> "Past":
-        """Return what a run's journal tells."""
-        folder = run_dir / JOURNAL
-        began_ms, num_drivers = 0, 1
-        for record in written_by(DRIVER, folder):
-            goes_on = record.kind == "status" and record.payload["status"] == GOES_ON
-            num_drivers += goes_on
-            began_ms = record.time_ms if goes_on or not began_ms else began_ms
-        workers, told = "", []
-        for record in written_by(_ATTEMPTS, folder):
-            if record.kind == "note":
-                told.append(str(record.payload["text"]))
-            elif record.kind == "tags":
-                workers = record.payload.get("distrain.workers_by_attempt", workers)
-        return cls(began_ms, num_drivers, workers, tuple(told))
-
-    def text(self, status: RunStatus) -> str:
-        """Return it in one line.
-
-        Args:
-            status: how the run stands now, in the words of its result.
-        """
-        if self.num_drivers == 1 and "," not in self.workers and not self.told:
-            return interruptions_text([], status)
-        times = "once" if self.num_drivers == 2 else f"{self.num_drivers - 1} times"
-        parts = [f"gone on with {times}"] if self.num_drivers > 1 else []
-        parts += [f"workers by attempt: {self.workers}"] if self.workers else []
-        return interruptions_text([*parts, *map(plain, self.told[-_MAX_FINDINGS:])], status)
+    notes = [plain(note.text) for note in past.notes if note.is_of_attempts]
+    workers = ", ".join(str(attempt.num_workers) for attempt in past.attempts)
+    if len(past.sessions) <= 1 and len(past.attempts) <= 1 and not notes:
+        return interruptions_text([], status)
+    often = len(past.sessions) - 1
+    times = "once" if often == 1 else f"{often} times"
+    parts = [f"gone on with {times}"] if often > 0 else []
+    parts += [f"workers by attempt: {workers}"] if workers else []
+    return interruptions_text([*parts, *notes[-_MAX_FINDINGS:]], status)
 
 
 def interruptions_text(told: Sequence[str], status: RunStatus) -> str:
@@ -134,8 +96,15 @@ def changes_text(run_dir: Path) -> str:
     return f"since {since.run}: {_differences_text(since)}"
 
 
+def other_run_text(run_dir: Path) -> str:
+    """Return the command that tells what differs from any other run; empty: there is none."""
+    line = compare_line(run_dir)
+    return "" if line is None else code(line)
+
+
 def _differences_text(since: Since) -> str:
-    found = [plain(difference.text) for difference in since.differences]
+    rows = since.differences.causes
+    found = [plain(change_text(row.part, row.what, *row.values)) for row in rows]
     more = [f"and {len(found) - _MAX_CHANGES} more"] if len(found) > _MAX_CHANGES else []
     return "; ".join([*found[:_MAX_CHANGES], *more]) or "nothing"
 
@@ -149,21 +118,6 @@ def code_text(tags: Mapping[str, str]) -> str:
     is_dirty = tags.get("distrain.code.dirty") == "true"
     changes = f" with [uncommitted changes](distrain:artifacts/{FOLDER}/{DIFF})" if is_dirty else ""
     return f"{version}; commit {commit[:_DIGEST]}{changes}"
-
-
-def cost_text(wall_s: float, gpu_hours: float, settings: Settings) -> str:
-    """Return what a run took: time, GPU-hours, and money where a price is stated."""
-    if not gpu_hours:
-        return f"{duration_text(wall_s)}; no GPU"
-    price = settings.cluster.price_per_gpu_hour
-    money = f"; {gpu_hours * price:,.2f} at {price:,g} for a GPU-hour" if price else ""
-    hours = f"{gpu_hours:,.0f}" if gpu_hours >= _WHOLE_HOURS else f"{gpu_hours:.3g}"
-    return f"{duration_text(wall_s)}; {hours} GPU-hours{money}"
-
-
-def gpu_hours(seconds: float, gpus: float) -> float:
-    """Return the hours of some GPUs that were held for so long."""
-    return seconds * gpus / _HOUR_S
 
 
 def machine_text(tags: Mapping[str, str]) -> str:

@@ -55,15 +55,22 @@ class MadeRuns:
         """Return the folder that the runs are kept in."""
         return self.folder / "runs"
 
-    def run(self, name: str, metrics: dict[str, float] | None = None, **train: Any) -> Path:
+    def run(
+        self,
+        name: str,
+        metrics: dict[str, float] | None = None,
+        won: list[Any] | None = None,
+        **train: Any,
+    ) -> Path:
         """Make a run that has finished, and return its folder.
 
         Args:
             name: the run's.
             metrics: its final metrics.
+            won: the search that it has won, and the trial.
             train: keys of the section `train`.
         """
-        run_dir = self._folder(name, {"train": {"epochs": 5, **train}}, is_sweep=False)
+        run_dir = self._folder(name, {"train": {"epochs": 5, **train}}, won=won)
         write_result(
             run_dir,
             {
@@ -147,7 +154,7 @@ class MadeRuns:
                 to = f"files/000001-000/{name}"
             Bucket(storage.below("/".join(parts[:2]))).put(to, content)
 
-    def _folder(self, name: str, sections: dict[str, Any], *, is_sweep: bool) -> Path:
+    def _folder(self, name: str, sections: dict[str, Any], **started: Any) -> Path:
         dataset = self.prepare()
         code = self.folder / "net.py"
         code.write_text(self.code)
@@ -163,11 +170,10 @@ class MadeRuns:
                 machine=self.machine,
             )
         (run_dir / CONFIG).write_text(dump_yaml(settings))
-        Started([], dataset.digest, dataset.manifest["sources"], {}, {}, is_sweep=is_sweep).save(
-            run_dir
-        )
+        Started([], dataset.digest, dataset.manifest["sources"], {}, {}, **started).save(run_dir)
         with JournalWriter(run_dir / JOURNAL, "driver") as journal:
             tags = {LINEAGE_TAG: sha}
             journal.run({"experiment": "a", "key": f"a/{name}", "name": name, "tags": tags})
+            journal.store("storage")
             journal.status("FINISHED")
         return run_dir

@@ -13,6 +13,7 @@ from distrain.compare.sides import Side, table_of
 from distrain.compare.what_differs import Row
 from distrain.config.names import metric_mode
 from distrain.evaluate.comparison import Comparison
+from distrain.past.clock import split_time
 
 Kind = Literal["text", "number", "seconds", "metric", "digest"]
 Value = str | float | None
@@ -168,11 +169,11 @@ def _goals(side: Side) -> str | None:
 
 
 def _num_attempts(side: Side) -> int | None:
-    return side.told.num_attempts or None
+    return len(side.told.sessions) or None
 
 
 def _took_s(side: Side) -> float | None:
-    return side.told.took_s
+    return split_time(side.told).wall_s if side.told.has_end else None
 
 
 _NO_METRICS: Final = ("samples_per_second",)

@@ -6,12 +6,11 @@ killed, or failed, is told by what there is of it.
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, final
 
 from distrain.compare.kept import Kept, read_kept
-from distrain.compare.told import Told, read_told
 from distrain.config.source_lines import read_tree
 from distrain.errors import ConfigError
 from distrain.foreign import is_count
@@ -19,6 +18,7 @@ from distrain.object_store.link import link_of, shown
 from distrain.object_store.place import Place
 from distrain.object_store.runs import named_run
 from distrain.object_store.work_link import reading_folder
+from distrain.past.story import Story, read_outline
 from distrain.run_folder import CONFIG, JOURNAL, STARTED
 from distrain.track import lineage_folder
 from distrain.track.lineage_folder import lineage_of
@@ -43,7 +43,7 @@ class Side:
         result: the fields of its result; empty: it has none.
         started: what it was started with, as its folder says.
         kept: what it was made from; None: nothing tells.
-        told: what its journal says.
+        told: what its journal says of commands and attempts.
         model_dir: the folder of the run whose model stands for it: of a search, its winner's.
     """
 
@@ -54,7 +54,7 @@ class Side:
     result: Mapping[str, Any]
     started: Mapping[str, Any]
     kept: Kept | None
-    told: Told
+    told: Story
     model_dir: Path
 
     @property
@@ -105,7 +105,10 @@ def find_sides(named: Sequence[str], storage: Path, opened: ExitStack) -> list[S
         opened.enter_context(reading_folder(place)) if isinstance(place, Place) else place
         for place in places
     ]
-    sides = [_side(chr(ord("A") + at), folder, opened) for at, folder in enumerate(folders)]
+    sides = [
+        _with_winner(side_of(chr(ord("A") + at), folder), opened)
+        for at, folder in enumerate(folders)
+    ]
     _check_alike(sides)
     return sides
 
@@ -129,8 +132,17 @@ def _check_number(num: int, num_named: int) -> None:
         )
 
 
-def _side(letter: str, run_dir: Path, opened: ExitStack) -> Side:
-    started, told = fields_of(run_dir / STARTED), read_told(run_dir / JOURNAL)
+def side_of(letter: str, run_dir: Path) -> Side:
+    """Return a run, or a search, as its folder tells it; its model is looked for there.
+
+    Args:
+        letter: what its column is called.
+        run_dir: its folder.
+
+    Raises:
+        ConfigError: its configuration, or what it was made from, cannot be read.
+    """
+    started, told = fields_of(run_dir / STARTED), read_outline(run_dir / JOURNAL)
     is_search = started.get("is_sweep") is True
     config, faults = read_tree(run_dir / CONFIG, shown(run_dir / CONFIG), 0)
     if faults:
@@ -139,20 +151,21 @@ def _side(letter: str, run_dir: Path, opened: ExitStack) -> Side:
     values = {key: value for key, value in config.values.items() if is_search or key != "tune"}
     lineage = lineage_of(run_dir / lineage_folder.FOLDER, told.tags.get(LINEAGE_TAG))
     kept = read_kept(lineage) if lineage is not None else None
-    result = result_of(run_dir)
-    model_dir = _winner_of(run_dir, result, opened) if is_search else run_dir
-    return Side(letter, run_dir, is_search, values, result, started, kept, told, model_dir)
+    return Side(
+        letter, run_dir, is_search, values, result_of(run_dir), started, kept, told, run_dir
+    )
 
 
-def _winner_of(run_dir: Path, result: Mapping[str, Any], opened: ExitStack) -> Path:
-    """Return the folder of a search's winner, which may not be there; without one, the search's."""
-    trial = table_of(result.get("best")).get("trial")
-    if not is_count(trial):
-        return run_dir
-    name, link = f"{run_dir.name}-{trial:04d}", link_of(run_dir)
+def _with_winner(side: Side, opened: ExitStack) -> Side:
+    """Return a side with the folder of its winner, if it is a search; that may not be there."""
+    trial = side.best.get("trial")
+    if not side.is_search or not is_count(trial):
+        return side
+    name, link = f"{side.run_dir.name}-{trial:04d}", link_of(side.run_dir)
     if link is None:
-        return run_dir.with_name(name)
-    return opened.enter_context(reading_folder(link.place.parent.below(name)))
+        return replace(side, model_dir=side.run_dir.with_name(name))
+    place = link.place.parent.below(name)
+    return replace(side, model_dir=opened.enter_context(reading_folder(place)))
 
 
 def _check_alike(sides: Sequence[Side]) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from distrain.compare.outcome import Outcome, Value
 from distrain.compare.what_differs import Row
-from distrain.display import duration_text
+from distrain.durations import duration_text
 from distrain.evaluate.comparison import Comparison
 
 ABSENT = "-"

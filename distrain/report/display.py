@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from distrain.display import duration_text
+from distrain.durations import duration_text
 from distrain.report.fitting import cut_parts
 from distrain.report.search_view import head_line, search_text, trial_lines
 
@@ -238,7 +238,7 @@ def _progress_parts(record: Mapping[str, Any]) -> dict[str, str]:
         "speed": f"{record['rows_per_s']:,.0f} rows/s",
         "loss": f"loss {record['loss']:.4g}" if record["loss"] is not None else "",
         "validation": validation_text(record),
-        "left": f"{duration_text(record['left_s'])} left" if has_left else "",
+        "left": f"{duration_text(round(record['left_s']))} left" if has_left else "",
     }
     return {name: text for name, text in parts.items() if text}
 

@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Group
 from rich.text import Text
 
-from distrain.display import duration_text
+from distrain.durations import duration_text
 from distrain.report.fitting import EXTRA, FitColumn, FitTable, cut_parts, cut_start
 from distrain.report.tables import metrics_text
 from distrain.track.chosen_runs import Choice, fields_of_run
@@ -132,12 +132,12 @@ def _live_parts(run: RunSummary) -> list[str]:
         silent_s = live["age_s"]
         is_silent = silent_s > SILENT_S
         parts.append(
-            f"no news for {duration_text(silent_s)}"
+            f"no news for {duration_text(round(silent_s))}"
             if is_silent
             else f"{live['rows_per_s']:,.0f} rows/s"
         )
     left_s = live.get("left_s")
-    return [*parts, *([f"{duration_text(left_s)} left"] if left_s is not None else [])]
+    return [*parts, *([f"{duration_text(round(left_s))} left"] if left_s is not None else [])]
 
 
 def _metrics(run: RunSummary, sort_key: str) -> Text:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from distrain.display import duration_text
+from distrain.durations import duration_text
 from distrain.report.fitting import EXTRA, FitColumn, FitTable, cut_parts
 
 LEAST_HEIGHT: Final = 10
@@ -107,7 +107,7 @@ def _left(standing: Mapping[str, Any]) -> list[str]:
     if standing.get("after"):
         return [standing["after"]]
     seconds = left_s(standing)
-    return [] if seconds is None else [f"{duration_text(seconds)} left"]
+    return [] if seconds is None else [f"{duration_text(round(seconds))} left"]
 
 
 def _mark(row: Row) -> Text:

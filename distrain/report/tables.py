@@ -7,7 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from distrain.display import duration_text
+from distrain.cost import estimate_text
+from distrain.durations import duration_text
 from distrain.redaction import without_password
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _add_steps(facts: Facts, estimate: "Estimate") -> None:
         between = _between(estimate.train_s_low, estimate.train_s_high)
         told = f"about {duration_text(estimate.train_s)} of training steps"
         facts.add("time", told if between is None else f"{told}: {between}")
-        facts.add("cost", _cost_text(estimate.cost_low, estimate.cost_high))
+        facts.add("cost", estimate_text(estimate.cost_low, estimate.cost_high))
         facts.add("timed", estimate.how)
 
 
@@ -274,7 +275,7 @@ def _add_trials(facts: Facts, estimate: "SearchEstimate") -> None:
         between = _between(estimate.at_least_s, estimate.at_most_s)
         told = between or duration_text(estimate.at_most_s)
         facts.add("time", f"about {told} of training steps")
-    facts.add("cost", _cost_text(estimate.cost_at_least, estimate.cost_at_most))
+    facts.add("cost", estimate_text(estimate.cost_at_least, estimate.cost_at_most))
     facts.add("timed", estimate.how)
 
 
@@ -282,15 +283,6 @@ def _between(low_s: float, high_s: float) -> str | None:
     """Return the ends of an interval in words; None where they read the same."""
     low, high = duration_text(low_s), duration_text(high_s)
     return None if low == high else f"{low} to {high}"
-
-
-def _cost_text(low: float | None, high: float | None) -> str:
-    """Return what GPUs cost, in the currency of their price; nothing where it is not known."""
-    if low is None or high is None:
-        return ""
-    ends = [f"{end:,.2f}" for end in (low, high)]
-    told = ends[0] if ends[0] == ends[1] else " to ".join(ends)
-    return f"{told} for the GPUs, by cluster.price_per_gpu_hour"
 
 
 def synced_line(run: "SyncedRun") -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, Self, final
 
 from distrain.config.names import Mode
 from distrain.config.tune import TuneSettings
+from distrain.cost import gpu_hours
 from distrain.redaction import redacted
 
 SCORE: Final = "search/score"
@@ -42,7 +43,6 @@ COLORS: Final[Mapping[str, str]] = {
 
 _DIGITS: Final = 9
 _MOST_COLUMNS: Final = 12
-_GPU_S: Final = 3600
 
 
 @final
@@ -129,7 +129,7 @@ class SearchLayout:
             SCORE: score,
             EPOCHS: ended.get("epoch"),
             TRAIN_S: train_s,
-            GPU_HOURS: train_s * self.gpus_per_trial / _GPU_S if self.gpus_per_trial else None,
+            GPU_HOURS: gpu_hours(train_s * self.gpus_per_trial) if self.gpus_per_trial else None,
         }
         return {name: float(value) for name, value in told.items() if value is not None}
 

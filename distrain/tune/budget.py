@@ -7,6 +7,8 @@ limit is reached.
 from dataclasses import dataclass
 from typing import final
 
+from distrain.cost import gpu_hours
+
 
 @final
 @dataclass(frozen=True)
@@ -48,6 +50,6 @@ class Budget:
         used = (
             (self.epochs, spent.epochs),
             (self.wall_s, spent.wall_s),
-            (self.gpu_hours, spent.gpu_s / 3600),
+            (self.gpu_hours, gpu_hours(spent.gpu_s)),
         )
         return any(limit is not None and value >= limit for limit, value in used)

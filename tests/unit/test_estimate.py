@@ -15,7 +15,6 @@ from distrain.estimate import (
     Timed,
     Where,
     estimate_run,
-    gpu_cost,
     timed_steps,
     train_time,
     worker_bytes,
@@ -107,15 +106,6 @@ def test_what_a_cpu_took_for_a_gpu_is_told() -> None:
     assert (
         "timed on a CPU, though workers have GPUs" in train_time(STEPS, 4, 9, placed(1, gpu=1)).how
     )
-
-
-@pytest.mark.parametrize(
-    ("gpus", "price", "cost"), [(0.5, 3.0, 0.5 * 2 * 3.0), (0.0, 3.0, None), (1.0, None, None)]
-)
-def test_the_cost_is_gpu_hours_times_their_price(
-    gpus: float, price: float | None, cost: float | None
-) -> None:
-    assert gpu_cost(gpus, 7200.0, price) == cost
 
 
 @pytest.fixture(scope="module")

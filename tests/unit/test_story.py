@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from distrain.config.load import settings_from_dict
+from distrain.past.story import read_outline
 from distrain.results import RunStatus
 from distrain.story import (
-    Past,
     assignment_text,
     code_text,
-    cost_text,
     data_text,
+    interrupted_text,
     limits_text,
     load_text,
     maker_text,
@@ -27,25 +26,6 @@ MANIFEST: dict[str, Any] = {
     "splits": {"train": {"num_rows": 1200}, "test": {"num_rows": 300}},
     "findings": [{"kind": "missing", "column": "age", "message": "3 values missing", "count": 3}],
 }
-
-
-def settings(**cluster: Any) -> Any:
-    return settings_from_dict({"data": {"source": "a.csv", "target": "y"}, "cluster": cluster})
-
-
-@pytest.mark.parametrize(
-    ("hours", "price", "told"),
-    [
-        (0.0, 2.5, "1 min 5 s; no GPU"),
-        (4.0, None, "1 min 5 s; 4 GPU-hours"),
-        (4.0, 2.5, "1 min 5 s; 4 GPU-hours; 10.00 at 2.5 for a GPU-hour"),
-        (12345.6, 2.5, "1 min 5 s; 12,346 GPU-hours; 30,864.00 at 2.5 for a GPU-hour"),
-    ],
-)
-def test_what_a_run_took_is_told_in_time_gpu_hours_and_money(
-    hours: float, price: float | None, told: str
-) -> None:
-    assert cost_text(65.0, hours, settings(price_per_gpu_hour=price)) == told
 
 
 def test_data_is_told_by_its_first_files_its_rows_and_its_digest_without_credentials() -> None:
@@ -122,21 +102,25 @@ def test_a_trial_s_values_read_as_they_are() -> None:
 def test_a_run_is_told_from_start_to_end_only_where_it_came_there(
     tmp_path: Path, status: RunStatus, told: str
 ) -> None:
-    with JournalWriter(tmp_path / "journal", "driver") as journal:
-        journal.run({"key": "a/b"})
+    with JournalWriter(tmp_path, "driver") as journal:
+        journal.run({"key": "a/b", "tags": {}})
+        journal.store("storage")
 
-    assert Past.of(tmp_path).text(status) == told
+    assert interrupted_text(read_outline(tmp_path), status) == told
 
 
 def test_what_happened_to_a_run_is_told_from_its_journal(tmp_path: Path) -> None:
-    with JournalWriter(tmp_path / "journal", "driver") as journal:
-        journal.run({"key": "a/b"})
+    with JournalWriter(tmp_path, "driver") as journal:
+        journal.run({"key": "a/b", "tags": {}})
+        journal.store("storage")
         journal.status("KILLED")
+        journal.store("storage")
         journal.status("RUNNING")
-    with JournalWriter(tmp_path / "journal", "attempts") as attempts:
+    with JournalWriter(tmp_path, "attempts") as attempts:
+        attempts.tags({"distrain.workers_by_attempt": "4"})
         attempts.tags({"distrain.workers_by_attempt": "4, 2"})
         attempts.note("training goes on with 2 workers instead of 4")
 
-    assert Past.of(tmp_path).text("finished") == (
+    assert interrupted_text(read_outline(tmp_path), "finished") == (
         "gone on with once; workers by attempt: 4, 2; training goes on with 2 workers instead of 4"
     )

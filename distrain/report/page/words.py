@@ -27,15 +27,3 @@ def share_text(share: float) -> str:
     if percent and abs(percent) < 0.1:
         return "<0.1 %"
     return f"{percent:.0f} %" if abs(percent) >= 10 or percent == 0 else f"{percent:.1f} %"
-
-
-def seconds_text(seconds: float) -> str:
-    """Return a duration in the units that matter: 240 ms, 4.2 s, 3 min 5 s, 2 h 10 min."""
-    if seconds < 1:
-        return f"{1000 * seconds:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60} min"

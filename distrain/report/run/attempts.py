@@ -2,11 +2,11 @@
 
 from typing import Final
 
+from distrain.durations import duration_text
+from distrain.past.story import AttemptStory
 from distrain.report.page.markup import Markup, joined
 from distrain.report.page.parts import Column, Row, folded, table
 from distrain.report.page.shell import Section
-from distrain.report.page.words import seconds_text
-from distrain.report.run.story import AttemptStory
 from distrain.report.run.view import RunView, when_text
 
 MAX_NOTES: Final = 12
@@ -62,7 +62,7 @@ def _attempts(run: RunView) -> Markup:
                     _clock_text(run, attempt.asked_ms),
                     str(attempt.num_workers),
                     f"{attempt.from_step:,}" if attempt.began_ms is not None else "never began",
-                    seconds_text(max(0, end_ms - attempt.asked_ms) / 1000),
+                    duration_text(max(0, end_ms - attempt.asked_ms) / 1000),
                     _end_text(run, attempt, following),
                 ]
             )

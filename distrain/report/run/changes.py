@@ -1,16 +1,17 @@
-"""What changed since the run of the experiment before this one."""
+"""What changed since the run of the experiment before this one, and how to ask of any other."""
 
 from typing import Final
 
-from distrain.differences import Difference
-from distrain.report.page.markup import joined
-from distrain.report.page.parts import Column, Row, folded, note, table
+from distrain.compare.what_differs import Row as Change
+from distrain.report.compare_words import cause_texts
+from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.parts import Column, Row, folded, note, table, to_paste
 from distrain.report.page.shell import Section
 from distrain.report.page.words import number_text
 from distrain.report.run.view import RunView
+from distrain.since import Since
 
 MAX_SHOWN: Final = 24
-_LONGEST: Final = 64
 _COLUMNS: Final = (
     Column("part"),
     Column("what"),
@@ -20,49 +21,51 @@ _COLUMNS: Final = (
 
 
 def changes_section(run: RunView) -> Section | None:
-    """Return what differs from the run before; None where none is at hand."""
-    previous = run.previous
-    if previous is None:
+    """Return what differs from the run before; None where nothing is to be said of any other."""
+    since = run.since
+    if since is None and run.compare_line is None:
         return None
-    parts = [note(_metrics_text(run))] if _metrics_text(run) else []
-    rows = [_row(difference) for difference in previous.differences]
-    if rows:
-        parts.append(table(_COLUMNS, rows[:MAX_SHOWN]))
-    else:
-        parts.append(
-            note("Nothing: configuration, data, code, libraries and machine are the same.")
-        )
-    if len(rows) > MAX_SHOWN:
-        rest = table(_COLUMNS, rows[MAX_SHOWN:])
-        parts.append(folded(f"{len(rows) - MAX_SHOWN:,} more", rest))
-    status = previous.status.replace("_", " ") or "told no end"
-    lead = f"Against {previous.run} ({status})."
+    parts = []
+    lead = "No run of the experiment that began before this one is at hand."
+    if since is not None:
+        moved = _metrics_text(run, since)
+        parts += [note(moved)] if moved else []
+        parts += _differences(since)
+        lead = f"Against {since.run} ({since.before.status.replace('_', ' ')})."
+    if run.compare_line is not None:
+        title = "The whole of it" if since is not None else "What differs from another run"
+        parts += [tag("h3", title), to_paste(run.compare_line)]
     return Section("changes", "What changed since the run before", joined(parts), lead)
 
 
-def _metrics_text(run: RunView) -> str:
+def _differences(since: Since) -> list[Markup]:
+    """Return a table of what was made otherwise, and what follows from it."""
+    found = since.differences
+    rows = [_row(change) for change in found.causes]
+    if not rows:
+        text = "Nothing: configuration, data, code, libraries and machine are the same."
+        return [note(text), *map(note, found.notes)]
+    drawn = [table(_COLUMNS, rows[:MAX_SHOWN])]
+    for title, rest in (
+        (f"{len(rows) - MAX_SHOWN:,} more", rows[MAX_SHOWN:]),
+        ("What follows from that of the data", [_row(change) for change in found.follows]),
+    ):
+        drawn += [folded(title, table(_COLUMNS, rest))] if rest else []
+    return [*drawn, *map(note, found.notes)]
+
+
+def _metrics_text(run: RunView, since: Since) -> str:
     """Return how the metrics that both runs have moved, in one line."""
-    previous = run.previous
-    assert previous is not None
+    before = since.before.metrics
     names = [
-        name
-        for name in run.metrics
-        if name in previous.metrics and name.startswith(("test/", "validation/"))
+        name for name in run.metrics if name in before and name.startswith(("test/", "validation/"))
     ]
     tested = [name for name in names if name.startswith("test/")] or names
     moved = [
-        f"{name} {number_text(previous.metrics[name])} → {number_text(run.metrics[name])}"
-        for name in tested
+        f"{name} {number_text(before[name])} → {number_text(run.metrics[name])}" for name in tested
     ]
     return ", ".join(moved)
 
 
-def _row(difference: Difference) -> Row:
-    shown = [_short(text) for text in (difference.was, difference.now)]
-    return Row([difference.part, difference.what, *shown])
-
-
-def _short(text: str | None) -> str:
-    if text is None:
-        return "(absent)"
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+def _row(change: Change) -> Row:
+    return Row([change.part, change.what, *cause_texts(change)])

@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from distrain.cost import money_text
+from distrain.durations import duration_text
 from distrain.evaluate.goals import check_goals
+from distrain.past.story import MAX_BYTES
 from distrain.report.page.parts import Card, Column, Row, table, told
 from distrain.report.page.shell import Outcome, Section
-from distrain.report.page.words import number_text, seconds_text
-from distrain.report.run.spent import cost_of, cost_text
-from distrain.report.run.story import MAX_BYTES
+from distrain.report.page.words import number_text
+from distrain.report.run.spent import run_cost
 from distrain.report.run.view import RunView
 from distrain.report.tables import version_text
 
@@ -86,13 +88,13 @@ def cards_of(run: RunView) -> list[Card]:
     if speed is not None:
         workers = "1 worker" if run.num_workers == 1 else f"{run.num_workers} workers"
         cards.append(Card("rows per second", number_text(round(speed)), f"on {workers}"))
-    cards.append(Card("wall time", seconds_text(run.time.wall_s), _time_note(run)))
+    cards.append(Card("wall time", duration_text(run.time.wall_s), _time_note(run)))
     parameters = run.metrics.get("model/num_parameters")
     if parameters is not None:
         cards.append(Card("parameters", number_text(parameters), _model_name(run)))
-    cost = cost_of(run)
+    cost = run_cost(run)
     if cost is not None:
-        cards.append(Card("cost of GPUs", cost_text(cost), "by cluster.price_per_gpu_hour"))
+        cards.append(Card("cost of GPUs", money_text(cost), "by cluster.price_per_gpu_hour"))
     return cards
 
 
@@ -115,7 +117,7 @@ def _metric_cards(run: RunView) -> Iterator[Card]:
 
 def _time_note(run: RunView) -> str:
     training_s = run.time.seconds("compute")
-    return f"{seconds_text(training_s)} of it computing" if training_s else ""
+    return f"{duration_text(training_s)} of it computing" if training_s else ""
 
 
 def _model_name(run: RunView) -> str:
@@ -134,7 +136,7 @@ def goals_section(run: RunView) -> Section | None:
         Column("beyond the goal", is_number=True),
         Column("the run before", is_number=True),
     ]
-    before = run.previous.metrics if run.previous is not None else {}
+    before = run.since.before.metrics if run.since is not None else {}
     rows = []
     for goal in check_goals(run.goals, run.metrics):
         bound = _BOUND.search(goal.goal)

@@ -2,6 +2,10 @@
 
 from typing import Final
 
+from distrain.cost import cost_of, gpu_hours, hours_and_money_text
+from distrain.durations import duration_text
+from distrain.past.clock import NAMES, Key
+from distrain.past.story import PHASES
 from distrain.report.page.frame import Axis
 from distrain.report.page.lines import Lines, Series, lines
 from distrain.report.page.markup import NOTHING, Markup, joined
@@ -16,10 +20,8 @@ from distrain.report.page.parts import (
 )
 from distrain.report.page.shell import Section
 from distrain.report.page.style import Tone
-from distrain.report.page.words import seconds_text, share_text
-from distrain.report.run.clock import NAMES, Key
+from distrain.report.page.words import share_text
 from distrain.report.run.curves import STEPS
-from distrain.report.run.story import PHASES
 from distrain.report.run.view import RunView
 
 TONES: Final[dict[Key, Tone]] = {
@@ -37,9 +39,6 @@ TONES: Final[dict[Key, Tone]] = {
     "package": "r5",
     "other": "muted",
 }
-# What is not needed where somebody holds the GPUs for the whole of it.
-_WITHOUT_WORKERS: Final = ("ready", "package")
-_HOUR_S: Final = 3600.0
 _FEWEST_EPOCHS: Final = 3
 
 
@@ -49,7 +48,7 @@ def time_section(run: RunView) -> Section | None:
     if not split.parts:
         return None
     pieces = [
-        Piece(NAMES[part.key], max(0.0, part.worker_s), seconds_text(part.wall_s), TONES[part.key])
+        Piece(NAMES[part.key], max(0.0, part.worker_s), duration_text(part.wall_s), TONES[part.key])
         for part in split.parts
     ]
     columns = [
@@ -71,7 +70,7 @@ def time_section(run: RunView) -> Section | None:
         )
         for part in split.parts
     ]
-    whole = [seconds_text(seconds) for seconds in (split.wall_s, split.worker_s)]
+    whole = [duration_text(seconds) for seconds in (split.wall_s, split.worker_s)]
     rows.append(Row(["together", None, "100 %", *whole], "total"))
     content = joined(
         [stacked_bar(pieces), table(columns, rows), _between(run), _cost(run), _by_epoch(run)]
@@ -79,22 +78,19 @@ def time_section(run: RunView) -> Section | None:
     return Section("time", "Where the time went", content, _lead(run))
 
 
-def gpu_hours(run: RunView) -> float:
+def run_gpu_hours(run: RunView) -> float:
     """Return the hours that GPUs were held, over all workers: from their start until they left."""
-    held_s = sum(part.worker_s for part in run.time.parts if part.key not in _WITHOUT_WORKERS)
-    return held_s * run.gpus_per_worker / _HOUR_S
+    return gpu_hours(run.time.held_s * run.gpus_per_worker)
 
 
-def cost_of(run: RunView) -> float | None:
+def run_cost(run: RunView) -> float | None:
     """Return what the GPUs cost; None where there were none, or their price is not stated."""
+    return cost_of(run_gpu_hours(run), _price(run))
+
+
+def _price(run: RunView) -> float | None:
     price = run.setting("cluster.price_per_gpu_hour")
-    hours = gpu_hours(run)
-    return float(price) * hours if isinstance(price, int | float) and hours else None
-
-
-def cost_text(cost: float) -> str:
-    """Return a cost with its cents."""
-    return f"{cost:,.2f}"
+    return float(price) if isinstance(price, int | float) else None
 
 
 def _lead(run: RunView) -> str:
@@ -105,7 +101,7 @@ def _lead(run: RunView) -> str:
         workers = next(iter(counts), 1)
         how = f"{workers} worker{'s' if workers != 1 else ''}, who step together"
     return (
-        f"{seconds_text(run.time.wall_s)} from the command's first check to its end; {how}. "
+        f"{duration_text(run.time.wall_s)} from the command's first check to its end; {how}. "
         "An epoch's parts are as rank zero measured them."
     )
 
@@ -115,7 +111,7 @@ def _between(run: RunView) -> Markup:
     seconds = run.time.between_s
     if seconds < 1:
         return NOTHING
-    return note(f"Between its commands, {seconds_text(seconds)} passed in which nobody drove it.")
+    return note(f"Between its commands, {duration_text(seconds)} passed in which nobody drove it.")
 
 
 def _by_epoch(run: RunView) -> Markup:
@@ -132,14 +128,10 @@ def _by_epoch(run: RunView) -> Markup:
 
 
 def _signed(seconds: float) -> str:
-    return seconds_text(seconds) if seconds >= 0 else f"−{seconds_text(-seconds)}"  # noqa: RUF001
+    return duration_text(seconds) if seconds >= 0 else f"−{duration_text(-seconds)}"  # noqa: RUF001
 
 
 def _cost(run: RunView) -> Markup:
     """Return the hours of GPUs, and what they cost where their price is stated."""
-    hours = gpu_hours(run)
-    if not hours:
-        return NOTHING
-    cost = cost_of(run)
-    price = "" if cost is None else f": {cost_text(cost)} by cluster.price_per_gpu_hour"
-    return note(f"{hours:,.3g} GPU-hours{price}.")
+    hours = run_gpu_hours(run)
+    return note(f"{hours_and_money_text(hours, _price(run))}.") if hours else NOTHING

@@ -18,12 +18,12 @@ from distrain.config.source_lines import read_tree
 from distrain.errors import DistrainError
 from distrain.foreign import read_json
 from distrain.object_store.link import shown
+from distrain.past.clock import TimeSplit, split_time
+from distrain.past.story import Story, read_story
 from distrain.report.loading import tracking_uri_of
-from distrain.report.run.clock import TimeSplit, split_time
-from distrain.report.run.previous import Previous, find_previous
-from distrain.report.run.story import Story, read_story
 from distrain.results import TrainResult
 from distrain.run_folder import CONFIG, JOURNAL
+from distrain.since import Since, compare_line, since_last_run
 from distrain.stored_run import read_result
 from distrain.track import lineage_folder
 from distrain.train.selection import Selection
@@ -54,7 +54,8 @@ class RunView:
         machine: what it was made on, as `lineage/machine.json` has it.
         code: what code it was made by, as `lineage/code.json` has it.
         tracking_uri: where MLflow has it, without credentials; None: that is not known here.
-        previous: the run of the experiment before it; None: there is none at hand.
+        since: what changed since the run of the experiment before it; None: none is at hand.
+        compare_line: the command that tells what differs from another run; None: there is none.
         made_ms: when this was gathered.
     """
 
@@ -70,7 +71,8 @@ class RunView:
     machine: Mapping[str, Any]
     code: Mapping[str, Any]
     tracking_uri: str | None
-    previous: Previous | None
+    since: Since | None
+    compare_line: str | None
     made_ms: int
 
     @property
@@ -137,6 +139,7 @@ def view_run(run_dir: Path, result: TrainResult | None = None) -> RunView:
     ended = result or read_result(run_dir)
     story = read_story(run_dir / JOURNAL)
     state = _state(run_dir, ended)
+    since = since_last_run(run_dir)
     config = _config(run_dir / CONFIG)
     now_ms = time.time_ns() // 1_000_000
     is_open = state == "running" or result is not None
@@ -153,7 +156,8 @@ def view_run(run_dir: Path, result: TrainResult | None = None) -> RunView:
         machine=_table(run_dir / LINEAGE / lineage_folder.MACHINE),
         code=_table(run_dir / LINEAGE / lineage_folder.CODE),
         tracking_uri=tracking_uri_of(run_dir, _configured_uri(config)),
-        previous=find_previous(run_dir),
+        since=since,
+        compare_line=compare_line(run_dir, since.run if since is not None else None),
         made_ms=now_ms,
     )
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from distrain.durations import duration_text
 from distrain.report.page.frame import WIDE, figure, path_of
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.style import Tone
-from distrain.report.page.words import seconds_text
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import (
     BELOW,
@@ -64,8 +64,8 @@ def _course_text(found: Sequence[Best], scores: Scores) -> str:
         return "No trial has come to its end so far."
     last = found[-1]
     return (
-        f"{scores.text(last.value)} was found by trial {last.trial} after {seconds_text(last.at_s)}"
-        f", as the {_ordinal(last.num_ended)} trial to end"
+        f"{scores.text(last.value)} was found by trial {last.trial} after "
+        f"{duration_text(last.at_s)}, as the {_ordinal(last.num_ended)} trial to end"
         f"{f'; {scores.note}' if scores.note else ''}."
     )
 

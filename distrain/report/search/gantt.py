@@ -2,10 +2,11 @@
 
 from typing import Final
 
+from distrain.durations import duration_text
 from distrain.report.page.frame import Size, figure, words
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.style import Tone
-from distrain.report.page.words import counted, seconds_text
+from distrain.report.page.words import counted
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import TONES, WINNER, Plot, kinds_legend, title_of
 from distrain.report.search.savings import places
@@ -63,7 +64,7 @@ def _bar(
     gap = 1.0 if high > 6 else 0.3
     drawn = tag(
         "rect",
-        tag("title", f"{title_of(trial)}, ran {seconds_text(seconds)}"),
+        tag("title", f"{title_of(trial)}, ran {duration_text(seconds)}"),
         x=x,
         y=y,
         width=max(0.6, wide - (0.6 if wide > 3 else 0)),

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Final
 
+from distrain.cost import hours_text, money_text
+from distrain.durations import duration_text
 from distrain.report.page.guarded import drawn, found
 from distrain.report.page.markup import Content, Markup, joined
 from distrain.report.page.parts import Card, facts
 from distrain.report.page.shell import Outcome, Page, Section, page
 from distrain.report.page.style import Tone
-from distrain.report.page.words import counted, number_text, seconds_text, share_text
-from distrain.report.run.spent import cost_text
+from distrain.report.page.words import counted, number_text, share_text
 from distrain.report.run.view import when_text
 from distrain.report.search.best import best_figure
 from distrain.report.search.curves import curves
@@ -122,20 +123,20 @@ def _cards(search: Search, best: Entry | None, saved: Savings) -> list[Card]:
         note = f"trial {best.first.number}" + (f", ± {number_text(best.std)}" if best.std else "")
         cards.append(Card(f"best {search.metric}", _score_text(search, best), note, "gold"))
     stopped = f"{len(search.of_kind('stopped')):,} stopped"
-    inside = seconds_text(saved.spent.train_s)
+    inside = duration_text(saved.spent.train_s)
     cards += [
         Card("trials", f"{len(search.trials):,}", stopped),
         Card("failed", f"{failed:,}", "true failures", "bad" if failed else None),
         Card("epochs", f"{saved.spent.epochs:,}", _saved_text(saved)),
         Card(
             "time",
-            seconds_text(search.told.wall_s),
+            duration_text(search.told.wall_s),
             f"{inside} in trials",
         ),
     ]
     hours, money = saved.gpu_hours(saved.spent.train_s), saved.money(saved.spent.train_s)
     if hours is not None and money is not None:
-        cards.append(Card("cost of GPUs", cost_text(money), f"{number_text(hours)} GPU-hours"))
+        cards.append(Card("cost of GPUs", money_text(money), hours_text(hours)))
     elif hours is not None:
         cards.append(Card("GPU-hours", number_text(hours), f"{number_text(saved.gpus)} per trial"))
     return cards

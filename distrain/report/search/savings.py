@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from distrain.cost import cost_of, gpu_hours
 from distrain.report.search.facts import Search
 from distrain.report.search.trial import Kind, Trial
 
@@ -18,7 +19,7 @@ KINDS: Final[tuple[Kind, ...]] = ("finished", "stopped", "failed", "going")
 
 @final
 @dataclass(frozen=True)
-class Cost:
+class Effort:
     """Epochs and seconds of some trials.
 
     Attributes:
@@ -50,9 +51,9 @@ class Savings:
         num_places: most trials that ran at a time.
     """
 
-    spent: Cost
-    by_kind: Mapping[Kind, Cost]
-    afterwards: Cost
+    spent: Effort
+    by_kind: Mapping[Kind, Effort]
+    afterwards: Effort
     num_stopped: int
     saved_epochs: int | None
     saved_s: float | None
@@ -71,12 +72,11 @@ class Savings:
 
     def gpu_hours(self, train_s: float) -> float | None:
         """Return the GPU-hours of seconds inside trials; None: they have none, or it is unknown."""
-        return train_s * self.gpus / 3600 if self.gpus else None
+        return gpu_hours(train_s * self.gpus) if self.gpus else None
 
     def money(self, train_s: float) -> float | None:
         """Return what seconds inside trials cost; None: there is no price, or no GPU."""
-        hours = self.gpu_hours(train_s)
-        return None if hours is None or self.price is None else hours * self.price
+        return cost_of(self.gpu_hours(train_s) or 0.0, self.price)
 
 
 def savings(search: Search) -> Savings:
@@ -87,8 +87,8 @@ def savings(search: Search) -> Savings:
     is_known = len(left) == len(lengths)
     rows = places(search.trials)
     return Savings(
-        spent=cost_of(search.trials),
-        by_kind={kind: cost_of(search.of_kind(kind)) for kind in KINDS},
+        spent=effort_of(search.trials),
+        by_kind={kind: effort_of(search.of_kind(kind)) for kind in KINDS},
         afterwards=_afterwards(search),
         num_stopped=len(ended),
         saved_epochs=sum(epochs for _, epochs in left) if is_known else None,
@@ -100,9 +100,9 @@ def savings(search: Search) -> Savings:
     )
 
 
-def cost_of(trials: Sequence[Trial]) -> Cost:
+def effort_of(trials: Sequence[Trial]) -> Effort:
     """Return what trials cost together."""
-    return Cost(
+    return Effort(
         len(trials),
         sum(trial.epochs for trial in trials),
         math.fsum(trial.train_s for trial in trials),
@@ -147,7 +147,7 @@ def _saved_s(left: Sequence[tuple[Trial, int]]) -> float | None:
     return math.fsum(trial.train_s / trial.epochs * epochs for trial, epochs in left if epochs)
 
 
-def _afterwards(search: Search) -> Cost:
+def _afterwards(search: Search) -> Effort:
     """Return what came after the search: of an audit what it ran beyond the trial's stop."""
     before = {trial.number: trial.epochs for trial in search.trials}
     epochs = [
@@ -156,7 +156,7 @@ def _afterwards(search: Search) -> Cost:
         for kind, number in (trial.origin,)
     ]
     later = search.told.later
-    return Cost(len(later), sum(max(0, one) for one in epochs), cost_of(later).train_s)
+    return Effort(len(later), sum(max(0, one) for one in epochs), effort_of(later).train_s)
 
 
 def _busy(search: Search, num_places: int) -> float | None:

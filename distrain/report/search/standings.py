@@ -6,12 +6,12 @@ those that were stopped, of which the farther one was let run the better it was 
 """
 
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard, final
 
 from distrain.config.names import Mode
+from distrain.margin import Setting
 from distrain.report.search.facts import Search
 from distrain.report.search.trial import Trial
 from distrain.tune.setting import mean_of
@@ -27,20 +27,24 @@ class Entry:
         trials: its trials, by number.
         score: the mean over those that are whole, else over their last reports; may be nan.
         num_missing: trials of it that are not whole.
-        std: the standard deviation over its whole trials; None: they are fewer than two.
         can_win: whether all of its trials have ended, and one at least is whole.
     """
 
     trials: tuple[Trial, ...]
     score: float
     num_missing: int
-    std: float | None
     can_win: bool
 
     @property
-    def num_whole(self) -> int:
-        """Return how many of its trials are whole."""
-        return sum(trial.is_whole for trial in self.trials)
+    def setting(self) -> Setting:
+        """Return what its whole trials came to."""
+        values = (trial.score for trial in self.trials if trial.is_whole)
+        return Setting(self.first.number, tuple(value for value in values if value is not None))
+
+    @property
+    def std(self) -> float | None:
+        """Return the standard deviation over its whole trials; None: it is not known."""
+        return self.setting.std
 
     @property
     def first(self) -> Trial:
@@ -79,12 +83,10 @@ def _entry(trials: Sequence[Trial], num_seeds: int) -> Entry | None:
     scores = whole or [trial.score for trial in alive if trial.score is not None]
     if not scores:
         return None
-    is_finite = len(whole) > 1 and all(map(math.isfinite, whole))
     return Entry(
         trials=tuple(trials),
         score=mean_of(scores),
         num_missing=num_seeds - len(whole),
-        std=statistics.stdev(whole) if is_finite else None,
         can_win=bool(whole) and all(trial.outcome is not None for trial in trials),
     )
 

@@ -1,9 +1,11 @@
 """Early termination: the rungs, what it saved, and whether it was right."""
 
+from distrain.cost import hours_text
+from distrain.durations import duration_text
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.parts import Column, Piece, Row, folded, note, stacked_bar, table
 from distrain.report.page.shell import Section
-from distrain.report.page.words import counted, number_text, seconds_text, share_text
+from distrain.report.page.words import counted, number_text, share_text
 from distrain.report.search.facts import Search
 from distrain.report.search.plot import NAMES, TONES
 from distrain.report.search.savings import KINDS, Savings
@@ -37,24 +39,24 @@ def _lead(name: str, saved: Savings) -> str:
         return f"{told}."
     share = share_text(saved.saved_fraction)
     less = f"which saved up to {saved.saved_epochs:,} epochs ({share} of all)"
-    time = f" and {seconds_text(saved.saved_s)} of training" if saved.saved_s else ""
+    time = f" and {duration_text(saved.saved_s)} of training" if saved.saved_s else ""
     hours = saved.gpu_hours(saved.saved_s or 0.0)
-    gpus = f", {number_text(hours)} GPU-hours" if hours else ""
+    gpus = f", {hours_text(hours)}" if hours else ""
     return f"{told}, {less}{time}{gpus}."
 
 
 def _epochs(saved: Savings) -> Markup:
     """Return all epochs as one bar: those of each kind of trial, and those that were saved."""
     pieces = [
-        Piece(f"{NAMES[kind]}:", float(cost.epochs), f"{cost.epochs:,} epochs", TONES[kind])
+        Piece(f"{NAMES[kind]}:", float(effort.epochs), f"{effort.epochs:,} epochs", TONES[kind])
         for kind in KINDS
-        if (cost := saved.by_kind[kind]).epochs
+        if (effort := saved.by_kind[kind]).epochs
     ]
     if saved.saved_epochs:
         text = f"{saved.saved_epochs:,} epochs"
         pieces.append(Piece("saved, at most:", float(saved.saved_epochs), text, "spared"))
     spent = saved.spent
-    text = f"{spent.epochs:,} epochs were spent, {seconds_text(spent.train_s)} inside trials"
+    text = f"{spent.epochs:,} epochs were spent, {duration_text(spent.train_s)} inside trials"
     after = saved.afterwards
     if after.epochs:
         text += f"; {after.epochs:,} more came after the search, for other seeds and the audit"
@@ -110,7 +112,7 @@ def _stopped(search: Search) -> Markup | None:
             [
                 str(one.number),
                 f"{one.epochs:,}",
-                seconds_text(one.ended_s or 0.0),
+                duration_text(one.ended_s or 0.0),
                 number_text(one.score),
                 one.reason,
             ]

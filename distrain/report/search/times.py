@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import final
 
+from distrain.durations import duration_text
 from distrain.report.page.frame import line
 from distrain.report.page.markup import Markup, tag
 from distrain.report.page.scale import Scale, tick_text
-from distrain.report.page.words import seconds_text
 from distrain.report.search.plot import Plot, Ticks
 
 _UNITS = ((2 * 86_400, 86_400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"))
@@ -44,7 +44,7 @@ def resumed(at: Sequence[float], plot: Plot, across: TimeAxis) -> list[Markup]:
     return [
         tag(
             "g",
-            tag("title", f"resumed after {seconds_text(at_s)}"),
+            tag("title", f"resumed after {duration_text(at_s)}"),
             line(
                 plot.x_at(across.at(at_s)),
                 plot.top - 6,

@@ -1,15 +1,16 @@
 """Where the time went: when trials ran, and what each kind of them cost."""
 
+from distrain.cost import money_text
+from distrain.durations import duration_text
 from distrain.report.page.markup import Content, Markup, joined
 from distrain.report.page.parts import Column, Row, table, told
 from distrain.report.page.shell import Section
 from distrain.report.page.style import Tone
-from distrain.report.page.words import number_text, seconds_text, share_text
-from distrain.report.run.spent import cost_text
+from distrain.report.page.words import number_text, share_text
 from distrain.report.search.facts import Search
 from distrain.report.search.gantt import gantt
 from distrain.report.search.plot import NAMES, TONES
-from distrain.report.search.savings import KINDS, Cost, Savings
+from distrain.report.search.savings import KINDS, Effort, Savings
 
 
 def timing_section(search: Search, saved: Savings, winner: int | None) -> Section:
@@ -26,7 +27,7 @@ def timing_section(search: Search, saved: Savings, winner: int | None) -> Sectio
 
 
 def _lead(search: Search, saved: Savings) -> str:
-    told_s = seconds_text(search.told.wall_s)
+    told_s = duration_text(search.told.wall_s)
     if saved.busy is None:
         return f"{told_s}, and nothing ran."
     at_once = "one trial" if saved.num_places == 1 else f"{saved.num_places:,} trials"
@@ -50,22 +51,22 @@ def _costs(saved: Savings) -> Markup:
         *([Column("cost", is_number=True)] if has_price else []),
     ]
     shown = [(told(NAMES[kind], TONES[kind]), saved.by_kind[kind]) for kind in KINDS]
-    rows = [_row(saved, name, cost) for name, cost in shown if cost.num_trials]
+    rows = [_row(saved, name, effort) for name, effort in shown if effort.num_trials]
     rows.append(_row(saved, "together", saved.spent, tone="total"))
     if saved.afterwards.num_trials:
         rows.append(_row(saved, "other seeds and audits, afterwards", saved.afterwards))
     return table(columns, rows)
 
 
-def _row(saved: Savings, name: Content, cost: Cost, tone: Tone | None = None) -> Row:
+def _row(saved: Savings, name: Content, effort: Effort, tone: Tone | None = None) -> Row:
     cells: list[Content] = [
         name,
-        f"{cost.num_trials:,}",
-        f"{cost.epochs:,}",
-        seconds_text(cost.train_s),
+        f"{effort.num_trials:,}",
+        f"{effort.epochs:,}",
+        duration_text(effort.train_s),
     ]
     if saved.gpus:
-        cells.append(number_text(saved.gpu_hours(cost.train_s)))
+        cells.append(number_text(saved.gpu_hours(effort.train_s)))
     if saved.gpus and saved.price is not None:
-        cells.append(cost_text(saved.money(cost.train_s) or 0.0))
+        cells.append(money_text(saved.money(effort.train_s) or 0.0))
     return Row(cells, tone)

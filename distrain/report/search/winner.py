@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
+from distrain.durations import duration_text
+from distrain.margin import margin
 from distrain.report.loading import loading_lines
 from distrain.report.page.markup import Content, Markup, joined, tag
 from distrain.report.page.parts import Column, Row, facts, note, table, to_paste, told
 from distrain.report.page.shell import Section
-from distrain.report.page.words import counted, number_text, seconds_text
+from distrain.report.page.words import counted, number_text
 from distrain.report.search.dimension import value_text
 from distrain.report.search.facts import Search
-from distrain.report.search.margin import margin
 from distrain.report.search.plot import NAMES, TONES, WINNER
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Entry, winner_of
@@ -73,8 +74,10 @@ def _lines(search: Search, best: Entry) -> Markup:
 def _margin(search: Search, entries: Sequence[Entry]) -> Markup:
     """Return by how much it leads, and what other seeds came to."""
     best = entries[0]
-    parts: list[Markup] = [note(margin(search, entries).text, "accent")]
     confirmed = search.confirmed(best.first.number)
+    settings = [entry.setting for entry in entries if entry.can_win]
+    lead = margin(settings, search.mode, search.tune.num_seeds, confirmed)
+    parts: list[Markup] = [note(lead.text(lambda number: f"trial {number}"), "accent")]
     if confirmed is not None:
         parts.append(note(f"With other seeds: {confirmed.text}."))
     elif search.tune.confirm and search.status == "running":
@@ -123,7 +126,7 @@ def _row(search: Search, scores: Scores, rank: int, entry: Entry) -> Row:
         *([number_text(entry.std)] if search.tune.num_seeds > 1 else []),
         told(word, TONES[trial.kind]),
         f"{entry.epochs:,}",
-        seconds_text(sum(one.train_s for one in entry.trials)),
+        duration_text(sum(one.train_s for one in entry.trials)),
         *(value_text(trial.values.get(one.path, "–")) for one in search.dimensions),  # noqa: RUF001
     ]
     is_first = rank == 1 and entry.can_win

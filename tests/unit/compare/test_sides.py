@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from distrain.compare.sides import find_sides
-from distrain.compare.told import told_of
 from distrain.errors import ConfigError
-from distrain.track.journal_reading import JournalRecord
 from tests.compared_runs import MadeRuns
 
 BEST = {"trial": 3, "run_id": None, "config": {}, "metrics": {"test/loss": 0.5}}
@@ -65,31 +63,3 @@ def test_a_search_has_the_metrics_of_its_winner(made: MadeRuns) -> None:
 
     assert first.metrics == {"test/loss": 0.5}
     assert second.model_dir.name == "s2-0004"
-
-
-def record(kind: str, time_s: float, **payload: object) -> JournalRecord:
-    return JournalRecord("driver", 1, int(time_s * 1000), kind, payload, "driver-00001.jsonl")
-
-
-def test_a_run_took_the_seconds_of_all_its_attempts() -> None:
-    told = told_of(
-        [
-            record("run", 10, tags={"a": "1"}),
-            record("status", 14, status="KILLED"),
-            record("status", 100, status="RUNNING"),
-            record("tags", 101, a="2"),
-            record("status", 106, status="FINISHED"),
-        ]
-    )
-    assert (told.took_s, told.num_attempts, told.tags) == (10.0, 2, {"a": "2"})
-
-
-def test_a_run_that_was_closed_later_took_as_long_as_it_ran() -> None:
-    told = told_of(
-        [record("run", 10, tags={}), record("status", 900, status="KILLED", ended_ms=15_000)]
-    )
-    assert told.took_s == 5.0
-
-
-def test_a_run_without_an_end_took_nobody_knows_how_long() -> None:
-    assert told_of([record("run", 10, tags={})]).took_s is None

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from distrain.report.page.words import number_text, seconds_text, share_text
+from distrain.report.page.words import number_text, share_text
 
 
 @pytest.mark.parametrize(
@@ -29,11 +29,3 @@ def test_a_number_has_four_digits(value: float | None, text: str) -> None:
 )
 def test_a_share_is_a_percentage(share: float, text: str) -> None:
     assert share_text(share) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.24, "240 ms"), (4.21, "4.2 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")],
-)
-def test_a_duration_has_the_units_that_matter(seconds: float, text: str) -> None:
-    assert seconds_text(seconds) == text

@@ -2,20 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from distrain.report.run.clock import Spent, TimeSplit
+from distrain.past.clock import Spent, TimeSplit
+from distrain.report.run.changes import changes_section
 from distrain.report.run.dataset import checks
 from distrain.report.run.load import load_section, node_loads
 from distrain.report.run.origin import card_section
-from distrain.report.run.previous import find_previous
-from distrain.report.run.spent import cost_of, gpu_hours, time_section
+from distrain.report.run.spent import run_cost, run_gpu_hours, time_section
 from distrain.report.run.view import RunView, view_run
 from distrain.report.run.wrong import ClassScore, wrong_section
-from distrain.stored_run import Started
-from tests.reported_run import MANIFEST, write_run
+from tests.reported_run import CONFIG, MANIFEST, write_run
 
 HOUR_S = 3600.0
 
@@ -37,23 +35,23 @@ def on_gpus(run: RunView) -> RunView:
 
 
 def test_gpus_cost_what_they_were_held_for(run: RunView) -> None:
-    assert gpu_hours(on_gpus(run)) == pytest.approx(4.0)
-    assert cost_of(on_gpus(run)) == pytest.approx(10.0)
+    assert run_gpu_hours(on_gpus(run)) == pytest.approx(4.0)
+    assert run_cost(on_gpus(run)) == pytest.approx(10.0)
     section = time_section(on_gpus(run))
     assert section is not None
-    assert "4 GPU-hours: 10.00 by cluster.price_per_gpu_hour." in section.content.text
+    assert "4 GPU-hours: 10.00 at 2.5 for a GPU-hour." in section.content.text
     assert "1 min 30 s passed in which nobody drove it" in section.content.text
 
 
 def test_parts_of_a_gpu_cost_their_part(run: RunView) -> None:
     train = {**run.config["train"], "resources_per_worker": {"gpu": 0.25}}
 
-    assert cost_of(replace(on_gpus(run), config={**run.config, "train": train})) == 2.5
+    assert run_cost(replace(on_gpus(run), config={**run.config, "train": train})) == 2.5
 
 
 def test_without_gpus_or_a_price_nothing_costs(run: RunView) -> None:
-    assert cost_of(run) is None
-    assert cost_of(replace(on_gpus(run), config={})) is None
+    assert run_cost(run) is None
+    assert run_cost(replace(on_gpus(run), config={})) is None
 
 
 def test_nodes_are_told_by_number_with_their_gpus(run: RunView) -> None:
@@ -72,34 +70,27 @@ def test_nodes_are_told_by_number_with_their_gpus(run: RunView) -> None:
     assert "45 %" in section.content.text
 
 
-def test_searches_winners_and_runs_made_again_are_not_the_run_before(tmp_path: Path) -> None:
-    experiment = tmp_path / "pets"
-    kinds: dict[str, dict[str, Any]] = {
-        "20261130T100000-aaaaaa": {},
-        "20261130T110000-aaaaaa": {"is_sweep": True},
-        "20261130T110000-aaaaaa-7": {"won": ["pets/20261130T110000-aaaaaa", 7]},
-        "20261130T113000-aaaaaa": {"reproduces": "pets/20261130T100000-aaaaaa"},
-    }
-    for name, fields in kinds.items():
-        write_run(experiment / name)
-        Started([], "d" * 64, [], {}, {}, **fields).save(experiment / name)
-    now = write_run(experiment / "20261130T120000-aaaaaa")
+def test_what_changed_is_told_with_the_command_that_tells_it_of_any_other_run(
+    tmp_path: Path,
+) -> None:
+    write_run(tmp_path / "pets" / "20261130T100000-aaaaaa", config=CONFIG.replace("5", "6", 1))
+    now = view_run(write_run(tmp_path / "pets" / "20261130T120000-aaaaaa"))
 
-    previous = find_previous(now)
+    section = changes_section(now)
 
-    assert previous is not None
-    assert previous.run == "20261130T100000-aaaaaa"
-    assert previous.differences == ()
-    assert previous.metrics["test/accuracy"] == 0.85
+    assert section is not None
+    line = f"distrain compare 20261130T100000-aaaaaa 20261130T120000-aaaaaa --storage {tmp_path}"
+    assert line in section.content.text
+    assert "test/accuracy 0.85 → 0.85" in section.content.text
+    assert now.since is not None
+    assert [row.values for row in now.since.differences.causes] == [("6", "5")]
 
 
-def test_a_run_before_that_cannot_be_read_is_none(tmp_path: Path) -> None:
-    before = write_run(tmp_path / "pets" / "20261130T100000-aaaaaa")
-    (before / "lineage" / "code.json").write_text("[]")
-    now = write_run(tmp_path / "pets" / "20261130T120000-aaaaaa")
+def test_without_a_run_before_another_is_to_be_named(run: RunView) -> None:
+    section = changes_section(run)
 
-    assert find_previous(now) is None
-    assert find_previous(before) is None
+    assert section is not None
+    assert f"distrain compare ANOTHER_RUN {run.run} --storage" in section.content.text
 
 
 def test_what_is_not_in_order_of_the_data_is_told(run: RunView) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from distrain.report.run.clock import TimeSplit, split_time
-from distrain.report.run.story import AttemptStory, SessionStory, Story
+from distrain.past.clock import TimeSplit, split_time
+from distrain.past.story import AttemptStory, SessionStory, Story
 
 EPOCHS = {"data": 1.0, "compute": 6.0, "reduce": 1.5, "record": 0.5, "evaluate": 0.5}
 

@@ -1,4 +1,4 @@
-"""What a run's journal tells, gathered in one pass: values, attempts, sessions of drivers, notes.
+"""What a journal tells, gathered in one pass: values, attempts, sessions of drivers, notes.
 
 Of a metric at a step the first value stands. Where steps that are computed again may come out
 differently (`reduction: fast`, `strategy: fsdp`), those of an earlier attempt beyond the step that
@@ -81,7 +81,7 @@ class SessionStory:
         began_ms: its first record.
         ready_s: seconds that it took before, to get ready.
         trained_ms: when its training had come to an end; None: that is not told.
-        ended_ms: when it told how the run ended; None: it did not, or not yet.
+        ended_ms: when the run ended, as was told; None: it was not, or not yet.
     """
 
     began_ms: int
@@ -98,10 +98,12 @@ class Note:
     Attributes:
         time_ms: when.
         text: what.
+        is_of_attempts: whether it is of workers that were lost, and of others that came.
     """
 
     time_ms: int
     text: str
+    is_of_attempts: bool = False
 
 
 @final
@@ -147,10 +149,41 @@ class Story:
         return points[-1][1] if points else None
 
     @property
+    def has_end(self) -> bool:
+        """Return whether it tells how the run ended."""
+        return bool(self.sessions) and self.sessions[-1].ended_ms is not None
+
+    @property
     def last_step(self) -> int:
         """Return the last optimizer step that is told of."""
         steps = [max(values) for values in self.metrics.values() if values]
         return max([*steps, int(self.progress.get("step", 0))])
+
+
+def read_outline(journal: Path) -> Story:
+    """Return what a journal tells of commands and attempts alone.
+
+    What the workers have recorded may be gigabytes: it is read only where a command was killed and
+    another went on, which they alone tell the end of.
+
+    Args:
+        journal: the journal's folder; a missing one tells nothing.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    story = _outline(journal)
+    is_told = all(session.ended_ms is not None for session in story.sessions[:-1])
+    return story if is_told else read_story(journal)
+
+
+def _outline(journal: Path) -> Story:
+    story = Story()
+    for record in written_by(DRIVER, journal):
+        _of_driver(story, record)
+    for record in written_by(_ATTEMPTS, journal):
+        _of_attempts(story, record)
+    return story
 
 
 def read_story(journal: Path) -> Story:
@@ -162,12 +195,7 @@ def read_story(journal: Path) -> Story:
     Raises:
         OSError: it cannot be read.
     """
-    story = Story()
-    # Which attempt a worker's record is of, the others tell.
-    for record in written_by(DRIVER, journal):
-        _of_driver(story, record)
-    for record in written_by(_ATTEMPTS, journal):
-        _of_attempts(story, record)
+    story = _outline(journal)  # by which a worker's record is of one attempt, or another
     for record in _of_rank_zero(story, journal):
         _of_workers(story, record)
     for record in written_by(_SYSTEM, journal):
@@ -204,7 +232,8 @@ def _of_driver(story: Story, record: JournalRecord) -> None:
             session.trained_ms = record.time_ms
         _add(story.metrics, int(record.payload["step"]), values)
     elif record.kind == "status" and record.payload["status"] != GOES_ON:
-        session.ended_ms = record.time_ms
+        # A run that was killed has no end of its own; who closes it later gives it one.
+        session.ended_ms = session.ended_ms or record.payload.get("ended_ms") or record.time_ms
 
 
 def _of_attempts(story: Story, record: JournalRecord) -> None:
@@ -278,7 +307,9 @@ def _attempt_at(story: Story, record: JournalRecord) -> AttemptStory | None:
 def _common(story: Story, record: JournalRecord) -> None:
     story.last_ms = max(story.last_ms, record.time_ms)
     if record.kind == "note":
-        story.notes.append(Note(record.time_ms, record.payload["text"]))
+        story.notes.append(
+            Note(record.time_ms, str(record.payload["text"]), record.writer == _ATTEMPTS)
+        )
     elif record.kind == "tags":
         story.tags |= {name: str(value) for name, value in record.payload.items()}
     elif record.kind == "run":

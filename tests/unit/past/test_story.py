@@ -1,8 +1,10 @@
 """What a run's journal tells."""
 
+import time
 from pathlib import Path
 
-from distrain.report.run.story import read_story
+from distrain.past.clock import split_time
+from distrain.past.story import read_outline, read_story
 from distrain.track.journal import JournalWriter
 from tests.reported_run import ASSESSMENT, write_run
 
@@ -70,3 +72,34 @@ def test_no_journal_tells_nothing(tmp_path: Path) -> None:
     story = read_story(tmp_path / "none")
 
     assert (story.metrics, story.last_step, story.last_ms) == ({}, 0, 0)
+
+
+def test_a_run_that_was_closed_later_took_as_long_as_it_ran(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path, "driver") as driver:
+        driver.run({"key": "a/b", "tags": {"a": "1"}})
+        driver.store("storage")
+        driver.status("KILLED", ended_ms=time.time_ns() // 1_000_000 - 5_000)
+
+    story = read_outline(tmp_path)
+
+    assert story.has_end
+    assert split_time(story).wall_s < 1.0
+
+
+def test_what_workers_recorded_is_read_only_for_the_end_of_a_command_that_was_killed(
+    tmp_path: Path,
+) -> None:
+    with JournalWriter(tmp_path, "rank0") as rank_zero:
+        rank_zero.start(0, is_exact=True, every_steps=1)
+        rank_zero.metrics(7, {"train/loss": 0.5})
+    with JournalWriter(tmp_path, "driver") as driver:
+        driver.run({"key": "a/b", "tags": {"a": "1"}})
+        driver.store("storage")
+        driver.tags({"a": "2"})
+        whole = read_outline(tmp_path)
+        driver.store("storage")
+        driver.status("RUNNING")
+
+    assert (len(whole.sessions), whole.metrics, whole.tags) == (1, {}, {"a": "2"})
+    assert not read_outline(tmp_path).has_end
+    assert read_outline(tmp_path).last_step == 7

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
-from distrain.report.run.story import PHASES, AttemptStory, SessionStory, Story
+from distrain.past.story import PHASES, AttemptStory, SessionStory, Story
 
 Key = Literal[
     "ready",
@@ -51,6 +51,8 @@ NAMES: Final[dict[Key, str]] = {
     "package": "packaging and registering",
     "other": "other",
 }
+# What is not needed where somebody holds the GPUs for the whole of it.
+_WITHOUT_WORKERS: Final = ("ready", "package")
 
 
 @final
@@ -85,6 +87,11 @@ class TimeSplit:
     worker_s: float
     parts: tuple[Spent, ...]
     between_s: float
+
+    @property
+    def held_s(self) -> float:
+        """Return the seconds that workers were there, of all of them: from their start to end."""
+        return sum(part.worker_s for part in self.parts if part.key not in _WITHOUT_WORKERS)
 
     def seconds(self, key: Key) -> float:
         """Return the seconds by the clock of a part, 0 where it took none."""
