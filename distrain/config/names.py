@@ -22,6 +22,9 @@ LOSS_TASKS: dict[str, Task] = {
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
+DATASETS = ("dataset", "validation_dataset", "test_dataset")
+"""Keys below `data:` of torch Datasets of the user's own."""
+
 BUILT_IN_PREFIX = "sklearn:"
 BUILT_IN_TASKS: dict[str, Task] = {
     "sklearn:digits": "classification",

@@ -76,6 +76,7 @@ class TrainJob:
         data_digest: the prepared dataset that is meant; empty: whatever lies in `prepared_dir`.
         config_digest: a checkpoint of another configuration is refused; of one after the first of
             `changes`, the last change before it tells the digest.
+        loader_workers: processes that read ahead of a Dataset of the user's own.
         fence: the driver's fencing number, which must be the newest at every commit (see
             `distrain.lease`); None: the run has no driver.
         attempt: which of the driver's, from 1; it must be the last at every commit. None: there is
@@ -123,6 +124,7 @@ class TrainJob:
     source_files: Sequence[Mapping[str, Any]] = field(default_factory=list)
     fetch_into: str | None = None
     fetch_max_bytes: int | None = None
+    loader_workers: int = 0
     fence: int | None = None
     attempt: int | None = None
 

@@ -3,25 +3,29 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import final
+from typing import Any, final
 
 import torch
 
 from distrain.data.features import Transform
 from distrain.data.files import SourceFile
 from distrain.data.loader import Loader, check_room
+from distrain.data.own.loader import OwnLoader
+from distrain.data.own.split import OwnSplit
 from distrain.data.plan import Plan
-from distrain.data.prepared import PreparedDataset, Split
+from distrain.data.prepared import PreparedDataset
 from distrain.data.recipe import located
 from distrain.data.shard_cache import shard_cache
+from distrain.data.shards import SPLITS
 from distrain.data.streamed import Feed
 from distrain.errors import ConfigError, DataError, ModelError, did_you_mean
 from distrain.models.build import InputNormalizer, build_model, min_part_rows
 from distrain.models.check import try_batch
+from distrain.models.feeding import Network, fed
 from distrain.models.recompute import recompute_blocks
 from distrain.train.checkpoint import STILL
 from distrain.train.course import Course, model_section
-from distrain.train.evaluation import Evaluator
+from distrain.train.evaluation import AnySplit, Evaluator
 from distrain.train.initial import (
     MOST_BUILT_TWICE,
     check_alike,
@@ -73,10 +77,10 @@ class Setup:
     stepper: Stepper
     course: Course
     evaluator: Evaluator
-    loader: Loader
+    loader: Loader | OwnLoader
     metrics: tuple[Metric, ...]
-    validation: Split
-    test: Split
+    validation: AnySplit
+    test: AnySplit
     digests: dict[str, str]
 
 
@@ -126,23 +130,28 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
     model = _build_alike(job, transform)
     training = TrainingRows(dataset)
     plan = _plan(job, training, model)
-    check_room(
-        dataset.split("train"), [dataset.split("validation"), dataset.split("test")], plan, range(1)
-    )
+    if dataset.own is None:
+        train, *evaluated = map(dataset.shard_split, SPLITS)
+        check_room(train, evaluated, plan, range(1))
+    else:
+        dataset.own.check_pairs()
     loss = _loss(job, transform, training, torch.device("cpu"))
     _check_selection(job, resolve_metrics(job.metrics, transform.task), split_names(dataset))
     rows = training.probe()
     x = InputNormalizer(transform.image)(rows.x)
+    network = _network(job, model, x)
     try_rows = partial(
         try_batch,
         model,
         x,
         num_outputs=transform.num_outputs,
+        num_rows=len(rows),
         loss=lambda outputs: loss(outputs, rows)[0],
+        forward=network,
     )
     try_rows()
     if job.precision != "fp32" and not is_for_gpu:
-        _try_precision(job.precision, model, try_rows)
+        _try_precision(job.precision, network, try_rows)
     if job.strategy == "fsdp":
         check_order(model, dict(named_blocks(model)), x)
     return Preflight(
@@ -157,14 +166,12 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
     )
 
 
-def _try_precision(
-    precision: Precision, model: torch.nn.Module, try_rows: Callable[..., None]
-) -> None:
+def _try_precision(precision: Precision, network: Network, try_rows: Callable[..., None]) -> None:
     """Try the rows, which are known to pass in float32, in the run's precision."""
 
-    def forward(x: torch.Tensor) -> torch.Tensor:
+    def forward(x: Any) -> torch.Tensor:
         with arithmetic(precision, torch.device("cpu")):
-            outputs: torch.Tensor = model(x)
+            outputs: torch.Tensor = network(x)
         return outputs.float()
 
     try:
@@ -208,7 +215,8 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
     loss = _loss(job, transform, training, device)
     normalizer = InputNormalizer(transform.image, device)
     probe = normalizer(training.probe().to(device).x)
-    model, optimizer, gradients = spread(job, module, probe, plan, world)
+    network = _network(job, module, probe)
+    model, optimizer, gradients = spread(job, module, probe, network, plan, world)
     length = vector_length(model, gradients)
     stepper = Stepper(
         model,
@@ -219,7 +227,7 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
         seed=job.seed,
         probe=probe,
         precision=job.precision,
-        forward=_compiled(module) if job.compile else module,
+        forward=fed(module, probe, _compiled(module)) if job.compile else network,
         world=world,
     )
     return Setup(
@@ -231,15 +239,15 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
         stepper=stepper,
         course=Course(job, module, optimizer, gradients),
         evaluator=Evaluator(
-            module, normalizer, loss, transform, world, is_sharded=model.is_sharded
+            module,
+            normalizer,
+            loss,
+            transform,
+            world,
+            is_sharded=model.is_sharded,
+            network=network,
         ),
-        loader=Loader(
-            training.split(feed, job.seed),
-            plan,
-            world.own_parts(job.logical_shards),
-            device,
-            one_part=world.world_rank if job.reduction == "fast" else None,
-        ),
+        loader=_loader(job, training.split(feed, job.seed), plan, world),
         metrics=metrics,
         validation=dataset.split("validation"),
         test=dataset.split("test"),
@@ -268,6 +276,8 @@ def open_dataset(job: TrainJob) -> PreparedDataset:
             expected=f"{job.data_digest[:12]}..., which the run was started with",
             mend="Prepare the data again",
         )
+    if dataset.own is not None:
+        return dataset.read_by(job.loader_workers)
     files = [SourceFile(**file) for file in job.source_files]
     return located(dataset, files) if files else dataset
 
@@ -275,6 +285,27 @@ def open_dataset(job: TrainJob) -> PreparedDataset:
 def split_names(dataset: PreparedDataset) -> list[str]:
     """Return the names of the splits that have rows."""
     return [name for name in ("train", "validation", "test") if dataset.split(name).num_rows]
+
+
+def _network(job: TrainJob, model: torch.nn.Module, x: Any) -> Network:
+    """Return what runs a model with batches such as `x`."""
+    network = fed(model, x)
+    if network is not model and job.strategy == "fsdp":
+        raise ConfigError(
+            "train.strategy = fsdp stands beside a Dataset whose items have several inputs",
+            where="train.strategy",
+            expected="one input tensor, which every block of the model is run with",
+            mend="Use strategy: ddp",
+        )
+    return network
+
+
+def _loader(job: TrainJob, split: AnySplit, plan: Plan, world: World) -> Loader | OwnLoader:
+    own, device = world.own_parts(job.logical_shards), world.torch_device
+    one_part = world.world_rank if job.reduction == "fast" else None
+    if isinstance(split, OwnSplit):
+        return OwnLoader(split, plan, own, device, one_part=one_part)
+    return Loader(split, plan, own, device, one_part=one_part)
 
 
 def _build(job: TrainJob, transform: Transform) -> torch.nn.Module:

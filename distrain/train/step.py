@@ -15,7 +15,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -111,9 +111,9 @@ class Stepper:
         normalizer: InputNormalizer,
         *,
         seed: int,
-        probe: torch.Tensor,
+        probe: Any,
         precision: Precision = "fp32",
-        forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        forward: Callable[[Any], torch.Tensor] | None = None,
         world: World,
     ) -> None:
         self._model = model
