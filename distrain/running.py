@@ -234,6 +234,12 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     goals = tuple(check_goals(run.settings.evaluate.goals, metrics))
     if run.reproduces is not None:  # what it makes again is registered already
         return Ending(outcome, metrics, goals)
+    if run.job.step is not None:
+        display.note(
+            f"no model is registered: only train.step knows how it is called; its weights are in "
+            f"{outcome.weights_file}"
+        )
+        return Ending(outcome, metrics, goals)
     dataset = run.prepared.dataset
     trained = Trained(run.job, outcome, dataset, metrics, goals, digest_of_test_rows(dataset))
     display.stage("packaging and registering the model")

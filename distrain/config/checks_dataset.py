@@ -28,6 +28,35 @@ def check_dataset(settings: Settings) -> Iterator[Fault]:
         )
 
 
+def check_step(settings: Settings) -> Iterator[Fault]:
+    """Yield what a step of the user's own stands beside, and takes the place of."""
+    train = settings.train
+    if train.step is None:
+        return
+    here = ("train", "step")
+    if settings.data.dataset is None:
+        yield Fault(
+            "train.step needs data.dataset, whose batches it is given",
+            (here, ("data", "dataset")),
+            mend="Give a Dataset, or train.loss, which takes outputs and targets",
+        )
+    beside = {
+        ("train", "loss"): train.loss is not None,
+        ("evaluate", "metrics"): settings.evaluate.metrics is not None,
+        ("train", "compile"): train.compile,
+    }
+    for key, is_given in beside.items():
+        if is_given:
+            told = f"{'.'.join(key)} stands beside train.step, which does all of a step by itself"
+            yield Fault(told, (key, here), mend="Leave one of them out")
+    if train.strategy == "fsdp":
+        yield Fault(
+            "train.strategy = fsdp stands beside train.step, which may call the model in any way",
+            (("train", "strategy"), here),
+            mend="Use strategy: ddp",
+        )
+
+
 def _without_dataset(data: DataSettings) -> Iterator[Fault]:
     for key in ("source", "target"):
         here = ("data", key)

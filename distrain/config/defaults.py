@@ -85,6 +85,8 @@ def stated_task(settings: Settings) -> tuple[Task | None, str]:
 def computed_metrics(settings: Settings) -> list[str]:
     """Return the names of what is computed on validation and test, as far as it is known."""
     asked = settings.evaluate.metrics
+    if settings.train.step is not None:
+        return ["loss"]  # and what it returns, whose names are not known yet
     if asked is None:
         return default_metrics(stated_task(settings)[0])
     names = [metric_name(metric) for metric in asked]

@@ -43,6 +43,7 @@ NOT_IN_DIGEST: tuple[KeyPath, ...] = (
 
 _LATER_KEYS = (
     ("train", "changes"),
+    ("train", "step"),
     ("data", "dataset"),
     ("data", "validation_dataset"),
     ("data", "test_dataset"),

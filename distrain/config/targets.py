@@ -28,6 +28,7 @@ def user_targets(settings: Settings, *, is_search: bool = False) -> list[tuple[s
         *((f"data.{key}.target", data[key]) for key in DATASETS),
         ("data.collate", {"target": data["collate"]} if data["collate"] else None),
         ("train.loss.target", plain["train"]["loss"]),
+        ("train.step", {"target": plain["train"]["step"]} if plain["train"]["step"] else None),
         *(("evaluate.metrics", metric) for metric in plain["evaluate"]["metrics"] or ()),
     ]
     targets = [

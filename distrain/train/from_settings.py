@@ -55,6 +55,7 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         model=plain["model"],
         seed=settings.seed,
         loss=train["loss"],
+        step=train["step"],
         optimizer=train["optimizer"],
         lr_schedule=train["lr_schedule"],
         epochs=train["epochs"],

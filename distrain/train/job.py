@@ -35,6 +35,7 @@ class TrainJob:
         model: the `model` section.
         seed: initialisation, order and dropout.
         loss: the `train.loss` section; None: by task.
+        step: import path of a step of the user's own, in the place of the loss; None: none.
         optimizer: the `train.optimizer` section.
         lr_schedule: the `train.lr_schedule` section.
         epochs: passes over the training split; or else `steps`.
@@ -88,6 +89,7 @@ class TrainJob:
     model: Mapping[str, Any]
     seed: int = 0
     loss: Mapping[str, Any] | None = None
+    step: str | None = None
     optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "adamw", "lr": 1e-3})
     lr_schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
     epochs: int | None = None

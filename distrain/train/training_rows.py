@@ -21,9 +21,11 @@ class TrainingRows:
 
     Args:
         dataset: the prepared dataset.
+        as_is: whether batches of a Dataset of the user's own are left as they come.
     """
 
-    def __init__(self, dataset: PreparedDataset) -> None:
+    def __init__(self, dataset: PreparedDataset, *, as_is: bool = False) -> None:
+        self._as_is = as_is
         self._own = dataset.own
         self._split = dataset.shard_split("train")
         self._streamed = Streamed(dataset) if dataset.is_streamed else None
@@ -46,7 +48,7 @@ class TrainingRows:
             seed: the run's seed.
         """
         if self._own is not None:
-            return self._own.split("train", seed)
+            return self._own.split("train", seed, as_is=self._as_is)
         if self._streamed is None:
             return self._split
         return streamed_split(self._streamed, feed or OwnFeed(self._streamed, seed))
@@ -58,7 +60,7 @@ class TrainingRows:
             DataError: the dataset is damaged.
         """
         if self._own is not None:
-            return first_rows(self._own.split("train"), PROBE_ROWS)
+            return first_rows(self._own.split("train", as_is=self._as_is), PROBE_ROWS)
         if self._streamed is not None:
             return to_rows(self._streamed.first_rows())
         return to_rows(self._split.slice(0, min(PROBE_ROWS, self.num_rows)))
