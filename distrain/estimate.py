@@ -75,13 +75,15 @@ def estimate_run(
     Raises:
         DistrainError: the model does not fit the prepared data.
     """
-    size = f"{summary.listings[0].num_bytes / 2**20:,.1f} MiB"
     how, unlike = "prepared", ""
+    known: _Known | None = None
     if dataset is None:
         rows = _estimated_rows(settings, summary)
         per_epoch = max(1, math.ceil(rows["train"] / settings.train.global_batch_size))
-        known, unlike = _look_at_sample(settings, summary.listings[0], where.placement)
-        how = "not prepared yet; rows are estimated"
+        how, unlike = "not looked at yet; rows are estimated", "not timed"
+        if summary.listings:
+            known, unlike = _look_at_sample(settings, summary.listings[0], where.placement)
+            how = "not prepared yet; rows are estimated"
     else:
         rows = {split: dataset.split(split).num_rows for split in SPLITS}
         is_timed = not dataset.is_streamed
@@ -98,7 +100,7 @@ def estimate_run(
         for count in (where.placement.num_workers, where.placement.min_workers)
     )
     return Estimate(
-        data=f"{size}, {len(summary.columns)} columns, {how}",
+        data=f"{_told_source(settings, summary)}, {how}",
         rows=rows,
         steps=steps,
         steps_per_epoch=per_epoch,
@@ -114,6 +116,13 @@ def estimate_run(
         cost_low=took and cost_of(gpu_hours(gpus * took.low_s), price),
         cost_high=took and cost_of(gpu_hours(fewest * took.high_s), price),
     )
+
+
+def _told_source(settings: Settings, summary: SourceSummary) -> str:
+    if settings.data.dataset is not None:
+        return f"Dataset {settings.data.dataset.target}"
+    size = f"{summary.listings[0].num_bytes / 2**20:,.1f} MiB"
+    return f"{size}, {len(summary.columns)} columns"
 
 
 @final

@@ -4,9 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
-
-import pyarrow as pa
+from typing import Any, final
 
 from distrain.config.settings import Settings
 from distrain.data.plan import evaluation_batches
@@ -93,12 +91,12 @@ class Ending:
         return {name: value for name, value in self.metrics.items() if name not in looped}
 
 
-def package(trained: Trained, example: pa.Table) -> Path:
+def package(trained: Trained, example: Any) -> Path:
     """Write the final model below the run's folder and return the MLflow model's folder.
 
     Args:
         trained: the finished run.
-        example: some raw rows of the source.
+        example: some raw rows of the source, or of a Dataset arrays by name.
 
     Raises:
         ModelError: what was written gives something else than what was trained, here or in a
@@ -120,10 +118,12 @@ def package(trained: Trained, example: pa.Table) -> Path:
         user_code=find_user_code(job.model.get("target")),
     )
     recipe = trained.dataset.manifest["recipe"]
-    save_source(folder / PACKAGED, recipe["format"], recipe["read"])
+    if trained.dataset.own is None:
+        save_source(folder / PACKAGED, recipe["format"], recipe["read"])
     outputs = Path(trained.outcome.weights_file).with_name(OUTPUTS_FILE)
     check_like_trained(folder / PACKAGED, outputs, trained.dataset)
-    _seen_rows(trained.dataset).save(folder / PACKAGED)
+    if trained.dataset.own is None:  # else they would all be read once more
+        _seen_rows(trained.dataset).save(folder / PACKAGED)
     build_pyfunc(folder / PYFUNC, folder / PACKAGED, example)
     return folder / PYFUNC
 
@@ -131,7 +131,7 @@ def package(trained: Trained, example: pa.Table) -> Path:
 def _seen_rows(dataset: PreparedDataset) -> SeenRows:
     if dataset.is_streamed:
         return rows_of_streamed(dataset)
-    train = dataset.split("train")
+    train = dataset.shard_split("train")
     batches = (train.slice(*bounds) for bounds in evaluation_batches(train.num_rows, SEEN_BATCH))
     return seen_rows(batches, train.num_rows)
 

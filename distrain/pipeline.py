@@ -22,7 +22,13 @@ from distrain.data.checking import quick_check
 from distrain.display import Display
 from distrain.locations import data_of, new_run_folder
 from distrain.predict import PredictResult, plan_prediction, run_prediction
-from distrain.readiness import check_storage, find_or_prepare, ready, ready_to_search
+from distrain.readiness import (
+    check_storage,
+    find_or_prepare,
+    make_importable,
+    ready,
+    ready_to_search,
+)
 from distrain.results import PrepareResult, TrainResult, TuneResult
 from distrain.run_facts import StartedRun, recorded_facts, started_facts
 from distrain.run_folder import remove_result
@@ -203,17 +209,28 @@ def resume(
     return stored.result
 
 
-def prepare(settings: Settings, display: Display) -> PrepareResult:
+def prepare(
+    settings: Settings, display: Display, import_paths: Sequence[str] = ()
+) -> PrepareResult:
     """Prepare the data, or find it prepared, and tell what a model will get.
+
+    Args:
+        settings: what to do, with its defaults resolved.
+        display: what is told meanwhile.
+        import_paths: folders to import the user's code from.
 
     Raises:
         DistrainError: as `train`.
     """
+    make_importable(import_paths, settings)
     check_storage(settings)
     quick_check(data_of(settings))
     prepared = find_or_prepare(settings, display)
     manifest, transform = prepared.dataset.manifest, prepared.dataset.transform
     kind = "logits" if transform.task == "classification" else "values"
+    outputs = f"{kind} (rows, {transform.num_outputs})"
+    if not transform.num_outputs:
+        outputs = "what train.step makes of a batch as it comes"
     return PrepareResult(
         dataset_digest=prepared.dataset.digest,
         rows=prepared.rows,
@@ -221,7 +238,7 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
         reused=prepared.reused,
         path=prepared.dataset.path,
         columns=manifest["columns"],
-        outputs=f"{kind} (rows, {transform.num_outputs})",
+        outputs=outputs,
     )
 
 

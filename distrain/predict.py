@@ -27,7 +27,7 @@ from distrain.data.opening import open_source
 from distrain.data.plan import EVALUATION_BATCH_ROWS
 from distrain.data.reading import CannotCut
 from distrain.data.units import cut_into_units
-from distrain.errors import ConfigError, DataError, first_line
+from distrain.errors import ConfigError, DataError, ModelError, first_line
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.files import fetch
 from distrain.object_store.place import Place
@@ -44,6 +44,7 @@ from distrain.track.packaged_reading import (
     read_description,
 )
 from distrain.track.runs import find_run_dir
+from distrain.track.tensor_rows import told
 from distrain.track.tracking_server import TrackingServer
 
 if TYPE_CHECKING:
@@ -155,6 +156,15 @@ def rows_to_predict(
         code = read_description(folder)["model"].get("target")
         stored_format, stored_read = read_source(folder)
     transform = predictor.transform
+    if transform.inputs is not None:
+        raise ModelError(
+            "it was trained on a torch Dataset, and takes tensors instead of raw columns: "
+            + told(transform.inputs),
+            where=model,
+            expected="a model that was trained on files (data.source)",
+            mend="Load it by mlflow.pyfunc.load_model and give its predict the arrays that the "
+            "Dataset gives",
+        )
     opened = open_source(
         source,
         _format_of(source, stored_format),

@@ -19,6 +19,7 @@ from distrain.config.load import load_settings
 from distrain.config.settings import Settings
 from distrain.config.source_lines import read_tree
 from distrain.data.content import changed_rows, content_hashes
+from distrain.data.kinds import source_of
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import SPLITS
 from distrain.data.sources import list_source
@@ -129,7 +130,9 @@ def of_source_files(data: DataSettings, recorded: Sequence[Mapping[str, Any]]) -
     Raises:
         DataError: there is nothing at the place.
     """
-    sources = [data.source, *([data.test_source] if data.test_source is not None else [])]
+    if data.dataset is not None:
+        return []  # it is code, which is compared as such
+    sources = [source_of(data), *([data.test_source] if data.test_source is not None else [])]
     now = [entry for source in sources for entry in _hashed(source, data)]
     return differing.of_sources(recorded, now)
 

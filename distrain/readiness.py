@@ -194,12 +194,12 @@ def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> C
     check_given(settings.cluster.env)
     check_storage(settings)
     planned_placement(settings)
+    targets = [target for _, target in user_targets(settings, is_search=is_search)]
+    forget_changed_code(targets)
     source = quick_check(data_of(settings))
     server = store_for(settings, is_offline=is_offline)
     if not is_offline:
         _check_server(server)
-    targets = [target for _, target in user_targets(settings, is_search=is_search)]
-    forget_changed_code(targets)
     check_user_code(settings, is_search=is_search)
     check_no_secrets(targets)
     return Checked(server, source)
@@ -305,6 +305,8 @@ def find_or_prepare(settings: Settings, display: Display) -> Prepared:
     found = find_prepared(data_of(settings), cache=cache_of(settings))
     if found is not None:
         return Prepared(found, reused=True)
+    if settings.data.dataset is not None:
+        return prepare_data(settings, display)
     with data_session(settings.cluster.address, display):
         check_sight(settings)
         return prepare_data(settings, display)

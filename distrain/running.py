@@ -6,12 +6,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from distrain import lease
 from distrain.config.digest import dump_yaml
 from distrain.contest import Candidate, digest_of_test_rows, hold_contest
-from distrain.data.example import example_rows
+from distrain.data.example import EXAMPLE_ROWS, example_rows
+from distrain.data.prepared import PreparedDataset
 from distrain.display import Display
 from distrain.durable import write_atomically
 from distrain.errors import CheckpointError, DistrainError, TrackingError, TrainError
@@ -53,6 +54,7 @@ from distrain.track.origin import LINEAGE_TAG
 from distrain.track.outcome import READY_S, TRAINING_S
 from distrain.track.record import RunFacts, RunRecord
 from distrain.track.sync import shipping_others
+from distrain.track.tensor_rows import arrays_by_name
 from distrain.track.tracking_server import (
     load_mlflow,
 )
@@ -232,10 +234,16 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     goals = tuple(check_goals(run.settings.evaluate.goals, metrics))
     if run.reproduces is not None:  # what it makes again is registered already
         return Ending(outcome, metrics, goals)
+    if run.job.step is not None:
+        display.note(
+            f"no model is registered: only train.step knows how it is called; its weights are in "
+            f"{outcome.weights_file}"
+        )
+        return Ending(outcome, metrics, goals)
     dataset = run.prepared.dataset
     trained = Trained(run.job, outcome, dataset, metrics, goals, digest_of_test_rows(dataset))
     display.stage("packaging and registering the model")
-    pyfunc = package(trained, example_rows(data_of(run.settings), dataset.transform))
+    pyfunc = package(trained, _example(run, dataset))
     verdict = _verdict(run, trained, pyfunc.with_name(PACKAGED), record, display)
     lease.check_patiently(run.run_dir, run.job.fence)
     version = register(trained, pyfunc, run.settings, record, verdict)
@@ -244,6 +252,14 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     elif verdict is not None and verdict.may_move and version.alias is None:
         display.note(f"the alias stays where it is: {version.uri} was overtaken, see its tags")
     return Ending(outcome, metrics, goals, version, verdict=verdict)
+
+
+def _example(run: StartedRun, dataset: PreparedDataset) -> Any:
+    """Return some rows as the model will be given them: raw, or as its Dataset gives them."""
+    if dataset.own is None:
+        return example_rows(data_of(run.settings), dataset.transform)
+    split = dataset.own.split("train")
+    return arrays_by_name(split.slice(0, min(EXAMPLE_ROWS, split.num_rows))["x"])
 
 
 def _verdict(

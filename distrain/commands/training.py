@@ -120,7 +120,7 @@ def prepare(config: Config, address: Address = None, as_json: Json = False) -> N
     from distrain.report import display, tables
 
     with display.open_display(to_stderr=as_json) as shown:
-        result = pipeline.prepare(settings, shown)
+        result = pipeline.prepare(settings, shown, import_paths(config))
     print_result(tables.prepare_table(result), result.to_json(), as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from distrain.config.checks_course import course_faults
 from distrain.config.checks_data import check_columns, check_read, check_split, check_task
+from distrain.config.checks_dataset import check_dataset, check_step
 from distrain.config.checks_env import check_env
 from distrain.config.checks_metrics import (
     check_asked_metrics,
@@ -241,6 +242,8 @@ def _check_address(settings: Settings) -> Iterator[Fault]:
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     _check_names,
+    check_dataset,
+    check_step,
     check_columns,
     check_task,
     check_split,

@@ -99,7 +99,7 @@ def check_task(settings: Settings) -> Iterator[Fault]:
 def check_columns(settings: Settings) -> Iterator[Fault]:
     """Yield columns that are asked to be two things at once."""
     data = settings.data
-    targets = data.target if isinstance(data.target, list) else [data.target]
+    targets = data.target if isinstance(data.target, list) else [data.target or ""]
     for target in dict.fromkeys(targets):
         if targets.count(target) > 1:
             told = f"data.target names {target!r} {targets.count(target)} times"

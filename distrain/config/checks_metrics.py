@@ -95,7 +95,7 @@ def steering_faults(metric: str, key: KeyPath, settings: Settings) -> Iterator[F
             (key, ("data", "split", "validation")),
             mend="Set data.split.validation above 0, or use train/loss",
         )
-    elif metric not in valid:
+    elif metric not in valid and settings.train.step is None:
         keys = (key, ("evaluate", "metrics"))
         mend = _nearest_metric(metric, valid, stated_task(settings)[0])
         yield Fault(f"{told} will not be computed", keys, mend=mend)
@@ -112,6 +112,8 @@ def check_goals(settings: Settings) -> Iterator[Fault]:
             continue
         here: tuple[KeyPath, ...] = (("evaluate", "goals", goal),)
         split, _, name = goal.partition("/")
+        if splits.get(split) and settings.train.step is not None:
+            continue
         told = f"evaluate.goals: {goal} will not be measured"
         if name in names and split in splits:
             key: KeyPath = ("data", "split", split)

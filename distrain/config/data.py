@@ -1,10 +1,20 @@
 """`data:` what to train on: where it lies, how it is read, cleaned, split, made into tensors."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from distrain.config.base import Fraction, Section, Seed, Text, Word
+from distrain.config.base import (
+    Fraction,
+    ImportPath,
+    NonNegativeInt,
+    PositiveInt,
+    Section,
+    Seed,
+    Text,
+    Word,
+)
+from distrain.config.names import DATASETS
 
 Delimiter = Annotated[
     str, Field(min_length=1, max_length=1, json_schema_extra={"x-expected": "one character"})
@@ -191,12 +201,36 @@ def without_later_defaults(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "read": kept(data["read"], _LATER_READ), "features": features}
 
 
+class DatasetTarget(Section):
+    """A map-style torch Dataset of the user's own: `__len__` and `__getitem__`."""
+
+    target: ImportPath = Field(
+        description="package.module:Class, or a function that gives a Dataset; an item is (x, y), "
+        "a tuple that ends with y, or a dict."
+    )
+    args: dict[str, Any] = Field(
+        {},
+        description="Keyword arguments of it; text that begins with ./ or ../ is a path beside the "
+        "configuration.",
+    )
+    evaluation_args: dict[str, Any] | None = Field(
+        None,
+        description="Arguments that take the place of those in args where validation and test rows "
+        "are taken from it, such as {augment: false} [none].",
+    )
+
+
+OF_DATASETS: Final = (*DATASETS, "collate", "num_classes", "loader_workers")
+"""Keys that say something of Datasets alone."""
+
+
 class DataSettings(Section):
     """`data`: from files to the splits that a model is trained, validated and tested on."""
 
-    source: Source = Field(
+    source: Source | None = Field(
+        None,
         description="Path, glob, directory, URI (file, https, s3, gs), a list of them, "
-        "{idx: ...}, or a built-in such as sklearn:digits."
+        "{idx: ...}, or a built-in such as sklearn:digits; or else give dataset.",
     )
     test_source: Source | None = Field(
         None, description="An external holdout: never split from the source, never cleaned."
@@ -212,7 +246,35 @@ class DataSettings(Section):
         "text: see read.example. Text is read through .gz, .zst and .bz2.",
     )
     read: ReadSettings = Field(ReadSettings(), description="How files are read.")
-    target: Text | TextList = Field(description="The column, or columns, to predict.")
+    target: Text | TextList | None = Field(
+        None,
+        description="The column, or columns, to predict; of a dataset whose items are dicts, the "
+        "key of y.",
+    )
+    dataset: DatasetTarget | None = Field(
+        None, description="A torch Dataset of your own, in the place of source."
+    )
+    validation_dataset: DatasetTarget | None = Field(
+        None, description="The Dataset of the validation rows [split takes them from dataset]."
+    )
+    test_dataset: DatasetTarget | None = Field(
+        None, description="The Dataset of the test rows [split takes them from dataset]."
+    )
+    collate: ImportPath | None = Field(
+        None,
+        description="package.module:function that makes a batch of a list of a dataset's items "
+        "[torch's default_collate].",
+    )
+    num_classes: PositiveInt | None = Field(
+        None,
+        description="Classes of a dataset [its attributes classes or targets, else all rows are "
+        "read once].",
+    )
+    loader_workers: NonNegativeInt = Field(
+        0,
+        description="Processes of each worker that read a dataset's items, as DataLoader's "
+        "num_workers; 0: the worker itself.",
+    )
     task: Literal["classification", "regression"] | None = Field(
         None,
         description="[inferred: text, booleans and integers with at most 20 values are classes]",

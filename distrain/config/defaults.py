@@ -20,10 +20,12 @@ def resolve_defaults(settings: Settings) -> Settings:
     Resolving them again changes nothing. `data.split.kind` and `evaluate.metrics` stay open where
     the task has to be seen in the data first.
     """
-    split = settings.data.split.model_copy(update={"test": effective_test_fraction(settings.data)})
+    data = settings.data
+    fractions = {"validation": validation_fraction(data), "test": effective_test_fraction(data)}
+    split = data.split.model_copy(update=fractions)
     run = settings.model_copy(
         update={
-            "data": settings.data.model_copy(update={"split": split}),
+            "data": data.model_copy(update={"split": split}),
             "train": _resolved_train(settings.train, has_validation=has_validation(settings)),
             "evaluate": _resolved_evaluate(settings.evaluate),
         }
@@ -35,20 +37,30 @@ def resolve_defaults(settings: Settings) -> Settings:
 
 def has_validation(settings: Settings) -> bool:
     """Return whether there is a validation split; a fixed split is taken to have one."""
-    return settings.data.split.kind == "fixed" or settings.data.split.validation > 0
+    data = settings.data
+    is_given = data.validation_dataset is not None or data.split.kind == "fixed"
+    return is_given or data.split.validation > 0
 
 
 def has_test(settings: Settings) -> bool:
     """Return whether there is a test split; a fixed split is taken to have one."""
-    is_given = settings.data.test_source is not None or settings.data.split.kind == "fixed"
+    data = settings.data
+    is_apart = data.test_source is not None or data.test_dataset is not None
+    is_given = is_apart or data.split.kind == "fixed"
     return is_given or effective_test_fraction(settings.data) > 0
+
+
+def validation_fraction(data: DataSettings) -> float:
+    """Return the fraction of the rows that becomes the validation split."""
+    return data.split.validation if data.validation_dataset is None else 0.0
 
 
 def effective_test_fraction(data: DataSettings) -> float:
     """Return the fraction of the source's rows that becomes the test split."""
     if data.split.test is not None:
         return data.split.test
-    is_apart = data.test_source is not None or data.split.kind == "fixed"
+    is_given = data.test_source is not None or data.test_dataset is not None
+    is_apart = is_given or data.split.kind == "fixed"
     return 0.0 if is_apart else DEFAULT_TEST_FRACTION
 
 
@@ -57,6 +69,8 @@ def stated_task(settings: Settings) -> tuple[Task | None, str]:
     data = settings.data
     if data.task is not None:
         return data.task, "data.task"
+    if data.num_classes is not None:
+        return "classification", "data.num_classes"
     if isinstance(data.source, IdxSource):
         return "classification", "data.source, images with labels"
     if isinstance(data.source, str) and data.source in BUILT_IN_TASKS:
@@ -71,6 +85,8 @@ def stated_task(settings: Settings) -> tuple[Task | None, str]:
 def computed_metrics(settings: Settings) -> list[str]:
     """Return the names of what is computed on validation and test, as far as it is known."""
     asked = settings.evaluate.metrics
+    if settings.train.step is not None:
+        return ["loss"]  # and what it returns, whose names are not known yet
     if asked is None:
         return default_metrics(stated_task(settings)[0])
     names = [metric_name(metric) for metric in asked]

@@ -26,6 +26,7 @@ NOT_IN_DIGEST: tuple[KeyPath, ...] = (
     ("data", "source"),
     ("data", "test_source"),
     ("data", "cache"),
+    ("data", "loader_workers"),
     ("train", "num_workers"),
     ("train", "resources_per_worker"),
     ("train", "checkpoint"),
@@ -40,6 +41,16 @@ NOT_IN_DIGEST: tuple[KeyPath, ...] = (
     ("cluster",),
 )
 """What changes neither the bits of a result nor the numbers recorded of it, and where data lies."""
+
+_LATER_KEYS = (
+    ("train", "changes"),
+    ("train", "step"),
+    ("data", "dataset"),
+    ("data", "validation_dataset"),
+    ("data", "test_dataset"),
+    ("data", "collate"),
+    ("data", "num_classes"),
+)
 
 LENGTH: tuple[KeyPath, ...] = (("train", "epochs"), ("train", "steps"))
 """How long a run trains."""
@@ -114,8 +125,9 @@ def _digest_without(settings: Settings, paths: Sequence[KeyPath]) -> str:
         for key in path[:-1]:
             parent = parent[str(key)]
         del parent[str(path[-1])]
-    if rest["train"]["changes"] is None:  # as in digests from before there was the key
-        del rest["train"]["changes"]
+    for section, key in _LATER_KEYS:  # as in digests from before there was the key
+        if rest[section][key] is None:
+            del rest[section][key]
     rest["data"] = without_later_defaults(rest["data"])
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -15,7 +15,7 @@ from distrain.config.settings import Settings
 from distrain.config.words import Schema, expected, given, options_of, own_name
 from distrain.errors import did_you_mean, nearest
 
-_MISSING: dict[KeyPath, str] = {
+MISSING: dict[KeyPath, str] = {
     ("data", "source"): "Say where the data lies: `source: FILE` below `data:`",
     ("data", "target"): "Say which column to predict: `target: COLUMN` below `data:`",
 }
@@ -96,7 +96,7 @@ class _Walk:
         for key in chosen.get("required", ()):
             if key not in value:
                 here = (*path, key)
-                about = _MISSING.get(here, f"Add it: {properties[key]['description']}")
+                about = MISSING.get(here, f"Add it: {properties[key]['description']}")
                 yield Fault(f"{dotted(here)} is missing", (here,), mend=about)
 
 

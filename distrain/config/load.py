@@ -114,7 +114,8 @@ def _validated(values: dict[str, Any]) -> tuple[Settings | None, list[Fault]]:
             _cut(rest, path)
     fill_names(rest)
     if isinstance(rest["data"], dict):
-        rest["data"] = {"source": "-", "target": "-", **rest["data"]}
+        named = {} if "dataset" in values["data"] else {"source": "-", "target": "-"}
+        rest["data"] = {**named, **rest["data"]}
     try:
         return Settings.model_validate(rest), faults
     except ValidationError:

@@ -39,6 +39,9 @@ FORMAT_OF_ENDING = {
     ".npz": "npz",
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"), "images"),
 }
+DATASETS = ("dataset", "validation_dataset", "test_dataset")
+"""Keys below `data:` of torch Datasets of the user's own."""
+
 BUILT_IN_PREFIX = "sklearn:"
 BUILT_IN_TASKS: dict[str, Task] = {
     "sklearn:digits": "classification",

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from distrain.config.environment import expand_env
 from distrain.config.faults import KeyPath
-from distrain.config.names import BUILT_IN_PREFIX, is_uri
+from distrain.config.names import BUILT_IN_PREFIX, DATASETS, is_uri
 from distrain.config.source_lines import Tree
 from distrain.errors import ConfigError
 
 _MAX_NAME_BYTES: Final = 255
 _SHOWN: Final = 60
+_BESIDE: Final = ("./", "../")
 
 
 def make_absolute(tree: Tree) -> None:
@@ -40,10 +41,27 @@ def make_absolute(tree: Tree) -> None:
     for key in ("source", "test_source"):
         if key in data:
             data[key] = _each_text(data[key], ("data", key), below_file)
-    cache = data.get("cache")
+    for key in DATASETS:
+        _make_args_absolute(data.get(key), ("data", key), below_file)
+    _make_cache_absolute(data.get("cache"), below_file)
+
+
+def _make_cache_absolute(cache: Any, change: Callable[[str, KeyPath], str]) -> None:
     for key in ("path", "local_path"):
         if isinstance(cache, dict) and key in cache:
-            cache[key] = _each_text(cache[key], ("data", "cache", key), below_file)
+            cache[key] = _each_text(cache[key], ("data", "cache", key), change)
+
+
+def _make_args_absolute(dataset: Any, path: KeyPath, change: Callable[[str, KeyPath], str]) -> None:
+    """Make those arguments of a Dataset absolute that say that they are paths beside the file."""
+    parts = ("args", "evaluation_args") if isinstance(dataset, dict) else ()
+    for part in parts:
+        args: Any = dataset.get(part)
+        if not isinstance(args, dict):
+            continue
+        for name, value in args.items():
+            if isinstance(value, str) and value.startswith(_BESIDE):
+                args[name] = change(value, (*path, part, name))
 
 
 def _each_text(value: Any, path: KeyPath, change: Callable[[str, KeyPath], str]) -> Any:

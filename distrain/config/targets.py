@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from distrain.config.constraints import is_own
 from distrain.config.digest import resolved_dict
+from distrain.config.names import DATASETS
 from distrain.config.settings import Settings
 from distrain.config.tune import TuneSettings
 
@@ -21,9 +22,13 @@ def user_targets(settings: Settings, *, is_search: bool = False) -> list[tuple[s
             have models and losses of the user's own among its choices.
     """
     plain = resolved_dict(settings)
+    data = plain["data"]
     named = [
         ("model.target", plain["model"]),
+        *((f"data.{key}.target", data[key]) for key in DATASETS),
+        ("data.collate", {"target": data["collate"]} if data["collate"] else None),
         ("train.loss.target", plain["train"]["loss"]),
+        ("train.step", {"target": plain["train"]["step"]} if plain["train"]["step"] else None),
         *(("evaluate.metrics", metric) for metric in plain["evaluate"]["metrics"] or ()),
     ]
     targets = [

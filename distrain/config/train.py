@@ -260,6 +260,13 @@ class TrainSettings(Section):
         "until the collectives' timeout.",
     )
     loss: LossSettings | None = Field(None, description="[by task: cross_entropy or mse]")
+    step: ImportPath | None = Field(
+        None,
+        description="package.module:function of (model, batch) that returns (loss_sum, weight, "
+        "metrics), in the place of loss; batch is what data.dataset and data.collate give, metrics "
+        "a dict of name to a number or (sum, weight), recorded as train/<name> and "
+        "validation/<name>. Needs data.dataset.",
+    )
     optimizer: OptimizerSettings = Field(
         AdamWSettings(name="adamw"), description="The update rule."
     )

@@ -10,7 +10,7 @@ from typing import final
 from distrain.config.data import DataSettings
 from distrain.data.column_scan import resolve_type
 from distrain.data.files import Listing
-from distrain.data.kinds import target_names
+from distrain.data.kinds import source_of, target_names
 from distrain.data.opened import OpenedSource, listed
 from distrain.data.opening import open_source
 from distrain.data.profile import ScanTask
@@ -46,6 +46,12 @@ def quick_check(data: DataSettings) -> SourceSummary:
     Raises:
         DataError: something is wrong with them that their beginnings show.
     """
+    if data.dataset is not None:
+        from distrain.data.own.making import look  # imports torch
+
+        rows = {name: len(portion) for name, portion in look(data).portions.items()}
+        apart = 0 if data.test_dataset is None else rows["test"]
+        return SourceSummary((), sum(rows.values()) - apart, True, (), apart)
     source, test = open_checked(data)
     return SourceSummary(
         source.reading.columns,
@@ -62,7 +68,7 @@ def open_checked(data: DataSettings) -> tuple[OpenedSource, OpenedSource | None]
     Raises:
         DataError: something is wrong with them that their beginnings show.
     """
-    source = open_source(data.source, data.format, data.read)
+    source = open_source(source_of(data), data.format, data.read)
     check_settings(data, source)
     target = check_sample(data, source)
     test = open_test_source(data, source)

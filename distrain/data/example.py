@@ -4,6 +4,7 @@ import pyarrow as pa
 
 from distrain.config.data import DataSettings
 from distrain.data.features import Transform
+from distrain.data.kinds import source_of
 from distrain.data.opening import open_source
 from distrain.data.runs import read_runs
 from distrain.data.units import cut_into_units
@@ -22,7 +23,7 @@ def example_rows(data: DataSettings, transform: Transform) -> pa.Table:
     Raises:
         DataError: the source is not there any more, or has no rows.
     """
-    opened = open_source(data.source, data.format, data.read, transform.column_types)
+    opened = open_source(source_of(data), data.format, data.read, transform.column_types)
     for unit in cut_into_units(opened.listing, opened.reading):
         for run in read_runs(unit, opened.reading):
             if run.table.num_rows:

@@ -39,6 +39,8 @@ class Transform:
         id_columns: raw columns that are passed through to predictions.
         column_types: raw column name to type, with which files for prediction are read.
         text: how text in raw columns is read.
+        inputs: where rows are those of a Dataset of the user's own, what they hold: `form` (tensor,
+            tuple or dict) and `fields` by name, each with `dtype` and `shape` (-1: any size).
     """
 
     task: str
@@ -53,6 +55,7 @@ class Transform:
     id_columns: list[str] = field(default_factory=list)
     column_types: dict[str, str] = field(default_factory=dict)
     text: TextRules = field(default_factory=TextRules)
+    inputs: dict[str, Any] | None = None
 
     @property
     def num_outputs(self) -> int:
@@ -61,7 +64,10 @@ class Transform:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Return the shape of one row of `x`."""
+        """Return the shape of one row of `x`; of several tensors, or any size, there is none."""
+        if self.inputs is not None:
+            shape = self.inputs["fields"]["x"]["shape"] if self.inputs["form"] == "tensor" else []
+            return tuple(shape) if -1 not in shape else ()
         if self.image is not None:
             return tuple(self.image["shape"])
         return (len(self.feature_names),)
@@ -167,6 +173,7 @@ class Transform:
             "id_columns": self.id_columns,
             "column_types": self.column_types,
             "text": self.text.to_json(),
+            **({} if self.inputs is None else {"inputs": self.inputs}),
         }
 
     @classmethod

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from distrain.config.data import DataSettings, FeatureSettings
+from distrain.config.data import DataSettings, FeatureSettings, Source
 from distrain.data.bag_of_words import WordPlan
 from distrain.data.column_plan import DEFAULT_MAX_CATEGORIES, ColumnPlan
 from distrain.data.column_scan import ColumnScan
@@ -81,7 +81,13 @@ def plan_columns(data: DataSettings, scans: Mapping[str, ColumnScan]) -> Columns
 
 def target_names(data: DataSettings) -> tuple[str, ...]:
     """Return the target columns as a tuple, one or several."""
-    return (data.target,) if isinstance(data.target, str) else tuple(data.target)
+    return (data.target,) if isinstance(data.target, str) else tuple(data.target or ())
+
+
+def source_of(data: DataSettings) -> Source:
+    """Return the source of data that is in files."""
+    assert data.source is not None, "where there is no source, there is a dataset"
+    return data.source
 
 
 def _kind(scan: ColumnScan, wished: str | None) -> tuple[str, str | None]:

@@ -40,6 +40,11 @@ class Split:
         self._mapped: OrderedDict[int, dict[str, Array]] = OrderedDict()
 
     @property
+    def batch_rows(self) -> int:
+        """Return the rows of a batch in evaluation."""
+        return plan.EVALUATION_BATCH_ROWS
+
+    @property
     def num_rows(self) -> int:
         """Return the number of rows."""
         return int(self._starts[-1])
@@ -90,6 +95,10 @@ class Split:
             for name, values in source.items():
                 rows[name][low - start : high - start] = values[low - offset : high - offset]
         return self._shaped(rows)
+
+    def slices(self, bounds: Sequence[tuple[int, int]]) -> Iterator[dict[str, Array]]:
+        """Yield what `slice` returns for several bounds."""
+        return (self.slice(start, stop) for start, stop in bounds)
 
     def fetch_ahead(self, spans: Iterable[tuple[int, int]]) -> None:
         """Begin to fetch the shards that hold some rows, where shards are fetched at all.

@@ -17,12 +17,13 @@ With `data.ingest: stream` the training rows are not written: see `recipe.py`.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
-from distrain.config.data import DataSettings, without_later_defaults
+from distrain.config.data import OF_DATASETS, DataSettings, without_later_defaults
 from distrain.data.cache import Cache, digest_of
 from distrain.data.checking import open_checked
 from distrain.data.files import Listing
+from distrain.data.kinds import source_of
 from distrain.data.plan import WINDOW_ROWS
 from distrain.data.prepared import PreparedDataset
 from distrain.data.recipe import WINDOW_BYTES, located
@@ -34,6 +35,8 @@ from distrain.data.shards import FORMAT_VERSION, SPLITS, write_manifest
 from distrain.data.sources import list_source
 from distrain.data.units import UNIT_BYTES
 from distrain.errors import DataError
+
+PLACES: Final = ("source", "test_source", "cache", "ingest")
 
 
 @final
@@ -74,6 +77,10 @@ def find_prepared(
     Raises:
         DataError: the source is not there, or the URI cannot be read.
     """
+    if data.dataset is not None:
+        from distrain.data.own.making import find  # imports torch
+
+        return find(data, cache)
     return _listed(data, cache, listings).find()
 
 
@@ -91,6 +98,10 @@ def prepare(data: DataSettings, *, cache: Path | str, known: KnownData | None = 
     Raises:
         DataError: the data is at fault, or not what is known of it, or the cache cannot be written.
     """
+    if data.dataset is not None:
+        from distrain.data.own.making import make  # imports torch
+
+        return Prepared(*make(data, cache, known))
     listed = _listed(data, cache)
     found = listed.find()
     if found is not None:
@@ -165,14 +176,14 @@ def _cache(data: DataSettings, cache: Path | str, key: str) -> Cache | RemoteCac
 
 
 def _list_all(data: DataSettings) -> Iterator[Listing]:
-    yield list_source(data.source, data.format)
+    yield list_source(source_of(data), data.format)
     if data.test_source is not None:
         yield list_source(data.test_source, data.format)
 
 
 def _recipe(data: DataSettings, listing: Listing) -> dict[str, Any]:
     """Return all that the outcome depends on beside the content of the files."""
-    given = data.model_dump(mode="json", exclude={"source", "test_source", "cache", "ingest"})
+    given = data.model_dump(mode="json", exclude={*PLACES, *OF_DATASETS})
     recipe = without_later_defaults(given)
     recipe["format"] = listing.format
     recipe["has_test_source"] = data.test_source is not None

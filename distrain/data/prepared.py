@@ -8,6 +8,8 @@
 <digest>/shards/train-keys.bin    a key of each training row (see `making.py`)
 ```
 
+Of a Dataset of the user's own (`data.dataset`) there is the manifest alone: see `own/`.
+
 A split's rows are numbered from 0 through its shards in the order of the manifest, which is the
 order of the source. Where the dataset lies on remote storage, each node keeps bounded copies of the
 shards that are read from, fetched ahead of need.
@@ -16,7 +18,7 @@ shards that are read from, fetched ahead of need.
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from distrain.config.names import is_remote
 from distrain.data.features import Transform
@@ -41,6 +43,10 @@ from distrain.data.shards import (
 from distrain.errors import DataError, first_line
 from distrain.foreign import from_json, read_file
 
+if TYPE_CHECKING:
+    from distrain.data.own.opened import OwnRows
+    from distrain.data.own.split import OwnSplit
+
 __all__ = ["Array", "Column", "PreparedDataset", "Shard", "Split"]
 
 
@@ -52,14 +58,21 @@ class PreparedDataset:
         path: its folder, or the URI of that.
         manifest: the parsed `manifest.json`.
         cache: where this node keeps shards that are fetched from a URI.
+        num_processes: processes that read ahead of a Dataset of the user's own.
     """
 
     def __init__(
-        self, path: Path | str, manifest: dict[str, Any], cache: ShardCache | None = None
+        self,
+        path: Path | str,
+        manifest: dict[str, Any],
+        cache: ShardCache | None = None,
+        *,
+        num_processes: int = 0,
     ) -> None:
         self.path = path
         self.manifest = manifest
         self._cache = cache
+        self._num_processes = num_processes
 
     @classmethod
     def open(cls, path: str | Path, cache: ShardCache | None = None) -> "PreparedDataset":
@@ -89,6 +102,10 @@ class PreparedDataset:
         """Return the same dataset with another manifest, which is not written."""
         return PreparedDataset(self.path, manifest, self._cache)
 
+    def read_by(self, num_processes: int) -> "PreparedDataset":
+        """Return the same dataset, whose Dataset of the user's own is read by processes."""
+        return PreparedDataset(self.path, self.manifest, self._cache, num_processes=num_processes)
+
     @property
     def digest(self) -> str:
         """Return the SHA-256 (hex) over sources, recipe and format."""
@@ -111,16 +128,29 @@ class PreparedDataset:
             for name, entry in self.manifest["columns"].items()
         }
 
-    def split(self, name: str) -> Split:
+    def split(self, name: str) -> "Split | OwnSplit":
         """Return the split `train`, `validation` or `test`; it may be empty.
 
         Of a training split that is streamed, the shards are only listed (see `streamed.py`).
         """
+        return self.shard_split(name) if self.own is None else self.own.split(name)
+
+    def shard_split(self, name: str) -> Split:
+        """Return a split whose rows are in shards."""
         shards = [Shard(**entry) for entry in self.manifest["splits"][name]["shards"]]
         columns = training_columns(self.columns) if name == "train" else self.columns
         is_here = name != "train" or not self.is_streamed
         files = self._files() if is_here else LocalShards(Path(self.path))
         return Split(files, shards, columns)
+
+    @cached_property
+    def own(self) -> "OwnRows | None":
+        """Return the rows where they stay in a Dataset of the user's own; None: they are here."""
+        if "dataset" not in self.manifest:
+            return None
+        from distrain.data.own.opened import OwnRows  # imports torch
+
+        return OwnRows(self.manifest["dataset"], self.transform, self._num_processes)
 
     @property
     def is_streamed(self) -> bool:

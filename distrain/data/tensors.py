@@ -1,6 +1,6 @@
 """From arrays of prepared rows to the tensors that a model is fed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+_ALIGNMENT: Final = 64
 _TORCH_DTYPES: Final[Mapping[str, torch.dtype]] = {
+    "bool": torch.bool,
+    "int8": torch.int8,
+    "int16": torch.int16,
+    "float16": torch.float16,
     "uint8": torch.uint8,
     "int32": torch.int32,
     "int64": torch.int64,
@@ -23,12 +28,14 @@ class Rows:
     """Some rows as tensors.
 
     Attributes:
-        x: inputs, `(rows, ...)`, float32 or uint8.
-        y: class indices `(rows,)` int64, or standardised targets `(rows, targets)` float32.
+        x: inputs, `(rows, ...)`, float32 or uint8; of a Dataset of the user's own whatever it
+            gives: a tensor, a tuple or a dict of them, or a batch as it was collated.
+        y: class indices `(rows,)` int64, or standardised targets `(rows, targets)` float32; where
+            `x` is a whole batch, the numbers of its rows.
         weight: row weights `(rows,)` float32, or None.
     """
 
-    x: torch.Tensor
+    x: Any
     y: torch.Tensor
     weight: torch.Tensor | None
 
@@ -38,9 +45,37 @@ class Rows:
     def to(self, device: torch.device) -> "Rows":
         """Return the same rows on a device; from pinned memory the copy runs alongside."""
         weight = None if self.weight is None else self.weight.to(device, non_blocking=True)
-        return Rows(
-            self.x.to(device, non_blocking=True), self.y.to(device, non_blocking=True), weight
-        )
+        return Rows(moved(self.x, device), self.y.to(device, non_blocking=True), weight)
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """Return a batch on a device: what is no tensor in it stays as it is."""
+    return _each(batch, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def aligned(batch: Any) -> Any:
+    """Return a batch whose tensors lie in memory as torch aligns it; see `to_tensor`."""
+    return _each(
+        batch, lambda one: one if one.data_ptr() % _ALIGNMENT == 0 else one.contiguous().clone()
+    )
+
+
+def _each(batch: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    if isinstance(batch, torch.Tensor):
+        return change(batch)
+    if isinstance(batch, Mapping):
+        return {key: _each(value, change) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        inner = [_each(value, change) for value in batch]
+        return type(batch)(*inner) if hasattr(batch, "_fields") else type(batch)(inner)
+    return batch
+
+
+def to_tensors(values: Any) -> Any:
+    """Return `to_tensor` of an array, or of each array in a tuple or a dict."""
+    if isinstance(values, Mapping):
+        return {name: to_tensors(one) for name, one in values.items()}
+    return tuple(map(to_tensors, values)) if isinstance(values, tuple) else to_tensor(values)
 
 
 def to_tensor(values: npt.NDArray[Any]) -> torch.Tensor:
@@ -63,10 +98,13 @@ def to_rows(
     """Return a run of rows as tensors of their own.
 
     Args:
-        columns: `x`, `y` and, where given, `weight`, each of shape `(rows, ...)`.
+        columns: `x`, `y` and, where given, `weight`, each of shape `(rows, ...)`; or `x` is a tuple
+            or a dict of arrays, of which all rows are taken.
         own: which rows.
         pin: whether to put them in pinned memory, from where copies to a GPU run alongside.
     """
+    if not isinstance(columns["x"], np.ndarray):
+        return Rows(to_tensors(columns["x"]), to_tensor(columns["y"]), None)
     tensors = {
         name: to_tensor(columns[name][own]) for name in ("x", "y", "weight") if name in columns
     }

@@ -114,11 +114,12 @@ class InputNormalizer:
             self._mean = _by_channel(image["mean"], device)
             self._std = _by_channel(image["std"], device)
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: Any) -> Any:
         """Return what the model is fed, float32, of the shape of `x`.
 
         Args:
-            x: `(rows, features)` float32, or `(rows, channels, height, width)` uint8.
+            x: `(rows, features)` float32, or `(rows, channels, height, width)` uint8; where rows
+                are no images, whatever they are.
         """
         if self._image is None:
             return x

@@ -1,7 +1,8 @@
 """One small batch through a model before anything is launched, so that a misfit is told at once."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,14 +10,15 @@ from torch import nn
 from distrain.errors import ModelError
 
 Loss = Callable[[torch.Tensor], torch.Tensor]
-Forward = Callable[[torch.Tensor], torch.Tensor]
+Forward = Callable[[Any], torch.Tensor]
 
 
 def try_batch(
     model: nn.Module,
-    x: torch.Tensor,
+    x: Any,
     *,
     num_outputs: int,
+    num_rows: int | None = None,
     loss: Loss,
     forward: Forward | None = None,
 ) -> None:
@@ -24,8 +26,9 @@ def try_batch(
 
     Args:
         model: the network, in training mode or not.
-        x: rows as the model will be fed them, `(rows, ...)`.
+        x: rows as the model will be fed them, `(rows, ...)`, or several tensors of such.
         num_outputs: classes or targets: the width that the outputs must have.
+        num_rows: how many rows there are; None: as many as `x` has.
         loss: outputs to a scalar.
         forward: how the model is run, such as in half precision; None: it is called.
 
@@ -35,7 +38,8 @@ def try_batch(
             shapes.
     """
     with in_training_mode(model), torch.random.fork_rng(devices=[]):
-        _try(model, x, num_outputs, loss, forward or model)
+        shape = (len(x) if num_rows is None else num_rows, num_outputs)
+        _try(model, x, shape, loss, forward or model)
 
 
 @contextlib.contextmanager
@@ -53,20 +57,22 @@ def in_training_mode(model: nn.Module) -> Iterator[None]:
                 buffer.data.copy_(buffers[name])
 
 
-def _try(model: nn.Module, x: torch.Tensor, num_outputs: int, loss: Loss, forward: Forward) -> None:
+def _try(model: nn.Module, x: Any, shape: tuple[int, int], loss: Loss, forward: Forward) -> None:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     _check_parameters(model)
-    given = f"x of shape {tuple(x.shape)} and type {_dtype(x)}"
+    given = described(x)
     try:
         outputs = forward(x)
     except Exception as fault:  # the user's code may raise anything; told with its cause
         raise ModelError(
             f"forward failed on {given}: {type(fault).__name__}: {fault}",
             where=_name(model),
-            expected=f"outputs of shape ({len(x)}, {num_outputs})",
-            mend=f"Let the model take rows of shape {tuple(x.shape[1:])}",
+            expected=f"outputs of shape {shape}",
+            mend=f"Let the model take rows of shape {tuple(x.shape[1:])}"
+            if isinstance(x, torch.Tensor)
+            else "Let the model take what the Dataset's items have beside the target",
         ) from fault
-    _check_outputs(model, outputs, (len(x), num_outputs), given)
+    _check_outputs(model, outputs, shape, given)
     try:
         gradients = torch.autograd.grad(loss(outputs), trained, allow_unused=True)
     except ModelError:
@@ -121,6 +127,14 @@ def _check_outputs(model: nn.Module, outputs: object, shape: tuple[int, int], gi
         expected=f"a tensor of shape {shape}: (rows, classes or targets)",
         mend=f"Let the last layer have {shape[1]} outputs",
     )
+
+
+def described(x: Any) -> str:
+    """Return what a model is fed, in words: names, shapes and types."""
+    if isinstance(x, torch.Tensor):
+        return f"x of shape {tuple(x.shape)} and type {_dtype(x)}"
+    named = x.items() if isinstance(x, Mapping) else enumerate(x)
+    return ", ".join(described(value).replace("x of", f"{name} of", 1) for name, value in named)
 
 
 def _dtype(tensor: torch.Tensor) -> str:

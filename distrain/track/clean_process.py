@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 import pyarrow as pa
@@ -47,15 +47,28 @@ _SCRIPT: Final = """
 import json, os, signal, sys, traceback
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-import mlflow.pyfunc, pandas, pyarrow, torch
+import mlflow.pyfunc, numpy, pandas, pyarrow, torch
 
-def predict(task):
+def arrays(task):
+    held = numpy.load(task["rows"], allow_pickle=False)
+    rows = {name: held[name] for name in held.files}
+    def form(change):
+        changed = {name: change(values) for name, values in rows.items()}
+        return changed["x"] if task["is_one"] else changed
+    whole = form(lambda values: values)
+    many = form(lambda values: numpy.concatenate([values] * task["times"]))
+    return [whole, whole, form(lambda values: values[:1]), many, whole]
+
+def tables(task):
     rows = pyarrow.ipc.open_file(task["rows"]).read_all().to_pandas()
     whole = rows.select_dtypes("integer").columns
+    many = pandas.concat([rows] * task["times"], ignore_index=True)
+    return [rows, rows, rows.iloc[:1], many, rows.astype({name: "float64" for name in whole})]
+
+def predict(task):
     model = mlflow.pyfunc.load_model(task["model"])
     open(task["loaded"], "x").close()
-    many = pandas.concat([rows] * task["times"], ignore_index=True)
-    forms = [rows, rows, rows.iloc[:1], many, rows.astype({name: "float64" for name in whole})]
+    forms = arrays(task) if task["rows"].endswith(".npz") else tables(task)
     for form, out in zip(forms, task["out"]):
         found = pyarrow.Table.from_pandas(model.predict(form), preserve_index=False)
         with pyarrow.ipc.new_file(out, found.schema) as writer:
@@ -137,28 +150,29 @@ def warm_up() -> None:
     _living()
 
 
-def check_in_clean_process(model: Path, predictor: Predictor, rows: pa.Table) -> None:
+def check_in_clean_process(model: Path, predictor: Predictor, rows: Any) -> None:
     """Load a model in a process of its own, and compare what it predicts there.
 
     Args:
         model: the MLflow model's folder.
         predictor: what it should predict like.
-        rows: some raw rows, at least one.
+        rows: some raw rows, at least one: a table, or arrays by name.
 
     Raises:
         ModelError: it does not load there, or predicts something else.
     """
     with tempfile.TemporaryDirectory(prefix="distrain-clean-") as temporary:
         folder = Path(temporary)
-        with pa.ipc.new_file(folder / "rows.arrow", rows.schema) as writer:
-            writer.write_table(rows)
+        inputs = predictor.transform.inputs
+        place, num_rows = _kept(rows, folder)
         out = {form: folder / f"{number}.arrow" for number, form in enumerate(_FAULT_OF_FORM)}
         task = {
             "model": str(model.absolute()),
-            "rows": str(folder / "rows.arrow"),
+            "rows": str(place),
+            "is_one": inputs is not None and inputs["form"] == "tensor",
             "out": [str(path) for path in out.values()],
             "loaded": str(folder / "loaded"),
-            "times": EVALUATION_ROW_MULTIPLE // rows.num_rows + 1,
+            "times": EVALUATION_ROW_MULTIPLE // num_rows + 1,
             "errors": str(folder / "errors.txt"),
             "limit_s": round(2 * TIMEOUT_S),
             # As it is now: variables that a model's arguments name may have come since.
@@ -172,10 +186,22 @@ def check_in_clean_process(model: Path, predictor: Predictor, rows: pa.Table) ->
         for form, path in out.items():
             found = pa.ipc.open_file(path.read_bytes()).read_all()
             if form == "as float64":  # ids are handed through as they are given
-                ids = [name for name in predictor.transform.id_columns if name in rows.column_names]
+                ids = [
+                    name for name in predictor.transform.id_columns if name in found.column_names
+                ]
                 _compare(model, form, found.drop_columns(ids), whole.drop_columns(ids))
             else:
                 _compare(model, form, found, whole)
+
+
+def _kept(rows: Any, folder: Path) -> tuple[Path, int]:
+    """Write rows for the other process; return where, and how many there are."""
+    if isinstance(rows, pa.Table):
+        with pa.ipc.new_file(folder / "rows.arrow", rows.schema) as writer:
+            writer.write_table(rows)
+        return folder / "rows.arrow", rows.num_rows
+    np.savez(folder / "rows.npz", **rows)
+    return folder / "rows.npz", len(next(iter(rows.values())))
 
 
 def _living() -> _Process:

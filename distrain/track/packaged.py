@@ -27,11 +27,12 @@ import torch
 
 from distrain.data.features import Transform, check_columns
 from distrain.data.plan import evaluation_batches, filled_up
-from distrain.data.tensors import to_tensor
+from distrain.data.tensors import to_tensor, to_tensors
 from distrain.durable import write_atomically
 from distrain.errors import ModelError
 from distrain.foreign import read_json
 from distrain.models.build import InputNormalizer, build_model
+from distrain.models.feeding import fed
 from distrain.models.weights import weights_sha256
 from distrain.track.packaged_reading import (
     DESCRIPTION,
@@ -47,6 +48,7 @@ from distrain.track.packaged_reading import (
     transform_of,
 )
 from distrain.track.raw_rows import column_names, to_table
+from distrain.track.tensor_rows import batch_of
 from distrain.track.user_code import save_user_code, saved_code_importable
 
 Array = npt.NDArray[Any]
@@ -181,12 +183,15 @@ class Predictor:
 
         Args:
             rows: rows as in the source files: an Arrow table, a pandas DataFrame, a list of dicts
-                or a dict of columns; more columns than needed are left alone.
+                or a dict of columns; more columns than needed are left alone. Of a model that was
+                trained on a Dataset: arrays as `tensor_rows.py` has them.
 
         Raises:
             DataError: a column that the model needs is missing or holds something else.
         """
         transform = self.transform
+        if transform.inputs is not None:
+            return transform.decode(self.outputs(batch_of(rows, transform.inputs)))
         table = to_table(rows, (*transform.id_columns, *transform.input_columns))
         if missing := set(transform.input_columns) - set(table.column_names):
             check_columns(column_names(rows), [c for c in transform.input_columns if c in missing])
@@ -196,20 +201,24 @@ class Predictor:
             predictions = predictions.add_column(place, name, table.column(name))
         return predictions
 
-    def outputs(self, x: Array) -> npt.NDArray[np.float32]:
+    def outputs(self, x: Any) -> npt.NDArray[np.float32]:
         """Return the network's outputs for prepared inputs.
 
         Rows are taken in evaluation's batches, and filled up as there, so that the bits of a row do
         not depend on the rows beside it.
 
         Args:
-            x: `(rows, features)` float32, or `(rows, channels, height, width)` uint8.
+            x: `(rows, features)` float32, or `(rows, channels, height, width)` uint8; or a tuple or
+                a dict of arrays, where the model takes several.
 
         Returns:
             `(rows, classes or targets)` float32.
         """
-        found = np.empty((len(x), self.transform.num_outputs), dtype=np.float32)
         with _num_threads(self._threads), torch.inference_mode():
+            if not isinstance(x, np.ndarray):
+                given: Array = fed(self._module, x)(to_tensors(x)).to(torch.float32).numpy()
+                return given
+            found = np.empty((len(x), self.transform.num_outputs), dtype=np.float32)
             for start, stop in evaluation_batches(len(x)):
                 found[start:stop] = self._forward(x[start:stop])
         return found

@@ -18,12 +18,11 @@ import importlib.metadata
 import io
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 import distrain
 from distrain.data.features import Transform
@@ -46,13 +45,13 @@ _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "safetensors", "torch")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def build_pyfunc(folder: Path, packaged: Path, example: pa.Table) -> None:
+def build_pyfunc(folder: Path, packaged: Path, example: Any) -> None:
     """Write an MLflow model, load it in a clean process, and compare what it predicts there.
 
     Args:
         folder: where to write; it must not exist, or be empty.
         packaged: the packaged model.
-        example: some raw rows, as they are in the source.
+        example: some raw rows, as they are in the source: an Arrow table; or arrays by name.
 
     Raises:
         ModelError: it does not load there, or predicts something else than the packaged one.
@@ -63,8 +62,7 @@ def build_pyfunc(folder: Path, packaged: Path, example: pa.Table) -> None:
 
     predictor = Predictor.load(packaged)
     transform = predictor.transform
-    wanted = [*transform.id_columns, *transform.input_columns]
-    rows = example.slice(0, EXAMPLE_ROWS).select([n for n in wanted if n in example.column_names])
+    rows, shown = _example(example, transform)
     with tempfile.TemporaryDirectory() as temporary:
         mlflow.pyfunc.save_model(
             folder,
@@ -72,15 +70,25 @@ def build_pyfunc(folder: Path, packaged: Path, example: pa.Table) -> None:
             data_path=str(packaged),
             code_paths=[str(path) for path in _write_code(Path(temporary))],
             signature=signature_of(transform),
-            input_example=rows.to_pandas(),
+            input_example=shown,
             pip_requirements=requirements(_needed_modules(packaged)),
             metadata=_metadata(packaged),
         )
     check_in_clean_process(folder, predictor, rows)
 
 
+def _example(example: Any, transform: Transform) -> tuple[Any, Any]:
+    """Return the rows that the model is tried on, and what it is shown with."""
+    if transform.inputs is not None:
+        rows = {name: values[:EXAMPLE_ROWS] for name, values in example.items()}
+        return rows, rows["x"] if transform.inputs["form"] == "tensor" else rows
+    wanted = [*transform.id_columns, *transform.input_columns]
+    table = example.slice(0, EXAMPLE_ROWS).select([n for n in wanted if n in example.column_names])
+    return table, table.to_pandas()
+
+
 def signature_of(transform: Transform) -> "ModelSignature":
-    """Return the MLflow signature of a model that takes raw rows.
+    """Return the MLflow signature of a model that takes raw rows, or tensors.
 
     Inputs are of type `any`: MLflow refuses whole numbers where it expects `double`, and NaN where
     it expects `long`, while a column of a raw file may be either, depending on the rows in it. The
@@ -101,10 +109,22 @@ def signature_of(transform: Transform) -> "ModelSignature":
     nothing = np.zeros((1, transform.num_outputs), dtype=np.float32)
     decoded = transform.decode(nothing).schema
     predicted = [ColSpec(column_type(str(field.type)), field.name) for field in decoded]
+    if transform.inputs is not None:
+        return ModelSignature(Schema(_tensors(transform.inputs)), Schema(predicted))
     ids = any_of(transform.id_columns)
     return ModelSignature(
         Schema([*ids, *any_of(transform.input_columns)]), Schema([*ids, *predicted])
     )
+
+
+def _tensors(inputs: Mapping[str, Any]) -> list[Any]:
+    from mlflow.types import TensorSpec
+
+    is_one = inputs["form"] == "tensor"
+    return [
+        TensorSpec(np.dtype(field["dtype"]), (-1, *field["shape"]), None if is_one else name)
+        for name, field in inputs["fields"].items()
+    ]
 
 
 def requirements(modules: Iterable[str] = ()) -> list[str]:

@@ -4,14 +4,16 @@ Each part of a step starts from the step's values. Afterwards the float buffers 
 the parts, by rows, and the integer ones (counters) advance once. Both travel in the step's vector.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import final
+from functools import partial
+from typing import Any, final
 
 import torch
 from torch import nn
 
 from distrain.errors import ModelError
+from distrain.models.feeding import Network
 from distrain.models.weights import same_bits
 
 
@@ -38,15 +40,16 @@ class MovingBuffers:
         module: the network, on its device.
         probe: rows as the network is fed them; one training forward finds out which buffers move.
             The module and the random state are left as they were.
+        network: what runs the module with such rows.
 
     Attributes:
         names: those of the buffers.
         size: their elements, which are their places in the step's vector.
     """
 
-    def __init__(self, module: nn.Module, probe: torch.Tensor) -> None:
+    def __init__(self, module: nn.Module, probe: Any, network: Network) -> None:
         places = _places(module)
-        moving = _moving_names(module, places, probe)
+        moving = _moving_names(module, places, partial(network, probe))
         self._floats = [p for p in places if p.name in moving and p.tensor.is_floating_point()]
         self._counters = [
             p for p in places if p.name in moving and not p.tensor.is_floating_point()
@@ -145,14 +148,16 @@ def _places(module: nn.Module) -> list[_Place]:
     return places
 
 
-def _moving_names(module: nn.Module, places: list[_Place], probe: torch.Tensor) -> set[str]:
+def _moving_names(module: nn.Module, places: list[_Place], run: Callable[[], object]) -> set[str]:
     if not places:
         return set()
     before = {place.name: place.tensor.clone() for place in places}
     was_training = module.training
-    devices = [probe.device] if probe.device.type == "cuda" else []
+    device = places[0].tensor.device
+    devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.no_grad():
-        module.train()(probe)
+        module.train()
+        run()
     module.train(was_training)
     moving = {place.name for place in places if not same_bits(place.tensor, before[place.name])}
     for place in places:

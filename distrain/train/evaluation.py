@@ -16,11 +16,13 @@ import numpy.typing as npt
 import torch
 
 from distrain.data.features import Transform, label_text
+from distrain.data.own.split import OwnSplit
 from distrain.data.plan import evaluation_batches, filled_up
 from distrain.data.prepared import Split
 from distrain.data.tensors import Rows, to_rows, to_tensor
 from distrain.errors import TrainError
 from distrain.models.build import InputNormalizer
+from distrain.models.feeding import Network
 from distrain.train import mistakes
 from distrain.train.collective import (
     from_rank_zero,
@@ -38,6 +40,8 @@ from distrain.train.metrics import (
     regression_metrics,
 )
 from distrain.train.world import World, shares
+
+AnySplit = Split | OwnSplit
 
 
 @dataclass
@@ -85,9 +89,10 @@ class Evaluator:
         transform: the fitted transform.
         world: sizes and ranks.
         is_sharded: whether all workers must run the module equally often.
+        network: what runs the module with a batch; None: the module itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ingredients of a measurement
         self,
         module: torch.nn.Module,
         normalizer: InputNormalizer,
@@ -96,8 +101,10 @@ class Evaluator:
         world: World,
         *,
         is_sharded: bool = False,
+        network: Network | None = None,
     ) -> None:
         self._module = module
+        self._network = network or module
         self._normalizer = normalizer
         self._loss = loss
         self._transform = transform
@@ -107,7 +114,7 @@ class Evaluator:
         self._mean = torch.tensor(transform.target_mean, dtype=torch.float64)
         self._std = torch.tensor(transform.target_std, dtype=torch.float64)
 
-    def measure(self, split: Split, metrics: Sequence[Metric]) -> dict[str, float]:
+    def measure(self, split: AnySplit, metrics: Sequence[Metric]) -> dict[str, float]:
         """Return the loss and other metrics of the model on a split; from sums, where these do.
 
         Args:
@@ -120,7 +127,7 @@ class Evaluator:
         return self._measure(split, metrics, by_predictions=False).values
 
     def assess(
-        self, split: Split, metrics: Sequence[Metric]
+        self, split: AnySplit, metrics: Sequence[Metric]
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the final model's metrics, and where it is wrong; all workers must call.
 
@@ -143,11 +150,11 @@ class Evaluator:
         return measured.values, mistakes.of_numbers(measured.targets, said, transform.targets)
 
     def _measure(
-        self, split: Split, metrics: Sequence[Metric], *, by_predictions: bool
+        self, split: AnySplit, metrics: Sequence[Metric], *, by_predictions: bool
     ) -> _Measured:
         decoded = [metric for metric in metrics if by_predictions or metric.needs_predictions]
         keeps = bool(decoded) or (by_predictions and not self._is_classification)
-        batches = evaluation_batches(split.num_rows)
+        batches = evaluation_batches(split.num_rows, split.batch_rows)
         own = shares(len(batches), self._world.world_size)
         sums = self._pass(split, batches, own[self._world.world_rank], keeps)
         if self._is_sharded:
@@ -160,7 +167,7 @@ class Evaluator:
         names = ("loss", *(metric.name for metric in metrics))
         return _Measured({name: values[name] for name in names}, sums.confusion, outputs, targets)
 
-    def outputs(self, split: Split, num_rows: int) -> torch.Tensor:
+    def outputs(self, split: AnySplit, num_rows: int) -> torch.Tensor:
         """Return the model's outputs for the first rows of a split, `(rows, outputs)` on the CPU.
 
         Args:
@@ -169,22 +176,24 @@ class Evaluator:
         """
         rows = to_rows(split.slice(0, min(num_rows, split.num_rows))).to(self._world.torch_device)
         with self._evaluating():
-            return forward(self._module, self._normalizer, rows.x).to(torch.float32).cpu()
+            return forward(self._network, self._normalizer, rows.x).to(torch.float32).cpu()
 
-    def _pass(self, split: Split, batches: list[tuple[int, int]], own: range, keep: bool) -> _Sums:
+    def _pass(
+        self, split: AnySplit, batches: list[tuple[int, int]], own: range, keep: bool
+    ) -> _Sums:
         num_classes = len(self._transform.classes) if self._is_classification else 0
         sums = _Sums([], np.zeros((num_classes, num_classes), dtype=np.int64), [], [])
         with self._evaluating():
-            for start, stop in (batches[number] for number in own):
-                self._add_batch(sums, split.slice(start, stop), keep)
+            for columns in split.slices([batches[number] for number in own]):
+                self._add_batch(sums, columns, keep)
         return sums
 
-    def _keep_up(self, split: Split, num_passes: int) -> None:
+    def _keep_up(self, split: AnySplit, num_passes: int) -> None:
         """Run the module as often as others do who have more batches; nothing is counted."""
         rows = to_rows(split.slice(0, min(2, split.num_rows))).to(self._world.torch_device)
         with self._evaluating():
             for _ in range(num_passes):
-                forward(self._module, self._normalizer, rows.x)
+                forward(self._network, self._normalizer, rows.x)
 
     @contextlib.contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -197,7 +206,7 @@ class Evaluator:
 
     def _add_batch(self, sums: _Sums, columns: dict[str, npt.NDArray[Any]], keep: bool) -> None:
         rows = to_rows(columns).to(self._world.torch_device)
-        outputs = forward(self._module, self._normalizer, rows.x)
+        outputs = forward(self._network, self._normalizer, rows.x)
         loss_sum, weight = self._loss(outputs, rows)
         tally = [torch.stack([loss_sum.double(), weight.double()])]
         if self._is_classification:
@@ -268,17 +277,20 @@ class Evaluator:
         return dict(zip(values, shared, strict=True))
 
 
-def forward(module: torch.nn.Module, normalizer: InputNormalizer, x: torch.Tensor) -> torch.Tensor:
+def forward(network: Network, normalizer: InputNormalizer, x: Any) -> torch.Tensor:
     """Return a model's outputs on a batch, `(rows, outputs)`.
 
     Args:
-        module: the network, in evaluation mode.
+        network: runs the model, which is in evaluation mode.
         normalizer: what stands before it.
-        x: at least one row.
+        x: at least one row; what is no single tensor is not filled up.
     """
+    if not isinstance(x, torch.Tensor):
+        given: torch.Tensor = network(x)
+        return given
     rows = filled_up(len(x))
     filled = x if len(rows) == len(x) else x[torch.from_numpy(rows).to(x.device)]
-    outputs: torch.Tensor = module(normalizer(filled))
+    outputs: torch.Tensor = network(normalizer(filled))
     return outputs[: len(x)]
 
 

@@ -5,12 +5,13 @@ Sums and updates are one operation each.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, final
+from typing import Any, Final, final
 
 import torch
 from torch import nn
 
 from distrain.data.loader import StepBatch
+from distrain.models.feeding import Network
 from distrain.models.weights import weights_sha256
 from distrain.train.buffers import MovingBuffers
 from distrain.train.strategy import Nothing
@@ -27,12 +28,13 @@ class FlatModel:
     Args:
         module: the network; its trained parameters are moved into the vector.
         probe: rows as the network is fed them, to find out which buffers move in training.
+        network: what runs the module with such rows; None: the module itself.
     """
 
     is_sharded = False
     prefixes: Sequence[str] = ("",)
 
-    def __init__(self, module: nn.Module, probe: torch.Tensor) -> None:
+    def __init__(self, module: nn.Module, probe: Any, network: Network | None = None) -> None:
         self.module = module
         self.trained = [p for p in module.parameters() if p.requires_grad]
         self.num_parameters = sum(p.numel() for p in module.parameters())
@@ -40,7 +42,7 @@ class FlatModel:
         self.parameters = [self.vector]
         for parameter, view in zip(self.trained, self.cut(self.vector.data), strict=True):
             parameter.data = view
-        self.buffers = MovingBuffers(module, probe)
+        self.buffers = MovingBuffers(module, probe, network or module)
 
     def cut(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Return the views of a vector that correspond to the trained parameters.

@@ -55,6 +55,7 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         model=plain["model"],
         seed=settings.seed,
         loss=train["loss"],
+        step=train["step"],
         optimizer=train["optimizer"],
         lr_schedule=train["lr_schedule"],
         epochs=train["epochs"],
@@ -88,6 +89,7 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         source_files=[asdict(file) for file in streamed_files(dataset)],
         fetch_into=fetch_into and expand_env(fetch_into),
         fetch_max_bytes=settings.data.cache.max_bytes,
+        loader_workers=settings.data.loader_workers,
         data_digest=dataset.digest,
         config_digest=config_digest,
     )

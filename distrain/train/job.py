@@ -35,6 +35,7 @@ class TrainJob:
         model: the `model` section.
         seed: initialisation, order and dropout.
         loss: the `train.loss` section; None: by task.
+        step: import path of a step of the user's own, in the place of the loss; None: none.
         optimizer: the `train.optimizer` section.
         lr_schedule: the `train.lr_schedule` section.
         epochs: passes over the training split; or else `steps`.
@@ -76,6 +77,7 @@ class TrainJob:
         data_digest: the prepared dataset that is meant; empty: whatever lies in `prepared_dir`.
         config_digest: a checkpoint of another configuration is refused; of one after the first of
             `changes`, the last change before it tells the digest.
+        loader_workers: processes that read ahead of a Dataset of the user's own.
         fence: the driver's fencing number, which must be the newest at every commit (see
             `distrain.lease`); None: the run has no driver.
         attempt: which of the driver's, from 1; it must be the last at every commit. None: there is
@@ -87,6 +89,7 @@ class TrainJob:
     model: Mapping[str, Any]
     seed: int = 0
     loss: Mapping[str, Any] | None = None
+    step: str | None = None
     optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "adamw", "lr": 1e-3})
     lr_schedule: Mapping[str, Any] = field(default_factory=lambda: {"name": "constant"})
     epochs: int | None = None
@@ -123,6 +126,7 @@ class TrainJob:
     source_files: Sequence[Mapping[str, Any]] = field(default_factory=list)
     fetch_into: str | None = None
     fetch_max_bytes: int | None = None
+    loader_workers: int = 0
     fence: int | None = None
     attempt: int | None = None
 

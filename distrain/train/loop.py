@@ -34,11 +34,12 @@ from distrain.train.allocator import keep_freed_memory
 from distrain.train.checkpoint import FOLDER, committed_steps, save_weights
 from distrain.train.collective import from_rank_zero
 from distrain.train.determinism import reproducible
+from distrain.train.evaluation import Evaluator
 from distrain.train.job import Answer, GivenUpError, Status, TrainJob, TrainOutcome
 from distrain.train.optimize import learning_rate
 from distrain.train.patience import on_rank_zero
 from distrain.train.profiling import profiling
-from distrain.train.recorder import Journal, NoJournal, ProgressLine
+from distrain.train.recorder import Journal, NoJournal, ProgressLine, WeightedMean
 from distrain.train.saving import Saver
 from distrain.train.state import Attempt, RunState, kept_before_end, open_attempt
 from distrain.train.step import StepResult, Wishes
@@ -176,6 +177,9 @@ def _step(run: Attempt, batch: StepBatch, wishes: Wishes) -> tuple[StepResult, f
     if result.has_finite_loss:
         state.window.add(result.loss_sum, result.weight)
         state.since_evaluation.add(result.loss_sum, result.weight)
+        sums = zip(result.extras[0::2], result.extras[1::2], strict=True)
+        for name, (total, weight) in zip(setup.step_names, sums, strict=True):
+            state.step_metrics.setdefault(name, WeightedMean()).add(total, weight)
     if run.ledger is not None:
         run.ledger.add(batch)
     state.stopwatch.end_step(
@@ -188,7 +192,9 @@ def _record(run: Attempt, lr: float) -> None:
     mean = run.state.window.take()
     if mean is not None:
         run.state.train_loss = mean
-        run.record({"train/loss": mean, "train/lr": lr})
+        means = {name: one.take() for name, one in run.state.step_metrics.items()}
+        own = {f"train/{name}": value for name, value in means.items() if value is not None}
+        run.record({"train/loss": mean, "train/lr": lr, **own})
 
 
 def _evaluate(run: Attempt, *, is_for_end: bool) -> None:
@@ -235,7 +241,7 @@ def _finish(run: Attempt) -> TrainOutcome:
     shown = {
         name: setup.evaluator.outputs(split, _NUM_SHOWN)
         for name, split in splits.items()
-        if split.num_rows
+        if split.num_rows and isinstance(setup.evaluator, Evaluator)
     }
     weights, sha256 = setup.model.final_weights()
     path = run.run_dir / FOLDER / WEIGHTS_FILE

@@ -28,6 +28,8 @@ class Loss:
         class_weights: weight of each class, which enters the divisor, `(classes,)`; or None.
     """
 
+    num_extras = 0  # sums beside the loss
+
     def __init__(self, row_losses: RowLosses, class_weights: torch.Tensor | None = None) -> None:
         self._row_losses = row_losses
         self._class_weights = class_weights
@@ -56,6 +58,30 @@ class Loss:
         """
         losses = self._row_losses(outputs, rows.y)
         return losses if rows.weight is None else losses * rows.weight
+
+
+@final
+class OwnStepLoss:
+    """Takes apart what `own_step.OwnStep` returns, as `Loss` makes a loss of a model's outputs.
+
+    Args:
+        names: of the numbers beside the loss.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.num_extras = 2 * len(names)
+
+    def __call__(self, outputs: torch.Tensor, _rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the sum of the loss and the weight to divide it by, both scalars."""
+        return outputs[0], outputs[1].detach()
+
+    def by_row(self, outputs: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Return each row's share of the loss, `(rows,)`: of a batch no more is known."""
+        return (outputs[0] / len(rows)).expand(len(rows))
+
+    def extras(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the sums and weights beside the loss, `(num_extras,)`."""
+        return outputs[2:].detach()
 
 
 def build_loss(

@@ -3,25 +3,29 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import final
+from typing import Any, final
 
 import torch
 
 from distrain.data.features import Transform
 from distrain.data.files import SourceFile
 from distrain.data.loader import Loader, check_room
+from distrain.data.own.loader import OwnLoader
 from distrain.data.plan import Plan
-from distrain.data.prepared import PreparedDataset, Split
+from distrain.data.prepared import PreparedDataset
 from distrain.data.recipe import located
 from distrain.data.shard_cache import shard_cache
+from distrain.data.shards import SPLITS
 from distrain.data.streamed import Feed
+from distrain.data.tensors import Rows
 from distrain.errors import ConfigError, DataError, ModelError, did_you_mean
 from distrain.models.build import InputNormalizer, build_model, min_part_rows
 from distrain.models.check import try_batch
+from distrain.models.feeding import Network, fed
 from distrain.models.recompute import recompute_blocks
 from distrain.train.checkpoint import STILL
 from distrain.train.course import Course, model_section
-from distrain.train.evaluation import Evaluator
+from distrain.train.evaluation import AnySplit, Evaluator
 from distrain.train.initial import (
     MOST_BUILT_TWICE,
     check_alike,
@@ -32,6 +36,8 @@ from distrain.train.initial import (
 from distrain.train.job import TrainJob
 from distrain.train.losses import Loss, build_loss, default_loss
 from distrain.train.metrics import Metric, resolve_metrics
+from distrain.train.network import Way, check_rows, compiled, loader_of, rows_of, way_of
+from distrain.train.own_step import OwnStepEvaluator
 from distrain.train.passes import check_order
 from distrain.train.precision import Precision, arithmetic
 from distrain.train.selection import Selection
@@ -60,6 +66,7 @@ class Setup:
         evaluator: measures splits.
         loader: delivers this worker's rows.
         metrics: what is measured beside the loss.
+        step_names: of what a step of the user's own returns.
         validation: the validation split; it may be empty.
         test: the test split; it may be empty.
         digests: what a checkpoint must agree with, beside the configuration.
@@ -72,11 +79,12 @@ class Setup:
     optimizer: torch.optim.Optimizer
     stepper: Stepper
     course: Course
-    evaluator: Evaluator
-    loader: Loader
+    evaluator: Evaluator | OwnStepEvaluator
+    loader: Loader | OwnLoader
     metrics: tuple[Metric, ...]
-    validation: Split
-    test: Split
+    step_names: tuple[str, ...]
+    validation: AnySplit
+    test: AnySplit
     digests: dict[str, str]
 
 
@@ -123,28 +131,19 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
     """
     dataset = open_dataset(job)
     transform = dataset.transform
+    check_rows(job, dataset)
     model = _build_alike(job, transform)
-    training = TrainingRows(dataset)
+    training = TrainingRows(dataset, as_is=job.step is not None)
     plan = _plan(job, training, model)
-    check_room(
-        dataset.split("train"), [dataset.split("validation"), dataset.split("test")], plan, range(1)
-    )
-    loss = _loss(job, transform, training, torch.device("cpu"))
-    _check_selection(job, resolve_metrics(job.metrics, transform.task), split_names(dataset))
+    if dataset.own is None:
+        train, *evaluated = map(dataset.shard_split, SPLITS)
+        check_room(train, evaluated, plan, range(1))
     rows = training.probe()
     x = InputNormalizer(transform.image)(rows.x)
-    try_rows = partial(
-        try_batch,
-        model,
-        x,
-        num_outputs=transform.num_outputs,
-        loss=lambda outputs: loss(outputs, rows)[0],
-    )
-    try_rows()
-    if job.precision != "fp32" and not is_for_gpu:
-        _try_precision(job.precision, model, try_rows)
-    if job.strategy == "fsdp":
-        check_order(model, dict(named_blocks(model)), x)
+    way = way_of(job, model, x, partial(_loss, job, transform, training, torch.device("cpu")))
+    _check_selection(job, _metrics(job, transform, way), split_names(dataset))
+    if way.step is None:
+        _try_rows(job, model, way, x, rows, transform, is_for_gpu=is_for_gpu)
     return Preflight(
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         largest_block=largest_block(model),
@@ -157,14 +156,39 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
     )
 
 
-def _try_precision(
-    precision: Precision, model: torch.nn.Module, try_rows: Callable[..., None]
+def _try_rows(  # noqa: PLR0913 - all that a pass over some rows takes
+    job: TrainJob,
+    model: torch.nn.Module,
+    way: Way,
+    x: Any,
+    rows: Rows,
+    transform: Transform,
+    *,
+    is_for_gpu: bool,
 ) -> None:
+    """Run some rows through the model and the loss, in the run's precision where a CPU has it."""
+    try_rows = partial(
+        try_batch,
+        model,
+        x,
+        num_outputs=transform.num_outputs,
+        num_rows=len(rows),
+        loss=lambda outputs: way.loss(outputs, rows)[0],
+        forward=way.network,
+    )
+    try_rows()
+    if job.precision != "fp32" and not is_for_gpu:
+        _try_precision(job.precision, way.network, try_rows)
+    if job.strategy == "fsdp":
+        check_order(model, dict(named_blocks(model)), x)
+
+
+def _try_precision(precision: Precision, network: Network, try_rows: Callable[..., None]) -> None:
     """Try the rows, which are known to pass in float32, in the run's precision."""
 
-    def forward(x: torch.Tensor) -> torch.Tensor:
+    def forward(x: Any) -> torch.Tensor:
         with arithmetic(precision, torch.device("cpu")):
-            outputs: torch.Tensor = model(x)
+            outputs: torch.Tensor = network(x)
         return outputs.float()
 
     try:
@@ -201,25 +225,26 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
     # While it is whole, and on the CPU.
     made = fingerprints(module, with_trained=world.world_size > 1)
     check_alike(made, type(module).__name__, world)
-    training = TrainingRows(dataset)
+    training = TrainingRows(dataset, as_is=job.step is not None)
     plan = _plan(job, training, module)
-    metrics = resolve_metrics(job.metrics, transform.task)
+    rows = training.probe()
+    way = way_of(job, module, rows.x, partial(_loss, job, transform, training, device))
+    metrics = _metrics(job, transform, way)
     _check_selection(job, metrics, split_names(dataset))
-    loss = _loss(job, transform, training, device)
     normalizer = InputNormalizer(transform.image, device)
-    probe = normalizer(training.probe().to(device).x)
-    model, optimizer, gradients = spread(job, module, probe, plan, world)
-    length = vector_length(model, gradients)
+    probe = normalizer(rows.to(device).x)
+    model, optimizer, gradients = spread(job, module, probe, way.network, plan, world)
+    length = vector_length(model, gradients, way.loss.num_extras)
     stepper = Stepper(
         model,
-        loss,
+        way.loss,
         gradients,
         open_tree_sum(job.logical_shards, length, world, job.reduction),
         normalizer,
         seed=job.seed,
         probe=probe,
         precision=job.precision,
-        forward=_compiled(module) if job.compile else module,
+        forward=fed(module, probe, compiled(module)) if job.compile else way.network,
         world=world,
     )
     return Setup(
@@ -230,19 +255,12 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
         optimizer=optimizer,
         stepper=stepper,
         course=Course(job, module, optimizer, gradients),
-        evaluator=Evaluator(
-            module, normalizer, loss, transform, world, is_sharded=model.is_sharded
-        ),
-        loader=Loader(
-            training.split(feed, job.seed),
-            plan,
-            world.own_parts(job.logical_shards),
-            device,
-            one_part=world.world_rank if job.reduction == "fast" else None,
-        ),
+        evaluator=_evaluator(way, model, normalizer, transform, world),
+        loader=loader_of(job, training.split(feed, job.seed), plan, world),
+        step_names=way.names,
         metrics=metrics,
-        validation=dataset.split("validation"),
-        test=dataset.split("test"),
+        validation=rows_of(job, dataset, "validation"),
+        test=rows_of(job, dataset, "test"),
         digests={
             "plan": plan.digest,
             "prepared dataset": dataset.digest,
@@ -251,6 +269,33 @@ def set_up(job: TrainJob, world: World, feed: Feed | None = None) -> Setup:
             **({"strategy": job.strategy} if model.is_sharded else {}),
         },
     )
+
+
+def _evaluator(
+    way: Way,
+    model: TrainedModel,
+    normalizer: InputNormalizer,
+    transform: Transform,
+    world: World,
+) -> Evaluator | OwnStepEvaluator:
+    if way.step is not None:
+        return OwnStepEvaluator(model.module, way.step, world)
+    assert isinstance(way.loss, Loss)
+    return Evaluator(
+        model.module,
+        normalizer,
+        way.loss,
+        transform,
+        world,
+        is_sharded=model.is_sharded,
+        network=way.network,
+    )
+
+
+def _metrics(job: TrainJob, transform: Transform, way: Way) -> tuple[Metric, ...]:
+    if way.step is not None:
+        return tuple(map(Metric, way.names))
+    return resolve_metrics(job.metrics, transform.task)
 
 
 def open_dataset(job: TrainJob) -> PreparedDataset:
@@ -268,6 +313,8 @@ def open_dataset(job: TrainJob) -> PreparedDataset:
             expected=f"{job.data_digest[:12]}..., which the run was started with",
             mend="Prepare the data again",
         )
+    if dataset.own is not None:
+        return dataset.read_by(job.loader_workers)
     files = [SourceFile(**file) for file in job.source_files]
     return located(dataset, files) if files else dataset
 
@@ -298,18 +345,6 @@ def _build_alike(job: TrainJob, transform: Transform) -> torch.nn.Module:
     if "target" in job.model and num_elements <= MOST_BUILT_TWICE:
         check_built_twice(model, _build(job, transform))
     return model
-
-
-def _compiled(module: torch.nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the module compiled for each size of a part, of which there are four at most.
-
-    With sizes left open, the kernel that a part gets, and with it the bits, would depend on the
-    parts before it. What earlier runs of this process compiled is forgotten, since it counts
-    against the number of sizes beyond which torch no longer compiles, without a word.
-    """
-    torch.compiler.reset()
-    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module, dynamic=False)
-    return compiled
 
 
 def _plan(job: TrainJob, training: TrainingRows, model: torch.nn.Module) -> Plan:

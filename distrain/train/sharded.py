@@ -83,7 +83,7 @@ class ShardedModel:
         self.parameters = [nn.Parameter(_own(parameter).detach()) for parameter in self.trained]
         self.prefixes: Sequence[str] = tuple(f"{SHARE}{name}." for name in named)
         self._shares = dict(zip((f"{SHARE}{n}" for n in named), self.parameters, strict=True))
-        self.buffers = MovingBuffers(module, probe)
+        self.buffers = MovingBuffers(module, probe, module)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return this worker's shares, not copied, and copies of the buffers."""

@@ -1,9 +1,12 @@
 """From a job to the way its model is spread over the workers: model, optimizer, gradients."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from distrain.data.plan import Plan
+from distrain.models.feeding import Network
 from distrain.train.flat import FlatGradients, FlatModel
 from distrain.train.job import TrainJob
 from distrain.train.optimize import build_optimizer
@@ -13,7 +16,7 @@ from distrain.train.world import World
 
 
 def spread(
-    job: TrainJob, module: nn.Module, probe: torch.Tensor, plan: Plan, world: World
+    job: TrainJob, module: nn.Module, probe: Any, network: Network, plan: Plan, world: World
 ) -> tuple[TrainedModel, torch.optim.Optimizer, Gradients]:
     """Return a model on the workers' devices, its optimizer, and how it is updated.
 
@@ -23,11 +26,12 @@ def spread(
         job: the run.
         module: the network, on the CPU; it is changed in place.
         probe: rows as it is fed them, on this worker's device.
+        network: what runs it with such rows; with `strategy: fsdp` that is the module itself.
         plan: which rows make up which step.
         world: sizes and ranks.
     """
     if job.strategy == "ddp":
-        flat = FlatModel(module.to(world.torch_device), probe)
+        flat = FlatModel(module.to(world.torch_device), probe, network)
         optimizer = build_optimizer(job.optimizer, flat.parameters)
         return flat, optimizer, FlatGradients(flat, optimizer, job.gradient_clip_norm)
     sharded = ShardedModel(module, probe, world)

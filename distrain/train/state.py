@@ -54,6 +54,7 @@ class RunState:
         validation: validation metrics as last measured, by whole name.
         best_validation: those of the best model.
         stopwatch: how fast it was.
+        step_metrics: what a step of the user's own returned since the last record, by name.
         losses: those of the last steps, and what is out of the ordinary beside them.
         scale: what fp16's losses are multiplied by; None in other precisions.
         before_end: what the last evaluation changed, as it was before, where only the end of the
@@ -70,6 +71,7 @@ class RunState:
     validation: dict[str, float] = field(default_factory=dict)
     best_validation: dict[str, float] = field(default_factory=dict)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    step_metrics: dict[str, WeightedMean] = field(default_factory=dict)
     losses: LossWatch = field(default_factory=LossWatch)
     scale: LossScale | None = None
     before_end: dict[str, Any] | None = None
@@ -100,6 +102,10 @@ class RunState:
                 "since_evaluation": WeightedMean(**values["since_evaluation"]),
                 "selection": Selection(**values["selection"]),
                 "stopwatch": Stopwatch(**values["stopwatch"]),
+                "step_metrics": {
+                    name: WeightedMean(**mean)
+                    for name, mean in values.get("step_metrics", {}).items()
+                },
                 "losses": LossWatch(**values["losses"]),
                 "scale": LossScale(**values["scale"]) if values["scale"] else None,
             }

@@ -2,8 +2,9 @@
 
 The vector that is summed over parts and workers:
 
-    [ gradients | moving buffers | loss sum, weight, stop, checkpoint, time is up ]
+    [ gradients | moving buffers | extras | loss sum, weight, stop, checkpoint, time is up ]
 
+Extras are the sums and weights of what a step of the user's own returns beside its loss.
 (Where parameters are sharded, their gradients take another way: see `sharded.py`.)
 
 Its last words make one decision at one step on every worker of what only some of them know: that
@@ -15,7 +16,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ import torch
 from distrain.data.loader import Part, StepBatch
 from distrain.data.tensors import Rows
 from distrain.models.build import InputNormalizer
-from distrain.train.losses import Loss
+from distrain.train.losses import Loss, OwnStepLoss
 from distrain.train.precision import LossScale, Precision, arithmetic
 from distrain.train.reduce import TreeSum
 from distrain.train.strategy import Gradients, TrainedModel
@@ -61,6 +62,7 @@ class StepResult:
         wishes: what some worker wished for.
         has_finite_gradient: whether every element of the gradient's sum is finite.
         is_updated: whether the model was updated.
+        extras: sums and weights, in turn, of what a step of the user's own returns.
     """
 
     loss_sum: float
@@ -68,6 +70,7 @@ class StepResult:
     wishes: Wishes
     has_finite_gradient: bool = True
     is_updated: bool = True
+    extras: tuple[float, ...] = ()
 
     @property
     def has_finite_loss(self) -> bool:
@@ -105,15 +108,15 @@ class Stepper:
     def __init__(  # noqa: PLR0913 - the ingredients of a step, each used in it once
         self,
         model: TrainedModel,
-        loss: Loss,
+        loss: Loss | OwnStepLoss,
         gradients: Gradients,
         tree: TreeSum,
         normalizer: InputNormalizer,
         *,
         seed: int,
-        probe: torch.Tensor,
+        probe: Any,
         precision: Precision = "fp32",
-        forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        forward: Callable[[Any], torch.Tensor] | None = None,
         world: World,
     ) -> None:
         self._model = model
@@ -127,8 +130,9 @@ class Stepper:
         self._factor = 1.0
         self._network = model.module if forward is None else forward
         self._device = world.torch_device
-        self._generators = _generators(self._device)
-        self._length = vector_length(model, gradients)
+        self._generators = generators_of(self._device)
+        self._length = vector_length(model, gradients, loss.num_extras)
+        self._end_of_buffers = self._length - NUM_TALLIES - loss.num_extras
 
     @property
     def exchange_s(self) -> float:
@@ -160,7 +164,7 @@ class Stepper:
         if not judge(result):
             self._model.buffers.restore()
             return replace(result, is_updated=False)
-        self._model.buffers.take(total[self._gradients.length : self._length - NUM_TALLIES])
+        self._model.buffers.take(total[self._gradients.length : self._end_of_buffers])
         self._model.buffers.check_still(batch.step + 1)
         if scale is not None:
             scale.observe(has_overflown=not result.has_finite_gradient)
@@ -193,14 +197,17 @@ class Stepper:
         return np.concatenate(found)
 
     def _result(self, total: torch.Tensor) -> StepResult:
-        tallies = total[self._length - NUM_TALLIES : self._length]
+        tallies = total[self._end_of_buffers : self._length]
         # One transfer.
-        checksum, loss_sum, weight, *wishes = torch.cat(
-            [self._gradients.checksum(total), tallies]
-        ).tolist()
+        checksum, *numbers = torch.cat([self._gradients.checksum(total), tallies]).tolist()
         has_finite_gradient = math.isfinite(checksum) or self._gradients.is_finite(total)
+        loss_sum, weight, *wishes = numbers[-NUM_TALLIES:]
         return StepResult(
-            loss_sum, weight, Wishes(*(wish > 0 for wish in wishes)), has_finite_gradient
+            loss_sum,
+            weight,
+            Wishes(*(wish > 0 for wish in wishes)),
+            has_finite_gradient,
+            extras=tuple(numbers[:-NUM_TALLIES]),
         )
 
     def _leaf(self, batch: StepBatch, wishes: Wishes) -> Callable[[int, torch.Tensor, bool], None]:
@@ -231,11 +238,17 @@ class Stepper:
         loss_sum, weight = self._loss(outputs, rows)
         self._gradients.put(self._scaled(loss_sum), out, add)
         self._model.buffers.write(
-            out[self._gradients.length : self._length - NUM_TALLIES],
+            out[self._gradients.length : self._end_of_buffers],
             add=add,
             fraction=len(rows) / batch.num_rows,
             is_first=part.index == 0,
         )
+        if isinstance(self._loss, OwnStepLoss):
+            _put(
+                out[self._end_of_buffers : self._length - NUM_TALLIES],
+                self._loss.extras(outputs),
+                add,
+            )
         tally = torch.cat([loss_sum.detach().view(1), weight.view(1), said])
         _put(out[self._length - NUM_TALLIES : self._length], tally, add)
 
@@ -258,9 +271,9 @@ class Stepper:
         return (outputs.float() * 0.0).sum()
 
 
-def vector_length(model: TrainedModel, gradients: Gradients) -> int:
+def vector_length(model: TrainedModel, gradients: Gradients, num_extras: int = 0) -> int:
     """Return the length of the vector that a step sums."""
-    return gradients.length + model.buffers.size + NUM_TALLIES
+    return gradients.length + model.buffers.size + num_extras + NUM_TALLIES
 
 
 def seed_part(generators: Iterable[torch.Generator], seed: int, step: int, part: int) -> None:
@@ -271,7 +284,8 @@ def seed_part(generators: Iterable[torch.Generator], seed: int, step: int, part:
         generator.manual_seed(number)
 
 
-def _generators(device: torch.device) -> list[torch.Generator]:
+def generators_of(device: torch.device) -> list[torch.Generator]:
+    """Return torch's own generators that a model may draw from on a device."""
     found = [torch.default_generator]
     if device.type == "cuda":
         torch.cuda.current_stream(device)  # creates the context, and with it the generators
