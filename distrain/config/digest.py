@@ -84,9 +84,10 @@ def config_digest(settings: Settings) -> str:
     changes bits.
 
     Left out are the paths of the data, so that two checkouts have one digest (a prepared dataset's
-    own digest is over the content); and workers, resources, cluster, checkpoints, activation
-    checkpointing, profile, the time limit, failures survived, ledger, tracking, storage, cache,
-    name, goals and the search, which change no bit.
+    own digest is over the content), and where the weights lie that training begins with; and
+    workers, resources, cluster, checkpoints, activation checkpointing, profile, the time limit,
+    failures survived, ledger, tracking, storage, cache, name, goals and the search, which change no
+    bit.
     """
     return _digest_without(settings, NOT_IN_DIGEST)
 
@@ -113,8 +114,13 @@ def _digest_without(settings: Settings, paths: Sequence[KeyPath]) -> str:
         for key in path[:-1]:
             parent = parent[str(key)]
         del parent[str(path[-1])]
-    if rest["train"]["changes"] is None:  # as in digests from before there was the key
-        del rest["train"]["changes"]
+    for key in ("changes", "freeze", "lr_by_name"):  # as in digests from before there were the keys
+        if rest["train"][key] is None:
+            del rest["train"][key]
+    if rest["model"]["init_from"] is None:
+        del rest["model"]["init_from"]
+    else:  # the weights are what counts, not where they lie
+        del rest["model"]["init_from"]["source"]
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
