@@ -21,6 +21,7 @@ from distrain.config.settings import Settings
 from distrain.data.checking import quick_check
 from distrain.display import Display
 from distrain.locations import data_of, new_run_folder
+from distrain.models.by_name import keys_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
 from distrain.readiness import check_storage, find_or_prepare, ready, ready_to_search
 from distrain.results import PrepareResult, TrainResult, TuneResult
@@ -222,6 +223,13 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
         path=prepared.dataset.path,
         columns=manifest["columns"],
         outputs=f"{kind} (rows, {transform.num_outputs})",
+        keys={
+            name: {
+                "dtype": "float32",
+                "shape": list(transform.input_shape if width is None else [width]),
+            }
+            for name, (_, width) in keys_of(transform.column_widths).items()
+        },
     )
 
 

@@ -7,6 +7,7 @@ import __future__
 
 import ast
 import importlib
+import inspect
 import linecache
 import pickle
 import symtable
@@ -34,6 +35,7 @@ class Definitions:
 
     def __init__(self) -> None:
         self._statements: dict[str, str] = {}
+        self._at_the_end: dict[str, str] = {}
         self._under_way: set[str] = set()
         self._is_of_future = False
         self._modules: dict[str, None] = {}
@@ -44,6 +46,7 @@ class Definitions:
         head = [_FUTURE] if self._is_of_future else []
         imports = [one for one in self._statements.values() if _is_import(one)]
         others = [one for one in self._statements.values() if not _is_import(one)]
+        others += self._at_the_end.values()
         return "\n".join([*head, *imports, "", *(f"\n{one}\n" for one in others)])
 
     @property
@@ -89,15 +92,17 @@ class Definitions:
         self._statements[name] = text
 
     def _bind(self, name: str, value: Any, where: str) -> None:
-        if name in self._statements:
+        if name in self._statements or name in self._at_the_end:
             return
         if isinstance(value, ModuleType):
             self._statements[name] = f"import {value.__name__} as {name}"
             self._modules.setdefault(value.__name__.partition(".")[0])
         elif isinstance(value, type | FunctionType) and is_of_main(value):
-            self._define(self.add(value, where), value, where)
-            if value.__qualname__ != name:
-                self._statements[name] = f"{name} = {value.__qualname__}"
+            own = self.add(value, where)
+            if own != name:
+                # Of what is being taken in, the name comes to stand for something at the end.
+                into = self._at_the_end if own not in self._statements else self._statements
+                into[name] = f"{name} = {own}"
         elif (imported := _import_of(name, value)) is not None:
             self._statements[name] = imported[1]
             self._modules.setdefault(imported[0].partition(".")[0])
@@ -126,6 +131,7 @@ def _is_import(statement: str) -> bool:
 def _functions_of(kind: type) -> Iterator[FunctionType]:
     for value in vars(kind).values():
         inner = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+        inner = inspect.unwrap(inner) if callable(inner) else inner
         if not isinstance(inner, FunctionType) or inner.__module__ != kind.__module__:
             continue
         if inner.__qualname__.startswith(f"{kind.__qualname__}."):
@@ -134,8 +140,9 @@ def _functions_of(kind: type) -> Iterator[FunctionType]:
 
 def _function_of(value: Any, where: str) -> FunctionType:
     """Return a function, or one of a class: it knows its file, and what names stand for."""
-    function = value if isinstance(value, FunctionType) else next(_functions_of(value), None)
-    if function is None:
+    is_function = isinstance(value, FunctionType)
+    function = inspect.unwrap(value) if is_function else next(_functions_of(value), None)
+    if not isinstance(function, FunctionType):
         raise _unreachable(value, "has no method of its own to find its source by", where)
     return function
 

@@ -22,10 +22,7 @@ _CHUNK_BYTES: Final = 1 << 22
 
 def is_ray_dataset(data: Any) -> bool:
     """Return whether this is a `ray.data.Dataset`, without importing Ray."""
-    return any(
-        kind.__module__.startswith("ray.data") and kind.__name__ == "Dataset"
-        for kind in type(data).__mro__
-    )
+    return _is_of(data, "ray", "Dataset")
 
 
 def write_rows(data: Any, folder: Path) -> Path:
@@ -63,8 +60,16 @@ def write_rows(data: Any, folder: Path) -> Path:
     return path
 
 
+def _is_of(data: Any, library: str, name: str) -> bool:
+    """Return whether data is of a library's class, which is loaded then; imports nothing."""
+    return any(
+        kind.__module__.partition(".")[0] == library and kind.__name__ == name
+        for kind in type(data).__mro__
+    )
+
+
 def _table(data: Any) -> pa.Table:
-    is_frame = type(data).__module__.startswith("pandas.") and type(data).__name__ == "DataFrame"
+    is_frame = _is_of(data, "pandas", "DataFrame")
     if isinstance(data, pa.Table):
         return data
     if not is_frame and not hasattr(data, "__arrow_c_stream__"):
@@ -78,7 +83,7 @@ def _table(data: Any) -> pa.Table:
         )
     try:
         if is_frame:
-            named = data.rename(columns=str)
+            named = data.set_axis([str(column) for column in data.columns], axis=1)
             return pa.Table.from_pandas(named, preserve_index=False).replace_schema_metadata()
         return pa.table(data)
     except (pa.ArrowException, TypeError, ValueError) as fault:

@@ -298,6 +298,7 @@ def _build(job: TrainJob, transform: Transform, anew: list[str] | None = None) -
         input_shape=transform.input_shape,
         num_outputs=transform.num_outputs,
         seed=job.seed,
+        columns=transform.column_widths,
     )
     if job.init_from is not None:
         fresh = begin_with(model, job.init_from, num_outputs=transform.num_outputs)
