@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from distrain.config.load import load_settings, settings_from_dict
 from distrain.config.settings import Settings
 from distrain.display import NoDisplay
+from distrain.handed.over import Config, hand_over
 from distrain.pipeline import predict as run_predict
 from distrain.pipeline import resume as run_resume
 from distrain.pipeline import resume_search
 from distrain.pipeline import train as run_train
 from distrain.pipeline import tune as run_tune
+from distrain.report.display import open_lines
 from distrain.results import TrainResult, TuneResult
 from distrain.resumed import resumed_folder
 from distrain.stored_run import is_sweep
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from distrain.predict import PredictResult
     from distrain.promotion import PromoteResult
     from distrain.reproduction import ReproduceResult
-
-Config = Path | str | Mapping[str, Any] | Settings
 
 
 def load_config(config: Config, overrides: Sequence[str] = ()) -> Settings:
@@ -42,13 +42,36 @@ def load_config(config: Config, overrides: Sequence[str] = ()) -> Settings:
     return settings_from_dict(config, overrides)
 
 
-def train(config: Config, overrides: Sequence[str] = (), *, offline: bool = False) -> TrainResult:
+def train(  # noqa: PLR0913 - each is one thing that can be handed over
+    config: Config | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    data: Any = None,
+    target: str | Sequence[str] | None = None,
+    model: Any = None,
+    loss: Any = None,
+    offline: bool = False,
+    show: bool | None = None,
+    **sections: Any,
+) -> TrainResult:
     """Prepare, train, evaluate, record and register a model, as `distrain train` does.
 
     Args:
-        config: a file, a mapping with the keys of a file, or settings.
-        overrides: `section.key=value`, the value read as YAML.
+        config: a file, a mapping with the keys of a file, or settings; None: the rest says it all.
+        overrides: `section.key=value`, the value read as YAML; they win over all else.
+        data: rows in memory or in Ray Data: a pandas DataFrame (without its index), an Arrow table,
+            or a `ray.data.Dataset`. They are written once below the storage, named by their
+            content, and are then a source like any other. A mapping is the section `data`.
+        target: takes the place of `data.target`.
+        model: a `torch.nn.Module`, which begins with the weights that it has; its class, or a
+            function that makes one; or a `functools.partial` of these, with keyword arguments. The
+            source of what stands in a script or a notebook is kept with the run and the model. A
+            mapping or a text is the section `model`.
+        loss: a function, as `train.loss.target` names one; a mapping or a text is `train.loss`.
         offline: whether the tracking server is left alone; `distrain sync` tells it later.
+        show: whether what is being done is printed, a line at a time; None: in a notebook.
+        sections: `name`, `seed`, `storage`, `train` and the other top-level keys of a file; their
+            values win over those of the configuration.
 
     Returns:
         What `distrain train --json` prints; a run that failed says so in `status` and `error`.
@@ -56,27 +79,42 @@ def train(config: Config, overrides: Sequence[str] = (), *, offline: bool = Fals
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached.
     """
-    settings, folders = load_config(config, overrides), _import_paths(config)
-    return run_train(settings, NoDisplay(), folders, is_offline=offline)
+    settings, beside = hand_over(
+        config, overrides, sections, data=data, target=target, model=model, loss=loss
+    )
+    with open_lines(is_wanted=show) as display:
+        return run_train(settings, display, [*beside, *_import_paths(config)], is_offline=offline)
 
 
-def tune(
-    config: Config,
+def tune(  # noqa: PLR0913 - each is one thing that can be handed over
+    config: Config | None = None,
     overrides: Sequence[str] = (),
     *,
+    data: Any = None,
+    target: str | Sequence[str] | None = None,
+    model: Any = None,
+    loss: Any = None,
     constraints: Sequence[Callable[[Mapping[str, Any]], bool]] = (),
     offline: bool = False,
+    show: bool | None = None,
+    **sections: Any,
 ) -> TuneResult:
     """Search, and evaluate, record and register what won, as `distrain tune` does.
 
     Args:
-        config: as for `train`, with a section `tune`.
-        overrides: `section.key=value`, the value read as YAML.
+        config: as for `train`, with a section `tune`, here or among `sections`.
+        overrides: as for `train`.
+        data: as for `train`.
+        target: as for `train`.
+        model: as for `train`; of a module, all trials begin with its weights.
+        loss: as for `train`.
         constraints: functions from the top of a module, beside `tune.constraints`. Each is called
             with a trial's values by dotted key, such as `trial["train.optimizer.lr"]`, and returns
             whether it may be so, for the same values always the same; `trial.get(key)` is None for
             a key that the trial does not have. What is kept is their import path.
         offline: as for `train`.
+        show: as for `train`.
+        sections: as for `train`.
 
     Returns:
         What `distrain tune --json` prints; a search that failed says so in `status` and `error`.
@@ -84,11 +122,15 @@ def tune(
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached.
     """
-    settings, folders = load_config(config, overrides), _import_paths(config)
+    settings, handed = hand_over(
+        config, overrides, sections, data=data, target=target, model=model, loss=loss
+    )
     paths = [import_path_of(function) for function in constraints]
     beside = {str(source.parent): None for path in paths for source in find_user_code(path)}
     settings = _with_constraints(settings, paths)
-    return run_tune(settings, NoDisplay(), [*folders, *beside], is_offline=offline)
+    folders = [*handed, *_import_paths(config), *beside]
+    with open_lines(is_wanted=show) as display:
+        return run_tune(settings, display, folders, is_offline=offline)
 
 
 def resume(
@@ -97,6 +139,7 @@ def resume(
     *,
     storage: str | Path = "runs",
     offline: bool = False,
+    show: bool | None = None,
 ) -> TrainResult | TuneResult:
     """Go on with a run, or a search, from where it is, as `distrain resume` does.
 
@@ -105,6 +148,7 @@ def resume(
         overrides: `section.key=value`, for what may change in a run that has begun.
         storage: the folder that runs are kept in.
         offline: as for `train`.
+        show: as for `train`.
 
     Returns:
         What `distrain resume --json` prints; of a run or search that is done, its result.
@@ -113,11 +157,14 @@ def resume(
         DistrainError: the input is at fault, or what was named cannot be reached; or the run is
             driven by another process, or would become another run.
     """
-    with resumed_folder(
-        [str(run)], is_last=False, storage=Path(storage), overrides=overrides
-    ) as run_dir:
+    with (
+        resumed_folder(
+            [str(run)], is_last=False, storage=Path(storage), overrides=overrides
+        ) as run_dir,
+        open_lines(is_wanted=show) as display,
+    ):
         go_on = resume_search if is_sweep(run_dir) else run_resume
-        return go_on(run_dir, overrides, NoDisplay(), [str(Path.cwd())], is_offline=offline)
+        return go_on(run_dir, overrides, display, [str(Path.cwd())], is_offline=offline)
 
 
 def predict(
@@ -250,7 +297,7 @@ def _with_constraints(settings: Settings, paths: Sequence[str]) -> Settings:
     return settings.model_copy(update={"tune": tune})
 
 
-def _import_paths(config: Config) -> list[str]:
+def _import_paths(config: Config | None) -> list[str]:
     """Return where the user's own modules may lie: beside the configuration, and right here."""
     beside = [str(Path(config).absolute().parent)] if isinstance(config, str | Path) else []
     return [*beside, str(Path.cwd())]

@@ -13,6 +13,7 @@ from distrain.data.prepare import find_prepared
 from distrain.data.prepared import PreparedDataset
 from distrain.display import Display
 from distrain.estimate import Where, estimate_run
+from distrain.initial_weights import with_initial_weights
 from distrain.locations import cache_of, data_of, storage_named
 from distrain.readiness import Checked, check, find_or_prepare, make_importable
 from distrain.results import Estimate, NamedCode, SearchEstimate
@@ -40,6 +41,7 @@ def estimate(
     """
     make_importable(import_paths, settings)
     checked = check(settings, is_offline=is_offline)
+    settings = with_initial_weights(settings)
     estimated = _estimate(settings, checked, _find(settings, checked))
     return replace(estimated, code=code_of(settings))
 
@@ -67,13 +69,13 @@ def estimate_search(
     check_own_constraints(settings)
     with opened_earlier(settings, storage_named(settings)) as found:
         earlier = None if found is None else read_earlier(found, settings, Space.of(settings))
-    expanded = settings.model_copy(update={"data": data_of(settings)})
+    expanded = with_initial_weights(settings.model_copy(update={"data": data_of(settings)}))
     dataset = _find(settings, checked)
     if dataset is None:
         display.note("the data is prepared first, to time trials on it; the search will use it")
         dataset = find_or_prepare(settings, display).dataset
     together = settings.train.model_copy(update={"num_workers": settings.tune.workers_per_trial})
-    trial = _estimate(settings.model_copy(update={"train": together}), checked, dataset)
+    trial = _estimate(expanded.model_copy(update={"train": together}), checked, dataset)
     estimated = estimate_of_search(expanded, trial, placement, dataset, earlier)
     return replace(estimated, code=code_of(settings, is_search=True))
 

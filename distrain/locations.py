@@ -12,7 +12,7 @@ from distrain.config.settings import Settings
 from distrain.errors import ConfigError
 from distrain.object_store.place import Place, remote_text
 from distrain.object_store.work_link import driver_folder
-from distrain.run_folder import PREPARED, new_run_dir, new_run_name
+from distrain.run_folder import GIVEN, PREPARED, new_run_dir, new_run_name
 
 
 def storage_of(settings: Settings) -> Path:
@@ -69,6 +69,24 @@ def below_storage(settings: Settings, name: str) -> str:
     """
     place = store_at(settings)
     return f"{settings.storage}/{name}" if place is None else place.below(name).uri
+
+
+def initial_weights_of(settings: Settings) -> Path | str | None:
+    """Return where the weights lie that a run begins with, or their URI at an object store.
+
+    Whatever `model.init_from` names, they are kept there before training begins, once for all runs
+    and trials that begin with them.
+
+    Args:
+        settings: of a run whose weights are known by their hash; None: it begins with none.
+    """
+    wanted = settings.model.init_from
+    if wanted is None or wanted.sha256 is None:
+        return None
+    name, place = f"{wanted.sha256}.safetensors", store_at(settings)
+    return (
+        storage_of(settings) / GIVEN / name if place is None else place.below(GIVEN).below(name).uri
+    )
 
 
 @contextmanager

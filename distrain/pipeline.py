@@ -15,12 +15,15 @@ folder holds its lease.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from distrain import lease
 from distrain.config.settings import Settings
 from distrain.data.checking import quick_check
+from distrain.data.features import Transform
 from distrain.display import Display
 from distrain.locations import data_of, new_run_folder
+from distrain.models.by_name import keys_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
 from distrain.readiness import (
     check_storage,
@@ -239,7 +242,21 @@ def prepare(
         path=prepared.dataset.path,
         columns=manifest["columns"],
         outputs=outputs,
+        keys=_keys(transform),
     )
+
+
+def _keys(transform: Transform) -> dict[str, Any]:
+    """Return the names that a model can ask for, with type and shape of a row each."""
+    if transform.inputs is not None:
+        return dict(transform.inputs["fields"])
+    return {
+        name: {
+            "dtype": "float32",
+            "shape": list(transform.input_shape if width is None else [width]),
+        }
+        for name, (_, width) in keys_of(transform.column_widths).items()
+    }
 
 
 def predict(

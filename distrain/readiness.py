@@ -2,6 +2,7 @@
 
     check what can be checked without starting anything: files, storage, tracking server, workers,
         and that the user's own code can be imported
+    find the weights to begin with, where some are named, and keep them
     start Ray; meanwhile import mlflow
     on a cluster, wait in line until the first workers have room, and hold it
     of a cluster of several hosts, check that all see what the run keeps and reads
@@ -29,6 +30,7 @@ from distrain.data.same import KnownData
 from distrain.data.sources import local_places
 from distrain.display import Display
 from distrain.errors import TrackingError
+from distrain.initial_weights import with_initial_weights
 from distrain.locations import cache_of, data_of, storage_named, storage_of, store_at
 from distrain.object_store.fitness import check_store
 from distrain.results import finding_text
@@ -98,6 +100,7 @@ def ready(
     begun = time.monotonic()
     make_importable(import_paths, settings)
     checked = check(settings, is_offline=is_offline)
+    settings = with_initial_weights(settings)
     with (
         loading_mlflow(None if is_offline else checked.server) as loading,
         training_session(settings, display) as place,
@@ -135,6 +138,7 @@ def ready_to_search(
     checked = check(settings, is_offline=is_offline, is_search=True)
     if started is None:
         check_own_constraints(settings)
+    settings = with_initial_weights(settings)
     with (
         loading_mlflow(None if is_offline else checked.server) as loading,
         search_session(settings, display) as (place, winner),
@@ -165,6 +169,8 @@ def _settled(
     prepared = prepare_data(settings, display, started.data if started else None)
     job = job_from_settings(settings, prepared.dataset, run_dir)
     preflight = try_first_batch(job, is_for_gpu=place.planned().gpu > 0)
+    if preflight.anew and job.init_from is not None:
+        display.note(f"beside {job.init_from['source']}, anew: {', '.join(preflight.anew)}")
     if started is not None:
         check_model(started, preflight.shapes)
     placement = place.settle()

@@ -232,6 +232,7 @@ class PrepareResult:
         path: its folder, or the URI of that.
         columns: batch key to `dtype` and `shape` of a row.
         outputs: what a model has to return, in words.
+        keys: by name, what a model's forward may ask for instead of `x`, as `columns` has it.
     """
 
     dataset_digest: str
@@ -241,6 +242,7 @@ class PrepareResult:
     path: Path | str
     columns: Mapping[str, Any] = field(default_factory=dict)
     outputs: str = ""
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def finding_texts(self) -> list[str]:
@@ -257,6 +259,7 @@ class PrepareResult:
             "path": without_password(str(self.path)),
             "columns": dict(self.columns),
             "outputs": self.outputs,
+            "keys": dict(self.keys),
         }
 
 

@@ -22,7 +22,15 @@ from distrain.stored_run import LENGTHS, Started
 from distrain.track import lineage
 from distrain.track.layout import SearchLayout
 from distrain.track.links import UI_PORT
-from distrain.track.origin import KIND_TAG, MODEL_ARGS_TAG, SWEEP_TAG, TRIAL_TAG
+from distrain.track.origin import (
+    INIT_ANEW_TAG,
+    INIT_SHA256_TAG,
+    INIT_TAG,
+    KIND_TAG,
+    MODEL_ARGS_TAG,
+    SWEEP_TAG,
+    TRIAL_TAG,
+)
 from distrain.track.outcome import OUTCOME, failure_tags
 from distrain.track.record import RunFacts, RunRecord
 from distrain.track.tracking_server import STORAGE, TrackingServer
@@ -134,6 +142,7 @@ def recorded_facts(run: StartedRun) -> RunFacts:
     filled_in = filled_in_args(run.settings)
     if filled_in is not None:
         tags[MODEL_ARGS_TAG] = filled_in
+    tags |= _initial_tags(run)
     if run.reproduces is not None:
         tags |= {"distrain.kind": "reproduction", "distrain.reproduces": run.reproduces}
     if run.is_sweep:
@@ -154,6 +163,16 @@ def recorded_facts(run: StartedRun) -> RunFacts:
         tags=tags | {"distrain.data.sha256": run.prepared.dataset.digest},
         search=_layout(run) if run.is_sweep else None,
     )
+
+
+def _initial_tags(run: StartedRun) -> dict[str, str]:
+    """Return what is recorded of weights that a run begins with; nothing where none are given."""
+    given = run.job.init_from
+    if given is None:
+        return {}
+    tags = {INIT_TAG: str(given["source"]), INIT_SHA256_TAG: str(given["sha256"])}
+    anew = ", ".join(run.preflight.anew)
+    return {**tags, INIT_ANEW_TAG: anew} if anew else tags
 
 
 def _layout(run: StartedRun) -> SearchLayout:

@@ -18,12 +18,13 @@ from distrain.plain_json import finite
 
 PREPARED = "prepared"
 UPLOADED = "uploaded"
+GIVEN = "given"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 # The database's lock, and the files that SQLite keeps beside it.
 _DATABASE_FILES = tuple(DATABASE + end for end in ("", ".lock", "-journal", "-wal", "-shm"))
 # `mlruns` is made by an older MLflow, or by its command line, where nothing else is said.
-RESERVED_RUN_NAMES = (PREPARED, UPLOADED, ARTIFACTS, "mlruns", *_DATABASE_FILES)
+RESERVED_RUN_NAMES = (PREPARED, UPLOADED, GIVEN, ARTIFACTS, "mlruns", *_DATABASE_FILES)
 """What stands beside the runs' folders below `storage`, so that no run may be called so."""
 
 RESULT = "result.json"

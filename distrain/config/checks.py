@@ -158,6 +158,16 @@ def _check_backward(settings: Settings) -> Iterator[Fault]:
         )
 
 
+def _check_rates(settings: Settings) -> Iterator[Fault]:
+    if settings.train.lr_by_name and settings.train.strategy == "fsdp":
+        yield Fault(
+            "train.lr_by_name stands beside train.strategy = fsdp, whose workers update shares of "
+            "whole blocks at one rate",
+            (("train", "lr_by_name"), ("train", "strategy")),
+            mend="Leave lr_by_name out, or use strategy: ddp",
+        )
+
+
 def _check_names(settings: Settings) -> Iterator[Fault]:
     if settings.name.lower() in RESERVED_RUN_NAMES:
         yield Fault(
@@ -256,6 +266,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     _check_optimizer,
     _check_course,
     _check_backward,
+    _check_rates,
     check_steering,
     check_asked_metrics,
     check_goals,

@@ -49,7 +49,11 @@ def check_space(settings: Settings, check_run: Check) -> Iterator[Fault]:
     trials = _Trials(settings, check_run)
     sound: dict[str, ParameterSettings] = {}
     for key, parameter in tune.space.items():
-        faults = [*key_faults(key, _SPACE), *domain_faults(key, parameter)]
+        faults = [
+            *key_faults(key, _SPACE),
+            *domain_faults(key, parameter),
+            *_weights_faults(key, parameter),
+        ]
         conditions = [*_condition_faults(key, parameter)]
         if not faults and not conditions:
             sound[key] = parameter
@@ -88,8 +92,22 @@ def key_faults(key: str, above: KeyPath) -> Iterator[Fault]:
         )
 
 
+def _weights_faults(key: str, parameter: ParameterSettings) -> Iterator[Fault]:
+    """Yield that models among the choices name weights to begin with."""
+    choices = parameter.choice or parameter.grid or ()
+    if any(isinstance(one, Mapping) and one.get("init_from") is not None for one in choices):
+        here = (*_SPACE, key)
+        yield Fault(
+            f"{dotted(here)}: init_from cannot vary: all trials begin with the same weights",
+            (here,),
+            mend="Set model.init_from for all of them, outside tune",
+        )
+
+
 def _why_kept(path: KeyPath) -> str | None:
     """Return why a key may not vary, nothing where it may, None where there is no such key."""
+    if path[:2] == ("model", "init_from"):
+        return "all trials begin with the same weights"
     if path[0] in _VARYING:
         if not exists(path):
             return None

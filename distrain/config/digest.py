@@ -45,6 +45,9 @@ NOT_IN_DIGEST: tuple[KeyPath, ...] = (
 _LATER_KEYS = (
     ("train", "changes"),
     ("train", "step"),
+    ("train", "freeze"),
+    ("train", "lr_by_name"),
+    ("model", "init_from"),
     ("data", "dataset"),
     ("data", "validation_dataset"),
     ("data", "test_dataset"),
@@ -96,9 +99,10 @@ def config_digest(settings: Settings) -> str:
     changes bits.
 
     Left out are the paths of the data, so that two checkouts have one digest (a prepared dataset's
-    own digest is over the content); and workers, resources, cluster, checkpoints, activation
-    checkpointing, profile, the time limit, failures survived, ledger, tracking, storage, cache,
-    name, goals and the search, which change no bit.
+    own digest is over the content), and where the weights lie that training begins with; and
+    workers, resources, cluster, checkpoints, activation checkpointing, profile, the time limit,
+    failures survived, ledger, tracking, storage, cache, name, goals and the search, which change no
+    bit.
     """
     return _digest_without(settings, NOT_IN_DIGEST)
 
@@ -128,6 +132,8 @@ def _digest_without(settings: Settings, paths: Sequence[KeyPath]) -> str:
     for section, key in _LATER_KEYS:  # as in digests from before there was the key
         if rest[section][key] is None:
             del rest[section][key]
+    if "init_from" in rest["model"]:  # the weights are what counts, not where they lie
+        del rest["model"]["init_from"]["source"]
     rest["data"] = without_later_defaults(rest["data"])
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

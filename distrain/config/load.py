@@ -20,12 +20,17 @@ from distrain.config.tree import CHOICES, fill_names, merge, run_name, tree_of, 
 from distrain.errors import ConfigError
 
 
-def load_settings(paths: Sequence[Path | str], overrides: Sequence[str] = ()) -> Settings:
+def load_settings(
+    paths: Sequence[Path | str],
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Settings:
     """Return the settings that configuration files and overrides ask for.
 
     Args:
         paths: YAML files, at least one; the later wins, mappings are merged, lists replaced.
-        overrides: `section.key=value`, the value read as YAML 1.2; they win over the files.
+        overrides: `section.key=value`, the value read as YAML 1.2; they win over all else.
+        values: what a further file would hold; relative paths are the working directory's.
 
     Returns:
         Settings with absolute paths and every default resolved that does not need the data.
@@ -36,7 +41,8 @@ def load_settings(paths: Sequence[Path | str], overrides: Sequence[str] = ()) ->
     """
     if not paths:
         raise ConfigError("no configuration file was given", expected="at least one YAML file")
-    return _settings(_read(paths), overrides, default_name=run_name(Path(paths[0]).stem))
+    read = [*_read(paths), *([] if values is None else [tree_of(values)])]
+    return _settings(read, overrides, default_name=run_name(Path(paths[0]).stem))
 
 
 def read_written(paths: Sequence[Path | str], overrides: Sequence[str] = ()) -> Tree:
@@ -53,18 +59,22 @@ def read_written(paths: Sequence[Path | str], overrides: Sequence[str] = ()) -> 
 
 
 def settings_from_dict(
-    values: Mapping[str, Any] | Settings, overrides: Sequence[str] = ()
+    values: Mapping[str, Any] | Settings,
+    overrides: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Return the settings that a mapping and overrides ask for; as `load_settings` otherwise.
 
     Args:
         values: what a configuration file would hold; relative paths are the working directory's.
         overrides: `section.key=value`, as for `load_settings`.
+        more: what a later file would hold.
 
     Raises:
         ConfigError: anything is wrong; its text has one line for each fault.
     """
-    return _settings([tree_of(values)], overrides, default_name="run")
+    read = [tree_of(values), *([] if more is None else [tree_of(more)])]
+    return _settings(read, overrides, default_name="run")
 
 
 def _settings(

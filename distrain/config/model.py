@@ -2,20 +2,55 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from distrain.config.base import Fraction, ImportPath, PositiveInt, Section
+from distrain.config.base import Fraction, ImportPath, PositiveInt, Section, Text
 
+Sha256 = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+    Field(json_schema_extra={"x-expected": "a SHA-256 of 64 hex digits"}),
+]
 BatchOrLayerNorm = Literal["batch", "layer"]
 
 
-class LinearSettings(Section):
+class InitSettings(Section):
+    """`model.init_from`: the weights that training begins with."""
+
+    source: Text = Field(
+        description="models:/name@alias, models:/name/3, a run's folder or name, or a file "
+        "FILE.safetensors."
+    )
+    sha256: Sha256 | None = Field(
+        None,
+        description="Their weights_sha256; others are refused [that of what is there when the run "
+        "starts, which is kept with it].",
+    )
+    anew: list[Text] = Field(
+        [],
+        description="Patterns of the model's names that begin anew, as the seed gives them, such "
+        "as head.*; a last layer for another number of outputs does by itself.",
+    )
+    unused: list[Text] = Field(
+        [], description="Patterns of names among the weights that the model does not have."
+    )
+
+
+class _ModelSection(Section):
+    init_from: InitSettings | None = Field(
+        None,
+        description="Weights to begin with, by their source alone or with more [those that the "
+        "seed gives].",
+    )
+
+
+class LinearSettings(_ModelSection):
     """One affine map from features to outputs."""
 
     name: Literal["linear"] = Field(description="Chooses linear.")
 
 
-class MlpSettings(Section):
+class MlpSettings(_ModelSection):
     """A multilayer perceptron."""
 
     name: Literal["mlp"] = Field(description="Chooses mlp.")
@@ -30,7 +65,7 @@ class MlpSettings(Section):
     )
 
 
-class CnnSettings(Section):
+class CnnSettings(_ModelSection):
     """A small convolutional network: blocks of convolution, norm, activation and pooling."""
 
     name: Literal["cnn"] = Field(description="Chooses cnn.")
@@ -52,7 +87,7 @@ class CnnSettings(Section):
     )
 
 
-class TargetSettings(Section):
+class TargetSettings(_ModelSection):
     """A `torch.nn.Module` of the user's own."""
 
     target: ImportPath = Field(description="package.module:Class, importable from here.")

@@ -1,7 +1,8 @@
 """Relative paths in the configuration -> absolute ones, as soon as it is known who wrote them.
 
-Below `data:` they are relative to the file that names them; `storage`, `cluster.working_dir` and
-whatever the command line gives, to the working directory. URIs and built-in names stay as they are.
+Below `data:` and `model.init_from` they are relative to the file that names them; `storage`,
+`cluster.working_dir` and whatever the command line gives, to the working directory. URIs and
+built-in names stay as they are.
 """
 
 import os.path
@@ -15,6 +16,7 @@ from distrain.config.names import BUILT_IN_PREFIX, DATASETS, is_uri
 from distrain.config.source_lines import Tree
 from distrain.errors import ConfigError
 
+WEIGHT_ENDINGS: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".h5", ".npz")
 _MAX_NAME_BYTES: Final = 255
 _SHOWN: Final = 60
 _BESIDE: Final = ("./", "../")
@@ -35,6 +37,7 @@ def make_absolute(tree: Tree) -> None:
     cluster = tree.values.get("cluster")
     if isinstance(cluster, dict) and "working_dir" in cluster:
         cluster["working_dir"] = _absolute(cluster["working_dir"], Path.cwd())
+    _make_weights_absolute(tree.values.get("model"), below_file)
     data = tree.values.get("data")
     if not isinstance(data, dict):
         return
@@ -62,6 +65,16 @@ def _make_args_absolute(dataset: Any, path: KeyPath, change: Callable[[str, KeyP
         for name, value in args.items():
             if isinstance(value, str) and value.startswith(_BESIDE):
                 args[name] = change(value, (*path, part, name))
+
+
+def _make_weights_absolute(model: Any, change: Callable[[str, KeyPath], str]) -> None:
+    """Make the path of weights to begin with absolute; a model's URI, or a run's name, is none."""
+    weights = model.get("init_from") if isinstance(model, dict) else None
+    source = weights.get("source") if isinstance(weights, dict) else None
+    if isinstance(weights, dict) and isinstance(source, str) and not source.startswith("models:"):
+        path = change(source, ("model", "init_from", "source"))
+        is_file = Path(source).suffix.lower() in WEIGHT_ENDINGS
+        weights["source"] = path if is_file or Path(path).exists() else source
 
 
 def _each_text(value: Any, path: KeyPath, change: Callable[[str, KeyPath], str]) -> Any:

@@ -101,6 +101,9 @@ def json_schema() -> dict[str, Any]:
                 option["required"].remove("name")
     earlier = definitions["EarlierSearch"]["properties"]["search"]
     _at(schema, ("tune", "start_from"))["anyOf"].append(earlier)
+    source = definitions["InitSettings"]["properties"]["source"]
+    for model in ("LinearSettings", "MlpSettings", "CnnSettings", "TargetSettings"):
+        definitions[model]["properties"]["init_from"]["anyOf"].append(source)
     features = definitions["DataSettings"]["properties"]["features"]
     kinds = definitions["FeatureSettings"]["properties"]["kind"]
     words = [word for option in options_of(kinds, definitions) for word in names_of(option)]
@@ -149,7 +152,7 @@ def _entry(option: Schema, definitions: Schema) -> Entry:
     arguments = tuple(
         Argument(key, expected(value, definitions), value.get("default"), value["description"])
         for key, value in properties.items()
-        if key != "name"
+        if key not in ("name", "init_from")  # which every model may have
     )
     return Entry(properties["name"]["const"], option["description"], arguments)
 

@@ -12,6 +12,7 @@ from distrain.config.base import (
     PositiveFloat,
     PositiveInt,
     Section,
+    Text,
 )
 
 
@@ -269,6 +270,16 @@ class TrainSettings(Section):
     )
     optimizer: OptimizerSettings = Field(
         AdamWSettings(name="adamw"), description="The update rule."
+    )
+    freeze: list[Text] | None = Field(
+        None,
+        description="Patterns of parameter names, such as encoder.*, that are not trained; a norm "
+        "all of whose parameters are frozen keeps its running statistics, too.",
+    )
+    lr_by_name: dict[str, PositiveFloat] | None = Field(
+        None,
+        description="Pattern of parameter names, such as head.*, to learning rate: the first that "
+        "matches counts. It keeps its ratio to optimizer.lr, which lr_schedule moves.",
     )
     lr_schedule: LrScheduleSettings = Field(
         ConstantSchedule(name="constant"), description="The learning rate over the steps."

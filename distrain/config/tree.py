@@ -144,6 +144,7 @@ def _write_out(tree: Tree) -> None:
     for path in CHOICES:
         _write_word_out(tree, path, "name")
     _write_word_out(tree, ("tune", "start_from"), "search")
+    _write_word_out(tree, ("model", "init_from"), "source")
     data = tree.values.get("data")
     features = data.get("features") if isinstance(data, dict) else None
     if isinstance(features, dict):

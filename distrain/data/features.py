@@ -78,6 +78,13 @@ class Transform:
         return [name for feature in self.features for name in feature.feature_names]
 
     @property
+    def column_widths(self) -> list[tuple[str, int | None]]:
+        """Return the raw columns in order, and how many features each became; None: an image."""
+        if self.image is not None:
+            return [(str(self.image["column"]), None)]
+        return [(feature.name, len(feature.feature_names)) for feature in self.features]
+
+    @property
     def input_columns(self) -> list[str]:
         """Return the raw columns that `apply` needs."""
         if self.image is not None:

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from distrain.config.environment import expanded
 from distrain.errors import ModelError, did_you_mean
+from distrain.models.by_name import Columns, take_by_name
 from distrain.models.cnn import build_cnn
 from distrain.models.linear import build_linear
 from distrain.models.mlp import build_mlp
@@ -27,7 +28,12 @@ FAMILIES: Final[Mapping[str, Builder]] = {
 
 
 def build_model(
-    spec: Mapping[str, Any], *, input_shape: tuple[int, ...], num_outputs: int, seed: int
+    spec: Mapping[str, Any],
+    *,
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    seed: int,
+    columns: Columns = (),
 ) -> nn.Module:
     """Return the network that a model section describes, on the CPU, initialised from the seed.
 
@@ -39,12 +45,16 @@ def build_model(
         input_shape: shape of one row of the input.
         num_outputs: classes or targets.
         seed: what initialises the parameters. The caller's random states are left as they were.
+        columns: of the data, which a user's forward may ask for by name.
 
     Raises:
-        ModelError: there is no such family, or the user's class cannot be found or constructed.
+        ModelError: there is no such family, or the user's class cannot be found or constructed, or
+            its forward asks for what there is not.
     """
     with seeded(seed):
         model = _construct(spec, input_shape, num_outputs)
+        if "target" in spec:
+            take_by_name(model, columns)
         if any(is_lazy(parameter) for parameter in model.parameters()):
             _materialize(model, input_shape)
     return model

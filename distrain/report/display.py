@@ -4,6 +4,7 @@ Both are a `distrain.display.Display`. A display only shows; it never fails a co
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from distrain.display import Display, NoDisplay
 from distrain.durations import duration_text
 from distrain.report.fitting import cut_parts
 from distrain.report.search_view import head_line, search_text, trial_lines
@@ -44,6 +46,26 @@ def open_display(*, to_stderr: bool) -> "Iterator[PlainDisplay | LiveDisplay]":
         display.close(has_failed=True)
         raise
     display.close()
+
+
+@contextmanager
+def open_lines(*, is_wanted: bool | None) -> "Iterator[Display]":
+    """Show work that Python code has asked for, a line at a time, on its standard output.
+
+    Args:
+        is_wanted: whether it is shown; None: in a notebook, where nothing else tells how far it is.
+    """
+    if not (is_in_notebook() if is_wanted is None else is_wanted):
+        yield NoDisplay()
+        return
+    # Lines come from several threads, and a display of rich's own redraws what a notebook keeps.
+    yield PlainDisplay(Console(file=sys.stdout, force_jupyter=False, force_terminal=False))
+
+
+def is_in_notebook() -> bool:
+    """Return whether this process runs the cells of a notebook; imports nothing."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and hasattr(shell.get_ipython(), "kernel")
 
 
 @final

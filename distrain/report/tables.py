@@ -52,6 +52,9 @@ class Facts:
         return Text("\n").join(lines)
 
 
+_KEYS_SHOWN = 12
+
+
 def result_table(result: "TrainResult | TuneResult") -> Facts:
     """Return what was trained or searched, what came of it, where it lies, how to open the UI."""
     from distrain.results import TuneResult  # whoever has a result has loaded it
@@ -202,6 +205,9 @@ def prepare_table(result: "PrepareResult") -> Facts:
         shape = ", ".join(["rows", *(str(size) for size in column["shape"])])
         facts.add(f"batch[{key!r}]", f"{column['dtype']} ({shape})")
     facts.add("outputs", result.outputs)
+    named = [f"{name} {tuple(key['shape'])}" for name, key in result.keys.items()]
+    more = f" and {len(named) - _KEYS_SHOWN} more" if len(named) > _KEYS_SHOWN else ""
+    facts.add("by name", ", ".join(named[:_KEYS_SHOWN]) + more)
     for text in result.finding_texts:
         facts.add("finding", text)
     facts.add("digest", result.dataset_digest)

@@ -7,6 +7,9 @@ versions of a dataset.
 from typing import Final
 
 DATA_TAG: Final = "distrain.data.sha256"
+INIT_ANEW_TAG: Final = "distrain.init.anew"
+INIT_SHA256_TAG: Final = "distrain.init.sha256"
+INIT_TAG: Final = "distrain.init"
 LINEAGE_TAG: Final = "distrain.lineage.sha256"
 MODEL_ARGS_TAG: Final = "distrain.model.args.sha256"
 ORDER_TAG: Final = "distrain.order.sha256"

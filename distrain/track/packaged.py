@@ -158,6 +158,7 @@ class Predictor:
                 input_shape=transform.input_shape,
                 num_outputs=transform.num_outputs,
                 seed=0,
+                columns=transform.column_widths,
             )
         _load_weights(module, state, folder, description["weights_sha256"])
         return cls(module, transform, description["threads"])

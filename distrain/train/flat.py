@@ -4,7 +4,7 @@ Sums and updates are one operation each.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 import torch
@@ -29,17 +29,34 @@ class FlatModel:
         module: the network; its trained parameters are moved into the vector.
         probe: rows as the network is fed them, to find out which buffers move in training.
         network: what runs the module with such rows; None: the module itself.
+        factor: of a parameter's name, its learning rate over the run's.
+
+    Attributes:
+        factors: of the learning rate of each of `parameters`; those of a factor lie side by side.
     """
 
     is_sharded = False
-    prefixes: Sequence[str] = ("",)
 
-    def __init__(self, module: nn.Module, probe: Any, network: Network | None = None) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        probe: Any,
+        network: Network | None = None,
+        factor: Callable[[str], float] = lambda _name: 1.0,
+    ) -> None:
         self.module = module
-        self.trained = [p for p in module.parameters() if p.requires_grad]
+        trained = [(factor(name), p) for name, p in module.named_parameters() if p.requires_grad]
+        self.factors = list(dict.fromkeys(one for one, _ in trained))
+        groups = [[p for one, p in trained if one == own] for own in self.factors]
+        self.trained = [p for group in groups for p in group]
         self.num_parameters = sum(p.numel() for p in module.parameters())
         self.vector = nn.Parameter(_joined(self.trained))
+        self.lengths = [sum(map(_room, group)) for group in groups]
         self.parameters = [self.vector]
+        self.prefixes: Sequence[str] = ("",)
+        if len(groups) > 1:
+            self.parameters = [nn.Parameter(p) for p in torch.split(self.vector.data, self.lengths)]
+            self.prefixes = tuple(f"group-{index}." for index in range(len(groups)))
         for parameter, view in zip(self.trained, self.cut(self.vector.data), strict=True):
             parameter.data = view
         self.buffers = MovingBuffers(module, probe, network or module)
@@ -109,7 +126,9 @@ class FlatGradients:
         self._optimizer = optimizer
         self.clip_norm = clip_norm
         self._gradient = torch.zeros_like(model.vector.data)
-        model.vector.grad = self._gradient
+        gradients = torch.split(self._gradient, model.lengths)
+        for parameter, gradient in zip(model.parameters, gradients, strict=True):
+            parameter.grad = gradient
         self._views: dict[int, list[torch.Tensor]] = {}
 
     def start(self, batch: StepBatch, nothing: Nothing) -> None:
@@ -148,7 +167,8 @@ class FlatGradients:
         if self.clip_norm is not None:
             norm = torch.linalg.vector_norm(gradient)
             gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp_(max=1.0))
-        self._optimizer.param_groups[0]["lr"] = lr
+        for group, factor in zip(self._optimizer.param_groups, self._model.factors, strict=True):
+            group["lr"] = lr if factor == 1.0 else lr * factor
         self._optimizer.step()
 
     def _gradients(self, loss_sum: torch.Tensor) -> tuple[torch.Tensor, ...]:

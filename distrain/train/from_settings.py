@@ -11,6 +11,7 @@ from distrain.config.settings import Settings
 from distrain.config.targets import is_choice, user_targets
 from distrain.data.prepared import PreparedDataset
 from distrain.data.recipe import streamed_files
+from distrain.locations import initial_weights_of
 from distrain.models.build import construct_target, seeded
 from distrain.models.target import load_target
 from distrain.train.job import TrainJob
@@ -46,6 +47,7 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         run_dir: the run's folder; it need not exist yet.
     """
     plain = resolved_dict(settings)
+    wanted, path = plain["model"].pop("init_from"), initial_weights_of(settings)
     train, evaluate = plain["train"], plain["evaluate"]
     config_digest, changes = _course(settings)
     fetch_into = settings.data.cache.local_path
@@ -53,6 +55,9 @@ def job_from_settings(settings: Settings, dataset: PreparedDataset, run_dir: Pat
         run_dir=str(run_dir),
         prepared_dir=str(dataset.path),
         model=plain["model"],
+        init_from=None if path is None else {**wanted, "path": str(path)},
+        freeze=train["freeze"] or [],
+        lr_by_name=train["lr_by_name"] or {},
         seed=settings.seed,
         loss=train["loss"],
         step=train["step"],

@@ -32,7 +32,11 @@ class TrainJob:
             those that the dataset was prepared from, or nothing is streamed.
         fetch_into: folder on each node for shards that are fetched from a URI; None: the usual one.
         fetch_max_bytes: what that folder may hold; None: any number.
-        model: the `model` section.
+        model: the `model` section, but for `init_from`.
+        init_from: the weights that training begins with, as `starting.begin_with` takes them; None:
+            those that the seed gives.
+        freeze: the `train.freeze` section: patterns of parameters that are not trained.
+        lr_by_name: the `train.lr_by_name` section: pattern of parameter names to learning rate.
         seed: initialisation, order and dropout.
         loss: the `train.loss` section; None: by task.
         step: import path of a step of the user's own, in the place of the loss; None: none.
@@ -127,6 +131,9 @@ class TrainJob:
     fetch_into: str | None = None
     fetch_max_bytes: int | None = None
     loader_workers: int = 0
+    init_from: Mapping[str, Any] | None = None
+    freeze: Sequence[str] = field(default_factory=list)
+    lr_by_name: Mapping[str, float] = field(default_factory=dict)
     fence: int | None = None
     attempt: int | None = None
 

@@ -52,6 +52,12 @@ def build_optimizer(
     )
 
 
+def one_group_each(optimizer: torch.optim.Optimizer) -> None:
+    """Let each parameter of an optimizer have settings of its own, such as its rate, in place."""
+    (group,) = optimizer.param_groups
+    optimizer.param_groups[:] = [{**group, "params": [one]} for one in group["params"]]
+
+
 def change_optimizer(optimizer: torch.optim.Optimizer, spec: Mapping[str, Any]) -> None:
     """Give an optimizer other settings, but for its learning rate; what it keeps stays.
 
@@ -59,10 +65,10 @@ def change_optimizer(optimizer: torch.optim.Optimizer, spec: Mapping[str, Any]) 
         optimizer: as `build_optimizer` gives it.
         spec: a whole `train.optimizer` section of the same name.
     """
-    group = optimizer.param_groups[0]
-    for key, value in spec.items():
-        if key in group and key != "lr":
-            group[key] = type(group[key])(value)
+    for group in optimizer.param_groups:
+        for key, value in spec.items():
+            if key in group and key != "lr":
+                group[key] = type(group[key])(value)
 
 
 def optimizer_tensors(

@@ -22,6 +22,7 @@ from distrain.errors import ConfigError, DataError, ModelError, did_you_mean
 from distrain.models.build import InputNormalizer, build_model, min_part_rows
 from distrain.models.check import try_batch
 from distrain.models.feeding import Network, fed
+from distrain.models.naming import freeze, rates_by_name
 from distrain.models.recompute import recompute_blocks
 from distrain.train.checkpoint import STILL
 from distrain.train.course import Course, model_section
@@ -43,6 +44,7 @@ from distrain.train.precision import Precision, arithmetic
 from distrain.train.selection import Selection
 from distrain.train.sharded import check_can_be_cut, largest_block, named_blocks
 from distrain.train.spread import spread
+from distrain.train.starting import begin_with
 from distrain.train.step import Stepper, vector_length
 from distrain.train.strategy import TrainedModel
 from distrain.train.sums import open_tree_sum
@@ -102,6 +104,7 @@ class Preflight:
         total_steps: steps of the run.
         shapes: name and shape of each entry of the model's state dict.
         plan_digest: fingerprint of the order of rows.
+        anew: names in the state dict that begin anew beside weights that are given.
     """
 
     num_parameters: int
@@ -112,6 +115,7 @@ class Preflight:
     total_steps: int
     shapes: dict[str, list[int]]
     plan_digest: str = ""
+    anew: tuple[str, ...] = ()
 
 
 def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
@@ -123,16 +127,19 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
             CPU lacks: then only float32 is tried.
 
     Raises:
-        ModelError: the model cannot be built, does not fit the data (both shapes are named), has an
-            operation that there is not in the run's precision, or begins with other weights each
-            time.
+        ModelError: the model cannot be built, does not fit the data (both shapes are named) or the
+            weights that it is to begin with, has an operation that there is not in the run's
+            precision, or begins with other weights each time; or a pattern matches none of its
+            parameters.
         DataError: there are too few rows, or the prepared dataset is another than the job's.
         ConfigError: the batch is too small for the model, or a metric is not computed.
     """
     dataset = open_dataset(job)
     transform = dataset.transform
     check_rows(job, dataset)
-    model = _build_alike(job, transform)
+    anew: list[str] = []
+    model = _build_alike(job, transform, anew)
+    rates_by_name(model, job.lr_by_name, float(job.optimizer["lr"]))
     training = TrainingRows(dataset, as_is=job.step is not None)
     plan = _plan(job, training, model)
     if dataset.own is None:
@@ -153,6 +160,7 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
         total_steps=_total_steps(job, plan),
         shapes={name: list(value.shape) for name, value in model.state_dict().items()},
         plan_digest=plan.digest,
+        anew=tuple(anew),
     )
 
 
@@ -324,13 +332,26 @@ def split_names(dataset: PreparedDataset) -> list[str]:
     return [name for name in ("train", "validation", "test") if dataset.split(name).num_rows]
 
 
-def _build(job: TrainJob, transform: Transform) -> torch.nn.Module:
+def _build(job: TrainJob, transform: Transform, anew: list[str] | None = None) -> torch.nn.Module:
+    """Return the model, with the weights that it begins with.
+
+    Args:
+        job: the run.
+        transform: of its data.
+        anew: takes the names of what begins anew beside weights that are given.
+    """
     model = build_model(
         model_section(job),
         input_shape=transform.input_shape,
         num_outputs=transform.num_outputs,
         seed=job.seed,
+        columns=transform.column_widths,
     )
+    if job.init_from is not None:
+        fresh = begin_with(model, job.init_from, num_outputs=transform.num_outputs)
+        if anew is not None:
+            anew[:] = fresh
+    freeze(model, job.freeze)
     if job.strategy == "fsdp":
         check_can_be_cut(model)
     if job.activation_checkpointing:
@@ -338,9 +359,9 @@ def _build(job: TrainJob, transform: Transform) -> torch.nn.Module:
     return model
 
 
-def _build_alike(job: TrainJob, transform: Transform) -> torch.nn.Module:
+def _build_alike(job: TrainJob, transform: Transform, anew: list[str]) -> torch.nn.Module:
     """Build the model; one of the user's own, unless it is large, twice, to compare the weights."""
-    model = _build(job, transform)
+    model = _build(job, transform, anew)
     num_elements = sum(value.numel() for value in model.state_dict().values())
     if "target" in job.model and num_elements <= MOST_BUILT_TWICE:
         check_built_twice(model, _build(job, transform))

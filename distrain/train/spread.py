@@ -7,9 +7,10 @@ from torch import nn
 
 from distrain.data.plan import Plan
 from distrain.models.feeding import Network
+from distrain.models.naming import rates_by_name
 from distrain.train.flat import FlatGradients, FlatModel
 from distrain.train.job import TrainJob
-from distrain.train.optimize import build_optimizer
+from distrain.train.optimize import build_optimizer, one_group_each
 from distrain.train.sharded import ShardedGradients, ShardedModel
 from distrain.train.strategy import Gradients, TrainedModel
 from distrain.train.world import World
@@ -31,8 +32,10 @@ def spread(
         world: sizes and ranks.
     """
     if job.strategy == "ddp":
-        flat = FlatModel(module.to(world.torch_device), probe, network)
+        factor = rates_by_name(module, job.lr_by_name, float(job.optimizer["lr"]))
+        flat = FlatModel(module.to(world.torch_device), probe, network, factor)
         optimizer = build_optimizer(job.optimizer, flat.parameters)
+        one_group_each(optimizer)
         return flat, optimizer, FlatGradients(flat, optimizer, job.gradient_clip_norm)
     sharded = ShardedModel(module, probe, world)
     optimizer = build_optimizer(job.optimizer, sharded.parameters)

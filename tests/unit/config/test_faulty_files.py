@@ -8,9 +8,9 @@ from distrain.errors import ConfigError
 DATA = "data: {source: a.csv, target: y}\n"
 TRAIN_KEYS = (
     "activation_checkpointing, changes, checkpoint, compile, early_stopping, ema, epochs, "
-    "global_batch_size, gradient_clip_norm, ledger, logical_shards, loss, lr_schedule, "
-    "max_failures, max_time_s, num_workers, on_spike, optimizer, precision, profile, reduction, "
-    "resources_per_worker, restore_best, steps, strategy, threads_per_worker"
+    "freeze, global_batch_size, gradient_clip_norm, ledger, logical_shards, loss, lr_by_name, "
+    "lr_schedule, max_failures, max_time_s, num_workers, on_spike, optimizer, precision, "
+    "profile, reduction, resources_per_worker, restore_best, steps, strategy, threads_per_worker"
 )
 
 FILES = {
@@ -184,17 +184,17 @@ FILES = {
     "an argument that belongs to the user's own model": (
         DATA + "model: {args: {}}\n",
         "run.yaml:2: model.args: unknown key for mlp. It belongs to target. Valid keys for mlp: "
-        "activation, dropout, hidden, name, norm, residual.",
+        "activation, dropout, hidden, init_from, name, norm, residual.",
     ),
     "a typing error in the user's own model": (
         DATA + "model: {traget: a:B}\n",
         "run.yaml:2: model.traget: unknown key for mlp. Did you mean 'target'? Valid keys for "
-        "mlp: activation, dropout, hidden, name, norm, residual.",
+        "mlp: activation, dropout, hidden, init_from, name, norm, residual.",
     ),
     "a number for a model": (
         DATA + "model: 3\n",
         "run.yaml:2: model is 3. Expected a name (cnn, linear, mlp) or a mapping with a name and "
-        "its arguments or a mapping of args, target.",
+        "its arguments or a mapping of args, init_from, target.",
     ),
     "nothing for an optimizer": (
         DATA + "train: {optimizer: null}\n",

@@ -99,7 +99,7 @@ def test_words_stand_for_the_name_and_for_the_kind_of_a_column():
 
     settings = settings_from_dict(values, ["train.optimizer=rmsprop"])
 
-    assert settings.model.model_dump() == {"name": "linear"}
+    assert settings.model.model_dump() == {"name": "linear", "init_from": None}
     assert settings.train.loss == HuberSettings(name="huber")
     assert settings.train.lr_schedule == CosineSchedule(name="cosine")
     assert settings.train.optimizer.name == "rmsprop"

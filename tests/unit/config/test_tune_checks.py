@@ -158,7 +158,8 @@ SPACES = {
     "a key of another model, told once": (
         {"model.kernel_size": {"choice": [3, 5]}},
         "tune.space.model.kernel_size.choice[0]: model.kernel_size: unknown key for mlp. It "
-        "belongs to cnn. Valid keys for mlp: activation, dropout, hidden, name, norm, residual.",
+        "belongs to cnn. Valid keys for mlp: activation, dropout, hidden, init_from, name, norm, "
+        "residual.",
     ),
     "a condition on itself": (
         {"seed": {"choice": [1, 2], "when": {"seed": 1}}},
@@ -294,7 +295,8 @@ ELSEWHERE = {
         {"space": {"model.dropout": {"uniform": [0, 0.5], "when": {"model.kernel_size": 3}}}},
         {"model": {"name": "mlp"}},
         "tune.space.model.dropout.uniform[0]: model.kernel_size: unknown key for mlp. It belongs "
-        "to cnn. Valid keys for mlp: activation, dropout, hidden, name, norm, residual.\n"
+        "to cnn. Valid keys for mlp: activation, dropout, hidden, init_from, name, norm, "
+        "residual.\n"
         "tune.space.model.dropout.when: model.kernel_size = 3 is never met. model.kernel_size is "
         "in no trial: let it vary, too, or leave model.dropout out.",
     ),

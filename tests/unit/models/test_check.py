@@ -35,7 +35,6 @@ def test_a_fitting_model_passes_and_is_left_as_it_was() -> None:
             r"Expected a tensor of shape \(2, 3\)",
         ),
         ("NamesInsteadOfScores", {"features": 6}, r"returned shape \(2,\)"),
-        ("TwoInputs", {"features": 6}, "missing 1 required positional argument: 'mask'"),
         ("Frozen", {}, "no parameter to train"),
         ("Doubles", {}, "parameter layers.0.weight is of type float64. Expected float32"),
     ],

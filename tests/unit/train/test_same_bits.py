@@ -8,8 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import save_file
 
 from distrain.errors import TrainError
+from distrain.models.build import build_model
+from distrain.models.weights import weights_sha256
 from distrain.train.loop import TrainJob, train
 from distrain.train.world import World
 from tests.prepared_examples import write_classified, write_images, write_regression
@@ -19,7 +22,7 @@ pytestmark = pytest.mark.slow  # `tests/integration/test_train.py` compares 1 an
 
 NAMES = (
     "mlp", "cnn", "mlp with batch norm and five parts", "regression", "stopped early", "not finite",
-    "fast", "broken metric", "shares",
+    "fast", "broken metric", "shares", "frozen, and rates by name",
 )  # fmt: skip
 EVERY_METRIC = ["accuracy", "f1", "roc_auc", "log_loss"]
 
@@ -117,7 +120,27 @@ def jobs(data: Path, runs: Path) -> list[TrainJob]:
             checkpoint_every_steps=5,
             **{**shared, "epochs": 2},
         ),
+        TrainJob(
+            str(runs / "frozen"),
+            str(table),
+            {**mlp, "norm": "batch"},
+            global_batch_size=64,
+            init_from=begun_with(data, mlp),
+            freeze=["1.*"],
+            lr_by_name={"3.*": 1e-2, "*.bias": 1e-4},
+            **shared,
+        ),
     ]  # fmt: skip
+
+
+def begun_with(folder: Path, mlp: dict[str, Any]) -> dict[str, Any]:
+    """Write weights for other classes; return how a job names them."""
+    state = build_model(
+        {**mlp, "norm": "batch"}, input_shape=(6,), num_outputs=5, seed=1
+    ).state_dict()
+    path = folder / "pretrained.safetensors"
+    save_file(state, path)
+    return {"path": str(path), "sha256": weights_sha256(state), "anew": [], "unused": []}
 
 
 Outcomes = dict[str, list[list[dict[str, Any]]]]
@@ -159,7 +182,7 @@ def everywhere(outcomes: Outcomes, name: str) -> list[dict[str, Any]]:
     return [rank for group in outcomes.values() for rank in group[NAMES.index(name)]]
 
 
-@pytest.mark.parametrize("name", NAMES[:5])
+@pytest.mark.parametrize("name", [*NAMES[:5], NAMES[-1]])
 def test_weights_and_metrics_do_not_depend_on_the_number_of_workers(
     outcomes: Outcomes, name: str
 ) -> None:

@@ -1,0 +1,192 @@
+"""What is handed over, kept below the storage as modules that can be imported for good.
+
+```
+<storage>/given/<digest>/given_<digest>/__init__.py     definitions of a script or a notebook
+<storage>/given/<digest>/given_<digest>/instance.json   a module that existed, without its weights
+<storage>/given/<digest>/nets.py                        the user's modules that these import
+<storage>/given/<sha256>.safetensors                    the weights of that module
+```
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Final, final
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from distrain.durable import write_atomically
+from distrain.errors import ModelError
+from distrain.handed.definitions import Definitions, home_of, is_of_main
+from distrain.models.instance import built, describe
+from distrain.models.target import load_target
+from distrain.models.weights import weights_sha256
+from distrain.run_folder import GIVEN
+from distrain.track.user_code import find_user_code, save_user_code
+
+_INSTANCE: Final = "instance.json"
+_DIGITS: Final = 12
+_BUILD: Final = '''
+from pathlib import Path as _Path
+
+from distrain.models.instance import rebuild as _rebuild
+
+
+def build():
+    """Return the module that was handed over; its weights are given apart."""
+    return _rebuild(_Path(__file__).with_name("instance.json"), __name__)
+'''
+
+
+@final
+class Package:
+    """Takes in what is handed over, and keeps it at last; to be used once.
+
+    Args:
+        storage: the folder that runs are kept in.
+
+    Attributes:
+        import_paths: folders of the user's modules, and once it is kept, of its own.
+    """
+
+    def __init__(self, storage: Path) -> None:
+        self.import_paths: list[str] = []
+        self._given = storage / GIVEN
+        self._definitions = Definitions()
+        self._instance: dict[str, Any] | None = None
+        self._named: dict[str, None] = {}
+
+    def path_of(self, value: Any, where: str) -> str:
+        """Return the import path of a class or function; of a definition here, with a colon first.
+
+        Raises:
+            ModelError: it cannot be imported elsewhere.
+        """
+        if is_of_main(value):
+            return f":{self._definitions.add(value, where)}"
+        path = _import_path(value, where)
+        self._named.setdefault(path)
+        return path
+
+    def instance(self, model: nn.Module) -> dict[str, Any]:
+        """Take in a module that exists; return the `model` section that builds it again.
+
+        Its weights of this moment are kept at once.
+
+        Raises:
+            ModelError: it cannot be written down, or would come back as another.
+        """
+        name = type(model).__name__
+        described = describe(model, self.path_of)
+        self._instance = json.loads(json.dumps(described))
+        state = {
+            key: value.detach().cpu().contiguous().clone()
+            for key, value in model.state_dict().items()
+        }
+        for key, value in state.items():
+            if not isinstance(value, torch.Tensor):
+                raise ModelError(f"its state holds a {type(value).__name__}", where=f"{name}.{key}")
+        sha256 = weights_sha256(state)
+        weights = self._given / f"{sha256}.safetensors"
+        if not weights.is_file():
+            write_atomically(weights, safetensors.torch.save(state))
+        return {"target": ":build", "init_from": {"source": str(weights), "sha256": sha256}}
+
+    def keep(self) -> str:
+        """Write all that was taken in, and return the name of its module; empty: it is nothing."""
+        own = {path: code for path in self._named if (code := _user_code(path))}
+        sources = sorted({source for code in own.values() for source in code})
+        if self._instance is not None:
+            for path in own:
+                self._definitions.add_import(path.partition(":")[0])
+        text = self._definitions.text
+        if self._instance is None and not text.strip():
+            self.import_paths += dict.fromkeys(str(source.parent) for source in sources)
+            return ""
+        imported = (_user_code(f"{name}:any") for name in self._definitions.modules)
+        sources = sorted({*sources, *(code for found in imported for code in found)})
+        return self._write(text, sources)
+
+    def _write(self, text: str, sources: list[Path]) -> str:
+        instance = None if self._instance is None else json.dumps(self._instance)
+        self._given.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".handed-", dir=self._given) as temporary:
+            folder = Path(temporary)
+            save_user_code(sources, folder)
+            digest = _digest(folder, text, instance or "")
+            name = f"given_{digest}"
+            package = folder / name
+            package.mkdir()
+            text += _BUILD if instance is not None else ""
+            (package / "__init__.py").write_text(text, encoding="utf-8")
+            if instance is not None:
+                (package / _INSTANCE).write_text(instance, encoding="utf-8")
+            place = self._given / digest
+            if not place.exists():
+                shutil.copytree(folder, place.with_name(f".{digest}.tmp"), dirs_exist_ok=True)
+                place.with_name(f".{digest}.tmp").rename(place)
+        self.import_paths = [str(place), *self.import_paths]
+        return name
+
+    def check_rebuilt(self, model: nn.Module, name: str) -> None:
+        """Return where a module that was taken in comes back as it was; it is importable by now.
+
+        Raises:
+            ModelError: it does not.
+        """
+        assert self._instance is not None
+        again = built(self._instance, name)
+        before = {key: (value.shape, value.dtype) for key, value in model.state_dict().items()}
+        after = {key: (value.shape, value.dtype) for key, value in again.state_dict().items()}
+        if before != after or repr(again) != repr(model):
+            raise ModelError(
+                "built again from its class and attributes, it is another",
+                where=f"model {type(model).__name__}",
+                expected="a module that its class, attributes and tensors tell all of",
+                mend="Hand over its class, or a function that makes it, in its place",
+            )
+
+
+def _import_path(value: Any, where: str) -> str:
+    """Return the import path of a class or function of a module.
+
+    Raises:
+        ModelError: it is not found by it.
+    """
+    name = str(getattr(value, "__qualname__", type(value).__qualname__))
+    module = str(getattr(value, "__module__", None) or home_of(value, name))
+    path, is_found = f"{module}:{name}", False
+    if "<" not in name:
+        try:
+            is_found = load_target(path, where=where) is value
+        except ModelError:
+            path = f"{home_of(value, name)}:{name}"
+            is_found = load_target(path, where=where) is value
+    if not is_found:
+        raise ModelError(
+            f"{name} is not what {path} names, so the workers, and a model that is loaded later, "
+            "would not find it",
+            where=where,
+            expected="a class or a function from the top of a module, a script or a cell",
+            mend="Write it with `class` or `def` in a module of its own, such as nets.py, and "
+            "import it",
+        )
+    return path
+
+
+def _user_code(path: str) -> list[Path]:
+    """Return the user's sources that an import path needs; distrain, and what is installed, not."""
+    return [] if path.partition(":")[0].partition(".")[0] == "distrain" else find_user_code(path)
+
+
+def _digest(folder: Path, *texts: str) -> str:
+    state = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        state.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
+    for text in texts:
+        state.update(b"\0" + text.encode())
+    return state.hexdigest()[:_DIGITS]
