@@ -92,8 +92,17 @@ class RowsToPredict:
     @property
     def notes(self) -> list[str]:
         """Return whose code is run, in at most one line."""
-        told = f"the model runs code of its own, which came with it: {self.code}"
-        return [told] if self.code is not None else []
+        return told_code(self.code)
+
+
+def told_code(code: str | None) -> list[str]:
+    """Return whose code a model runs, in at most one line.
+
+    Args:
+        code: import path of the user's own code that it is built by; None: it has none.
+    """
+    told = f"the model runs code of its own, which came with it: {code}"
+    return [told] if code is not None else []
 
 
 @final
@@ -148,7 +157,7 @@ def rows_to_predict(
         DistrainError: as `plan_prediction`.
     """
     with tempfile.TemporaryDirectory(prefix="distrain-model-") as temporary:
-        folder = _packaged_folder(model, server, storage, Path(temporary))
+        folder = packaged_folder(model, server, storage, Path(temporary))
         predictor = Predictor.load(folder)
         files = _model_files(folder)
         code = read_description(folder)["model"].get("target")
@@ -164,6 +173,36 @@ def rows_to_predict(
     check_columns(columns, [*transform.input_columns, *(transform.targets if has_targets else [])])
     _check_names(columns, predictor)
     return RowsToPredict(files, opened, _types(opened, transform.column_types), code)
+
+
+def packaged_folder(model: str, server: TrackingServer, storage: Path, temporary: Path) -> Path:
+    """Return the folder of the packaged model that is meant.
+
+    Args:
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder or name.
+        server: where a registered model is looked for.
+        storage: where a run is looked for.
+        temporary: a folder for what has to be fetched.
+
+    Raises:
+        ConfigError: there is no such model.
+        TrackingError: the registry, or the model's files, cannot be reached.
+    """
+    if model.startswith("models:"):
+        folder = download_model(server, find_version(server, model), temporary)
+    elif (place := named_run(model, storage)) is not None:
+        folder = _fetched(place, temporary)
+    else:
+        folder = find_run_dir(model, storage) / "model"
+    packaged = find_packaged(folder)
+    if packaged is None:
+        raise ConfigError(
+            "there is no distrain model here",
+            where=f"{model} ({folder})",
+            expected="a model that `distrain train` made",
+            mend="Was the run finished? `distrain runs` lists them with their status",
+        )
+    return packaged
 
 
 def run_prediction(plan: PredictPlan) -> PredictResult:
@@ -245,24 +284,6 @@ def _model_files(folder: Path) -> dict[str, bytes]:
         for name, path in paths.items()
         if name.parts[0] in own and path.is_file()
     }
-
-
-def _packaged_folder(model: str, server: TrackingServer, storage: Path, temporary: Path) -> Path:
-    if model.startswith("models:"):
-        folder = download_model(server, find_version(server, model), temporary)
-    elif (place := named_run(model, storage)) is not None:
-        folder = _fetched(place, temporary)
-    else:
-        folder = find_run_dir(model, storage) / "model"
-    packaged = find_packaged(folder)
-    if packaged is None:
-        raise ConfigError(
-            "there is no distrain model here",
-            where=f"{model} ({folder})",
-            expected="a model that `distrain train` made",
-            mend="Was the run finished? `distrain runs` lists them with their status",
-        )
-    return packaged
 
 
 def _read_settings(folder: Path, stored: Mapping[str, Any]) -> ReadSettings:

@@ -166,6 +166,11 @@ class Predictor:
         return weights_sha256(self._module)
 
     @property
+    def module(self) -> torch.nn.Module:
+        """The network with its weights, in eval mode, on the CPU."""
+        return self._module
+
+    @property
     def num_parameters(self) -> int:
         """The number of the network's parameters."""
         return sum(parameter.numel() for parameter in self._module.parameters())
@@ -187,14 +192,17 @@ class Predictor:
             DataError: a column that the model needs is missing or holds something else.
         """
         transform = self.transform
-        table = to_table(rows, (*transform.id_columns, *transform.input_columns))
-        if missing := set(transform.input_columns) - set(table.column_names):
-            check_columns(column_names(rows), [c for c in transform.input_columns if c in missing])
+        table = self._table(rows)
         predictions = transform.decode(self.outputs(transform.apply(table)["x"]))
         ids = [name for name in transform.id_columns if name in table.column_names]
         for place, name in enumerate(ids):
             predictions = predictions.add_column(place, name, table.column(name))
         return predictions
+
+    def inputs(self, rows: Any) -> Array:
+        """Return what the network gets for raw rows, `(rows, ...)`; arguments as `predict`."""
+        x: Array = self.transform.apply(self._table(rows))["x"]
+        return x
 
     def outputs(self, x: Array) -> npt.NDArray[np.float32]:
         """Return the network's outputs for prepared inputs.
@@ -213,6 +221,13 @@ class Predictor:
             for start, stop in evaluation_batches(len(x)):
                 found[start:stop] = self._forward(x[start:stop])
         return found
+
+    def _table(self, rows: Any) -> pa.Table:
+        transform = self.transform
+        table = to_table(rows, (*transform.id_columns, *transform.input_columns))
+        if missing := set(transform.input_columns) - set(table.column_names):
+            check_columns(column_names(rows), [c for c in transform.input_columns if c in missing])
+        return table
 
     def _forward(self, batch: Array) -> Array:
         rows = filled_up(len(batch))
