@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
     from distrain.config.schema import Entry
     from distrain.evaluate.goals import GoalOutcome
+    from distrain.exporting import ExportResult
+    from distrain.first_configuration import InitResult
     from distrain.hindsight import ReplayResult
     from distrain.promotion import PromoteResult
     from distrain.report.asked import ReportResult
@@ -138,6 +140,26 @@ def evaluate_table(result: "EvaluateResult") -> Facts:
     facts.add("rows", f"{result.num_rows:,}")
     for name, value in result.metrics.items():
         facts.add(name, f"{value:.6g}")
+    return facts
+
+
+def export_table(result: "ExportResult") -> Facts:
+    """Return what was written, and how near it comes to the model."""
+    facts = Facts()
+    facts.add("model", str(result.out))
+    facts.add("described", str(result.description))
+    near = f"differs by at most {result.difference:.3g} on {result.num_rows} rows"
+    facts.add("compared", f"{near}, loaded again")
+    return facts
+
+
+def init_table(result: "InitResult") -> Facts:
+    """Return what was written, and what to do with it."""
+    facts = Facts()
+    facts.add("written", str(result.out))
+    facts.add("predicts", f"{result.target} ({result.task})")
+    facts.add("look", f"distrain prepare {result.out}")
+    facts.add("train", f"distrain train {result.out}")
     return facts
 
 
