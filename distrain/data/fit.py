@@ -86,7 +86,8 @@ class RunFit:
     @property
     def training_keys(self) -> Keys:
         """Return the keys of the rows that are for training, of those that were looked at."""
-        return self.keys[self.key_splits == TRAIN]
+        keys: Keys = self.keys[self.key_splits == TRAIN]
+        return keys
 
 
 @final

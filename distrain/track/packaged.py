@@ -124,23 +124,31 @@ def find_packaged(folder: Path) -> Path | None:
 
 @final
 class Predictor:
-    """A packaged model, ready to predict on the CPU.
+    """A packaged model, ready to predict.
 
     Args:
-        module: the network with its weights, in eval mode, on the CPU.
+        module: the network with its weights, on the CPU.
         transform: between raw columns and tensors.
         threads: threads inside an operation.
+        device: where it computes.
     """
 
-    def __init__(self, module: torch.nn.Module, transform: Transform, threads: int) -> None:
+    def __init__(
+        self, module: torch.nn.Module, transform: Transform, threads: int, device: str = "cpu"
+    ) -> None:
         self.transform = transform
-        self._module = module.eval()
-        self._normalizer = InputNormalizer(transform.image)
+        self._module = module.eval().to(device)
+        self._normalizer = InputNormalizer(transform.image, device)
         self._threads = threads
+        self._device = device
 
     @classmethod
-    def load(cls, folder: Path) -> "Predictor":
+    def load(cls, folder: Path, device: str = "cpu") -> "Predictor":
         """Return the model in a folder.
+
+        Args:
+            folder: the packaged model's.
+            device: where it computes.
 
         Raises:
             ModelError: there is none, it is damaged, or its code does not fit its weights.
@@ -158,7 +166,7 @@ class Predictor:
                 seed=0,
             )
         _load_weights(module, state, folder, description["weights_sha256"])
-        return cls(module, transform, description["threads"])
+        return cls(module, transform, description["threads"], device)
 
     @property
     def weights_sha256(self) -> str:
@@ -167,7 +175,7 @@ class Predictor:
 
     @property
     def module(self) -> torch.nn.Module:
-        """The network with its weights, in eval mode, on the CPU."""
+        """The network with its weights, in eval mode."""
         return self._module
 
     @property
@@ -232,8 +240,8 @@ class Predictor:
     def _forward(self, batch: Array) -> Array:
         rows = filled_up(len(batch))
         filled = batch if len(rows) == len(batch) else batch[rows]
-        given = self._normalizer(to_tensor(filled))
-        outputs: Array = self._module(given).to(torch.float32).numpy()
+        given = self._normalizer(to_tensor(filled).to(self._device))
+        outputs: Array = self._module(given).to("cpu", torch.float32).numpy()
         return outputs[: len(batch)]
 
 

@@ -17,7 +17,7 @@ from tests.example_models import image_transform, people, people_transform, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # torch's exporter warns
 
-CNN = {"name": "cnn", "channels": [4, 8], "hidden": [8], "norm": "batch"}
+CNN: dict[str, object] = {"name": "cnn", "channels": [4, 8], "hidden": [8], "norm": "batch"}
 BRANCHING = """
 import torch
 

@@ -20,7 +20,7 @@ from tests.example_models import (
     save_example,
 )
 
-CNN = {"name": "cnn", "channels": [4], "hidden": [8]}
+CNN: dict[str, object] = {"name": "cnn", "channels": [4], "hidden": [8]}
 
 
 def predictor(
