@@ -222,6 +222,7 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
         path=prepared.dataset.path,
         columns=manifest["columns"],
         outputs=f"{kind} (rows, {transform.num_outputs})",
+        profile=manifest["profile"],
     )
 
 
@@ -256,7 +257,10 @@ def predict(
         display.note(note)
     with data_session(address, display):
         display.stage("predicting")
-        return run_prediction(plan)
+        result = run_prediction(plan)
+    for finding in result.unlike_training:
+        display.note(f"column {finding.column!r}: {finding.message}")
+    return result
 
 
 def _go_on(

@@ -232,6 +232,7 @@ class PrepareResult:
         path: its folder, or the URI of that.
         columns: batch key to `dtype` and `shape` of a row.
         outputs: what a model has to return, in words.
+        profile: each column of the source: its kind, its type and statistics.
     """
 
     dataset_digest: str
@@ -241,6 +242,7 @@ class PrepareResult:
     path: Path | str
     columns: Mapping[str, Any] = field(default_factory=dict)
     outputs: str = ""
+    profile: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def finding_texts(self) -> list[str]:
@@ -257,6 +259,7 @@ class PrepareResult:
             "path": without_password(str(self.path)),
             "columns": dict(self.columns),
             "outputs": self.outputs,
+            "profile": dict(self.profile),
         }
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from distrain.display import duration_text
 from distrain.redaction import without_password
+from distrain.report.profile_text import profile_lines
 
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
@@ -215,10 +216,12 @@ def speed_text(result: "TrainResult") -> str:
 
 
 def prepare_table(result: "PrepareResult") -> Facts:
-    """Return rows, findings, and the keys and shapes that a model will get."""
+    """Return rows, columns, findings, and the keys and shapes that a model will get."""
     facts = Facts()
     rows = ", ".join(f"{split} {count:,}" for split, count in result.rows.items() if count)
     facts.add("rows", rows + ("  (prepared before)" if result.reused else ""))
+    for name, text in profile_lines(result.profile):
+        facts.add(f"column {name!r}", text)
     for key, column in result.columns.items():
         shape = ", ".join(["rows", *(str(size) for size in column["shape"])])
         facts.add(f"batch[{key!r}]", f"{column['dtype']} ({shape})")
