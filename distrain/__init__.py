@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _HOME = {
+    "export": "distrain.api",
     "load_config": "distrain.api",
     "promote": "distrain.api",
     "reproduce": "distrain.api",

@@ -73,7 +73,8 @@ def tell_interrupted(*, wants_json: bool) -> int:
 def usage_error(error: Exception) -> ConfigError:
     """Return what is wrong with the words of the command line, from the parser's own error."""
     text = getattr(error, "format_message")()  # noqa: B009  (duck-typed: click or its copy)
-    return ConfigError(text, where="command line", mend="See `distrain --help`")
+    command = getattr(getattr(error, "ctx", None), "command_path", "distrain")
+    return ConfigError(text, where="command line", mend=f"See `{command} --help`")
 
 
 def own_fault(error: Exception) -> DistrainError:

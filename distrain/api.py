@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from distrain.config.load import load_settings, settings_from_dict
 from distrain.config.settings import Settings
@@ -22,6 +22,7 @@ from distrain.tune.own_constraint import import_path_of
 
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
+    from distrain.exporting import ExportResult
     from distrain.predict import PredictResult
     from distrain.promotion import PromoteResult
     from distrain.reproduction import ReproduceResult
@@ -219,6 +220,32 @@ def evaluate(
 
     return assess.evaluate(
         model, data=str(data), storage=Path(storage), address=address, display=NoDisplay()
+    )
+
+
+def export(
+    model: str,
+    *,
+    out: str | Path,
+    form: "Literal['onnx', 'torch'] | None" = None,
+    storage: str | Path = "runs",
+) -> "ExportResult":
+    """Write a model as a file for other programs, as `distrain export` does.
+
+    Args:
+        model: `models:/name@alias`, `models:/name/3`, or a run's folder.
+        out: new file to write, `.onnx` or `.pt2`; a description is written beside it.
+        form: what it is; None: by its ending.
+        storage: the folder that runs are kept in.
+
+    Raises:
+        DistrainError: the input is at fault, what was named cannot be reached, or the model cannot
+            be exported.
+    """
+    from distrain import exporting
+
+    return exporting.export(
+        model, form=form, out=Path(out), storage=Path(storage), display=NoDisplay()
     )
 
 

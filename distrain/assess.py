@@ -17,7 +17,8 @@ from distrain.data.profile import labelled_rows
 from distrain.data.reading import CannotCut
 from distrain.display import Display
 from distrain.errors import DataError
-from distrain.predict import RowsToPredict, load_from_files, predicted_tables, rows_to_predict
+from distrain.predict import RowsToPredict, predicted_tables, rows_to_predict
+from distrain.predict_blocks import load_from_files
 from distrain.track.model_registry import registry_of
 from distrain.track.reachable import check_reachable
 from distrain.train.metrics import Metric, metrics_from_predictions

@@ -243,6 +243,7 @@ def prepare(
         columns=manifest["columns"],
         outputs=outputs,
         keys=_keys(transform),
+        profile=manifest["profile"],
     )
 
 
@@ -290,7 +291,10 @@ def predict(
         display.note(note)
     with data_session(address, display):
         display.stage("predicting")
-        return run_prediction(plan)
+        result = run_prediction(plan)
+    for finding in result.unlike_training:
+        display.note(f"column {finding.column!r}: {finding.message}")
+    return result
 
 
 def _go_on(

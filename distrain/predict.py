@@ -2,36 +2,37 @@
 
     plan      the model is found and loaded, the files' columns are checked     (driver, no Ray)
     read      the raw files, in order                                           (Ray Data)
-    predict   blocks of a fixed number of rows                                  (Ray Data)
+    predict   blocks of a fixed number of rows, on each free GPU, else on CPUs  (Ray Data)
     write     one file, in order, under a temporary name; renamed when whole    (driver)
 
 A block is a whole number of evaluation's batches, so every row stands in the batch in which
-`mlflow.pyfunc` would predict it, and gets the same bits.
+`mlflow.pyfunc` would predict it, and gets the same bits; on a GPU it gets that GPU's.
 """
 
 import contextlib
-import functools
 import tempfile
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import pyarrow as pa
 
 from distrain.config.data import ReadSettings
 from distrain.config.names import format_named
 from distrain.data.features import check_columns
+from distrain.data.findings import Finding
 from distrain.data.opened import OpenedSource
 from distrain.data.opening import open_source
-from distrain.data.plan import EVALUATION_BATCH_ROWS
 from distrain.data.reading import CannotCut
 from distrain.data.units import cut_into_units
+from distrain.data.unlike import Unlike
 from distrain.errors import ConfigError, DataError, ModelError, first_line
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.files import fetch
 from distrain.object_store.place import Place
 from distrain.object_store.runs import cannot_tell, named_run
+from distrain.predict_blocks import BLOCK_ROWS, Files, load_from_files, predicted_blocks
 from distrain.predictions_file import check_out, open_writer
 from distrain.track.model_versions import download_model, find_version
 from distrain.track.packaged import Predictor, find_packaged, read_source
@@ -47,13 +48,7 @@ from distrain.track.runs import find_run_dir
 from distrain.track.tensor_rows import told
 from distrain.track.tracking_server import TrackingServer
 
-if TYPE_CHECKING:
-    import ray
-
-BLOCK_ROWS = 16 * EVALUATION_BATCH_ROWS
 TEXT_FORMATS = ("csv", "tsv", "json", "jsonl")
-
-Files = Mapping[str, bytes]
 
 
 @final
@@ -64,14 +59,17 @@ class PredictResult:
     Attributes:
         num_rows: how many.
         out: the file, absolute.
+        unlike_training: columns with values that training had none of, and what was done.
     """
 
     num_rows: int
     out: Path
+    unlike_training: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""
-        return {"num_rows": self.num_rows, "out": str(self.out)}
+        found = [finding.to_json() for finding in self.unlike_training]
+        return {"num_rows": self.num_rows, "out": str(self.out), "unlike_training": found}
 
 
 @final
@@ -94,8 +92,17 @@ class RowsToPredict:
     @property
     def notes(self) -> list[str]:
         """Return whose code is run, in at most one line."""
-        told = f"the model runs code of its own, which came with it: {self.code}"
-        return [told] if self.code is not None else []
+        return told_code(self.code)
+
+
+def told_code(code: str | None) -> list[str]:
+    """Return whose code a model runs, in at most one line.
+
+    Args:
+        code: import path of the user's own code that it is built by; None: it has none.
+    """
+    told = f"the model runs code of its own, which came with it: {code}"
+    return [told] if code is not None else []
 
 
 @final
@@ -226,12 +233,15 @@ def run_prediction(plan: PredictPlan) -> PredictResult:
         return _run(plan, may_split=False)
 
 
-def predicted_tables(rows: RowsToPredict, *, may_split: bool = True) -> Generator[pa.Table]:
+def predicted_tables(
+    rows: RowsToPredict, *, may_split: bool = True, unlike: Unlike | None = None
+) -> Generator[pa.Table]:
     """Yield the rows with their predictions, in order, block by block; Ray must be connected.
 
     Args:
         rows: from `rows_to_predict`.
         may_split: whether large text files may be cut at line breaks.
+        unlike: is added what each block has that training had not.
 
     Raises:
         CannotCut: they may not; nothing that came so far counts.
@@ -249,17 +259,15 @@ def predicted_tables(rows: RowsToPredict, *, may_split: bool = True) -> Generato
         raw = flat_rows(read_units(units, reading)).repartition(
             target_num_rows_per_block=BLOCK_ROWS, strict=True
         )
-        blocks = raw.map_batches(
-            _PredictBlock(ray.put(rows.files)),
-            batch_size=None,
-            batch_format="pyarrow",
-            zero_copy_batch=True,
-        )
+        blocks = predicted_blocks(raw, rows.files, rows.opened.num_rows)
         try:
             for packed in blocks.iter_batches(batch_size=None, batch_format="pyarrow"):
                 assert isinstance(packed, pa.Table), "asked for Arrow tables"
                 for row in range(packed.num_rows):
-                    yield unpack_run(packed.slice(row, 1)).table
+                    table = unpack_run(packed.slice(row, 1)).table
+                    if unlike is not None:
+                        unlike.add_noted(table)
+                    yield table.replace_schema_metadata(None)
         except ray.exceptions.RayError as fault:
             if "cannot_cut" in str(fault):
                 raise CannotCut(rows.opened.listing.files[0].uri) from fault
@@ -267,15 +275,18 @@ def predicted_tables(rows: RowsToPredict, *, may_split: bool = True) -> Generato
 
 
 def _run(plan: PredictPlan, *, may_split: bool) -> PredictResult:
-    num_rows = 0
+    num_rows, unlike = 0, Unlike()
     with (
         open_writer(plan.out) as writer,
-        contextlib.closing(predicted_tables(plan.rows, may_split=may_split)) as tables,
+        contextlib.closing(
+            predicted_tables(plan.rows, may_split=may_split, unlike=unlike)
+        ) as tables,
     ):
         for table in tables:
             writer.write(table)
             num_rows += table.num_rows
-    return PredictResult(num_rows, plan.out)
+    transform = load_from_files(plan.rows.files).transform
+    return PredictResult(num_rows, plan.out, tuple(unlike.findings(transform, num_rows)))
 
 
 def _model_files(folder: Path) -> dict[str, bytes]:
@@ -343,48 +354,3 @@ def _check_names(columns: tuple[str, ...], predictor: Predictor) -> None:
             expected=f"no column named {', '.join(map(repr, predictor.prediction_names[:6]))}",
             mend="Rename it in the data, so that predictions do not get mixed up",
         )
-
-
-@final
-class _PredictBlock:
-    """Predicts a block of rows in a task; the model is loaded once in each worker process.
-
-    Args:
-        files: reference to the packaged model's files.
-    """
-
-    def __init__(self, files: "ray.ObjectRef[Files]") -> None:
-        self._files = files
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        from distrain.data.runs import Run, pack_fault, pack_run
-
-        try:
-            return pack_run(Run(0, 0, with_predictions(_loaded_once(self._files), rows)))
-        except DataError as fault:
-            return pack_fault((0, 0), fault)
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded_once(files: "ray.ObjectRef[Files]") -> Predictor:
-    import ray
-
-    return load_from_files(ray.get(files))
-
-
-def load_from_files(files: Files) -> Predictor:
-    """Return a model from the files of its packaged folder."""
-    with tempfile.TemporaryDirectory(prefix="distrain-model-") as temporary:
-        for name, content in files.items():
-            path = Path(temporary) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return Predictor.load(Path(temporary))
-
-
-def with_predictions(predictor: Predictor, rows: pa.Table) -> pa.Table:
-    """Return rows with their predictions in further columns."""
-    predicted = predictor.predict(rows)
-    for name in predictor.prediction_names:
-        rows = rows.append_column(name, predicted.column(name))
-    return rows

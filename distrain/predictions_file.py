@@ -135,13 +135,29 @@ def open_writer(out: Path) -> Iterator[TableWriter]:
     Raises:
         ConfigError: a file of that name has appeared meanwhile.
     """
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    writer = _WRITERS[out.suffix.lower()](unfinished)
-    try:
+    with new_file(out) as unfinished:
+        writer = _WRITERS[out.suffix.lower()](unfinished)
         try:
             yield writer
         finally:
             writer.close()
+
+
+@contextmanager
+def new_file(out: Path) -> Iterator[Path]:
+    """Give a path to write to for the length of a `with` block; at its end it becomes the file.
+
+    Where the block raises, nothing is left.
+
+    Args:
+        out: from `check_out`.
+
+    Raises:
+        ConfigError: a file of that name has appeared meanwhile.
+    """
+    unfinished = out.with_name(f".{out.stem}.{os.getpid()}.partial{out.suffix}")
+    try:
+        yield unfinished
         _publish(unfinished, out)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -153,10 +169,10 @@ def _publish(unfinished: Path, out: Path) -> None:
         # A link, unlike a rename, never takes the place of a file that is there.
         out.hardlink_to(unfinished)
     except FileExistsError:
-        check_out(out)
+        check_out(out, (out.suffix.lower(),))
     except OSError:
         # Some file systems have no links.
-        check_out(out)
+        check_out(out, (out.suffix.lower(),))
         unfinished.rename(out)
 
 

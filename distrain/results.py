@@ -233,6 +233,7 @@ class PrepareResult:
         columns: batch key to `dtype` and `shape` of a row.
         outputs: what a model has to return, in words.
         keys: by name, what a model's forward may ask for instead of `x`, as `columns` has it.
+        profile: each column of the source: its kind, its type and statistics.
     """
 
     dataset_digest: str
@@ -243,6 +244,7 @@ class PrepareResult:
     columns: Mapping[str, Any] = field(default_factory=dict)
     outputs: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def finding_texts(self) -> list[str]:
@@ -260,6 +262,7 @@ class PrepareResult:
             "columns": dict(self.columns),
             "outputs": self.outputs,
             "keys": dict(self.keys),
+            "profile": dict(self.profile),
         }
 
 

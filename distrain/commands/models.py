@@ -1,7 +1,7 @@
-"""Models that are there: `predict`, `evaluate`, `promote`, `reproduce`."""
+"""Models that are there: `predict`, `evaluate`, `export`, `promote`, `reproduce`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -52,6 +52,26 @@ def evaluate(
     with display.open_display(to_stderr=as_json) as shown:
         result = assess.evaluate(model, data=data, storage=storage, address=address, display=shown)
     print_result(tables.evaluate_table(result), result.to_json(), as_json=as_json)
+
+
+@app.command(epilog="Example: distrain export models:/digits@champion --out digits.onnx")
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="New file to write: .onnx, or .pt2 of torch.export.")],
+    form: Annotated[
+        Literal["onnx", "torch"] | None,
+        typer.Option("--format", help="What it is [by its ending].", show_default=False),
+    ] = None,
+    storage: Storage = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Write a model as a file for other programs, and a description beside it."""
+    from distrain import exporting
+    from distrain.report import display, tables
+
+    with display.open_display(to_stderr=as_json) as shown:
+        result = exporting.export(model, form=form, out=out, storage=storage, display=shown)
+    print_result(tables.export_table(result), result.to_json(), as_json=as_json)
 
 
 @app.command(epilog="Example: distrain promote models:/digits/3 --alias champion")

@@ -1,4 +1,4 @@
-"""Runs and searches: `train`, `tune`, `why`, `replay`, `resume`; `prepare`: their data alone."""
+"""Runs and searches: `init`, `train`, `tune`, `why`, `replay`, `resume`; `prepare`: data alone."""
 
 import sys
 from pathlib import Path
@@ -14,6 +14,30 @@ if TYPE_CHECKING:
     from distrain.results import Estimate, SearchEstimate, TrainResult, TuneResult
 
 app = typer.Typer()
+
+
+@app.command(epilog="Example: distrain init --from houses.csv --target price")
+def init(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Path, glob, directory or built-in to train on [the demo's data].",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="New file to write.")] = Path("run.yaml"),
+    as_json: Json = False,
+) -> None:
+    """Write a first configuration, commented, that trains at once."""
+    from distrain.first_configuration import write_first_configuration
+    from distrain.report import tables
+
+    result = write_first_configuration(source, target, out)
+    print_result(tables.init_table(result), result.to_json(), as_json=as_json)
 
 
 @app.command(epilog="Example: distrain train examples/digits/digits.yaml train.epochs=5")

@@ -136,7 +136,10 @@ def _read_text(text: str, top: Place) -> tuple[Tree, list[Fault]]:
 
 
 _SECTIONS = "a mapping of sections, as in `data:`"
-_LEAST = "The least that trains a model is `data: {source: FILE, target: COLUMN}`"
+_LEAST = (
+    "The least that trains a model is `data: {source: FILE, target: COLUMN}`, which "
+    "`distrain init --from FILE --target COLUMN` writes"
+)
 
 
 def _compose(text: str) -> Node | None:

@@ -184,9 +184,14 @@ def wanted_columns(data: DataSettings, columns: Sequence[str]) -> tuple[str, ...
     return tuple(name for name in columns if name not in dropped)
 
 
+def likely_delimiter(columns: Sequence[str]) -> str | None:
+    """Return what a single odd column seems to be delimited by; None: it is not odd."""
+    if len(columns) != 1:
+        return None
+    return next((sign for sign in (";", "\t", "|", ",") if sign in columns[0]), None)
+
+
 def _other_delimiter(columns: Sequence[str]) -> str:
     """Return the advice that the delimiter may be another, where there is a single odd column."""
-    if len(columns) != 1:
-        return ""
-    likely = next((sign for sign in (";", "\t", "|", ",") if sign in columns[0]), None)
+    likely = likely_delimiter(columns)
     return f" Set data.read.delimiter to {likely!r}." if likely else ""

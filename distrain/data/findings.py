@@ -6,8 +6,11 @@ from typing import Any, Final, final
 
 import numpy as np
 
+from distrain.data.column_plan import ColumnPlan
 from distrain.data.column_scan import ColumnScan
+from distrain.data.fit import RunFit
 from distrain.data.rowkeys import Keys
+from distrain.data.split import TEST, TRAIN, VALIDATION
 from distrain.data.statistics import NumberStatistics
 from distrain.data.target import TargetPlan, row_text, shortened
 from distrain.data.write import RunWritten
@@ -20,6 +23,8 @@ _CAPPED_FRACTION: Final = 0.01
 _CAPPED_ROWS: Final = 20
 # Of fewer different texts nothing is told by their look.
 _FEW_TEXTS: Final = 5
+# From here on a few numbers outweigh all others in a standard deviation.
+_SKEWED: Final = 3.0
 
 
 @final
@@ -154,6 +159,29 @@ def capped_targets(target: TargetPlan, statistics: Sequence[NumberStatistics]) -
                 yield Finding("capped-target", name, f"{text}{value:g}, as if it were cut", rows)
 
 
+def skewed(
+    plans: Sequence[ColumnPlan], numbers: Mapping[str, NumberStatistics]
+) -> Iterator[Finding]:
+    """Yield the numbers with a long tail that a logarithm would shorten.
+
+    Args:
+        plans: what the columns become.
+        numbers: their statistics over training rows.
+    """
+    for plan in plans:
+        if plan.kind != "numeric" or plan.scale != "standard":
+            continue
+        found = numbers[plan.name].skewness()
+        in_logs = numbers[plan.name].skewness(of_logs=True)
+        if abs(found) >= _SKEWED and abs(in_logs) <= abs(found) / 2:
+            end = "above" if found > 0 else "below"
+            text = (
+                f"a few values are far {end} all others (skewness {found:.1f}; {in_logs:.1f} of "
+                f"its logarithm: data.features, scale: log)"
+            )
+            yield Finding("skewed-column", plan.name, text, numbers[plan.name].count)
+
+
 def duplicates(keys: Sequence[Keys], *, one_in: int, dropped: bool) -> Iterator[Finding]:
     """Yield that rows repeat others, if some do.
 
@@ -169,6 +197,27 @@ def duplicates(keys: Sequence[Keys], *, one_in: int, dropped: bool) -> Iterator[
         done = "training rows that repeat one were dropped" if dropped else "they are kept"
         text = f"{about}{repeats:,} rows repeat another row in every column; {done}"
         yield Finding("duplicate-rows", None, text, repeats)
+
+
+def rows_across_splits(fits: Sequence[RunFit], one_in: int) -> Iterator[Finding]:
+    """Yield that rows of the validation and test splits are in the training split, too.
+
+    Args:
+        fits: of all runs, with row keys.
+        one_in: of how many rows one was looked at.
+    """
+    keys = np.concatenate([fit.keys for fit in fits])
+    split = np.concatenate([fit.key_splits for fit in fits])
+    training = keys[split == TRAIN]
+    for number, name in ((VALIDATION, "validation"), (TEST, "test")):
+        rows = int(np.isin(keys[split == number], training).sum()) * one_in
+        if rows:
+            about = "about " if one_in > 1 else ""
+            text = (
+                f"{about}{rows:,} rows of the {name} split repeat a training row in every column: "
+                f"its metrics look better for it (leave repeats out of the source)"
+            )
+            yield Finding("rows-across-splits", None, text, rows)
 
 
 def leaked_rows(training: Sequence[Keys], test: Sequence[Keys], one_in: int) -> Iterator[Finding]:

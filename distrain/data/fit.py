@@ -50,8 +50,8 @@ class RunFit:
         pixels: of the image.
         targets: of each regression target.
         keys: keys of the rows that were looked at.
-        training_keys: those of them that are for training, where they are asked for.
         words: of text columns: rows by the words they have.
+        key_splits: the split of each of these rows.
     """
 
     split_rows: tuple[int, int, int]
@@ -61,8 +61,14 @@ class RunFit:
     pixels: PixelStatistics | None = None
     targets: tuple[NumberStatistics, ...] = ()
     keys: Keys = field(default_factory=_no_keys)
-    training_keys: Keys = field(default_factory=_no_keys)
     words: dict[str, CategoryStatistics] = field(default_factory=dict)
+    key_splits: Assignment = field(default_factory=lambda: np.empty(0, dtype=np.int8))
+
+    @property
+    def training_keys(self) -> Keys:
+        """Return the keys of the rows that are for training, of those that were looked at."""
+        keys: Keys = self.keys[self.key_splits == TRAIN]
+        return keys
 
 
 @final
@@ -77,7 +83,6 @@ class FitTask:
         sample_size: how many numbers of a run stand for all, for the median.
         keyed: columns that row keys are made of; empty: no keys are wanted.
         one_in: row keys are kept of one row in so many.
-        keeps_training_keys: whether the training rows' keys are wanted apart.
     """
 
     rows: RowPlan
@@ -86,7 +91,6 @@ class FitTask:
     sample_size: int
     keyed: tuple[str, ...] = ()
     one_in: int = 1
-    keeps_training_keys: bool = False
 
     def __call__(self, run: Run) -> RunFit:
         """Return the statistics of a run."""
@@ -134,9 +138,7 @@ class FitTask:
     def _add_keys(self, fit: RunFit, table: pa.Table, split: Assignment) -> None:
         keys = self.rows.keys(table, self.keyed)
         looked_at = keys % np.uint64(self.one_in) == 0
-        fit.keys = keys[looked_at]
-        if self.keeps_training_keys:
-            fit.training_keys = keys[looked_at & (split == TRAIN)]
+        fit.keys, fit.key_splits = keys[looked_at], split[looked_at]
 
 
 @final

@@ -18,7 +18,9 @@ from distrain.data.findings import (
     missing_targets,
     missing_values,
     outliers,
+    rows_across_splits,
     similar_classes,
+    skewed,
     streamed,
     unread_columns,
     unused_labels,
@@ -27,9 +29,11 @@ from distrain.data.fit import FitTask, KeyTask, RunFit, combine_fits, fit_transf
 from distrain.data.manifest import describe_columns, describe_shards
 from distrain.data.on_ray import each_run
 from distrain.data.recipe import Recipe, check_units, window_rows
+from distrain.data.row_sample import SAMPLE_ROWS, joined_samples
 from distrain.data.rowkeys import RunKeys
 from distrain.data.rows import RowPlan
 from distrain.data.runs import RUN_ROWS, RunKey
+from distrain.data.sample_findings import leaking_columns, shifted_columns
 from distrain.data.shards import (
     KEYS_FILE,
     PROBE_FILE,
@@ -97,6 +101,7 @@ class Making:
             bounds,
             data.ingest == "stream",
             one_key_in(sum(fit.split_rows[TRAIN] for fit in fits)),
+            max(1, SAMPLE_ROWS // len(source.scans)),
         )
         by_run = dict(each_run(source.runs, write, RunWritten))
         runs = list(by_run.values())
@@ -111,7 +116,12 @@ class Making:
         if test is not None:
             rows = replace(task.rows, split=None)
             write_test = replace(write, rows=rows, places=test.places, bounds={})
+            write_test = replace(write_test, sample_rows=max(1, SAMPLE_ROWS // len(test.scans)))
             runs += [result for _, result in each_run(test.runs, write_test, RunWritten)]
+        sample = joined_samples([run.sample for run in runs if run.sample is not None])
+        if sample is not None:
+            findings += leaking_columns(write.transform, sample)
+            findings += shifted_columns(write.transform, sample)
         return {
             **head,
             **describe_shards(runs),
@@ -178,7 +188,6 @@ class Making:
             max(_SAMPLE_SIZE // len(source.scans), _LEAST_SAMPLE),
             names,
             self._one_in(),
-            self._test is not None,
         )
         fits = self._fit_once(task)
         if data.clean.outliers != "keep":
@@ -225,6 +234,7 @@ class Making:
         source, test, target = self._source, self._test, self._target
         unlabelled = source.num_rows - source.num_labelled
         keys = [fit.keys for fit in fits]
+        combined = combine_fits(fits)
         name = target.names[0]
         values = {*(source.counts[name] or ()), *((test.counts[name] or ()) if test else ())}
         found = [
@@ -235,8 +245,10 @@ class Making:
             *unused_labels(target.labels, name, values),
             *class_imbalance(target),
             *similar_classes(target),
-            *capped_targets(target, combine_fits(fits).targets),
+            *capped_targets(target, combined.targets),
+            *skewed(task.columns, combined.numbers),
             *duplicates(keys, one_in=task.one_in, dropped=self._data.clean.deduplicate),
+            *rows_across_splits(fits, task.one_in),
         ]
         if test is not None:
             key_task = KeyTask(replace(task.rows, split=None), task.keyed, task.one_in)

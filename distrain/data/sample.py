@@ -20,7 +20,7 @@ from distrain.data.prepared import PreparedDataset
 from distrain.data.reading import PieceRead, Reading, Unit
 from distrain.data.runs import Run, read_runs
 from distrain.data.shards import write_manifest
-from distrain.data.survey import survey
+from distrain.data.survey import Survey, survey
 from distrain.data.units import UNIT_BYTES
 
 DIGEST: Final = "0" * 64
@@ -39,15 +39,26 @@ def sample_dataset(data: DataSettings, listing: Listing) -> Iterator[PreparedDat
         DataError: these rows are not fit to learn from, though more of them may be.
         OSError: there is no room in the temporary folder.
     """
-    alone = data.model_copy(update={"test_source": None, "ingest": "prepared"})
-    opened = open_listed(_beginning(listing), data.read)
+    surveyed = sample_survey(data, listing)
     with TemporaryDirectory(prefix="distrain-sample-") as parent:
         folder = Path(parent) / DIGEST
-        manifest = Making(survey(alone, opened, None, _first_run), folder).make(
-            {"digest": DIGEST, "recipe": {}}
-        )
+        manifest = Making(surveyed, folder).make({"digest": DIGEST, "recipe": {}})
         write_manifest(folder, manifest)
         yield PreparedDataset.open(folder)
+
+
+def sample_survey(data: DataSettings, listing: Listing) -> Survey:
+    """Return what the first run of a source holds, and what is made of its columns.
+
+    Args:
+        data: the configuration; its test source is left alone.
+        listing: the files of the source.
+
+    Raises:
+        DataError: these rows are not fit to learn from, though more of them may be.
+    """
+    alone = data.model_copy(update={"test_source": None, "ingest": "prepared"})
+    return survey(alone, open_listed(_beginning(listing), data.read), None, _first_run)
 
 
 def _beginning(listing: Listing) -> Listing:

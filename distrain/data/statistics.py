@@ -93,6 +93,24 @@ class NumberStatistics:
         next_place = min(place + (reached[place] == half), len(order) - 1)
         return float((sample[order[place]] + sample[order[next_place]]) / 2)
 
+    def skewness(self, *, of_logs: bool = False) -> float:
+        """Return the third standardised moment, as far as `samples` show it; 0 for equal numbers.
+
+        Args:
+            of_logs: whether each number becomes sign(x) log(1 + |x|) first.
+        """
+        if not self.samples:
+            return 0.0
+        numbers = np.concatenate([part for part, _ in self.samples])
+        if of_logs:
+            numbers = np.sign(numbers) * np.log1p(np.abs(numbers))
+        weights = np.repeat([each for _, each in self.samples], [len(p) for p, _ in self.samples])
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            centred = numbers - np.average(numbers, weights=weights)
+            spread = np.sqrt(np.average(np.square(centred), weights=weights))
+            skewness = float(np.average((centred / spread) ** 3, weights=weights))
+        return skewness if np.isfinite(skewness) else 0.0
+
 
 @final
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from distrain.config.names import is_remote
 from distrain.data.clean import Bounds
 from distrain.data.columns import as_float64
 from distrain.data.features import Transform
+from distrain.data.row_sample import RowSample, sample_of
 from distrain.data.rows import RowPlan
 from distrain.data.run_tensors import RunTensors, of_split, packed_assignment
 from distrain.data.runs import Run, RunKey
@@ -53,6 +54,7 @@ class RunWritten:
         assigned: the file that says which rows are for what, where training rows are streamed.
         probe: the first training rows, where they are streamed, two at most.
         keys: of the training rows, where they are streamed, uint64, `(n,)`.
+        sample: a few rows; None where there are none, or rows are images.
     """
 
     shards: dict[str, Shard]
@@ -62,6 +64,7 @@ class RunWritten:
     assigned: SmallFile | None = None
     probe: dict[str, Array] = field(default_factory=dict)
     keys: Keys = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    sample: RowSample | None = None
 
 
 @final
@@ -78,6 +81,7 @@ class WriteTask:
         bounds: of numbers that are no outliers, to count the others.
         streams: whether the training rows are left where they are.
         one_in: of one training row in so many the key is kept, where they are.
+        sample_rows: of a run, that are sampled.
     """
 
     rows: RowPlan
@@ -88,6 +92,7 @@ class WriteTask:
     bounds: Bounds
     streams: bool = False
     one_in: int = 1
+    sample_rows: int = 1
 
     def __call__(self, run: Run) -> RunWritten:
         """Write a run's shards and return what was written."""
@@ -116,7 +121,8 @@ class WriteTask:
                 shards[name] = written(self.folder, write_shard, file, content)
         outliers = self._count_outliers(run.table)
         num_by_class = self._num_by_class(arrays, split)
-        return RunWritten(shards, columns, outliers, num_by_class, assigned, probe, keys)
+        sample = sample_of(arrays, split, self.sample_rows)
+        return RunWritten(shards, columns, outliers, num_by_class, assigned, probe, keys, sample)
 
     def _file(self, split: str, key: RunKey) -> str:
         return f"{split}-{self.places[key]:05d}.arrow"

@@ -10,11 +10,14 @@ from rich.text import Text
 from distrain.cost import estimate_text
 from distrain.durations import duration_text
 from distrain.redaction import without_password
+from distrain.report.profile_text import profile_lines
 
 if TYPE_CHECKING:
     from distrain.assess import EvaluateResult
     from distrain.config.schema import Entry
     from distrain.evaluate.goals import GoalOutcome
+    from distrain.exporting import ExportResult
+    from distrain.first_configuration import InitResult
     from distrain.hindsight import ReplayResult
     from distrain.promotion import PromoteResult
     from distrain.report.asked import ReportResult
@@ -145,6 +148,26 @@ def evaluate_table(result: "EvaluateResult") -> Facts:
     return facts
 
 
+def export_table(result: "ExportResult") -> Facts:
+    """Return what was written, and how near it comes to the model."""
+    facts = Facts()
+    facts.add("model", str(result.out))
+    facts.add("described", str(result.description))
+    near = f"differs by at most {result.difference:.3g} on {result.num_rows} rows"
+    facts.add("compared", f"{near}, loaded again")
+    return facts
+
+
+def init_table(result: "InitResult") -> Facts:
+    """Return what was written, and what to do with it."""
+    facts = Facts()
+    facts.add("written", str(result.out))
+    facts.add("predicts", f"{result.target} ({result.task})")
+    facts.add("look", f"distrain prepare {result.out}")
+    facts.add("train", f"distrain train {result.out}")
+    return facts
+
+
 def promote_table(result: "PromoteResult", alias: str) -> Facts:
     """Return what became of an alias, and why."""
     facts = Facts()
@@ -197,10 +220,12 @@ def speed_text(result: "TrainResult") -> str:
 
 
 def prepare_table(result: "PrepareResult") -> Facts:
-    """Return rows, findings, and the keys and shapes that a model will get."""
+    """Return rows, columns, findings, and the keys and shapes that a model will get."""
     facts = Facts()
     rows = ", ".join(f"{split} {count:,}" for split, count in result.rows.items() if count)
     facts.add("rows", rows + ("  (prepared before)" if result.reused else ""))
+    for name, text in profile_lines(result.profile):
+        facts.add(f"column {name!r}", text)
     for key, column in result.columns.items():
         shape = ", ".join(["rows", *(str(size) for size in column["shape"])])
         facts.add(f"batch[{key!r}]", f"{column['dtype']} ({shape})")

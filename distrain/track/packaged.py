@@ -126,23 +126,31 @@ def find_packaged(folder: Path) -> Path | None:
 
 @final
 class Predictor:
-    """A packaged model, ready to predict on the CPU.
+    """A packaged model, ready to predict.
 
     Args:
-        module: the network with its weights, in eval mode, on the CPU.
+        module: the network with its weights, on the CPU.
         transform: between raw columns and tensors.
         threads: threads inside an operation.
+        device: where it computes.
     """
 
-    def __init__(self, module: torch.nn.Module, transform: Transform, threads: int) -> None:
+    def __init__(
+        self, module: torch.nn.Module, transform: Transform, threads: int, device: str = "cpu"
+    ) -> None:
         self.transform = transform
-        self._module = module.eval()
-        self._normalizer = InputNormalizer(transform.image)
+        self._module = module.eval().to(device)
+        self._normalizer = InputNormalizer(transform.image, device)
         self._threads = threads
+        self._device = device
 
     @classmethod
-    def load(cls, folder: Path) -> "Predictor":
+    def load(cls, folder: Path, device: str = "cpu") -> "Predictor":
         """Return the model in a folder.
+
+        Args:
+            folder: the packaged model's.
+            device: where it computes.
 
         Raises:
             ModelError: there is none, it is damaged, or its code does not fit its weights.
@@ -161,12 +169,17 @@ class Predictor:
                 columns=transform.column_widths,
             )
         _load_weights(module, state, folder, description["weights_sha256"])
-        return cls(module, transform, description["threads"])
+        return cls(module, transform, description["threads"], device)
 
     @property
     def weights_sha256(self) -> str:
         """The SHA-256 of the weights as they are in memory."""
         return weights_sha256(self._module)
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The network with its weights, in eval mode."""
+        return self._module
 
     @property
     def num_parameters(self) -> int:
@@ -193,14 +206,17 @@ class Predictor:
         transform = self.transform
         if transform.inputs is not None:
             return transform.decode(self.outputs(batch_of(rows, transform.inputs)))
-        table = to_table(rows, (*transform.id_columns, *transform.input_columns))
-        if missing := set(transform.input_columns) - set(table.column_names):
-            check_columns(column_names(rows), [c for c in transform.input_columns if c in missing])
+        table = self._table(rows)
         predictions = transform.decode(self.outputs(transform.apply(table)["x"]))
         ids = [name for name in transform.id_columns if name in table.column_names]
         for place, name in enumerate(ids):
             predictions = predictions.add_column(place, name, table.column(name))
         return predictions
+
+    def inputs(self, rows: Any) -> Array:
+        """Return what the network gets for raw rows, `(rows, ...)`; arguments as `predict`."""
+        x: Array = self.transform.apply(self._table(rows))["x"]
+        return x
 
     def outputs(self, x: Any) -> npt.NDArray[np.float32]:
         """Return the network's outputs for prepared inputs.
@@ -224,11 +240,18 @@ class Predictor:
                 found[start:stop] = self._forward(x[start:stop])
         return found
 
+    def _table(self, rows: Any) -> pa.Table:
+        transform = self.transform
+        table = to_table(rows, (*transform.id_columns, *transform.input_columns))
+        if missing := set(transform.input_columns) - set(table.column_names):
+            check_columns(column_names(rows), [c for c in transform.input_columns if c in missing])
+        return table
+
     def _forward(self, batch: Array) -> Array:
         rows = filled_up(len(batch))
         filled = batch if len(rows) == len(batch) else batch[rows]
-        given = self._normalizer(to_tensor(filled))
-        outputs: Array = self._module(given).to(torch.float32).numpy()
+        given = self._normalizer(to_tensor(filled).to(self._device))
+        outputs: Array = self._module(given).to("cpu", torch.float32).numpy()
         return outputs[: len(batch)]
 
 

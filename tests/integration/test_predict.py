@@ -1,9 +1,12 @@
 """Batch inference on a real Ray."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -13,6 +16,7 @@ import pytest
 import distrain.predict
 from distrain.errors import ConfigError, DataError
 from distrain.predict import PredictResult, plan_prediction, run_prediction
+from distrain.predict_blocks import BLOCK_ROWS
 from distrain.track.packaged import Predictor, save_source
 from distrain.track.tracking_server import TrackingServer
 from tests.example_models import people, people_transform, save_example
@@ -68,7 +72,8 @@ def test_rows_keep_their_order_columns_and_bits(
 
     result = predict(storage, tmp_path / "raw", tmp_path / "out.csv")
 
-    assert result.to_json() == {"num_rows": 50_001, "out": str(tmp_path / "out.csv")}
+    assert result.to_json()["num_rows"] == 50_001
+    assert [found["column"] for found in result.to_json()["unlike_training"]] == ["work"]
     found = pd.read_csv(tmp_path / "out.csv", dtype={"code": str}, keep_default_na=False)
     assert found.columns.tolist() == [*rows.column_names, *PREDICTED]
     assert found["code"].tolist() == rows["code"].to_pylist()
@@ -196,3 +201,43 @@ def test_a_run_without_a_model_is_told(tmp_path: Path) -> None:
     source = write_csv(tmp_path / "rows.csv", people(3))
     with pytest.raises(ConfigError, match=r"no distrain model here.*Was the run finished"):
         plan(tmp_path, model="r1", source=source, out=tmp_path / "out.csv")
+
+
+ON_A_GPU = """
+import sys
+from pathlib import Path
+import ray
+from distrain.predict import plan_prediction, run_prediction
+from distrain.ray_token import ensure_token
+from distrain.track.tracking_server import TrackingServer
+
+ensure_token()
+ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+storage, source, out = map(Path, sys.argv[1:])
+server = TrackingServer("sqlite:////nowhere/mlflow.db", None, "storage")
+plan = plan_prediction("r1", str(source), out, server=server, storage=storage)
+print(run_prediction(plan).num_rows)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_worker_on_a_gpu_keeps_the_order_of_rows(tmp_path: Path) -> None:
+    # Ray is told of a GPU; where none is there, its worker computes on the CPU.
+    folder = tmp_path / "runs" / "people" / "r1"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").touch()
+    save_example(folder / "model", people_transform())
+    rows = people(3 * BLOCK_ROWS + 5)
+    pyarrow.parquet.write_table(rows, tmp_path / "rows.parquet")
+    words = [tmp_path / "runs", tmp_path / "rows.parquet", tmp_path / "out.parquet"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_GPU, *map(str, words)], capture_output=True, check=False
+    )
+
+    assert done.stdout.decode().strip() == str(rows.num_rows), done.stderr.decode()[-2_000:]
+    found = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert found.select(rows.column_names).equals(rows)
+    expected = Predictor.load(folder / "model").predict(rows)["probability_>50K"].to_numpy()
+    np.testing.assert_allclose(found["probability_>50K"].to_numpy(), expected, atol=1e-5)

@@ -142,22 +142,26 @@ def test_a_byte_order_mark_is_read_over(tmp_path):
         (
             "",
             "run.yaml: is empty. Expected a mapping of sections, as in `data:`. The least that "
-            "trains a model is `data: {source: FILE, target: COLUMN}`.",
+            "trains a model is `data: {source: FILE, target: COLUMN}`, which "
+            "`distrain init --from FILE --target COLUMN` writes.",
         ),
         (
             "# only a note\n",
             "run.yaml: is empty. Expected a mapping of sections, as in `data:`. The least that "
-            "trains a model is `data: {source: FILE, target: COLUMN}`.",
+            "trains a model is `data: {source: FILE, target: COLUMN}`, which "
+            "`distrain init --from FILE --target COLUMN` writes.",
         ),
         (
             "- a\n",
             "run.yaml: holds a list. Expected a mapping of sections, as in `data:`. The least "
-            "that trains a model is `data: {source: FILE, target: COLUMN}`.",
+            "that trains a model is `data: {source: FILE, target: COLUMN}`, which "
+            "`distrain init --from FILE --target COLUMN` writes.",
         ),
         (
             "age,income\n39,low\n",
             "run.yaml: holds a single value. Expected a mapping of sections, as in `data:`. The "
-            "least that trains a model is `data: {source: FILE, target: COLUMN}`.",
+            "least that trains a model is `data: {source: FILE, target: COLUMN}`, which "
+            "`distrain init --from FILE --target COLUMN` writes.",
         ),
         (
             "a:\n  b: 1\n  c: 2\n  b: 3\n",
