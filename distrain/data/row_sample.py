@@ -10,7 +10,7 @@ from typing import Final, final
 import numpy as np
 import numpy.typing as npt
 
-from distrain.data.encoders import Feature, NumericFeature
+from distrain.data.encoders import CategoricalFeature, Feature, NumericFeature
 from distrain.data.features import Transform
 from distrain.data.shards import Array
 from distrain.data.split import TRAIN, Assignment
