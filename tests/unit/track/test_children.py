@@ -5,12 +5,15 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from distrain.object_store.link import Link, linked
+from distrain.object_store.place import Place
 from distrain.track import children
 from distrain.track.delivery import Delivery
 from distrain.track.describe import assignment_params
@@ -532,6 +535,30 @@ def test_a_winner_s_run_that_is_made_while_the_search_s_trials_are_sent_is_found
     run_trial(search, 0)
     run_trial(search, 1)
     assert ship(search, store)
+
+    assert len(store.runs) == 1 + 2
+    assert store.trial(1).points("test/accuracy") == {40: 0.8}
+
+
+def test_at_a_store_it_is_found_too_though_its_folder_is_elsewhere(
+    search: RecordedSearch, tmp_path: Path
+) -> None:
+    place = Place.parse(f"s3://team/runs/name/{tmp_path.name}")
+    own, elsewhere = Link(tmp_path, place), tmp_path / "elsewhere" / f"{tmp_path.name}-0001"
+
+    with ExitStack() as stack:
+
+        def trouble(moment: str) -> None:
+            if moment == "after log_batch" and not elsewhere.exists():
+                ship_winner(elsewhere / "journal", 1, store)
+                stack.enter_context(linked(Link(elsewhere, place.parent.below(elsewhere.name))))
+
+        store = FakeStore(trouble)
+        run_trial(search, 0)
+        run_trial(search, 1)
+        own.durable = {path.name: path.stat().st_size for path in search.folder.glob("*.jsonl")}
+        stack.enter_context(linked(own))
+        assert ship(search, store)
 
     assert len(store.runs) == 1 + 2
     assert store.trial(1).points("test/accuracy") == {40: 0.8}
