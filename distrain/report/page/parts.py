@@ -8,6 +8,8 @@ from distrain.report.page.markup import NOTHING, Content, Markup, joined, tag
 from distrain.report.page.style import Tone
 
 _NAMED_SHARE: Final = 0.005
+_SHORT: Final = 9
+"""Letters of a key figure that has room at its full size."""
 
 
 @final
@@ -88,7 +90,7 @@ def _card(card: Card) -> Markup:
         tag("dt", card.label),
         tag("dd", card.value),
         note,
-        class_=_classes("card", card.tone),
+        class_=_classes("card long" if len(card.value) > _SHORT else "card", card.tone),
     )
 
 

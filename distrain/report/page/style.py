@@ -95,6 +95,7 @@ border:1px solid var(--rule);border-radius:10px;overflow:hidden}
 .card dt{color:var(--soft);font-size:13px}
 .card dd{margin:2px 0 0;font-size:23px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
 font-variant-numeric:tabular-nums;color:var(--c,inherit);overflow-wrap:anywhere}
+.card.long dd{font-size:19px}
 .card small{display:block;margin-top:2px;color:var(--soft);font-size:13px;line-height:1.4;
 overflow-wrap:anywhere}
 nav{margin:26px 0 0;padding:10px 0;border-top:1px solid var(--rule);

@@ -8,8 +8,8 @@ from typing import Final
 from distrain.cost import hours_text, money_text
 from distrain.durations import duration_text
 from distrain.report.page.guarded import drawn, found
-from distrain.report.page.markup import Content, Markup, joined
-from distrain.report.page.parts import Card, facts
+from distrain.report.page.markup import Content, Markup, joined, tag
+from distrain.report.page.parts import Card, facts, to_paste
 from distrain.report.page.shell import Outcome, Page, Section, page
 from distrain.report.page.style import Tone
 from distrain.report.page.words import counted, number_text, share_text
@@ -22,9 +22,10 @@ from distrain.report.search.parameters import parameters_section
 from distrain.report.search.savings import KINDS, Savings, savings
 from distrain.report.search.scoring import scores_of
 from distrain.report.search.standings import Entry, best_so_far, leaderboard, winner_of
-from distrain.report.search.stopping import stopping_section
+from distrain.report.search.stopping import stopping_section, title_of_stopping
 from distrain.report.search.timing import timing_section
 from distrain.report.search.winner import leaderboard_section, winner_section
+from distrain.since import compare_line
 
 _WORDS: Final[Mapping[str, tuple[str, Tone]]] = {
     "finished": ("Finished", "good"),
@@ -52,7 +53,7 @@ def search_page(search: Search, made_ms: int) -> str:
         ("leaderboard", "Leaderboard", lambda: leaderboard_section(search, entries())),
         ("course", "How it went", lambda: _course_section(search, winner)),
         ("parameters", "What matters", lambda: parameters_section(search, winner)),
-        ("stopping", "Early termination", lambda: stopping_section(search, saved())),
+        ("stopping", title_of_stopping(search), lambda: stopping_section(search, saved())),
         ("time", "Where the time went", lambda: timing_section(search, saved(), winner)),
         ("failures", "Failures", lambda: failing_section(search)),
         ("setup", "What was searched", lambda: _setup_section(search)),
@@ -107,7 +108,8 @@ def _counts_text(search: Search) -> str:
     planned = search.tune.num_trials or len(search.trials)
     counts = {kind: len(search.of_kind(kind)) for kind in KINDS}
     finished = f"{counts['finished']:,}" if counts["finished"] else "none"
-    parts = [f"{finished} finished", f"{counts['stopped']:,} were stopped"]
+    stopped = {0: "none was", 1: "1 was"}.get(counts["stopped"], f"{counts['stopped']:,} were")
+    parts = [f"{finished} finished", f"{stopped} stopped"]
     parts.append(f"{counts['failed']:,} failed" if counts["failed"] else "none failed")
     if counts["going"]:
         parts.append(f"{counts['going']:,} have not ended")
@@ -180,7 +182,11 @@ def _setup_section(search: Search) -> Section:
             ("Code", tags.get("mlflow.source.git.commit") or tags.get("distrain.code.sha256")),
             ("Machine", tags.get("distrain.cpu")),
         ]
-    return Section("setup", "What was searched", facts(rows))
+    parts = [facts(rows)]
+    line = compare_line(search.run_dir)
+    if line is not None:
+        parts += [tag("h3", "What differs from another search"), to_paste(line)]
+    return Section("setup", "What was searched", joined(parts))
 
 
 def _scheduler_text(search: Search) -> str:

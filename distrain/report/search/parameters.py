@@ -34,6 +34,7 @@ def parameters_section(search: Search, winner: int | None) -> Section:
         has_winner = winner is not None
         parts += [
             tag("h3", "Each parameter by itself"),
+            _changed(search),
             _left_out(search),
             figures(*slices(search, order, winner)),
             legend(kinds_legend([*scored, *search.of_kind("failed")], has_winner=has_winner)),
@@ -56,6 +57,16 @@ def _importance(basis: Basis, found: Importance) -> Markup:
     if found.left_out:
         told += f" Left out, as they do not vary in all of these: {', '.join(found.left_out)}."
     return joined([tag("p", told, class_="lead"), bars(pieces, "parameter", "share")])
+
+
+def _changed(search: Search) -> Markup | None:
+    count = sum(bool(trial.changes) for trial in search.trials)
+    if not count:
+        return None
+    return note(
+        f"{count:,} of the trials took over from others, and changed on the way: each stands at "
+        "the values that it ended with."
+    )
 
 
 def _left_out(search: Search) -> Markup | None:

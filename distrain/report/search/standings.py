@@ -141,7 +141,8 @@ class Rung:
         index: from 0.
         time: in epochs or steps.
         num_judged: trials that were compared there.
-        num_passed: those that went on, or took over from another.
+        num_passed: those that went on as they were.
+        num_taking_over: those that went on from the state of another.
         num_stopped: those that ended there.
         cut: the value that had to be reached, the hardest of all; None: there was none.
         best: trial and value of the best; None: no value is a number.
@@ -151,6 +152,7 @@ class Rung:
     time: int
     num_judged: int
     num_passed: int
+    num_taking_over: int
     num_stopped: int
     cut: float | None
     best: tuple[int, float] | None
@@ -174,13 +176,15 @@ def _rung(
     mode: Mode,
 ) -> Rung:
     num_stopped = sum(action in ("stop", "finish") for *_, action in judged)
+    num_taking_over = sum(action == "copy" for *_, action in judged)
     values = [(trial.number, value) for trial, value, _, _ in judged if _is_number(value)]
     cuts = [cut for _, _, cut, _ in judged if _is_number(cut)]
     return Rung(
         index=index,
         time=time,
         num_judged=len(judged),
-        num_passed=len(judged) - num_stopped,
+        num_passed=len(judged) - num_stopped - num_taking_over,
+        num_taking_over=num_taking_over,
         num_stopped=num_stopped,
         cut=_hardest(cuts, mode),
         best=min(values, key=lambda at: standing_of(at[0], at[1], mode), default=None),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from distrain.config.course import CHANGES, changes_of, current_values
 from distrain.errors import DistrainError
 from distrain.report.search.trial import Trial
 from distrain.track.trials import kind_of
@@ -184,7 +185,9 @@ class _Account:
         final = trace.metrics.get(metric)
         return Trial(
             number=number,
-            values=trace.values,
+            values=current_values(trace.values),
+            first_values={key: trace.values[key] for key in trace.values if key != CHANGES},
+            changes=changes_of(trace.values),
             state=state_of(number, self._own[number], is_driven=is_driven),
             outcome=trace.outcome,
             curve=curve,

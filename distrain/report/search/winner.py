@@ -6,8 +6,8 @@ from typing import Final
 from distrain.durations import duration_text
 from distrain.margin import margin
 from distrain.report.loading import loading_lines
-from distrain.report.page.markup import Content, Markup, joined, tag
-from distrain.report.page.parts import Column, Row, facts, note, table, to_paste, told
+from distrain.report.page.markup import NOTHING, Content, Markup, joined, tag
+from distrain.report.page.parts import Column, Row, facts, folded, note, table, to_paste, told
 from distrain.report.page.shell import Section
 from distrain.report.page.words import counted, number_text
 from distrain.report.search.dimension import value_text
@@ -15,6 +15,7 @@ from distrain.report.search.facts import Search
 from distrain.report.search.plot import NAMES, TONES, WINNER
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Entry, winner_of
+from distrain.report.search.trial import Trial
 
 SHOWN: Final = 20
 
@@ -32,7 +33,8 @@ def winner_section(search: Search, entries: Sequence[Entry]) -> Section:
     if best is None:
         text = "No trial has come to its end, so there is none."
         return Section("winner", title, note(text))
-    parts = [_margin(search, entries), _facts(search, entries), _lines(search, best)]
+    parts = [_margin(search, entries), _facts(search, entries), _course(best.first)]
+    parts.append(_lines(search, best))
     return Section("winner", title, joined(parts))
 
 
@@ -58,6 +60,20 @@ def _facts(search: Search, entries: Sequence[Entry]) -> Markup:
         alias = f", alias {result.model.alias}" if result.model.alias else ""
         rows.append(("Registered as", f"{result.model.name} version {result.model.version}{alias}"))
     return facts(rows)
+
+
+def _course(trial: Trial) -> Markup:
+    """Return which values were in force from which step on, where they changed."""
+    if not trial.changes:
+        return NOTHING
+    keys = [*trial.first_values]
+    columns = [Column("from step", is_number=True), *(Column(key, is_number=True) for key in keys)]
+    values, rows = dict(trial.first_values), []
+    for step, changed in [(0, {}), *((one["step"], one["values"]) for one in trial.changes)]:
+        values |= changed
+        rows.append(Row([f"{step:,}", *(value_text(values[key]) for key in keys)]))
+    often = counted(len(trial.changes), "change")
+    return folded(f"Its values in the course of its training, with {often}", table(columns, rows))
 
 
 def _lines(search: Search, best: Entry) -> Markup:
