@@ -6,7 +6,6 @@ from distrain.durations import duration_text
 from distrain.report.page.frame import WIDE, figure, path_of
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.style import Tone
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import (
     BELOW,
     WINNER,
@@ -20,9 +19,10 @@ from distrain.report.search.plot import (
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Best
 from distrain.report.search.times import TimeAxis, resumed
+from distrain.report.search.view import SearchView
 
 
-def best_figure(search: Search, found: Sequence[Best]) -> Markup:
+def best_figure(search: SearchView, found: Sequence[Best]) -> Markup:
     """Return the best score so far over time, and each trial where it ended.
 
     Args:

@@ -9,18 +9,18 @@ from distrain.report.page.markup import Markup, coordinate, joined, tag
 from distrain.report.page.style import Tone
 from distrain.report.page.words import number_text
 from distrain.report.search.dimension import Dimension, value_text
-from distrain.report.search.facts import Search
 from distrain.report.search.importance import Basis
 from distrain.report.search.plot import Dot, Plot, dots, star
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.surface import Surface, surface
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 SIZE: Final = Size(1020, 400, "wide")
 
 
 def contours(
-    search: Search, basis: Basis, axes: tuple[Dimension, Dimension], winner: int | None
+    search: SearchView, basis: Basis, axes: tuple[Dimension, Dimension], winner: int | None
 ) -> Markup:
     """Return the figure.
 
@@ -84,7 +84,7 @@ def _runs(cells: Sequence[float | None], scores: Scores) -> Iterator[tuple[Tone,
         first += count
 
 
-def _dot(found: Surface, trial: Trial, value: float) -> Dot | None:
+def _dot(found: Surface, trial: TrialView, value: float) -> Dot | None:
     x, y = found.x.place_in(trial.values), found.y.place_in(trial.values)
     if x is None or y is None:
         return None

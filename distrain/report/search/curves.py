@@ -8,16 +8,16 @@ from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.scale import Scale, scale_of, tick_text
 from distrain.report.page.thinning import points_each, thinned
 from distrain.report.page.words import counted
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import FROM_BELOW, TONES, WINNER, Plot, kinds_legend, title_of
 from distrain.report.search.scoring import Scores, scores_of
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 _DASH: Final = 4
 """Half the width of what is drawn of a curve of one value."""
 
 
-def curves(search: Search, winner: int | None) -> Markup:
+def curves(search: SearchView, winner: int | None) -> Markup:
     """Return the figure; the winner's curve lies above all.
 
     Args:
@@ -66,7 +66,7 @@ def _with(text: str, scores: Scores) -> str:
 
 
 def _group(
-    plot: Plot, across: Scale, scores: Scores, trials: Sequence[Trial], most: int
+    plot: Plot, across: Scale, scores: Scores, trials: Sequence[TrialView], most: int
 ) -> Markup | None:
     if not trials:
         return None
@@ -79,7 +79,7 @@ def _group(
     return tag("g", *paths, class_=f"{weight} {TONES[kind]}")
 
 
-def _path(plot: Plot, across: Scale, scores: Scores, trial: Trial, most: int) -> str:
+def _path(plot: Plot, across: Scale, scores: Scores, trial: TrialView, most: int) -> str:
     kept = thinned(trial.curve, most)
     places = [(across.place(time), scores.place(value)) for time, value in kept]
     points = [

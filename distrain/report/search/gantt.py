@@ -7,11 +7,11 @@ from distrain.report.page.frame import Size, figure, words
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.style import Tone
 from distrain.report.page.words import counted
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import TONES, WINNER, Plot, kinds_legend, title_of
 from distrain.report.search.savings import places
 from distrain.report.search.times import TimeAxis, resumed
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 _LATER: Final[dict[str, tuple[str, Tone]]] = {
     "confirm": ("winner with other seeds", "s6"),
@@ -23,7 +23,7 @@ _LEAST_HIGH: Final = 3.0
 _ROOM: Final = 420.0
 
 
-def gantt(search: Search, winner: int | None) -> Markup:
+def gantt(search: SearchView, winner: int | None) -> Markup:
     """Return when each trial ran; those that ran at one time lie in different rows.
 
     Args:
@@ -57,7 +57,7 @@ def gantt(search: Search, winner: int | None) -> Markup:
 
 
 def _bar(
-    plot: Plot, box: tuple[float, float, float, float], trial: Trial, seconds: float
+    plot: Plot, box: tuple[float, float, float, float], trial: TrialView, seconds: float
 ) -> Markup:
     x, y, end, high = box
     wide = max(0.8, plot.x_at(end) - x)
@@ -78,13 +78,13 @@ def _bar(
     return joined([drawn, label])
 
 
-def _tone(trial: Trial, winner: int | None) -> Tone:
+def _tone(trial: TrialView, winner: int | None) -> Tone:
     if trial.origin[0] in _LATER and trial.kind != "failed":
         return _LATER[trial.origin[0]][1]
     return WINNER if trial.number == winner else TONES[trial.kind]
 
 
-def _legend(search: Search, winner: int | None) -> list[tuple[str, Tone]]:
+def _legend(search: SearchView, winner: int | None) -> list[tuple[str, Tone]]:
     later = {trial.origin[0] for trial in search.told.later}
     ran = [trial for trial in search.trials if trial.spans]
     return [

@@ -16,7 +16,6 @@ from distrain.report.page.words import counted, number_text, share_text
 from distrain.report.run.view import when_text
 from distrain.report.search.best import best_figure
 from distrain.report.search.curves import curves
-from distrain.report.search.facts import Search
 from distrain.report.search.failing import failing_section
 from distrain.report.search.parameters import parameters_section
 from distrain.report.search.savings import KINDS, Savings, savings
@@ -24,6 +23,7 @@ from distrain.report.search.scoring import scores_of
 from distrain.report.search.standings import Entry, best_so_far, leaderboard, winner_of
 from distrain.report.search.stopping import stopping_section, title_of_stopping
 from distrain.report.search.timing import timing_section
+from distrain.report.search.view import SearchView
 from distrain.report.search.winner import leaderboard_section, winner_section
 from distrain.since import compare_line
 
@@ -37,7 +37,7 @@ _WORDS: Final[Mapping[str, tuple[str, Tone]]] = {
 }
 
 
-def search_page(search: Search, made_ms: int) -> str:
+def search_page(search: SearchView, made_ms: int) -> str:
     """Return a search's report as one HTML file.
 
     Args:
@@ -72,7 +72,7 @@ def search_page(search: Search, made_ms: int) -> str:
     return page(whole)
 
 
-def _under(search: Search) -> str:
+def _under(search: SearchView) -> str:
     tune = search.tune
     count = tune.num_trials or len(search.trials)
     began = f" · began {when_text(search.told.began_ms)}" if search.told.began_ms else ""
@@ -80,7 +80,7 @@ def _under(search: Search) -> str:
     return f"{search.run}{began} · {algorithms}, {counted(count, 'trial')}"
 
 
-def _outcome(search: Search, best: Entry | None) -> Outcome:
+def _outcome(search: SearchView, best: Entry | None) -> Outcome:
     word, tone = _WORDS[search.status]
     error = search.result.error if search.result is not None else None
     goals = search.result.goals if search.result is not None else ()
@@ -99,11 +99,11 @@ def _outcome(search: Search, best: Entry | None) -> Outcome:
     return Outcome(word, " ".join(told), tone)
 
 
-def _score_text(search: Search, best: Entry) -> str:
+def _score_text(search: SearchView, best: Entry) -> str:
     return scores_of([best.score], search.mode).text(best.score)
 
 
-def _counts_text(search: Search) -> str:
+def _counts_text(search: SearchView) -> str:
     """Return how the trials ended, in a sentence."""
     planned = search.tune.num_trials or len(search.trials)
     counts = {kind: len(search.of_kind(kind)) for kind in KINDS}
@@ -118,7 +118,7 @@ def _counts_text(search: Search) -> str:
     return f"Of {planned:,} trials {', '.join(parts[:-1])} and {parts[-1]}."
 
 
-def _cards(search: Search, best: Entry | None, saved: Savings) -> list[Card]:
+def _cards(search: SearchView, best: Entry | None, saved: Savings) -> list[Card]:
     failed = len(search.of_kind("failed"))
     cards = []
     if best is not None:
@@ -150,7 +150,7 @@ def _saved_text(saved: Savings) -> str:
     return f"{saved.saved_epochs:,} saved, {share_text(saved.saved_fraction)}"
 
 
-def _course_section(search: Search, winner: int | None) -> Section:
+def _course_section(search: SearchView, winner: int | None) -> Section:
     """Return how the search went: the best so far, and every trial's curve."""
     parts: list[Markup] = [best_figure(search, best_so_far(search))]
     if any(trial.curve for trial in search.trials):
@@ -158,7 +158,7 @@ def _course_section(search: Search, winner: int | None) -> Section:
     return Section("course", "How it went", joined(parts))
 
 
-def _setup_section(search: Search) -> Section:
+def _setup_section(search: SearchView) -> Section:
     """Return what was asked for, and what it was made of."""
     tune = search.tune
     rows: list[tuple[str, Content]] = [
@@ -189,13 +189,13 @@ def _setup_section(search: Search) -> Section:
     return Section("setup", "What was searched", joined(parts))
 
 
-def _scheduler_text(search: Search) -> str:
+def _scheduler_text(search: SearchView) -> str:
     fields = search.tune.scheduler.model_dump(exclude={"name"})
     told = ", ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
     return f"{search.tune.scheduler.name}{f': {told}' if told else ''}"
 
 
-def _budget_text(search: Search) -> str:
+def _budget_text(search: SearchView) -> str:
     fields = search.tune.budget.model_dump()
     told = ", ".join(f"{name} {value:g}" for name, value in fields.items() if value is not None)
     return told or "none"

@@ -14,7 +14,7 @@ from distrain.report.page.markup import Markup, coordinate, joined, tag
 from distrain.report.page.style import Tone
 from distrain.report.page.words import number_text
 from distrain.report.search.scoring import Scores
-from distrain.report.search.trial import Kind, Trial
+from distrain.report.search.trial import Kind, TrialView
 
 TONES: Final[Mapping[Kind, Tone]] = {
     "finished": "s0",
@@ -162,7 +162,7 @@ def dots(plot: Plot, drawn: Sequence[Dot]) -> Markup:
     )
 
 
-def place_of(plot: Plot, scores: Scores, trial: Trial) -> float | None:
+def place_of(plot: Plot, scores: Scores, trial: TrialView) -> float | None:
     """Return the place up of a trial: of its score, or below the room where it failed."""
     return plot.below_place if trial.kind == "failed" else scores.place(trial.score)
 
@@ -173,7 +173,7 @@ def star(plot: Plot, x: float, y: float, title: str) -> Markup:
     return tag("g", circle, class_=f"dot {WINNER}")
 
 
-def kinds_legend(trials: Iterable[Trial], *, has_winner: bool) -> list[tuple[str, Tone]]:
+def kinds_legend(trials: Iterable[TrialView], *, has_winner: bool) -> list[tuple[str, Tone]]:
     """Return what the colours of trials mean, of those kinds that there are."""
     there = {trial.kind for trial in trials}
     found = [(NAMES[kind], TONES[kind]) for kind in reversed(FROM_BELOW) if kind in there]
@@ -197,7 +197,7 @@ def _points(plot: Plot, drawn: Iterable[Dot]) -> str:
     )
 
 
-def title_of(trial: Trial) -> str:
+def title_of(trial: TrialView) -> str:
     """Return what is shown of a trial where the pointer rests on it."""
     score = (
         "" if trial.score is None or math.isnan(trial.score) else f": {number_text(trial.score)}"

@@ -7,10 +7,10 @@ from distrain.report.page.frame import Size, figure
 from distrain.report.page.markup import Markup, joined
 from distrain.report.page.words import number_text
 from distrain.report.search.dimension import Dimension, value_text
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import BELOW, Dot, Plot, dots, place_of, star
 from distrain.report.search.scoring import Scores, scores_of
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 SIZE: Final = Size(480, 260, "half")
 MOST: Final = 12
@@ -19,7 +19,7 @@ _SPREAD: Final = 0.5
 _GOLDEN: Final = 0.6180339887
 
 
-def slices(search: Search, order: Sequence[str], winner: int | None) -> list[Markup]:
+def slices(search: SearchView, order: Sequence[str], winner: int | None) -> list[Markup]:
     """Return a figure for each parameter, at most `MOST`.
 
     Args:
@@ -36,9 +36,9 @@ def slices(search: Search, order: Sequence[str], winner: int | None) -> list[Mar
 
 
 def _slice(
-    search: Search,
+    search: SearchView,
     dimension: Dimension,
-    trials: Sequence[Trial],
+    trials: Sequence[TrialView],
     scores: Scores,
     winner: int | None,
 ) -> Markup:
@@ -59,7 +59,7 @@ def _slice(
     return figure(SIZE, shapes, caption=dimension.path, lead=lead)
 
 
-def _dot(plot: Plot, dimension: Dimension, scores: Scores, trial: Trial) -> Dot | None:
+def _dot(plot: Plot, dimension: Dimension, scores: Scores, trial: TrialView) -> Dot | None:
     x, y = dimension.place_in(trial.values), place_of(plot, scores, trial)
     if x is None or y is None:
         return None

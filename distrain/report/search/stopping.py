@@ -8,16 +8,16 @@ from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.parts import Column, Piece, Row, folded, note, stacked_bar, table
 from distrain.report.page.shell import Section
 from distrain.report.page.words import counted, number_text, share_text
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import NAMES, TONES
 from distrain.report.search.savings import KINDS, Savings
 from distrain.report.search.standings import Rung, rungs
+from distrain.report.search.view import SearchView
 
 LISTED = 1_000
 """So many stopped trials are listed one by one."""
 
 
-def stopping_section(search: Search, saved: Savings) -> Section:
+def stopping_section(search: SearchView, saved: Savings) -> Section:
     """Return what the scheduler did.
 
     Args:
@@ -36,7 +36,7 @@ def stopping_section(search: Search, saved: Savings) -> Section:
     return Section("stopping", title_of_stopping(search), joined(parts), lead)
 
 
-def title_of_stopping(search: Search) -> str:
+def title_of_stopping(search: SearchView) -> str:
     """Return what the section is called: a population stops nobody."""
     return "The population" if search.tune.scheduler.name == "pbt" else "Early termination"
 
@@ -76,7 +76,7 @@ def _epochs(saved: Savings) -> Markup:
     return joined([tag("h3", "Epochs"), tag("p", f"{text}.", class_="lead"), stacked_bar(pieces)])
 
 
-def _rungs(search: Search, found: Sequence[Rung]) -> Markup | None:
+def _rungs(search: SearchView, found: Sequence[Rung]) -> Markup | None:
     if not found:
         return None
     takes_over = any(one.num_taking_over for one in found)
@@ -112,7 +112,7 @@ def _rung(rung: Rung, ends: Sequence[str]) -> list[str]:
     ]
 
 
-def _stopped(search: Search) -> Markup | None:
+def _stopped(search: SearchView) -> Markup | None:
     """Return each trial that did not run to its end, when that was and why, folded."""
     found = [one for one in search.trials if one.kind == "stopped" or one.was_ended_by_scheduler]
     if not found:
@@ -141,7 +141,7 @@ def _stopped(search: Search) -> Markup | None:
     return folded(title, joined([table(columns, rows), tag("p", more) if more else None]))
 
 
-def _audit(search: Search, saved: Savings) -> Markup | None:
+def _audit(search: SearchView, saved: Savings) -> Markup | None:
     """Return how often the scheduler was wrong, where that was asked for, or it stopped any."""
     audited = search.audit
     if audited is not None:

@@ -20,7 +20,7 @@ _KINDS: Final[Mapping[str | None, Kind]] = {
 
 @final
 @dataclass(frozen=True)
-class Trial:
+class TrialView:
     """One trial of a search, or a run that came after it.
 
     Attributes:

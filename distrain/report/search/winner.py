@@ -11,16 +11,16 @@ from distrain.report.page.parts import Column, Row, facts, folded, note, table, 
 from distrain.report.page.shell import Section
 from distrain.report.page.words import counted, number_text
 from distrain.report.search.dimension import value_text
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import NAMES, TONES, WINNER
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Entry, winner_of
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 SHOWN: Final = 20
 
 
-def winner_section(search: Search, entries: Sequence[Entry]) -> Section:
+def winner_section(search: SearchView, entries: Sequence[Entry]) -> Section:
     """Return what there is to say of the winner, or of the best so far.
 
     Args:
@@ -38,7 +38,7 @@ def winner_section(search: Search, entries: Sequence[Entry]) -> Section:
     return Section("winner", title, joined(parts))
 
 
-def _facts(search: Search, entries: Sequence[Entry]) -> Markup:
+def _facts(search: SearchView, entries: Sequence[Entry]) -> Markup:
     best, result = entries[0], search.result
     trial, scores = best.first, scores_of_entries(search, entries)
     seeds = f", the mean over {len(best.trials)} seeds" if len(best.trials) > 1 else ""
@@ -62,7 +62,7 @@ def _facts(search: Search, entries: Sequence[Entry]) -> Markup:
     return facts(rows)
 
 
-def _course(trial: Trial) -> Markup:
+def _course(trial: TrialView) -> Markup:
     """Return which values were in force from which step on, where they changed."""
     if not trial.changes:
         return NOTHING
@@ -76,7 +76,7 @@ def _course(trial: Trial) -> Markup:
     return folded(f"Its values in the course of its training, with {often}", table(columns, rows))
 
 
-def _lines(search: Search, best: Entry) -> Markup:
+def _lines(search: SearchView, best: Entry) -> Markup:
     """Return what can be pasted: how to load the model, and how to ask why it won."""
     parts: list[Markup] = []
     model = search.result.model if search.result is not None else None
@@ -87,7 +87,7 @@ def _lines(search: Search, best: Entry) -> Markup:
     return joined([*parts, tag("h3", "Why it won"), to_paste(command)])
 
 
-def _margin(search: Search, entries: Sequence[Entry]) -> Markup:
+def _margin(search: SearchView, entries: Sequence[Entry]) -> Markup:
     """Return by how much it leads, and what other seeds came to."""
     best = entries[0]
     confirmed = search.confirmed(best.first.number)
@@ -101,7 +101,7 @@ def _margin(search: Search, entries: Sequence[Entry]) -> Markup:
     return joined(parts)
 
 
-def leaderboard_section(search: Search, entries: Sequence[Entry]) -> Section:
+def leaderboard_section(search: SearchView, entries: Sequence[Entry]) -> Section:
     """Return the best settings in a table, and how many others there are.
 
     Args:
@@ -132,7 +132,7 @@ def leaderboard_section(search: Search, entries: Sequence[Entry]) -> Section:
     return Section("leaderboard", "Leaderboard", joined(parts), lead)
 
 
-def _row(search: Search, scores: Scores, rank: int, entry: Entry) -> Row:
+def _row(search: SearchView, scores: Scores, rank: int, entry: Entry) -> Row:
     trial = entry.first
     word = NAMES[trial.kind] if trial.outcome is not None else trial.state.replace("_", " ")
     cells: list[Content] = [
@@ -149,12 +149,12 @@ def _row(search: Search, scores: Scores, rank: int, entry: Entry) -> Row:
     return Row(cells, tone=WINNER if is_first else None)
 
 
-def scores_of_entries(search: Search, entries: Sequence[Entry]) -> Scores:
+def scores_of_entries(search: SearchView, entries: Sequence[Entry]) -> Scores:
     """Return the axis of the scores of a leaderboard."""
     return scores_of((entry.score for entry in entries), search.mode)
 
 
-def _rest(search: Search, entries: Sequence[Entry]) -> str:
+def _rest(search: SearchView, entries: Sequence[Entry]) -> str:
     """Return how many are not in the table, and of what kind they are."""
     rest = entries[SHOWN:]
     counts = [

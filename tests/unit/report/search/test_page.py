@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from distrain import lease
-from distrain.report.search.facts import read_search
 from distrain.report.search.page import search_page
+from distrain.report.search.view import read_search
 from distrain.report.search.writing import write_search_report
 from distrain.run_folder import RESULT
 from distrain.track.journal import JournalWriter
