@@ -14,7 +14,7 @@ from distrain.differences import change_text
 from distrain.past.story import Story
 from distrain.redaction import without_credentials
 from distrain.results import RunStatus, finding_text
-from distrain.run_folder import REPORT
+from distrain.run_folder import REPORT, REPORT_ARTIFACTS
 from distrain.since import Since, compare_line, since_last_run
 from distrain.track import describe
 from distrain.track.lineage_folder import DIFF, FOLDER
@@ -23,7 +23,7 @@ from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import JOB_TAG
 from distrain.track.record import RunFacts
 
-REPORT_LINK: Final = f"[Report](distrain:artifacts/{REPORT})"
+REPORT_LINK: Final = f"[Report](distrain:artifacts/{REPORT_ARTIFACTS}/{REPORT})"
 """Of a run, or a search: its page without a network, which the UI draws among the artifacts."""
 _SPLITS: Final = ("train", "validation", "test")
 _MAX_SOURCES: Final = 3

@@ -3,11 +3,12 @@
 from typing import Final
 
 from distrain.durations import duration_text
-from distrain.report.page.frame import Size, figure, words
+from distrain.report.page.frame import figure
 from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.room import Room, Size, words
 from distrain.report.page.style import Tone
 from distrain.report.page.words import counted
-from distrain.report.search.plot import TONES, WINNER, Plot, kinds_legend, title_of
+from distrain.report.search.plot import TONES, WINNER, kinds_legend, title_of
 from distrain.report.search.savings import places
 from distrain.report.search.times import TimeAxis, resumed
 from distrain.report.search.trial import TrialView
@@ -34,17 +35,17 @@ def gantt(search: SearchView, winner: int | None) -> Markup:
     across = TimeAxis(search.told.shown_s)
     high = max(_LEAST_HIGH, min(_MOST_HIGH, _ROOM / max(1, len(rows))))
     size = Size(1020, round(high * len(rows)) + 66, "wide")
-    plot = Plot(size, across.ticks, (), across.label)
+    room = Room(size, across.ticks, (), across.label)
     bars: dict[Tone, list[Markup]] = {}
     for at, row in enumerate(rows):
         for begin, end, trial in row:
-            box = (plot.x_at(across.at(begin)), plot.top + at * high, across.at(end), high)
+            box = (room.x_at(across.at(begin)), room.top + at * high, across.at(end), high)
             tone = _tone(trial, winner)
-            bars.setdefault(tone, []).append(_bar(plot, box, trial, end - begin))
+            bars.setdefault(tone, []).append(_bar(room, box, trial, end - begin))
     shapes = [
         *(tag("g", *drawn, class_=f"area {tone}") for tone, drawn in bars.items()),
-        *resumed(search.told.resumed_s, plot, across),
-        plot.axes(),
+        *resumed(search.told.resumed_s, room, across),
+        room.axes(),
     ]
     return figure(
         size,
@@ -57,10 +58,10 @@ def gantt(search: SearchView, winner: int | None) -> Markup:
 
 
 def _bar(
-    plot: Plot, box: tuple[float, float, float, float], trial: TrialView, seconds: float
+    room: Room, box: tuple[float, float, float, float], trial: TrialView, seconds: float
 ) -> Markup:
     x, y, end, high = box
-    wide = max(0.8, plot.x_at(end) - x)
+    wide = max(0.8, room.x_at(end) - x)
     gap = 1.0 if high > 6 else 0.3
     drawn = tag(
         "rect",

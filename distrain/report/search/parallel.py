@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from distrain.report.page.frame import LETTER, LINE, Size, figure, line, words
+from distrain.report.page.frame import figure
 from distrain.report.page.markup import Markup, coordinate, joined, tag
+from distrain.report.page.room import LETTER, LINE, Size, line, words
 from distrain.report.page.style import NUM_SHADES, shade
 from distrain.report.page.words import counted
 from distrain.report.search.dimension import Dimension

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from distrain import lease
+from distrain.past import story
 from distrain.report.page.words import number_text
-from distrain.report.run import story
 from distrain.report.run.page import run_page
 from distrain.report.run.view import view_run
 from distrain.track.journal import JournalWriter
