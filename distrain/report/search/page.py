@@ -164,7 +164,7 @@ def _setup_section(search: SearchView) -> Section:
     rows: list[tuple[str, Content]] = [
         ("Metric", f"{search.metric}, {'less' if search.mode == 'min' else 'more'} is better"),
         ("Proposed by", tune.search_alg.name),
-        ("Stopped by", _scheduler_text(search)),
+        ("Scheduler", _scheduler_text(search)),
         ("Seeds of each setting", str(tune.num_seeds)),
         ("Budget", _budget_text(search)),
         ("Goes on from", search.told.inherited),
