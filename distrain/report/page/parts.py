@@ -9,7 +9,7 @@ from distrain.report.page.style import Tone
 
 _NAMED_SHARE: Final = 0.005
 _ONE_LINE: Final = 28
-_SHORT: Final = 9
+_SHORT: Final = 10
 """Letters of a key figure that has room at its full size."""
 
 
@@ -208,7 +208,7 @@ def _classes(first: str, tone: Tone | None) -> str:
 
 
 def _text(cell: Content) -> str | None:
-    """Return the class of a cell that is broken into lines: those of few letters are not."""
+    """Return the class of a cell that a phone breaks into lines: those of few letters it does not."""
     return "text" if isinstance(cell, str) and len(cell) > _ONE_LINE else None
 
 

@@ -151,8 +151,6 @@ caption{text-align:left;font-weight:600;padding:0 0 6px}
 th{color:var(--soft);font-weight:500;font-size:13px;vertical-align:bottom}
 th,td{text-align:left;padding:7px 18px 7px 0;border-bottom:1px solid var(--rule)}
 td{vertical-align:top;overflow-wrap:break-word}
-.scroll td{white-space:nowrap}
-.scroll td.text{white-space:normal;min-width:15em}
 .facts td{overflow-wrap:anywhere}
 th:last-child,td:last-child{padding-right:0}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -187,6 +185,8 @@ section{margin-top:42px}
 .wide svg{min-width:720px}
 .wide .scroll{margin-left:-12px;padding-left:12px}
 th,td{padding-right:12px}
+.scroll td{white-space:nowrap}
+.scroll td.text{white-space:normal;min-width:15em}
 }
 @media print{body{background:#fff}section{break-inside:avoid}nav{display:none}}
 """

@@ -95,7 +95,7 @@ def _outcome(search: SearchView, best: Entry | None) -> Outcome:
     if search.told.is_budget_spent:
         told.append("The budget was spent before all trials had run.")
     if search.status == "cut_off":
-        told.append(f"Nobody drives it now: `distrain resume {search.reference}` goes on with it.")
+        told.append(f"Nobody drives it now; distrain resume {search.reference} goes on with it.")
     return Outcome(word, " ".join(told), tone)
 
 
@@ -112,10 +112,14 @@ def _counts_text(search: SearchView) -> str:
     parts = [f"{finished} finished", f"{stopped} stopped"]
     parts.append(f"{counts['failed']:,} failed" if counts["failed"] else "none failed")
     if counts["going"]:
-        parts.append(f"{counts['going']:,} have not ended")
+        parts.append(f"{_have(counts['going'])} not ended")
     if planned > len(search.trials):
-        parts.append(f"{planned - len(search.trials):,} have not begun")
+        parts.append(f"{_have(planned - len(search.trials))} not begun")
     return f"Of {planned:,} trials {', '.join(parts[:-1])} and {parts[-1]}."
+
+
+def _have(count: int) -> str:
+    return "1 has" if count == 1 else f"{count:,} have"
 
 
 def _cards(search: SearchView, best: Entry | None, saved: Savings) -> list[Card]:

@@ -84,7 +84,13 @@ def _lines(search: SearchView, best: Entry) -> Markup:
         lines = loading_lines(f"models:/{model.name}/{model.version}", search.tracking_uri)
         parts += [tag("h3", "To load it"), to_paste(lines)]
     command = f"distrain why {search.reference} {best.first.number}"
-    return joined([*parts, tag("h3", "Why it won"), to_paste(command)])
+    return joined(
+        [
+            *parts,
+            tag("h3", "Why it won" if search.status == "finished" else "Why it leads"),
+            to_paste(command),
+        ]
+    )
 
 
 def _margin(search: SearchView, entries: Sequence[Entry]) -> Markup:
