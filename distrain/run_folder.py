@@ -32,6 +32,8 @@ CONFIG = "config.yaml"
 STARTED = "started.json"
 JOURNAL = "journal"
 REPORT = "report.html"
+REPORT_ARTIFACTS = "report"
+"""The folder of MLflow's artifacts that the report is sent to."""
 
 
 def check_folder(folder: Path, *, key: str) -> None:

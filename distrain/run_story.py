@@ -16,6 +16,7 @@ from distrain.past.story import read_outline
 from distrain.run_facts import StartedRun, summary_text
 from distrain.run_folder import JOURNAL
 from distrain.story import (
+    REPORT_LINK,
     changes_text,
     code_text,
     data_text,
@@ -62,7 +63,7 @@ def run_story(run: StartedRun, record: RunRecord, ending: Ending) -> str:
         "Limits": limits_text(facts, ending.metrics),
         "Made by": maker_text(tags),
     }
-    lines = [f"### {_outcome_text(run, ending)}", ""]
+    lines = [f"### {_outcome_text(run, ending)}", "", REPORT_LINK, ""]
     lines += describe.metric_table(ending.metrics)
     lines += ["", *(comparison_table(ending.verdict) if ending.verdict else []), ""]
     lines += describe.fact_lines(told)

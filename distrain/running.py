@@ -44,7 +44,7 @@ from distrain.run_facts import (
     train_result,
     training_text,
 )
-from distrain.run_folder import CONFIG, JOURNAL, keep_files, write_result
+from distrain.run_folder import CONFIG, JOURNAL, REPORT_ARTIFACTS, keep_files, write_result
 from distrain.run_story import run_story
 from distrain.track import lineage, lineage_folder
 from distrain.track.journal_reading import last_step
@@ -324,5 +324,5 @@ def _record_end(
 def keep_report(record: RunRecord, report: Path) -> None:
     """Record the report of a run or search, and have it kept where that is kept."""
     keep_files(report.parent)
-    record.journal.artifact(report, "report")
+    record.journal.artifact(report, REPORT_ARTIFACTS)
     record.journal.sync()  # the end was, before it

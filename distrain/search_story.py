@@ -16,6 +16,7 @@ from distrain.run_facts import StartedRun
 from distrain.run_folder import JOURNAL
 from distrain.run_story import goals_text
 from distrain.story import (
+    REPORT_LINK,
     assignment_text,
     changes_text,
     code_text,
@@ -104,7 +105,7 @@ def under_way_story(run: StartedRun, facts: RunFacts) -> str:
 
 _VIEWS: Final = "[Leaderboard](distrain:leaderboard) | [Charts](distrain:charts)"
 _LINKS: Final = (
-    f"{_VIEWS} | "
+    f"{_VIEWS} | {REPORT_LINK} | "
     "[every decision](distrain:artifacts/search/decisions.csv) | "
     "[every trial](distrain:artifacts/search/trials.csv)"
 )

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from distrain.config.course import changes_of, current_values
 from distrain.differences import change_text
 from distrain.past.story import Story
 from distrain.redaction import without_credentials
 from distrain.results import RunStatus, finding_text
+from distrain.run_folder import REPORT, REPORT_ARTIFACTS
 from distrain.since import Since, compare_line, since_last_run
 from distrain.track import describe
 from distrain.track.lineage_folder import DIFF, FOLDER
@@ -21,6 +23,8 @@ from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import JOB_TAG
 from distrain.track.record import RunFacts
 
+REPORT_LINK: Final = f"[Report](distrain:artifacts/{REPORT_ARTIFACTS}/{REPORT})"
+"""Of a run, or a search: its page without a network, which the UI draws among the artifacts."""
 _SPLITS: Final = ("train", "validation", "test")
 _MAX_SOURCES: Final = 3
 _MAX_FINDINGS: Final = 5
@@ -45,8 +49,7 @@ def interrupted_text(past: Story, status: RunStatus) -> str:
     if len(past.sessions) <= 1 and len(past.attempts) <= 1 and not notes:
         return interruptions_text([], status)
     often = len(past.sessions) - 1
-    times = "once" if often == 1 else f"{often} times"
-    parts = [f"gone on with {times}"] if often > 0 else []
+    parts = [f"gone on with {_times(often)}"] if often > 0 else []
     parts += [f"workers by attempt: {workers}"] if workers else []
     return interruptions_text([*parts, *notes[-_MAX_FINDINGS:]], status)
 
@@ -62,9 +65,19 @@ def interruptions_text(told: Sequence[str], status: RunStatus) -> str:
 
 
 def assignment_text(assignment: Mapping[str, Any]) -> str:
-    """Return the values of a trial in one line."""
-    values = (f"{code(key)} = {plain(value, _MAX_VALUE)}" for key, value in assignment.items())
-    return ", ".join(values) or "as written"
+    """Return the values of a trial in one line; those at its end, where they changed."""
+    values = current_values(assignment)
+    told = ", ".join(f"{code(key)} = {plain(value, _MAX_VALUE)}" for key, value in values.items())
+    changes = changes_of(assignment)
+    if not changes:
+        return told or "as written"
+    first, last = changes[0]["step"], changes[-1]["step"]
+    when = f"at step {first:,}" if first == last else f"between step {first:,} and {last:,}"
+    return f"{told}; changed {_times(len(changes))}, {when}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def data_text(manifest: Mapping[str, Any], digest: str) -> str:

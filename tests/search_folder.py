@@ -148,13 +148,14 @@ class _Runner:
         self._chance = chance
         self._epochs = epochs
         self._run_dir = run_dir
+        self._began: dict[int, int] = {}
 
     def run(self, num_slots: int, until_s: float) -> bool:
         """Run until the search is over, or its driver is killed; return whether it is over."""
         due: list[tuple[float, int, Work, int]] = []
         while True:
             while len(due) < num_slots and (work := self._search.next_work()) is not None:
-                begin = self._search.trials[work.trial].time
+                begin = self._began[work.trial] = self._search.trials[work.trial].time
                 heapq.heappush(
                     due, (self._log.now_s + self._epoch_s(work), work.trial, work, begin)
                 )
@@ -166,12 +167,12 @@ class _Runner:
                 heapq.heappush(due, (next_s, work.trial, work, time + 1))
 
     def _epoch_s(self, work: Work) -> float:
-        hidden = self._search.trials[work.trial].assignment["model.hidden"]
+        hidden = self._search.trials[work.trial].assignment.get("model.hidden", [64])
         return 8 + 0.05 * sum(hidden) * self._chance.uniform(0.9, 1.1)
 
     def _goes_on(self, work: Work, time: int) -> bool:
         search, trial = self._search, work.trial
-        train_s, step = 10.0 * time, STEPS * time
+        train_s, step = 10.0 * (time - self._began[trial]), STEPS * time
         if (trial == 46 or trial % 97 == 17) and time == 1:  # ten of one cause would end it
             self._fail(work, step)
             return False
@@ -201,8 +202,8 @@ class _Runner:
     def _value(self, assignment: Mapping[str, Any], time: int) -> float:
         lr = math.log10(assignment["train.optimizer.lr"])
         level = 0.97 - 0.09 * (lr + 2.2) ** 2 - 0.25 * (assignment["model.dropout"] - 0.25) ** 2
-        level += 0.01 * (assignment["model.activation"] == "gelu")
-        level += 0.004 * len(assignment["model.hidden"])
+        level += 0.01 * (assignment.get("model.activation") == "gelu")
+        level += 0.004 * len(assignment.get("model.hidden", [64]))
         level -= 0.004 * (math.log10(assignment["train.optimizer.weight_decay"]) + 3) ** 2
         risen = 1 - math.exp(-time * (0.35 + 0.12 * (lr + 3)))
         value = max(0.1, level) * (0.3 + 0.7 * max(0.05, risen)) + self._chance.gauss(0, 0.004)

@@ -1,6 +1,7 @@
 """What was measured while runs were trained, for a figure: validation metrics and loss, by step.
 
-Of a search, the best value so far, by the trials that had ended.
+Of a search, the best value so far, by the trials that had ended. Of a journal that is large beyond
+measure, the newest part, as in a report.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,12 +9,10 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from distrain.compare.sides import Side
+from distrain.past.story import read_story
 from distrain.run_folder import JOURNAL
-from distrain.track.journal_reading import DRIVER, list_segments, metric_values, written_by
-from distrain.track.recorded import values_of
+from distrain.track.journal_reading import DRIVER, metric_values, written_by
 
-MAX_BYTES: Final = 64 << 20
-"""Of a run's journal; a larger one is left out, since to read it takes tens of seconds."""
 _SHOWN: Final = ("validation/", "train/loss")
 _BEST: Final = "search/best"
 
@@ -43,14 +42,9 @@ def curves_of(sides: Sequence[Side]) -> tuple[Curve, ...]:
 
 
 def _of_run(side: Side) -> Mapping[str, Points]:
-    journal = side.run_dir / JOURNAL
-    if sum(path.stat().st_size for path in list_segments(journal)) > MAX_BYTES:
-        return {}
-    points: dict[str, list[tuple[float, float]]] = {}
-    for (step, name), value in sorted(values_of(journal).items()):
-        if name.startswith(_SHOWN):
-            points.setdefault(name, []).append((step, value))
-    return {name: tuple(curve) for name, curve in points.items()}
+    story = read_story(side.run_dir / JOURNAL)
+    curves = {name: tuple(story.points(name)) for name in story.metrics if name.startswith(_SHOWN)}
+    return dict(sorted(curves.items(), key=lambda named: (named[1][:1], named[0])))
 
 
 def _of_search(side: Side) -> Mapping[str, Points]:

@@ -84,9 +84,14 @@ def current_values(assignment: Mapping[str, Any]) -> dict[str, Any]:
         assignment: dotted key to value; `train.changes` may be among the keys.
     """
     values = {key: value for key, value in assignment.items() if key != CHANGES}
-    for change in assignment.get(CHANGES, ()):
+    for change in changes_of(assignment):
         values |= change["values"]
     return values
+
+
+def changes_of(assignment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what an assignment changes in the course of the run: `step` and `values`, in order."""
+    return list(assignment.get(CHANGES, ()))
 
 
 def with_change(
@@ -101,7 +106,7 @@ def with_change(
     """
     if not values:
         return dict(assignment)
-    earlier = assignment.get(CHANGES, [])
+    earlier = changes_of(assignment)
     return {**assignment, CHANGES: [*earlier, {"step": step, "values": dict(values)}]}
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from distrain.report.compare_words import interval_text
-from distrain.report.page.frame import LETTER, LINE, Size, figure, line, words
+from distrain.report.page.frame import figure
 from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.room import LETTER, LINE, Size, line, words
 from distrain.report.page.scale import Scale, scale_of, tick_text
 from distrain.report.page.style import Tone
 

@@ -18,10 +18,11 @@ from distrain.report.compare_words import (
     same_text,
     value_texts,
 )
-from distrain.report.page.frame import HALF, Axis
+from distrain.report.page.frame import Axis
 from distrain.report.page.lines import Lines, Series, lines
 from distrain.report.page.markup import NOTHING, Content, Markup, joined, tag
 from distrain.report.page.parts import Card, Column, Row
+from distrain.report.page.room import HALF
 from distrain.report.page.shell import Outcome as Heading
 from distrain.report.page.shell import Page, Section, page
 from distrain.report.page.style import series_tone

@@ -92,6 +92,7 @@ def _add_run(facts: Facts, result: "TrainResult") -> None:
 
 def _add_search(facts: Facts, result: "TuneResult") -> None:
     """Add what was searched, what won, and what became of the rest."""
+    from distrain.config.course import changes_of, current_values
     from distrain.tune.audit import AuditResult  # small, and of a search alone
     from distrain.tune.confirm import ConfirmResult
 
@@ -102,8 +103,10 @@ def _add_search(facts: Facts, result: "TuneResult") -> None:
     for message, count in result.failures:
         facts.add("failed", f"{count:,} x {message}")
     if result.best is not None:
-        values = ", ".join(f"{name} = {value}" for name, value in result.best["config"].items())
-        facts.add("best", f"trial {result.best['trial']}: {values}")
+        config = result.best["config"]
+        values = ", ".join(f"{name} = {value}" for name, value in current_values(config).items())
+        changed = f", after {num:,} changes" if (num := len(changes_of(config))) else ""
+        facts.add("best", f"trial {result.best['trial']}: {values}{changed}")
         if "mean" in result.best:
             facts.add("mean", f"{result.best['mean']:.6g} over {result.best['num_seeds']} seeds")
         for split in ("train", "validation", "test"):

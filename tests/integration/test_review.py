@@ -167,6 +167,10 @@ def test_why_a_trial_failed_stands_on_its_own_page(reviewer: Reviewer) -> None:
     reviewer.find("failed trial", "trial 1", says=("It failed: ", "Failed"))
 
 
+def test_the_report_opens_in_the_page_of_the_search(reviewer: Reviewer) -> None:
+    reviewer.find("report", "Report", says=("report/report.html", "Path: "))
+
+
 def test_which_data_and_what_changed_since_the_last_run(reviewer: Reviewer) -> None:
     text = reviewer.find("search", says=("Data:", "What changed: since"))
 
@@ -174,6 +178,7 @@ def test_which_data_and_what_changed_since_the_last_run(reviewer: Reviewer) -> N
         r"rows: train [\d,]+, validation [\d,]+, test [\d,]+; digest [0-9a-f]{12}", text
     )
     assert "configuration: train.epochs 8 -> 4" in text
+    assert "From any other search: distrain compare ANOTHER_RUN 2" in text
 
 
 def test_which_code(reviewer: Reviewer) -> None:

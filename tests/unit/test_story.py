@@ -124,3 +124,11 @@ def test_what_happened_to_a_run_is_told_from_its_journal(tmp_path: Path) -> None
     assert interrupted_text(read_outline(tmp_path), "finished") == (
         "gone on with once; workers by attempt: 4, 2; training goes on with 2 workers instead of 4"
     )
+
+
+def test_of_values_that_changed_those_at_the_end_are_told() -> None:
+    changes = [{"step": step, "values": {"lr": lr}} for step, lr in ((50, 0.2), (1200, 0.3))]
+
+    assert assignment_text({"lr": 0.1, "train.changes": changes}) == (
+        "`lr` = 0.3; changed 2 times, between step 50 and 1,200"
+    )

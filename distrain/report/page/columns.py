@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from distrain.report.page.frame import HALF, Frame, Size, figure
+from distrain.report.page.frame import Frame, figure
 from distrain.report.page.markup import Markup, coordinate, joined, tag
+from distrain.report.page.room import HALF, Size
 from distrain.report.page.scale import Scale, scale_of, tick_text
 from distrain.report.page.style import Tone
 from distrain.report.page.words import number_text
@@ -49,7 +50,7 @@ def histogram(drawn: Histogram) -> Markup:
         for begin, end, count in zip(drawn.edges[:-1], drawn.edges[1:], drawn.counts, strict=True)
         if count
     ]
-    shapes = joined([frame.axes(), tag("g", *bars, class_=f"area {drawn.tone}")])
+    shapes = joined([frame.room.axes(), tag("g", *bars, class_=f"area {drawn.tone}")])
     return figure(drawn.size, shapes, caption=drawn.caption, lead=drawn.lead)
 
 
@@ -60,8 +61,8 @@ def _column(frame: Frame, begin: float, end: float, count: int) -> Markup:
     assert top is not None
     wide = max(1.0, right - left - 1)
     path = (
-        f"M{coordinate(left)} {coordinate(frame.bottom)}V{coordinate(top)}"
-        f"h{coordinate(wide)}V{coordinate(frame.bottom)}z"
+        f"M{coordinate(left)} {coordinate(frame.room.bottom)}V{coordinate(top)}"
+        f"h{coordinate(wide)}V{coordinate(frame.room.bottom)}z"
     )
     text = f"{tick_text(begin)} to {tick_text(end)}: {number_text(count)}"
     return tag("path", tag("title", text), d=path)

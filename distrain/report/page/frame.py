@@ -1,38 +1,15 @@
-"""What figures have in common: their size, their axes, what stands above and below them."""
+"""What figures have in common: scales on their axes, what stands above and below them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
-from distrain.report.page.markup import NOTHING, Content, Markup, coordinate, joined, tag
+from distrain.report.page.markup import NOTHING, Content, Markup, coordinate, tag
 from distrain.report.page.parts import legend
+from distrain.report.page.room import Room, Size, Ticks
 from distrain.report.page.scale import Scale, tick_text
 from distrain.report.page.style import Tone
-
-LETTER = 6.7
-"""Width of a digit in units of a figure, at its letters' size."""
-LINE = 16
-"""Height of a line of letters."""
-
-
-@final
-@dataclass(frozen=True)
-class Size:
-    """A figure's size.
-
-    Attributes:
-        width: units across; a figure is drawn as wide as there is room, and its letters with it.
-        height: units down.
-        name: `half`: stands beside another; `wide`: has the page's width, and scrolls on a phone.
-    """
-
-    width: int
-    height: int
-    name: str
-
-
-HALF = Size(500, 300, "half")
-WIDE = Size(1020, 340, "wide")
 
 
 @final
@@ -60,7 +37,7 @@ PLAIN = Axis()
 @final
 @dataclass(frozen=True)
 class Frame:
-    """The room that values are drawn in.
+    """A room in which values have their places by a scale.
 
     Attributes:
         size: of the whole figure.
@@ -76,74 +53,26 @@ class Frame:
     x_label: str = ""
     y_label: str = ""
 
-    @property
-    def left(self) -> float:
-        """Return where the room begins, behind the labels of the axis up."""
-        longest = max((len(tick_text(tick)) for tick in self.y.ticks()), default=1)
-        return longest * LETTER + 12
-
-    @property
-    def right(self) -> float:
-        """Return where the room ends."""
-        return self.size.width - 14
-
-    @property
-    def top(self) -> float:
-        """Return where the room begins, below the label of the axis up and labels of marks."""
-        return LINE + 14 if self.y_label else LINE
-
-    @property
-    def bottom(self) -> float:
-        """Return where the room ends, above the labels of the axis across."""
-        return self.size.height - (2 * LINE + 12 if self.x_label else LINE + 8)
+    @cached_property
+    def room(self) -> Room:
+        """Return the room, with a tick at each round value."""
+        across = _ticks(self.x, 7 if self.size.width > 600 else 5)
+        return Room(self.size, across, _ticks(self.y), self.x_label, self.y_label)
 
     def x_at(self, value: float) -> float | None:
         """Return a value's place across; None: it has none."""
         place = self.x.place(value)
-        return None if place is None else self.left + place * (self.right - self.left)
+        return None if place is None else self.room.x_at(place)
 
     def y_at(self, value: float) -> float | None:
         """Return a value's place down; None: it has none."""
         place = self.y.place(value)
-        return None if place is None else self.bottom - place * (self.bottom - self.top)
-
-    def axes(self) -> Markup:
-        """Return the grid, the ticks with their values, and the labels."""
-        parts = [self._y_tick(tick) for tick in self.y.ticks()]
-        parts += [self._x_tick(tick) for tick in self.x.ticks(7 if self.size.width > 600 else 5)]
-        parts.append(line(self.left, self.bottom, self.right, self.bottom, "axis"))
-        if self.x_label:
-            end = self.size.height - 6
-            parts.append(words(self.right, end, self.x_label, anchor="end"))
-        if self.y_label:
-            parts.append(words(0, 12, self.y_label))
-        return joined(parts)
-
-    def _y_tick(self, value: float) -> Markup:
-        at = self.y_at(value)
-        assert at is not None
-        text = words(self.left - 8, at + 4, tick_text(value), anchor="end")
-        return joined([line(self.left, at, self.right, at, "grid"), text])
-
-    def _x_tick(self, value: float) -> Markup:
-        at = self.x_at(value)
-        assert at is not None
-        short = line(at, self.bottom, at, self.bottom + 4, "axis")
-        anchor = "end" if at > self.right - 12 else "middle"
-        return joined([short, words(at, self.bottom + LINE + 2, tick_text(value), anchor=anchor)])
+        return None if place is None else self.room.y_at(place)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, name: str) -> Markup:
-    """Return a straight line of the class `name`."""
-    path = f"M{coordinate(x1)} {coordinate(y1)}L{coordinate(x2)} {coordinate(y2)}"
-    return tag("path", d=path, class_=name)
-
-
-def words(
-    x: float, y: float, text: str, *, anchor: str | None = None, name: str | None = None
-) -> Markup:
-    """Return a text at a place; `anchor` is `middle` or `end`, `name` its class."""
-    return tag("text", text, x=x, y=y, text_anchor=anchor, class_=name)
+def _ticks(scale: Scale, count: int = 5) -> Ticks:
+    found = ((scale.place(tick), tick_text(tick)) for tick in scale.ticks(count))
+    return [(place, text) for place, text in found if place is not None]
 
 
 def path_of(points: Sequence[tuple[float | None, float | None]]) -> str:

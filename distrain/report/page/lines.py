@@ -4,19 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from distrain.report.page.frame import (
-    LETTER,
-    PLAIN,
-    WIDE,
-    Axis,
-    Frame,
-    Size,
-    figure,
-    line,
-    path_of,
-    words,
-)
+from distrain.report.page.frame import PLAIN, Axis, Frame, figure, path_of
 from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.room import LETTER, WIDE, Size, line, words
 from distrain.report.page.scale import Scale, scale_of
 from distrain.report.page.style import Tone
 from distrain.report.page.thinning import points_each, thinned
@@ -123,7 +113,7 @@ def lines(drawn: Lines) -> Markup:
     most = points_each(len(drawn.series))
     shapes = joined(
         [
-            frame.axes(),
+            frame.room.axes(),
             *(_curve(frame, series, most) for series in drawn.series),
             *_marks(frame, drawn.marks),
             *(dot(frame, each) for each in drawn.dots),
@@ -164,17 +154,17 @@ def dot(frame: Frame, drawn: Dot) -> Markup:
 def _marks(frame: Frame, marks: Sequence[Mark]) -> list[Markup]:
     """Return events with their labels, as far as labels do not run into each other."""
     drawn: list[Markup] = []
-    free_from = frame.left - 1
+    free_from = frame.room.left - 1
     for mark in sorted(marks, key=lambda each: each.x):
         at = frame.x_at(mark.x)
         if at is None:
             continue
-        rule = line(at, frame.top, at, frame.bottom, f"mark {mark.tone}")
+        rule = line(at, frame.room.top, at, frame.room.bottom, f"mark {mark.tone}")
         drawn.append(tag("g", tag("title", mark.label), rule))
         wide = len(mark.label) * LETTER
-        begin = min(at + 5, frame.right - wide)
+        begin = min(at + 5, frame.room.right - wide)
         if begin >= free_from:
             name = f"marked {mark.tone}"
-            drawn.append(words(begin, frame.top - 4, mark.label, name=name))
+            drawn.append(words(begin, frame.room.top - 4, mark.label, name=name))
             free_from = begin + wide + 12
     return drawn

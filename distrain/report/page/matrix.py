@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from distrain.report.page.frame import LETTER, LINE, Size, figure, words
+from distrain.report.page.frame import figure
 from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.room import LETTER, LINE, Size, words
 from distrain.report.page.style import NUM_SHADES, shade
 
 LONGEST_LABEL = 16

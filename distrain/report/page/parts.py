@@ -8,6 +8,9 @@ from distrain.report.page.markup import NOTHING, Content, Markup, joined, tag
 from distrain.report.page.style import Tone
 
 _NAMED_SHARE: Final = 0.005
+_ONE_LINE: Final = 28
+_SHORT: Final = 10
+"""Letters of a key figure that has room at its full size."""
 
 
 @final
@@ -88,7 +91,7 @@ def _card(card: Card) -> Markup:
         tag("dt", card.label),
         tag("dd", card.value),
         note,
-        class_=_classes("card", card.tone),
+        class_=_classes("card long" if len(card.value) > _SHORT else "card", card.tone),
     )
 
 
@@ -99,7 +102,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row], caption: str = "") -> 
         tag(
             "tr",
             *(
-                tag("td", cell, class_=_number(column))
+                tag("td", cell, class_=_number(column) or _text(cell))
                 for column, cell in zip(columns, row.cells, strict=True)
             ),
             class_=f"strong {row.tone}" if row.tone else None,
@@ -202,6 +205,11 @@ def bar(share: float, tone: Tone) -> Markup:
 
 def _classes(first: str, tone: Tone | None) -> str:
     return f"{first} {tone}" if tone else first
+
+
+def _text(cell: Content) -> str | None:
+    """Return the class of a cell that a phone breaks into lines: those of few letters it does not."""
+    return "text" if isinstance(cell, str) and len(cell) > _ONE_LINE else None
 
 
 def _number(column: Column) -> str | None:

@@ -95,6 +95,7 @@ border:1px solid var(--rule);border-radius:10px;overflow:hidden}
 .card dt{color:var(--soft);font-size:13px}
 .card dd{margin:2px 0 0;font-size:23px;font-weight:600;letter-spacing:-.015em;line-height:1.25;
 font-variant-numeric:tabular-nums;color:var(--c,inherit);overflow-wrap:anywhere}
+.card.long dd{font-size:19px}
 .card small{display:block;margin-top:2px;color:var(--soft);font-size:13px;line-height:1.4;
 overflow-wrap:anywhere}
 nav{margin:26px 0 0;padding:10px 0;border-top:1px solid var(--rule);
@@ -178,10 +179,14 @@ section{margin-top:42px}
 .cards{grid-template-columns:1fr 1fr}
 .card{padding:12px 14px}
 .card dd{font-size:20px}
-.facts td:first-child{width:36%;min-width:104px}
+.facts td:first-child{width:40%;min-width:104px}
+.track{min-width:48px}
 .half svg text,.wide svg text{font-size:15px}
 .wide svg{min-width:720px}
+.wide .scroll{margin-left:-12px;padding-left:12px}
 th,td{padding-right:12px}
+.scroll td{white-space:nowrap}
+.scroll td.text{white-space:normal;min-width:15em}
 }
 @media print{body{background:#fff}section{break-inside:avoid}nav{display:none}}
 """

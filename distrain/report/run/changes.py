@@ -33,8 +33,8 @@ def changes_section(run: RunView) -> Section | None:
         parts += _differences(since)
         lead = f"Against {since.run} ({since.before.status.replace('_', ' ')})."
     if run.compare_line is not None:
-        title = "The whole of it" if since is not None else "What differs from another run"
-        parts += [tag("h3", title), to_paste(run.compare_line)]
+        whose = "that run, or with any other" if since is not None else "another run"
+        parts += [tag("h3", f"To compare it with {whose}"), to_paste(run.compare_line)]
     return Section("changes", "What changed since the run before", joined(parts), lead)
 
 

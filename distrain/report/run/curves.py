@@ -4,10 +4,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from distrain.report.page.frame import HALF, Axis
+from distrain.report.page.frame import Axis
 from distrain.report.page.lines import Dot, Lines, Mark, Point, Series, lines
 from distrain.report.page.markup import Markup, joined
 from distrain.report.page.parts import figures, note
+from distrain.report.page.room import HALF
 from distrain.report.page.shell import Section
 from distrain.report.page.words import number_text
 from distrain.report.run.view import RunView

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from distrain.report.page.frame import HALF, Axis
+from distrain.report.page.frame import Axis
 from distrain.report.page.lines import Lines, Point, Series, lines
 from distrain.report.page.markup import Markup, joined
 from distrain.report.page.parts import Column, Row, figures, note, table
+from distrain.report.page.room import HALF
 from distrain.report.page.shell import Section
 from distrain.report.page.style import series_tone
 from distrain.report.run.view import RunView

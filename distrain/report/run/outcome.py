@@ -41,9 +41,9 @@ def _sentences(run: RunView) -> Iterator[str]:
         error = run.result.error
         yield f"{_sentence(error.message)} {_sentence(error.where)} {_sentence(error.mend)}".strip()
     elif run.state == "cut_off":
-        yield "Nobody drives it any more, and it told no end. `distrain resume` goes on with it."
+        yield "Nobody drives it any more, and it told no end; distrain resume goes on with it."
     elif run.state == "interrupted":
-        yield "Its state is saved. `distrain resume` goes on with it."
+        yield "Its state is saved; distrain resume goes on with it."
     total = run.story.progress.get("total_steps")
     if total:
         epochs = run.story.progress["total_epochs"]

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 from distrain.durations import duration_text
-from distrain.report.page.frame import WIDE, figure, path_of
+from distrain.report.page.frame import figure, path_of
 from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.room import WIDE, Room
 from distrain.report.page.style import Tone
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import (
     BELOW,
+    FAILED,
     WINNER,
     Dot,
-    Plot,
     dots,
     kinds_legend,
     place_of,
@@ -20,9 +20,10 @@ from distrain.report.search.plot import (
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Best
 from distrain.report.search.times import TimeAxis, resumed
+from distrain.report.search.view import SearchView
 
 
-def best_figure(search: Search, found: Sequence[Best]) -> Markup:
+def best_figure(search: SearchView, found: Sequence[Best]) -> Markup:
     """Return the best score so far over time, and each trial where it ended.
 
     Args:
@@ -33,19 +34,19 @@ def best_figure(search: Search, found: Sequence[Best]) -> Markup:
     scores = scores_of([*(t.score for t in ended), *(best.value for best in found)], search.mode)
     across = TimeAxis(search.told.wall_s)
     below = BELOW if any(trial.kind == "failed" for trial in ended) else 0.0
-    plot = Plot(WIDE, across.ticks, scores.ticks(7), across.label, search.metric, below)
+    room = Room(WIDE, across.ticks, scores.ticks(7), across.label, search.metric, below, FAILED)
     drawn = [
         Dot(across.at(trial.ended_s or 0.0), place, trial.kind, title_of(trial))
         for trial in ended
-        if (place := place_of(plot, scores, trial)) is not None
+        if (place := place_of(room, scores, trial)) is not None
     ]
     steps = [
-        (plot.x_at(across.at(at)), None if place is None else plot.y_at(place))
+        (room.x_at(across.at(at)), None if place is None else room.y_at(place))
         for at, value in _steps(found, search.told.wall_s)
         for place in (scores.place(value),)
     ]
     best = tag("path", tag("title", "best so far"), d=path_of(steps), class_=f"line bold {WINNER}")
-    shapes = [plot.axes(), dots(plot, drawn), best, *resumed(search.told.resumed_s, plot, across)]
+    shapes = [room.axes(), dots(room, drawn), best, *resumed(search.told.resumed_s, room, across)]
     items: list[tuple[str, Tone]] = [
         *([("best so far", WINNER)] if found else []),
         *kinds_legend(ended, has_winner=False),

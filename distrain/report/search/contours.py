@@ -4,23 +4,24 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from distrain.report.page.frame import Size, figure
+from distrain.report.page.frame import figure
 from distrain.report.page.markup import Markup, coordinate, joined, tag
+from distrain.report.page.room import Room, Size
 from distrain.report.page.style import Tone
 from distrain.report.page.words import number_text
 from distrain.report.search.dimension import Dimension, value_text
-from distrain.report.search.facts import Search
 from distrain.report.search.importance import Basis
-from distrain.report.search.plot import Dot, Plot, dots, star
+from distrain.report.search.plot import Dot, dots, star
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.surface import Surface, surface
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 SIZE: Final = Size(1020, 400, "wide")
 
 
 def contours(
-    search: Search, basis: Basis, axes: tuple[Dimension, Dimension], winner: int | None
+    search: SearchView, basis: Basis, axes: tuple[Dimension, Dimension], winner: int | None
 ) -> Markup:
     """Return the figure.
 
@@ -32,18 +33,18 @@ def contours(
     """
     found = surface(basis, *axes)
     scores = scores_of((value for row in found.cells for value in row), search.mode)
-    plot = Plot(SIZE, found.x.ticks(6), found.y.ticks(5), found.x.path, found.y.path)
+    room = Room(SIZE, found.x.ticks(6), found.y.ticks(5), found.x.path, found.y.path)
     placed = [
         (trial, dot)
         for trial, value in zip(basis.trials, basis.values, strict=True)
         if (dot := _dot(found, trial, value)) is not None
     ]
     shapes = [
-        tag("g", *_bands(plot, found, scores), class_="bands"),
-        plot.axes(has_grid=False),
-        tag("g", dots(plot, [dot for t, dot in placed if t.number != winner]), class_="over"),
+        tag("g", *_bands(room, found, scores), class_="bands"),
+        room.axes(has_grid=False),
+        tag("g", dots(room, [dot for t, dot in placed if t.number != winner]), class_="over"),
         *(
-            star(plot, dot.x, dot.y, f"winner, {dot.title}")
+            star(room, dot.x, dot.y, f"winner, {dot.title}")
             for t, dot in placed
             if t.number == winner
         ),
@@ -58,15 +59,15 @@ def contours(
     )
 
 
-def _bands(plot: Plot, found: Surface, scores: Scores) -> Iterator[Markup]:
+def _bands(room: Room, found: Surface, scores: Scores) -> Iterator[Markup]:
     """Yield the cells by shade: those beside each other are one stroke of a path."""
     strokes: dict[Tone, list[str]] = {}
     num_rows, num_columns = len(found.cells), len(found.cells[0])
     for row, cells in enumerate(found.cells):
-        low, high = (coordinate(plot.y_at((row + at) / num_rows)) for at in (0, 1))
+        low, high = (coordinate(room.y_at((row + at) / num_rows)) for at in (0, 1))
         for tone, first, count in _runs(cells, scores):
             # Each edge is the next one's, to the digit: else lines of nothing would be between.
-            begin, end = (coordinate(plot.x_at(at / num_columns)) for at in (first, first + count))
+            begin, end = (coordinate(room.x_at(at / num_columns)) for at in (first, first + count))
             box = f"M{begin} {low}H{end}V{high}H{begin}z"
             strokes.setdefault(tone, []).append(box)
     for tone, boxes in sorted(strokes.items()):
@@ -84,7 +85,7 @@ def _runs(cells: Sequence[float | None], scores: Scores) -> Iterator[tuple[Tone,
         first += count
 
 
-def _dot(found: Surface, trial: Trial, value: float) -> Dot | None:
+def _dot(found: Surface, trial: TrialView, value: float) -> Dot | None:
     x, y = found.x.place_in(trial.values), found.y.place_in(trial.values)
     if x is None or y is None:
         return None

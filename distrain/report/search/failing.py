@@ -4,7 +4,7 @@ from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.parts import facts, folded, note, to_paste, told
 from distrain.report.page.shell import Section
 from distrain.report.page.words import counted
-from distrain.report.search.facts import Cause, Search
+from distrain.report.search.view import Cause, SearchView
 
 _SHOWN_CAUSES = 12
 _SHOWN_TRIALS = 12
@@ -12,7 +12,7 @@ _OPEN = 3
 """So many causes have their logs open; those of the others are folded."""
 
 
-def failing_section(search: Search) -> Section:
+def failing_section(search: SearchView) -> Section:
     """Return the trials that failed, which are others than those that were stopped.
 
     Args:
@@ -30,7 +30,7 @@ def failing_section(search: Search) -> Section:
     return Section("failures", "Failures", joined(parts), _lead(search))
 
 
-def _lead(search: Search) -> str:
+def _lead(search: SearchView) -> str:
     failed = sum(len(cause.trials) for cause in search.causes)
     stopped = len(search.of_kind("stopped"))
     apart = f" The {stopped:,} that were stopped are none of them." if stopped else ""

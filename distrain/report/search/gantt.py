@@ -3,15 +3,16 @@
 from typing import Final
 
 from distrain.durations import duration_text
-from distrain.report.page.frame import Size, figure, words
+from distrain.report.page.frame import figure
 from distrain.report.page.markup import Markup, joined, tag
+from distrain.report.page.room import Room, Size, words
 from distrain.report.page.style import Tone
 from distrain.report.page.words import counted
-from distrain.report.search.facts import Search
-from distrain.report.search.plot import TONES, WINNER, Plot, kinds_legend, title_of
+from distrain.report.search.plot import TONES, WINNER, kinds_legend, title_of
 from distrain.report.search.savings import places
 from distrain.report.search.times import TimeAxis, resumed
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 _LATER: Final[dict[str, tuple[str, Tone]]] = {
     "confirm": ("winner with other seeds", "s6"),
@@ -23,7 +24,7 @@ _LEAST_HIGH: Final = 3.0
 _ROOM: Final = 420.0
 
 
-def gantt(search: Search, winner: int | None) -> Markup:
+def gantt(search: SearchView, winner: int | None) -> Markup:
     """Return when each trial ran; those that ran at one time lie in different rows.
 
     Args:
@@ -34,17 +35,17 @@ def gantt(search: Search, winner: int | None) -> Markup:
     across = TimeAxis(search.told.shown_s)
     high = max(_LEAST_HIGH, min(_MOST_HIGH, _ROOM / max(1, len(rows))))
     size = Size(1020, round(high * len(rows)) + 66, "wide")
-    plot = Plot(size, across.ticks, (), across.label)
+    room = Room(size, across.ticks, (), across.label)
     bars: dict[Tone, list[Markup]] = {}
     for at, row in enumerate(rows):
         for begin, end, trial in row:
-            box = (plot.x_at(across.at(begin)), plot.top + at * high, across.at(end), high)
+            box = (room.x_at(across.at(begin)), room.top + at * high, across.at(end), high)
             tone = _tone(trial, winner)
-            bars.setdefault(tone, []).append(_bar(plot, box, trial, end - begin))
+            bars.setdefault(tone, []).append(_bar(room, box, trial, end - begin))
     shapes = [
         *(tag("g", *drawn, class_=f"area {tone}") for tone, drawn in bars.items()),
-        *resumed(search.told.resumed_s, plot, across),
-        plot.axes(),
+        *resumed(search.told.resumed_s, room, across),
+        room.axes(),
     ]
     return figure(
         size,
@@ -57,10 +58,10 @@ def gantt(search: Search, winner: int | None) -> Markup:
 
 
 def _bar(
-    plot: Plot, box: tuple[float, float, float, float], trial: Trial, seconds: float
+    room: Room, box: tuple[float, float, float, float], trial: TrialView, seconds: float
 ) -> Markup:
     x, y, end, high = box
-    wide = max(0.8, plot.x_at(end) - x)
+    wide = max(0.8, room.x_at(end) - x)
     gap = 1.0 if high > 6 else 0.3
     drawn = tag(
         "rect",
@@ -78,13 +79,13 @@ def _bar(
     return joined([drawn, label])
 
 
-def _tone(trial: Trial, winner: int | None) -> Tone:
+def _tone(trial: TrialView, winner: int | None) -> Tone:
     if trial.origin[0] in _LATER and trial.kind != "failed":
         return _LATER[trial.origin[0]][1]
     return WINNER if trial.number == winner else TONES[trial.kind]
 
 
-def _legend(search: Search, winner: int | None) -> list[tuple[str, Tone]]:
+def _legend(search: SearchView, winner: int | None) -> list[tuple[str, Tone]]:
     later = {trial.origin[0] for trial in search.told.later}
     ran = [trial for trial in search.trials if trial.spans]
     return [

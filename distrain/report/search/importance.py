@@ -14,8 +14,8 @@ from typing import Final, final
 
 from distrain.report.page.words import counted
 from distrain.report.search.dimension import Dimension
-from distrain.report.search.facts import Search
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 FEWEST: Final = 16
 """Of fewer trials a forest of trees tells nothing."""
@@ -38,7 +38,7 @@ class Basis:
         text: which they are, in words.
     """
 
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialView, ...]
     values: tuple[float, ...]
     time: int | None
     text: str
@@ -67,7 +67,7 @@ class Importance:
     reason: str = ""
 
 
-def basis_of(search: Search) -> Basis:
+def basis_of(search: SearchView) -> Basis:
     """Return the trials of a search whose values can be compared."""
     finished = [(t, t.score) for t in search.trials if t.is_whole]
     own = _finite(finished)
@@ -123,7 +123,7 @@ def thinned_basis(basis: Basis) -> Basis:
     )
 
 
-def _is_placed(dimension: Dimension, trials: Sequence[Trial]) -> bool:
+def _is_placed(dimension: Dimension, trials: Sequence[TrialView]) -> bool:
     """Return whether a parameter has a value in all of these trials."""
     return all(dimension.place_in(trial.values) is not None for trial in trials)
 
@@ -161,22 +161,22 @@ def _fanova(basis: Basis, dimensions: Sequence[Dimension]) -> dict[str, float]:
     return {path: float(share) for path, share in evaluator.evaluate(study).items()}
 
 
-def _positions(trial: Trial, dimensions: Sequence[Dimension]) -> Iterator[tuple[str, float]]:
+def _positions(trial: TrialView, dimensions: Sequence[Dimension]) -> Iterator[tuple[str, float]]:
     for one in dimensions:
         place = one.place_in(trial.values)
         assert place is not None
         yield one.path, place if one.scale is not None else int(place * len(one.listed))
 
 
-def _finite(found: Sequence[tuple[Trial, float | None]]) -> list[tuple[Trial, float]]:
+def _finite(found: Sequence[tuple[TrialView, float | None]]) -> list[tuple[TrialView, float]]:
     return [(trial, value) for trial, value in found if value is not None and math.isfinite(value)]
 
 
-def _basis(found: Sequence[tuple[Trial, float]], time: int | None, text: str) -> Basis:
+def _basis(found: Sequence[tuple[TrialView, float]], time: int | None, text: str) -> Basis:
     return Basis(tuple(t for t, _ in found), tuple(value for _, value in found), time, text)
 
 
-def _common_time(trials: Sequence[Trial]) -> int | None:
+def _common_time(trials: Sequence[TrialView]) -> int | None:
     """Return the latest time that half of the trials that told anything have reported at."""
     curves = [dict(trial.curve) for trial in trials if trial.curve]
     times = sorted({time for curve in curves for time in curve}, reverse=True)

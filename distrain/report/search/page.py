@@ -8,23 +8,24 @@ from typing import Final
 from distrain.cost import hours_text, money_text
 from distrain.durations import duration_text
 from distrain.report.page.guarded import drawn, found
-from distrain.report.page.markup import Content, Markup, joined
-from distrain.report.page.parts import Card, facts
+from distrain.report.page.markup import Content, Markup, joined, tag
+from distrain.report.page.parts import Card, facts, to_paste
 from distrain.report.page.shell import Outcome, Page, Section, page
 from distrain.report.page.style import Tone
 from distrain.report.page.words import counted, number_text, share_text
 from distrain.report.run.view import when_text
 from distrain.report.search.best import best_figure
 from distrain.report.search.curves import curves
-from distrain.report.search.facts import Search
 from distrain.report.search.failing import failing_section
 from distrain.report.search.parameters import parameters_section
 from distrain.report.search.savings import KINDS, Savings, savings
 from distrain.report.search.scoring import scores_of
 from distrain.report.search.standings import Entry, best_so_far, leaderboard, winner_of
-from distrain.report.search.stopping import stopping_section
+from distrain.report.search.stopping import stopping_section, title_of_stopping
 from distrain.report.search.timing import timing_section
+from distrain.report.search.view import SearchView
 from distrain.report.search.winner import leaderboard_section, winner_section
+from distrain.since import compare_line
 
 _WORDS: Final[Mapping[str, tuple[str, Tone]]] = {
     "finished": ("Finished", "good"),
@@ -36,7 +37,7 @@ _WORDS: Final[Mapping[str, tuple[str, Tone]]] = {
 }
 
 
-def search_page(search: Search, made_ms: int) -> str:
+def search_page(search: SearchView, made_ms: int) -> str:
     """Return a search's report as one HTML file.
 
     Args:
@@ -52,7 +53,7 @@ def search_page(search: Search, made_ms: int) -> str:
         ("leaderboard", "Leaderboard", lambda: leaderboard_section(search, entries())),
         ("course", "How it went", lambda: _course_section(search, winner)),
         ("parameters", "What matters", lambda: parameters_section(search, winner)),
-        ("stopping", "Early termination", lambda: stopping_section(search, saved())),
+        ("stopping", title_of_stopping(search), lambda: stopping_section(search, saved())),
         ("time", "Where the time went", lambda: timing_section(search, saved(), winner)),
         ("failures", "Failures", lambda: failing_section(search)),
         ("setup", "What was searched", lambda: _setup_section(search)),
@@ -71,7 +72,7 @@ def search_page(search: Search, made_ms: int) -> str:
     return page(whole)
 
 
-def _under(search: Search) -> str:
+def _under(search: SearchView) -> str:
     tune = search.tune
     count = tune.num_trials or len(search.trials)
     began = f" · began {when_text(search.told.began_ms)}" if search.told.began_ms else ""
@@ -79,7 +80,7 @@ def _under(search: Search) -> str:
     return f"{search.run}{began} · {algorithms}, {counted(count, 'trial')}"
 
 
-def _outcome(search: Search, best: Entry | None) -> Outcome:
+def _outcome(search: SearchView, best: Entry | None) -> Outcome:
     word, tone = _WORDS[search.status]
     error = search.result.error if search.result is not None else None
     goals = search.result.goals if search.result is not None else ()
@@ -94,29 +95,34 @@ def _outcome(search: Search, best: Entry | None) -> Outcome:
     if search.told.is_budget_spent:
         told.append("The budget was spent before all trials had run.")
     if search.status == "cut_off":
-        told.append(f"Nobody drives it now: `distrain resume {search.reference}` goes on with it.")
+        told.append(f"Nobody drives it now; distrain resume {search.reference} goes on with it.")
     return Outcome(word, " ".join(told), tone)
 
 
-def _score_text(search: Search, best: Entry) -> str:
+def _score_text(search: SearchView, best: Entry) -> str:
     return scores_of([best.score], search.mode).text(best.score)
 
 
-def _counts_text(search: Search) -> str:
+def _counts_text(search: SearchView) -> str:
     """Return how the trials ended, in a sentence."""
     planned = search.tune.num_trials or len(search.trials)
     counts = {kind: len(search.of_kind(kind)) for kind in KINDS}
     finished = f"{counts['finished']:,}" if counts["finished"] else "none"
-    parts = [f"{finished} finished", f"{counts['stopped']:,} were stopped"]
+    stopped = {0: "none was", 1: "1 was"}.get(counts["stopped"], f"{counts['stopped']:,} were")
+    parts = [f"{finished} finished", f"{stopped} stopped"]
     parts.append(f"{counts['failed']:,} failed" if counts["failed"] else "none failed")
     if counts["going"]:
-        parts.append(f"{counts['going']:,} have not ended")
+        parts.append(f"{_have(counts['going'])} not ended")
     if planned > len(search.trials):
-        parts.append(f"{planned - len(search.trials):,} have not begun")
+        parts.append(f"{_have(planned - len(search.trials))} not begun")
     return f"Of {planned:,} trials {', '.join(parts[:-1])} and {parts[-1]}."
 
 
-def _cards(search: Search, best: Entry | None, saved: Savings) -> list[Card]:
+def _have(count: int) -> str:
+    return "1 has" if count == 1 else f"{count:,} have"
+
+
+def _cards(search: SearchView, best: Entry | None, saved: Savings) -> list[Card]:
     failed = len(search.of_kind("failed"))
     cards = []
     if best is not None:
@@ -148,7 +154,7 @@ def _saved_text(saved: Savings) -> str:
     return f"{saved.saved_epochs:,} saved, {share_text(saved.saved_fraction)}"
 
 
-def _course_section(search: Search, winner: int | None) -> Section:
+def _course_section(search: SearchView, winner: int | None) -> Section:
     """Return how the search went: the best so far, and every trial's curve."""
     parts: list[Markup] = [best_figure(search, best_so_far(search))]
     if any(trial.curve for trial in search.trials):
@@ -156,13 +162,13 @@ def _course_section(search: Search, winner: int | None) -> Section:
     return Section("course", "How it went", joined(parts))
 
 
-def _setup_section(search: Search) -> Section:
+def _setup_section(search: SearchView) -> Section:
     """Return what was asked for, and what it was made of."""
     tune = search.tune
     rows: list[tuple[str, Content]] = [
         ("Metric", f"{search.metric}, {'less' if search.mode == 'min' else 'more'} is better"),
         ("Proposed by", tune.search_alg.name),
-        ("Stopped by", _scheduler_text(search)),
+        ("Scheduler", _scheduler_text(search)),
         ("Seeds of each setting", str(tune.num_seeds)),
         ("Budget", _budget_text(search)),
         ("Goes on from", search.told.inherited),
@@ -180,16 +186,20 @@ def _setup_section(search: Search) -> Section:
             ("Code", tags.get("mlflow.source.git.commit") or tags.get("distrain.code.sha256")),
             ("Machine", tags.get("distrain.cpu")),
         ]
-    return Section("setup", "What was searched", facts(rows))
+    parts = [facts(rows)]
+    line = compare_line(search.run_dir)
+    if line is not None:
+        parts += [tag("h3", "What differs from another search"), to_paste(line)]
+    return Section("setup", "What was searched", joined(parts))
 
 
-def _scheduler_text(search: Search) -> str:
+def _scheduler_text(search: SearchView) -> str:
     fields = search.tune.scheduler.model_dump(exclude={"name"})
     told = ", ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
     return f"{search.tune.scheduler.name}{f': {told}' if told else ''}"
 
 
-def _budget_text(search: Search) -> str:
+def _budget_text(search: SearchView) -> str:
     fields = search.tune.budget.model_dump()
     told = ", ".join(f"{name} {value:g}" for name, value in fields.items() if value is not None)
     return told or "none"

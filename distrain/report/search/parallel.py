@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from distrain.report.page.frame import LETTER, LINE, Size, figure, line, words
+from distrain.report.page.frame import figure
 from distrain.report.page.markup import Markup, coordinate, joined, tag
+from distrain.report.page.room import LETTER, LINE, Size, line, words
 from distrain.report.page.style import NUM_SHADES, shade
 from distrain.report.page.words import counted
 from distrain.report.search.dimension import Dimension
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import TONES, WINNER, title_of
 from distrain.report.search.scoring import Scores, scores_of
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 _ROOM: Final = 150
 """Units between two axes, where the figure is wider than the page for it."""
@@ -55,7 +56,7 @@ class _Room:
         return self.bottom - place * (self.bottom - self.top)
 
 
-def parallel(search: Search, winner: int | None) -> Markup:
+def parallel(search: SearchView, winner: int | None) -> Markup:
     """Return the figure; better trials lie above worse ones, the winner above all.
 
     Args:
@@ -91,15 +92,15 @@ def parallel(search: Search, winner: int | None) -> Markup:
     )
 
 
-def _has_gaps(search: Search) -> bool:
+def _has_gaps(search: SearchView) -> bool:
     return any(
         one.place_in(trial.values) is None for one in search.dimensions for trial in search.trials
     )
 
 
-def _shaded(room: _Room, trials: Sequence[Trial]) -> list[Markup | None]:
+def _shaded(room: _Room, trials: Sequence[TrialView]) -> list[Markup | None]:
     """Return trials by the shade of their score, the faintest first."""
-    shaded: dict[str, list[Trial]] = {}
+    shaded: dict[str, list[TrialView]] = {}
     for trial in trials:
         assert trial.score is not None
         # Squared, so that of a thousand lines the best are the strong ones.
@@ -109,14 +110,14 @@ def _shaded(room: _Room, trials: Sequence[Trial]) -> list[Markup | None]:
     return [_lines(room, shaded.get(name, []), f"{weight} {name}") for name in names]
 
 
-def _lines(room: _Room, trials: Sequence[Trial], name: str) -> Markup | None:
+def _lines(room: _Room, trials: Sequence[TrialView], name: str) -> Markup | None:
     if not trials:
         return None
     paths = (tag("path", tag("title", title_of(one)), d=_path(room, one)) for one in trials)
     return tag("g", *paths, class_=name)
 
 
-def _path(room: _Room, trial: Trial) -> str:
+def _path(room: _Room, trial: TrialView) -> str:
     places = [one.place_in(trial.values) for one in room.dimensions]
     places.append(None if trial.kind == "failed" else room.scores.place(trial.score))
     points = (

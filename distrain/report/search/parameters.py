@@ -8,14 +8,14 @@ from distrain.report.page.shell import Section
 from distrain.report.page.words import share_text
 from distrain.report.search.contours import contours
 from distrain.report.search.dimension import Dimension
-from distrain.report.search.facts import Search
 from distrain.report.search.importance import Basis, Importance, basis_of, importance
 from distrain.report.search.parallel import parallel
 from distrain.report.search.plot import kinds_legend
 from distrain.report.search.slices import MOST, slices
+from distrain.report.search.view import SearchView
 
 
-def parameters_section(search: Search, winner: int | None) -> Section:
+def parameters_section(search: SearchView, winner: int | None) -> Section:
     """Return what the trials tell of the parameters.
 
     Args:
@@ -34,6 +34,7 @@ def parameters_section(search: Search, winner: int | None) -> Section:
         has_winner = winner is not None
         parts += [
             tag("h3", "Each parameter by itself"),
+            _changed(search),
             _left_out(search),
             figures(*slices(search, order, winner)),
             legend(kinds_legend([*scored, *search.of_kind("failed")], has_winner=has_winner)),
@@ -58,7 +59,17 @@ def _importance(basis: Basis, found: Importance) -> Markup:
     return joined([tag("p", told, class_="lead"), bars(pieces, "parameter", "share")])
 
 
-def _left_out(search: Search) -> Markup | None:
+def _changed(search: SearchView) -> Markup | None:
+    count = sum(bool(trial.changes) for trial in search.trials)
+    if not count:
+        return None
+    return note(
+        f"{count:,} of the trials took over from others, and changed on the way: each stands at "
+        "the values that it ended with."
+    )
+
+
+def _left_out(search: SearchView) -> Markup | None:
     more = len(search.dimensions) - MOST
     return note(f"{more} less important parameters are left out here.") if more > 0 else None
 

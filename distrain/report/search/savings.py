@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from distrain.cost import cost_of, gpu_hours
-from distrain.report.search.facts import Search
-from distrain.report.search.trial import Kind, Trial
+from distrain.report.search.trial import Kind, TrialView
+from distrain.report.search.view import SearchView
 
 KINDS: Final[tuple[Kind, ...]] = ("finished", "stopped", "failed", "going")
 
@@ -79,7 +79,7 @@ class Savings:
         return cost_of(self.gpu_hours(train_s) or 0.0, self.price)
 
 
-def savings(search: Search) -> Savings:
+def savings(search: SearchView) -> Savings:
     """Return what a search has cost and saved so far."""
     ended = [trial for trial in search.trials if trial.was_ended_by_scheduler]
     lengths = [(trial, _full_epochs(trial, search)) for trial in ended]
@@ -100,7 +100,7 @@ def savings(search: Search) -> Savings:
     )
 
 
-def effort_of(trials: Sequence[Trial]) -> Effort:
+def effort_of(trials: Sequence[TrialView]) -> Effort:
     """Return what trials cost together."""
     return Effort(
         len(trials),
@@ -109,7 +109,7 @@ def effort_of(trials: Sequence[Trial]) -> Effort:
     )
 
 
-def places(trials: Sequence[Trial]) -> list[list[tuple[float, float, Trial]]]:
+def places(trials: Sequence[TrialView]) -> list[list[tuple[float, float, TrialView]]]:
     """Return the spans of trials in as few rows as they need, so that none overlap in a row.
 
     The log does not name the place that a trial ran at; whatever ran at one time has a row each.
@@ -118,7 +118,7 @@ def places(trials: Sequence[Trial]) -> list[list[tuple[float, float, Trial]]]:
         ((begin, end, trial) for trial in trials for begin, end in trial.spans),
         key=lambda span: (span[0], span[1], span[2].number),
     )
-    rows: list[list[tuple[float, float, Trial]]] = []
+    rows: list[list[tuple[float, float, TrialView]]] = []
     for span in spans:
         free = next((row for row in rows if row[-1][1] <= span[0]), None)
         if free is None:
@@ -128,26 +128,26 @@ def places(trials: Sequence[Trial]) -> list[list[tuple[float, float, Trial]]]:
     return rows
 
 
-def _written_epochs(search: Search) -> int | None:
+def _written_epochs(search: SearchView) -> int | None:
     """Return the epochs of a whole trial; where steps are asked for, those of the longest one."""
     if search.settings.train.steps is None:
         return search.settings.train.epochs
     return max((trial.epochs for trial in search.of_kind("finished")), default=None)
 
 
-def _full_epochs(trial: Trial, search: Search) -> int | None:
+def _full_epochs(trial: TrialView, search: SearchView) -> int | None:
     own = trial.values.get("train.epochs")
     return own if isinstance(own, int) else _written_epochs(search)
 
 
-def _saved_s(left: Sequence[tuple[Trial, int]]) -> float | None:
+def _saved_s(left: Sequence[tuple[TrialView, int]]) -> float | None:
     """Return the seconds of epochs that were left, each at its trial's own pace."""
     if any(trial.epochs == 0 for trial, epochs in left if epochs):
         return None
     return math.fsum(trial.train_s / trial.epochs * epochs for trial, epochs in left if epochs)
 
 
-def _afterwards(search: Search) -> Effort:
+def _afterwards(search: SearchView) -> Effort:
     """Return what came after the search: of an audit what it ran beyond the trial's stop."""
     before = {trial.number: trial.epochs for trial in search.trials}
     epochs = [
@@ -159,7 +159,7 @@ def _afterwards(search: Search) -> Effort:
     return Effort(len(later), sum(max(0, one) for one in epochs), effort_of(later).train_s)
 
 
-def _busy(search: Search, num_places: int) -> float | None:
+def _busy(search: SearchView, num_places: int) -> float | None:
     used = math.fsum(end - begin for trial in search.trials for begin, end in trial.spans)
     room = num_places * search.told.wall_s
     return min(1.0, used / room) if room else None

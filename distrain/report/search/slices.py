@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from distrain.report.page.frame import Size, figure
+from distrain.report.page.frame import figure
 from distrain.report.page.markup import Markup, joined
+from distrain.report.page.room import Room, Size
 from distrain.report.page.words import number_text
 from distrain.report.search.dimension import Dimension, value_text
-from distrain.report.search.facts import Search
-from distrain.report.search.plot import BELOW, Dot, Plot, dots, place_of, star
+from distrain.report.search.plot import BELOW, FAILED, Dot, dots, place_of, star
 from distrain.report.search.scoring import Scores, scores_of
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 SIZE: Final = Size(480, 260, "half")
 MOST: Final = 12
@@ -19,7 +20,7 @@ _SPREAD: Final = 0.5
 _GOLDEN: Final = 0.6180339887
 
 
-def slices(search: Search, order: Sequence[str], winner: int | None) -> list[Markup]:
+def slices(search: SearchView, order: Sequence[str], winner: int | None) -> list[Markup]:
     """Return a figure for each parameter, at most `MOST`.
 
     Args:
@@ -36,18 +37,18 @@ def slices(search: Search, order: Sequence[str], winner: int | None) -> list[Mar
 
 
 def _slice(
-    search: Search,
+    search: SearchView,
     dimension: Dimension,
-    trials: Sequence[Trial],
+    trials: Sequence[TrialView],
     scores: Scores,
     winner: int | None,
 ) -> Markup:
     below = BELOW if any(trial.kind == "failed" for trial in trials) else 0.0
-    plot = Plot(SIZE, dimension.ticks(4), scores.ticks(), below=below)
-    placed = [(trial, _dot(plot, dimension, scores, trial)) for trial in trials]
+    room = Room(SIZE, dimension.ticks(4), scores.ticks(), below=below, below_label=FAILED)
+    placed = [(trial, _dot(room, dimension, scores, trial)) for trial in trials]
     drawn = [dot for trial, dot in placed if dot is not None and trial.number != winner]
     won = [
-        star(plot, dot.x, dot.y, f"winner, {dot.title}")
+        star(room, dot.x, dot.y, f"winner, {dot.title}")
         for trial, dot in placed
         if dot is not None and trial.number == winner
     ]
@@ -55,12 +56,12 @@ def _slice(
     lead += f", {scores.note}" if scores.note else ""
     missing = len(trials) - len(drawn) - len(won)
     lead += f"; {missing:,} trials without it left out" if missing else ""
-    shapes = joined([plot.axes(), dots(plot, drawn), *won])
+    shapes = joined([room.axes(), dots(room, drawn), *won])
     return figure(SIZE, shapes, caption=dimension.path, lead=lead)
 
 
-def _dot(plot: Plot, dimension: Dimension, scores: Scores, trial: Trial) -> Dot | None:
-    x, y = dimension.place_in(trial.values), place_of(plot, scores, trial)
+def _dot(room: Room, dimension: Dimension, scores: Scores, trial: TrialView) -> Dot | None:
+    x, y = dimension.place_in(trial.values), place_of(room, scores, trial)
     if x is None or y is None:
         return None
     if dimension.scale is None:

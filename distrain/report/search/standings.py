@@ -12,8 +12,8 @@ from typing import TypeGuard, final
 
 from distrain.config.names import Mode
 from distrain.margin import Setting
-from distrain.report.search.facts import Search
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 from distrain.tune.setting import mean_of
 from distrain.tune.verdicts import Standing, standing_of
 
@@ -30,7 +30,7 @@ class Entry:
         can_win: whether all of its trials have ended, and one at least is whole.
     """
 
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialView, ...]
     score: float
     num_missing: int
     can_win: bool
@@ -47,7 +47,7 @@ class Entry:
         return self.setting.std
 
     @property
-    def first(self) -> Trial:
+    def first(self) -> TrialView:
         """Return the trial that stands for it: the first whole one, if there is one."""
         return next((trial for trial in self.trials if trial.is_whole), self.trials[0])
 
@@ -63,7 +63,7 @@ class Entry:
         return not self.can_win, self.num_missing, farther, standing
 
 
-def leaderboard(search: Search) -> list[Entry]:
+def leaderboard(search: SearchView) -> list[Entry]:
     """Return the settings that have a score and did not fail, the best first."""
     num_seeds = search.tune.num_seeds
     trials = search.trials
@@ -77,7 +77,7 @@ def winner_of(entries: Sequence[Entry]) -> Entry | None:
     return entries[0] if entries and entries[0].can_win else None
 
 
-def _entry(trials: Sequence[Trial], num_seeds: int) -> Entry | None:
+def _entry(trials: Sequence[TrialView], num_seeds: int) -> Entry | None:
     alive = [trial for trial in trials if trial.kind != "failed" and trial.score is not None]
     whole = [trial.score for trial in alive if trial.is_whole and trial.score is not None]
     scores = whole or [trial.score for trial in alive if trial.score is not None]
@@ -109,7 +109,7 @@ class Best:
     trial: int
 
 
-def best_so_far(search: Search) -> list[Best]:
+def best_so_far(search: SearchView) -> list[Best]:
     """Return the moments at which the best setting changed, in their order."""
     num_seeds = search.tune.num_seeds
     ended = [trial for trial in search.trials if trial.ended_s is not None]
@@ -141,7 +141,8 @@ class Rung:
         index: from 0.
         time: in epochs or steps.
         num_judged: trials that were compared there.
-        num_passed: those that went on, or took over from another.
+        num_passed: those that went on as they were.
+        num_taking_over: those that went on from the state of another.
         num_stopped: those that ended there.
         cut: the value that had to be reached, the hardest of all; None: there was none.
         best: trial and value of the best; None: no value is a number.
@@ -151,14 +152,15 @@ class Rung:
     time: int
     num_judged: int
     num_passed: int
+    num_taking_over: int
     num_stopped: int
     cut: float | None
     best: tuple[int, float] | None
 
 
-def rungs(search: Search) -> list[Rung]:
+def rungs(search: SearchView) -> list[Rung]:
     """Return the rungs at which the scheduler decided anything, from the first."""
-    at: dict[tuple[int, int], list[tuple[Trial, float | None, float | None, str]]] = {}
+    at: dict[tuple[int, int], list[tuple[TrialView, float | None, float | None, str]]] = {}
     for trial in search.trials:
         for one in trial.verdicts:
             if one["rung"] is not None:
@@ -170,17 +172,19 @@ def rungs(search: Search) -> list[Rung]:
 def _rung(
     index: int,
     time: int,
-    judged: Sequence[tuple[Trial, float | None, float | None, str]],
+    judged: Sequence[tuple[TrialView, float | None, float | None, str]],
     mode: Mode,
 ) -> Rung:
     num_stopped = sum(action in ("stop", "finish") for *_, action in judged)
+    num_taking_over = sum(action == "copy" for *_, action in judged)
     values = [(trial.number, value) for trial, value, _, _ in judged if _is_number(value)]
     cuts = [cut for _, _, cut, _ in judged if _is_number(cut)]
     return Rung(
         index=index,
         time=time,
         num_judged=len(judged),
-        num_passed=len(judged) - num_stopped,
+        num_passed=len(judged) - num_stopped - num_taking_over,
+        num_taking_over=num_taking_over,
         num_stopped=num_stopped,
         cut=_hardest(cuts, mode),
         best=min(values, key=lambda at: standing_of(at[0], at[1], mode), default=None),

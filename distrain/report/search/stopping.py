@@ -1,38 +1,51 @@
 """Early termination: the rungs, what it saved, and whether it was right."""
 
+from collections.abc import Sequence
+
 from distrain.cost import hours_text
 from distrain.durations import duration_text
 from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.parts import Column, Piece, Row, folded, note, stacked_bar, table
 from distrain.report.page.shell import Section
 from distrain.report.page.words import counted, number_text, share_text
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import NAMES, TONES
 from distrain.report.search.savings import KINDS, Savings
 from distrain.report.search.standings import Rung, rungs
+from distrain.report.search.view import SearchView
 
 LISTED = 1_000
 """So many stopped trials are listed one by one."""
 
 
-def stopping_section(search: Search, saved: Savings) -> Section:
+def stopping_section(search: SearchView, saved: Savings) -> Section:
     """Return what the scheduler did.
 
     Args:
         search: the search.
         saved: what it cost and saved.
     """
-    name = search.tune.scheduler.name
-    parts = [_epochs(saved), _rungs(search), _audit(search), _stopped(search)]
+    name, found = search.tune.scheduler.name, rungs(search)
+    parts = [_epochs(saved), _rungs(search, found), _audit(search, saved), _stopped(search)]
     lead = _lead(name, saved)
-    return Section("stopping", "Early termination", joined(parts), lead)
+    num_taking_over = sum(one.num_taking_over for one in found)
+    if num_taking_over:
+        times = "once" if num_taking_over == 1 else f"{num_taking_over:,} times"
+        lead = (
+            f"At {counted(len(found), 'rung')} a trial took over from a better one {times}. {lead}"
+        )
+    return Section("stopping", title_of_stopping(search), joined(parts), lead)
+
+
+def title_of_stopping(search: SearchView) -> str:
+    """Return what the section is called: a population stops nobody."""
+    return "The population" if search.tune.scheduler.name == "pbt" else "Early termination"
 
 
 def _lead(name: str, saved: Savings) -> str:
     if name == "none":
         return "There was none: every trial ran to its end."
     if not saved.num_stopped:
-        return f"{name} has stopped no trial."
+        return f"{name} stopped no trial."
     of_all = f"{saved.num_stopped:,} of {saved.spent.num_trials:,} trials"
     told = f"{name} ended {of_all} before their time"
     if saved.saved_epochs is None or saved.saved_fraction is None:
@@ -63,39 +76,43 @@ def _epochs(saved: Savings) -> Markup:
     return joined([tag("h3", "Epochs"), tag("p", f"{text}.", class_="lead"), stacked_bar(pieces)])
 
 
-def _rungs(search: Search) -> Markup | None:
-    found = rungs(search)
+def _rungs(search: SearchView, found: Sequence[Rung]) -> Markup | None:
     if not found:
         return None
+    takes_over = any(one.num_taking_over for one in found)
+    ends = [Column("took over", is_number=True)] if takes_over else []
+    if not takes_over or any(one.num_stopped for one in found):
+        ends.append(Column("stopped", is_number=True))
     columns = [
         Column("rung", is_number=True),
         Column(search.time_attr, is_number=True),
         Column("compared", is_number=True),
         Column("went on", is_number=True),
-        Column("stopped", is_number=True),
+        *ends,
         Column("needed in the end", is_number=True),
         Column("best there", is_number=True),
         Column("by"),
     ]
-    rows = [Row(_rung(one)) for one in found]
+    rows = [Row(_rung(one, [column.title for column in ends])) for one in found]
     return joined([tag("h3", "Rungs"), table(columns, rows)])
 
 
-def _rung(rung: Rung) -> list[str]:
+def _rung(rung: Rung, ends: Sequence[str]) -> list[str]:
+    counts = {"took over": rung.num_taking_over, "stopped": rung.num_stopped}
     number, value = rung.best if rung.best is not None else (None, None)
     return [
         str(rung.index),
         f"{rung.time:,}",
         f"{rung.num_judged:,}",
         f"{rung.num_passed:,}",
-        f"{rung.num_stopped:,}",
+        *(f"{counts[end]:,}" for end in ends),
         number_text(rung.cut),
         number_text(value),
         "" if number is None else f"trial {number}",
     ]
 
 
-def _stopped(search: Search) -> Markup | None:
+def _stopped(search: SearchView) -> Markup | None:
     """Return each trial that did not run to its end, when that was and why, folded."""
     found = [one for one in search.trials if one.kind == "stopped" or one.was_ended_by_scheduler]
     if not found:
@@ -124,10 +141,8 @@ def _stopped(search: Search) -> Markup | None:
     return folded(title, joined([table(columns, rows), tag("p", more) if more else None]))
 
 
-def _audit(search: Search) -> Markup | None:
-    """Return how often the scheduler was wrong, where that was asked for."""
-    if search.tune.scheduler.name == "none":
-        return None
+def _audit(search: SearchView, saved: Savings) -> Markup | None:
+    """Return how often the scheduler was wrong, where that was asked for, or it stopped any."""
     audited = search.audit
     if audited is not None:
         tone = "warn" if audited.num_wrong else "good"
@@ -135,5 +150,7 @@ def _audit(search: Search) -> Markup | None:
     if search.tune.audit_fraction:
         running = "The audit is not over." if search.result is None else "There was no audit."
         return joined([tag("h3", "Audit"), note(running)])
+    if not saved.num_stopped:
+        return None
     text = "Whether the stops were right was not looked at: tune.audit_fraction would tell."
     return joined([tag("h3", "Audit"), note(text)])

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import final
 
 from distrain.durations import duration_text
-from distrain.report.page.frame import line
 from distrain.report.page.markup import Markup, tag
+from distrain.report.page.room import Room, Ticks, line
 from distrain.report.page.scale import Scale, tick_text
-from distrain.report.search.plot import Plot, Ticks
 
 _UNITS = ((2 * 86_400, 86_400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"))
 
@@ -39,17 +38,17 @@ class TimeAxis:
         return min(1.0, seconds / self._end_s)
 
 
-def resumed(at: Sequence[float], plot: Plot, across: TimeAxis) -> list[Markup]:
+def resumed(at: Sequence[float], room: Room, across: TimeAxis) -> list[Markup]:
     """Return where further drivers took the search up; the time between is left out."""
     return [
         tag(
             "g",
             tag("title", f"resumed after {duration_text(at_s)}"),
             line(
-                plot.x_at(across.at(at_s)),
-                plot.top - 6,
-                plot.x_at(across.at(at_s)),
-                plot.bottom,
+                room.x_at(across.at(at_s)),
+                room.top - 6,
+                room.x_at(across.at(at_s)),
+                room.bottom,
                 "mark warn",
             ),
         )

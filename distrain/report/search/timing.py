@@ -7,13 +7,13 @@ from distrain.report.page.parts import Column, Row, table, told
 from distrain.report.page.shell import Section
 from distrain.report.page.style import Tone
 from distrain.report.page.words import number_text, share_text
-from distrain.report.search.facts import Search
 from distrain.report.search.gantt import gantt
 from distrain.report.search.plot import NAMES, TONES
 from distrain.report.search.savings import KINDS, Effort, Savings
+from distrain.report.search.view import SearchView
 
 
-def timing_section(search: Search, saved: Savings, winner: int | None) -> Section:
+def timing_section(search: SearchView, saved: Savings, winner: int | None) -> Section:
     """Return when trials ran and what they cost.
 
     Args:
@@ -26,7 +26,7 @@ def timing_section(search: Search, saved: Savings, winner: int | None) -> Sectio
     return Section("time", "Where the time went", content, _lead(search, saved))
 
 
-def _lead(search: Search, saved: Savings) -> str:
+def _lead(search: SearchView, saved: Savings) -> str:
     told_s = duration_text(search.told.wall_s)
     if saved.busy is None:
         return f"{told_s}, and nothing ran."

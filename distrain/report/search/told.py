@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from distrain.config.course import CHANGES, changes_of, current_values
 from distrain.errors import DistrainError
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
 from distrain.track.trials import kind_of
 from distrain.tune.explain import state_of
 from distrain.tune.trials import Outcome, error_of
@@ -29,8 +30,8 @@ class Told:
         began_ms: when the first driver began, in milliseconds since 1970 (UTC); 0: none did.
     """
 
-    trials: tuple[Trial, ...]
-    later: tuple[Trial, ...]
+    trials: tuple[TrialView, ...]
+    later: tuple[TrialView, ...]
     wall_s: float
     shown_s: float
     resumed_s: tuple[float, ...]
@@ -82,7 +83,7 @@ def _verdict(event: Mapping[str, Any]) -> Mapping[str, Any]:
 @final
 @dataclass
 class _Trace:
-    """A trial's account, while events are gone through; see `Trial`."""
+    """A trial's account, while events are gone through; see `TrialView`."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
@@ -173,7 +174,7 @@ class _Account:
         for trace in self.traces.values():
             trace.close(self.now_s)
 
-    def trial(self, number: int, metric: str, *, is_driven: bool) -> Trial:
+    def trial(self, number: int, metric: str, *, is_driven: bool) -> TrialView:
         """Return a trial, as all events leave it."""
         trace = self.traces[number]
         curve = tuple(
@@ -182,9 +183,11 @@ class _Account:
             if metric in values
         )
         final = trace.metrics.get(metric)
-        return Trial(
+        return TrialView(
             number=number,
-            values=trace.values,
+            values=current_values(trace.values),
+            first_values={key: trace.values[key] for key in trace.values if key != CHANGES},
+            changes=changes_of(trace.values),
             state=state_of(number, self._own[number], is_driven=is_driven),
             outcome=trace.outcome,
             curve=curve,

@@ -1,6 +1,6 @@
 """One trial of a search, as its events tell of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
@@ -20,12 +20,14 @@ _KINDS: Final[Mapping[str | None, Kind]] = {
 
 @final
 @dataclass(frozen=True)
-class Trial:
+class TrialView:
     """One trial of a search, or a run that came after it.
 
     Attributes:
         number: in the events; that of an audit or of another seed is beyond all trials'.
-        values: dotted key to value; of one that took over from another, the last ones.
+        values: dotted key to value; of one that took over from another, those at its end.
+        first_values: those that its model began with, its own or of the one that it goes back to.
+        changes: `step` and `values` that changed there, of one that took over from another.
         state: what it is now, in the words of `distrain why`.
         outcome: how it ended; None: it has not.
         curve: (time, value of the metric), in order, from 1.
@@ -42,6 +44,8 @@ class Trial:
 
     number: int
     values: Mapping[str, Any]
+    first_values: Mapping[str, Any]
+    changes: Sequence[Mapping[str, Any]]
     state: State
     outcome: Outcome | None
     curve: tuple[tuple[int, float], ...]

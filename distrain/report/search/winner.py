@@ -6,20 +6,21 @@ from typing import Final
 from distrain.durations import duration_text
 from distrain.margin import margin
 from distrain.report.loading import loading_lines
-from distrain.report.page.markup import Content, Markup, joined, tag
-from distrain.report.page.parts import Column, Row, facts, note, table, to_paste, told
+from distrain.report.page.markup import NOTHING, Content, Markup, joined, tag
+from distrain.report.page.parts import Column, Row, facts, folded, note, table, to_paste, told
 from distrain.report.page.shell import Section
 from distrain.report.page.words import counted, number_text
 from distrain.report.search.dimension import value_text
-from distrain.report.search.facts import Search
 from distrain.report.search.plot import NAMES, TONES, WINNER
 from distrain.report.search.scoring import Scores, scores_of
 from distrain.report.search.standings import Entry, winner_of
+from distrain.report.search.trial import TrialView
+from distrain.report.search.view import SearchView
 
 SHOWN: Final = 20
 
 
-def winner_section(search: Search, entries: Sequence[Entry]) -> Section:
+def winner_section(search: SearchView, entries: Sequence[Entry]) -> Section:
     """Return what there is to say of the winner, or of the best so far.
 
     Args:
@@ -32,11 +33,12 @@ def winner_section(search: Search, entries: Sequence[Entry]) -> Section:
     if best is None:
         text = "No trial has come to its end, so there is none."
         return Section("winner", title, note(text))
-    parts = [_margin(search, entries), _facts(search, entries), _lines(search, best)]
+    parts = [_margin(search, entries), _facts(search, entries), _course(best.first)]
+    parts.append(_lines(search, best))
     return Section("winner", title, joined(parts))
 
 
-def _facts(search: Search, entries: Sequence[Entry]) -> Markup:
+def _facts(search: SearchView, entries: Sequence[Entry]) -> Markup:
     best, result = entries[0], search.result
     trial, scores = best.first, scores_of_entries(search, entries)
     seeds = f", the mean over {len(best.trials)} seeds" if len(best.trials) > 1 else ""
@@ -60,7 +62,21 @@ def _facts(search: Search, entries: Sequence[Entry]) -> Markup:
     return facts(rows)
 
 
-def _lines(search: Search, best: Entry) -> Markup:
+def _course(trial: TrialView) -> Markup:
+    """Return which values were in force from which step on, where they changed."""
+    if not trial.changes:
+        return NOTHING
+    keys = [*trial.first_values]
+    columns = [Column("from step", is_number=True), *(Column(key, is_number=True) for key in keys)]
+    values, rows = dict(trial.first_values), []
+    for step, changed in [(0, {}), *((one["step"], one["values"]) for one in trial.changes)]:
+        values |= changed
+        rows.append(Row([f"{step:,}", *(value_text(values[key]) for key in keys)]))
+    often = counted(len(trial.changes), "change")
+    return folded(f"Its values in the course of its training, with {often}", table(columns, rows))
+
+
+def _lines(search: SearchView, best: Entry) -> Markup:
     """Return what can be pasted: how to load the model, and how to ask why it won."""
     parts: list[Markup] = []
     model = search.result.model if search.result is not None else None
@@ -68,10 +84,16 @@ def _lines(search: Search, best: Entry) -> Markup:
         lines = loading_lines(f"models:/{model.name}/{model.version}", search.tracking_uri)
         parts += [tag("h3", "To load it"), to_paste(lines)]
     command = f"distrain why {search.reference} {best.first.number}"
-    return joined([*parts, tag("h3", "Why it won"), to_paste(command)])
+    return joined(
+        [
+            *parts,
+            tag("h3", "Why it won" if search.status == "finished" else "Why it leads"),
+            to_paste(command),
+        ]
+    )
 
 
-def _margin(search: Search, entries: Sequence[Entry]) -> Markup:
+def _margin(search: SearchView, entries: Sequence[Entry]) -> Markup:
     """Return by how much it leads, and what other seeds came to."""
     best = entries[0]
     confirmed = search.confirmed(best.first.number)
@@ -85,7 +107,7 @@ def _margin(search: Search, entries: Sequence[Entry]) -> Markup:
     return joined(parts)
 
 
-def leaderboard_section(search: Search, entries: Sequence[Entry]) -> Section:
+def leaderboard_section(search: SearchView, entries: Sequence[Entry]) -> Section:
     """Return the best settings in a table, and how many others there are.
 
     Args:
@@ -116,7 +138,7 @@ def leaderboard_section(search: Search, entries: Sequence[Entry]) -> Section:
     return Section("leaderboard", "Leaderboard", joined(parts), lead)
 
 
-def _row(search: Search, scores: Scores, rank: int, entry: Entry) -> Row:
+def _row(search: SearchView, scores: Scores, rank: int, entry: Entry) -> Row:
     trial = entry.first
     word = NAMES[trial.kind] if trial.outcome is not None else trial.state.replace("_", " ")
     cells: list[Content] = [
@@ -133,12 +155,12 @@ def _row(search: Search, scores: Scores, rank: int, entry: Entry) -> Row:
     return Row(cells, tone=WINNER if is_first else None)
 
 
-def scores_of_entries(search: Search, entries: Sequence[Entry]) -> Scores:
+def scores_of_entries(search: SearchView, entries: Sequence[Entry]) -> Scores:
     """Return the axis of the scores of a leaderboard."""
     return scores_of((entry.score for entry in entries), search.mode)
 
 
-def _rest(search: Search, entries: Sequence[Entry]) -> str:
+def _rest(search: SearchView, entries: Sequence[Entry]) -> str:
     """Return how many are not in the table, and of what kind they are."""
     rest = entries[SHOWN:]
     counts = [

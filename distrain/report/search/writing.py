@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from distrain.durable import write_atomically
-from distrain.report.search.facts import read_search
 from distrain.report.search.page import search_page
+from distrain.report.search.view import read_search
 from distrain.results import TuneResult
 
 

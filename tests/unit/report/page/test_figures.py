@@ -6,10 +6,11 @@ from xml.etree import ElementTree
 import pytest
 
 from distrain.report.page.columns import Histogram, histogram
-from distrain.report.page.frame import HALF, Axis, Frame
+from distrain.report.page.frame import Axis, Frame
 from distrain.report.page.lines import Dot, Lines, Mark, Series, lines
 from distrain.report.page.markup import Markup
 from distrain.report.page.matrix import Matrix, matrix
+from distrain.report.page.room import HALF
 from distrain.report.page.scale import Scale
 
 EVIL = "<script>alert(1)</script>"
@@ -26,11 +27,11 @@ def texts(drawn: Markup) -> list[str]:
 def test_values_lie_where_the_axes_say() -> None:
     frame = Frame(HALF, Scale(0.0, 10.0), Scale(0.0, 1.0))
 
-    assert frame.x_at(0.0) == frame.left
-    assert frame.x_at(10.0) == frame.right
-    assert frame.y_at(0.0) == frame.bottom
-    assert frame.y_at(1.0) == pytest.approx(frame.top)
-    assert frame.x_at(5.0) == pytest.approx((frame.left + frame.right) / 2)
+    assert frame.x_at(0.0) == frame.room.left
+    assert frame.x_at(10.0) == frame.room.right
+    assert frame.y_at(0.0) == frame.room.bottom
+    assert frame.y_at(1.0) == pytest.approx(frame.room.top)
+    assert frame.x_at(5.0) == pytest.approx((frame.room.left + frame.room.right) / 2)
 
 
 def test_a_curve_is_broken_where_it_has_no_value() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from distrain import lease
+from distrain.past import story
 from distrain.report.page.words import number_text
-from distrain.report.run import story
 from distrain.report.run.page import run_page
 from distrain.report.run.view import view_run
 from distrain.track.journal import JournalWriter
@@ -146,7 +146,7 @@ def test_a_run_that_told_no_end_and_is_driven_by_nobody_was_cut_off(tmp_path: Pa
     page = told(run_dir)
 
     assert "Cut off at step 30" in page
-    assert "`distrain resume` goes on with it." in page
+    assert "distrain resume goes on with it." in page
     assert "test/accuracy not measured yet >= 0.8 –" in page  # noqa: RUF001
 
 

@@ -8,14 +8,14 @@ from distrain.config.tune import ParameterSettings
 from distrain.report.search.dimension import dimension_of
 from distrain.report.search.importance import FEWEST, MOST, Basis, importance, thinned_basis
 from distrain.report.search.surface import surface
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
 
 X = dimension_of("model.x", ParameterSettings(uniform=(0, 1)), [])
 Y = dimension_of("model.y", ParameterSettings(choice=["a", "b"]), [])
 
 
-def trial(number: int, **values: object) -> Trial:
-    return Trial(
+def trial(number: int, **values: object) -> TrialView:
+    return TrialView(
         number=number,
         values={f"model.{name}": value for name, value in values.items()},
         state="finished",

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from distrain import lease
-from distrain.report.search.facts import read_search
 from distrain.report.search.page import search_page
+from distrain.report.search.view import read_search
 from distrain.report.search.writing import write_search_report
 from distrain.run_folder import RESULT
 from distrain.track.journal import JournalWriter
@@ -300,3 +300,29 @@ def test_the_winner_is_loaded_from_the_store_that_the_journal_names(tmp_path: Pa
 def _std(values: Sequence[float]) -> float:
     mean = sum(values) / len(values)
     return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def test_a_population_tells_who_took_over_and_the_values_that_trials_ended_with(
+    tmp_path: Path,
+) -> None:
+    space = {
+        "train.optimizer.lr": {"loguniform": [1e-4, 1e-1]},
+        "train.optimizer.weight_decay": {"loguniform": [1e-5, 1e-1]},
+        "model.dropout": {"uniform": [0, 0.6]},
+    }
+    run_dir, log = make_search(
+        tmp_path, num_trials=8, epochs=6, num_slots=8, scheduler={"name": "pbt"}, space=space
+    )
+    copies = [event for event in of_kind(log.events, "decided") if event["action"] == "copy"]
+    search = read_search(run_dir)
+    last = {event["trial"]: event["assignment"]["train.changes"][-1] for event in copies}
+
+    text = text_of(search_page(search, 0))
+
+    assert f"At 5 rungs a trial took over from a better one {len(copies)} times." in text
+    assert "Early termination" not in text
+    assert "tune.audit_fraction" not in text
+    assert [(t.number, t.values) for t in search.trials if t.number in last] == [
+        (number, change["values"]) for number, change in sorted(last.items())
+    ]
+    assert len({str(trial.values) for trial in search.trials}) > len(last)

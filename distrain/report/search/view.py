@@ -24,7 +24,7 @@ from distrain.redaction import redacted
 from distrain.report.loading import tracking_uri_of
 from distrain.report.search.dimension import Dimension, dimension_of
 from distrain.report.search.told import Told, tell
-from distrain.report.search.trial import Trial
+from distrain.report.search.trial import TrialView
 from distrain.results import RunStatus, TuneResult
 from distrain.run_folder import CONFIG, JOURNAL
 from distrain.stored_run import Started, read_sweep_result
@@ -77,7 +77,7 @@ class Cause:
 
 @final
 @dataclass(frozen=True)
-class Search:
+class SearchView:
     """All that a page of a search is made of.
 
     Attributes:
@@ -129,7 +129,7 @@ class Search:
         return self.tune.mode
 
     @property
-    def trials(self) -> tuple[Trial, ...]:
+    def trials(self) -> tuple[TrialView, ...]:
         """Return the search's own trials, by number."""
         return self.told.trials
 
@@ -138,12 +138,12 @@ class Search:
         """What the time of a curve is counted in: `epoch` or `step`."""
         return time_attr(self.settings)
 
-    def of_kind(self, kind: str) -> list[Trial]:
+    def of_kind(self, kind: str) -> list[TrialView]:
         """Return the search's own trials that are drawn as `kind`."""
         return [trial for trial in self.trials if trial.kind == kind]
 
     @property
-    def scored(self) -> list[Trial]:
+    def scored(self) -> list[TrialView]:
         """Return the search's own trials that have a score and did not fail."""
         return [one for one in self.trials if one.score is not None and one.kind != "failed"]
 
@@ -181,7 +181,7 @@ class Search:
         return None if each == "auto" else each * self.tune.workers_per_trial
 
 
-def read_search(run_dir: Path, result: TuneResult | None = None) -> Search:
+def read_search(run_dir: Path, result: TuneResult | None = None) -> SearchView:
     """Return what a search's folder holds.
 
     Args:
@@ -203,7 +203,7 @@ def read_search(run_dir: Path, result: TuneResult | None = None) -> Search:
     found = result or read_sweep_result(run_dir)
     is_driven = result is None and not lease.is_free(run_dir)
     told = tell(read_events(run_dir / JOURNAL), settings.tune.metric, is_driven=is_driven)
-    return Search(
+    return SearchView(
         name=run_dir.parent.name,
         run=run_dir.name,
         run_dir=run_dir,
@@ -231,20 +231,20 @@ def _started(run_dir: Path) -> Started | None:
         return None
 
 
-def _dimensions(tune: TuneSettings, trials: Sequence[Trial]) -> tuple[Dimension, ...]:
+def _dimensions(tune: TuneSettings, trials: Sequence[TrialView]) -> tuple[Dimension, ...]:
     return tuple(
         dimension_of(path, entry, [trial.values[path] for trial in trials if path in trial.values])
         for path, entry in tune.space.items()
     )
 
 
-def _is_confirming(trial: Trial, winner: int) -> bool:
+def _is_confirming(trial: TrialView, winner: int) -> bool:
     return trial.origin == ("confirm", winner)
 
 
-def _causes(run_dir: Path, trials: Sequence[Trial]) -> tuple[Cause, ...]:
+def _causes(run_dir: Path, trials: Sequence[TrialView]) -> tuple[Cause, ...]:
     """Return what trials failed of, the most frequent first."""
-    alike: dict[str, list[Trial]] = {}
+    alike: dict[str, list[TrialView]] = {}
     for trial in trials:
         if trial.kind == "failed" and trial.error is not None:
             alike.setdefault(cause_text(trial.error), []).append(trial)
@@ -260,7 +260,7 @@ def _causes(run_dir: Path, trials: Sequence[Trial]) -> tuple[Cause, ...]:
     return tuple(sorted(found, key=lambda cause: (-len(cause.trials), cause.trials[0])))
 
 
-def _log_ends(run_dir: Path, failed: Sequence[Trial]) -> list[LogEnd]:
+def _log_ends(run_dir: Path, failed: Sequence[TrialView]) -> list[LogEnd]:
     """Return the ends of the logs of trials, as far as they are there and hold anything."""
     found = []
     for trial in failed:
