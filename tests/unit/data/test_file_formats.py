@@ -256,6 +256,25 @@ def test_json_files_may_lack_keys_and_have_them_in_another_order(tmp_path: Path)
     }
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_columns_in_another_order_are_the_same_columns(tmp_path: Path, name: str) -> None:
+    TABLES[name](tmp_path / f"1-{name}", COLUMNS)
+    TABLES[name](tmp_path / f"2-{name}", {key: COLUMNS[key] for key in reversed(COLUMNS)})
+    table = table_of(str(tmp_path / f"*-{name}"))
+    assert table.to_pydict() == {key: [*values, *values] for key, values in COLUMNS.items()}
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if "json" not in name])
+def test_column_that_a_file_lacks_or_has_besides_is_told(tmp_path: Path, name: str) -> None:
+    TABLES[name](tmp_path / f"1-{name}", COLUMNS)
+    TABLES[name](tmp_path / f"2-{name}", {"ages": COLUMNS["age"], **COLUMNS})
+    with pytest.raises(DataError, match=f"2-{name}: the file has 'ages' besides"):
+        table_of(str(tmp_path / f"*-{name}"))
+    TABLES[name](tmp_path / f"2-{name}", {k: v for k, v in COLUMNS.items() if k != "city"})
+    with pytest.raises(DataError, match=f"2-{name}: the file lacks 'city'"):
+        table_of(str(tmp_path / f"*-{name}"))
+
+
 def test_directory_of_tables_leaves_pictures_and_json_aside(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(csv_text(COLUMNS))
     (tmp_path / "plot.png").write_bytes(png(IMAGES[0]))
