@@ -8,6 +8,7 @@ from distrain.config.faults import Fault
 from distrain.config.names import BUILT_IN_PREFIX, LOSS_TASKS, format_named, is_text_encoding
 from distrain.config.settings import Settings
 
+_BY_COLUMN = ("group", "time", "hash", "fixed")
 _DELIMITED = ("csv", "tsv")
 _WITH_IMAGES = ("images", "parquet", "arrow")
 _READ_FORMATS = {
@@ -50,18 +51,18 @@ def check_split(settings: Settings) -> Iterator[Fault]:
             ((*here, "validation"), (*here, "test")),
             expected="a sum below 1",
         )
-    if split.kind in ("hash", "fixed") and split.column is None:
+    if split.kind in _BY_COLUMN and split.column is None:
         yield Fault(
             f"data.split.kind = {split.kind} needs to know a column",
             ((*here, "kind"), (*here, "column")),
             mend="Add data.split.column",
         )
-    if split.kind not in ("hash", "fixed") and split.column is not None:
+    if split.kind not in _BY_COLUMN and split.column is not None:
         yield Fault(
             f"data.split.column = {split.column!r} has no effect on a {split.kind or 'random'} "
             "split",
             ((*here, "column"), (*here, "kind")),
-            mend="Leave it out, or set data.split.kind to hash or fixed",
+            mend="Leave it out, or set data.split.kind to group, time, hash or fixed",
         )
 
 

@@ -125,17 +125,20 @@ class FeatureSettings(Section):
 class SplitSettings(Section):
     """`data.split`: which rows are for validation and test; a pure function of the source."""
 
-    kind: Literal["random", "stratified", "hash", "fixed"] | None = Field(
+    kind: Literal["random", "stratified", "group", "time", "hash", "fixed"] | None = Field(
         None,
-        description="random, stratified by class [for classes], hash of a column (rows with the "
-        "same value stay together), or fixed: a column says train, validation or test.",
+        description="random, stratified by class [for classes], group or hash by a column (rows "
+        "with the same value stay together), time: the latest rows by a column are for test, those "
+        "before them for validation, or fixed: a column says train, validation or test.",
     )
     validation: Fraction = Field(0.1, description="Fraction of rows for validation, in [0, 1).")
     test: Fraction | None = Field(
         None, description="Fraction of rows for test [0.1; 0 where there is a test_source]."
     )
     seed: Seed = Field(0, description="Seed of the split; apart from the run's seed.")
-    column: Text | None = Field(None, description="The column that hash and fixed look at.")
+    column: Text | None = Field(
+        None, description="The column that group, time, hash and fixed look at."
+    )
 
 
 class CleanSettings(Section):

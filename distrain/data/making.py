@@ -20,6 +20,7 @@ from distrain.data.findings import (
     outliers,
     similar_classes,
     streamed,
+    time_split,
     unread_columns,
     unused_labels,
 )
@@ -235,6 +236,7 @@ class Making:
             *unused_labels(target.labels, name, values),
             *class_imbalance(target),
             *similar_classes(target),
+            *time_split(task.rows),
             *capped_targets(target, combine_fits(fits).targets),
             *duplicates(keys, one_in=task.one_in, dropped=self._data.clean.deduplicate),
         ]

@@ -49,7 +49,7 @@ DATA = {
     "a column that nothing looks at": (
         {"split": {"column": "c"}},
         "data.split.column = 'c' has no effect on a random split. Leave it out, or set "
-        "data.split.kind to hash or fixed.",
+        "data.split.kind to group, time, hash or fixed.",
     ),
     "several targets to classify": (
         {"target": ["a", "b"], **CLASSES},
