@@ -24,7 +24,7 @@ _READ_FORMATS = {
     "channels": _WITH_IMAGES,
 }
 _FEATURE_KINDS = {
-    "missing": ("numeric", "boolean"),
+    "missing": ("numeric", "boolean", "calendar"),
     "scale": ("numeric",),
     "max_categories": ("categorical",),
     "max_words": ("text",),

@@ -91,12 +91,14 @@ class FeatureSettings(Section):
         json_schema_extra={"x-expected": "a kind, such as drop, or a mapping with kind and more"}
     )
 
-    kind: Literal["numeric", "categorical", "boolean", "text", "image", "id", "drop"] | None = (
-        Field(
-            None,
-            description="What the column is [inferred]. text: a bag of words; id: passed through "
-            "to predictions; drop: left out.",
-        )
+    kind: (
+        Literal["numeric", "categorical", "boolean", "calendar", "text", "image", "id", "drop"]
+        | None
+    ) = Field(
+        None,
+        description="What the column is [inferred]. calendar: a date or time with its place in "
+        "day, week and year; text: a bag of words; id: passed through "
+        "to predictions; drop: left out.",
     )
     missing: Literal["median", "mean", "zero"] | float | None = Field(
         None, description="What takes a missing number's place [median]."

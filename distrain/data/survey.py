@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from distrain.config.data import DataSettings
+from distrain.data.calendar_parts import CYCLES
 from distrain.data.checking import target_wish, wanted_columns
 from distrain.data.column_scan import ColumnScan
 from distrain.data.kinds import Columns, plan_columns, target_names
@@ -100,9 +101,19 @@ def _check_image(columns: Columns, source: OpenedSource) -> None:
 
 
 def _check_numeric(columns: Columns, source: ScannedSource) -> None:
-    """Refuse text in a column that `data.features` says is numeric."""
+    """Refuse text in a column that `data.features` says is numeric, or no times in a calendar."""
     for plan in columns.features:
         found = source.columns[plan.name].no_number
+        if plan.kind == "calendar" and plan.type not in CYCLES:
+            value, row = found or (plan.type, 0)
+            raise DataError(
+                f"the column holds {plan.type}"
+                + (f", such as {shortened(value)!r}" if found is not None else ""),
+                where=f"column {plan.name!r}"
+                + (f", {row_text(row, source.rows_of_files)}" if found is not None else ""),
+                expected=f"dates or times, as data.features.{plan.name} says",
+                mend="Write them as 2024-01-31 or 2024-01-31 12:00:00, or say another kind.",
+            )
         if plan.kind == "numeric" and plan.type == "string" and found is not None:
             value, row = found
             raise DataError(

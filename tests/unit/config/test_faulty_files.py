@@ -209,7 +209,8 @@ FILES = {
     "an unknown kind of column": (
         "data: {source: a.csv, target: y, features: {zip: categoric}}\n",
         "run.yaml:1: data.features.zip.kind is text 'categoric'. Expected one of numeric, "
-        "categorical, boolean, text, image, id, drop or null. Did you mean 'categorical'?",
+        "categorical, boolean, calendar, text, image, id, drop or null. Did you mean "
+        "'categorical'?",
     ),
     "a delimiter of two characters": (
         "data: {source: a.csv, target: y, read: {delimiter: '||'}}\n",
