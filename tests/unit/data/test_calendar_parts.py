@@ -70,5 +70,5 @@ def test_days_have_no_hour(tmp_path: Path) -> None:
 
 def test_what_is_no_date_is_told_with_its_row(tmp_path: Path) -> None:
     days = ["2024-01-01"] * 30 + ["tomorrow"] * 10
-    with pytest.raises(DataError, match="column 'day', row .*: the column holds string, such as"):
+    with pytest.raises(DataError, match=r"column 'day', row .*: the column holds string, such as"):
         prepared_names(tmp_path, days)
