@@ -1,6 +1,6 @@
 """Checks between the values of `data:`, and between them and the task."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from distrain.config.data import FeatureSettings, IdxSource, ReadSettings, Source
 from distrain.config.defaults import effective_test_fraction, stated_task
@@ -127,7 +127,7 @@ def _feature_faults(column: str, feature: FeatureSettings) -> Iterator[Fault]:
             yield Fault(
                 f"data.features.{column}.{key} has no effect on kind {feature.kind}",
                 ((*here, key), (*here, "kind")),
-                mend=f"Leave it out; it is for kind {' and '.join(kinds)}",
+                mend=f"Leave it out; it is for kind {_listed(kinds)}",
             )
 
 
@@ -141,11 +141,15 @@ def check_read(settings: Settings) -> Iterator[Fault]:
         fitting = _READ_FORMATS[key]
         if kinds and not kinds & set(fitting) and getattr(data.read, key) != getattr(usual, key):
             told = f"data.read.{key} has no effect on {' and '.join(sorted(kinds))}"
-            listed = " and ".join(filter(None, (", ".join(fitting[:-1]), fitting[-1])))
-            yield Fault(told, (("data", "read", key),), mend=f"Leave it out; it is for {listed}")
+            mend = f"Leave it out; it is for {_listed(fitting)}"
+            yield Fault(told, (("data", "read", key),), mend=mend)
     if not is_text_encoding(data.read.encoding):
         told = f"data.read.encoding = {data.read.encoding!r} is no encoding that Python knows"
         yield Fault(told, (("data", "read", "encoding"),), mend="Try utf-8, latin-1 or cp1252")
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _format_of(source: Source | None) -> str:

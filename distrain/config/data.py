@@ -9,14 +9,16 @@ from distrain.config.base import Fraction, Section, Seed, Text, Word
 Delimiter = Annotated[
     str, Field(min_length=1, max_length=1, json_schema_extra={"x-expected": "one character"})
 ]
-ImageSize = Annotated[
-    list[Annotated[int, Field(ge=1, le=4096)]],
+Pixels = Annotated[int, Field(ge=1, le=4096)]
+HeightAndWidth = Annotated[
+    list[Pixels],
     Field(
         min_length=2,
         max_length=2,
-        json_schema_extra={"x-expected": "two numbers, height and width in pixels"},
+        json_schema_extra={"x-expected": "height and width, such as [48, 64]"},
     ),
 ]
+ImageSize = Pixels | HeightAndWidth
 Scalar = str | int | float | bool
 TextList = Annotated[list[Text], Field(min_length=1)]
 
@@ -76,8 +78,8 @@ class ReadSettings(Section):
     )
     size: ImageSize | None = Field(
         None,
-        description="images, and those in parquet and arrow: height and width in pixels that each "
-        "is brought to [all have those of the first].",
+        description="images, and those in parquet and arrow: height and width in pixels, or one "
+        "number for both, that each is brought to [all have those of the first].",
     )
     channels: Literal[1, 3] | None = Field(
         None, description="As size: 1 for grey images, 3 for coloured ones [as the first has]."

@@ -216,6 +216,11 @@ FILES = {
         "data: {source: a.csv, target: y, read: {delimiter: '||'}}\n",
         "run.yaml:1: data.read.delimiter is text '||'. Expected one character or null.",
     ),
+    "an image size of three numbers": (
+        "data: {source: a.png, target: y, read: {size: [28, 28, 3]}}\n",
+        "run.yaml:1: data.read.size is a list. Expected a whole number from 1 to 4096; height and "
+        "width, such as [48, 64]; or null.",
+    ),
     "a goal without a comparison": (
         DATA + "evaluate: {goals: {test/loss: 0.3}}\n",
         "run.yaml:2: evaluate.goals.test/loss is 0.3. Expected a comparison and a number, such as "
