@@ -218,8 +218,8 @@ FILES = {
     ),
     "an image size of three numbers": (
         "data: {source: a.png, target: y, read: {size: [28, 28, 3]}}\n",
-        "run.yaml:1: data.read.size is a list. Expected a whole number from 1 to 4096; height and "
-        "width, such as [48, 64]; or null.",
+        "run.yaml:1: data.read.size is a list. Expected a whole number from 1 to 4096, height and "
+        "width, such as [48, 64] or null.",
     ),
     "a goal without a comparison": (
         DATA + "evaluate: {goals: {test/loss: 0.3}}\n",
