@@ -1,6 +1,6 @@
 """Checks between the values of `data:`, and between them and the task."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from distrain.config.data import FeatureSettings, IdxSource, ReadSettings, Source
 from distrain.config.defaults import effective_test_fraction, stated_task
@@ -8,6 +8,7 @@ from distrain.config.faults import Fault
 from distrain.config.names import BUILT_IN_PREFIX, LOSS_TASKS, format_named, is_text_encoding
 from distrain.config.settings import Settings
 
+_BY_COLUMN = ("group", "time", "hash", "fixed")
 _DELIMITED = ("csv", "tsv")
 _WITH_IMAGES = ("images", "parquet", "arrow")
 _READ_FORMATS = {
@@ -23,7 +24,7 @@ _READ_FORMATS = {
     "channels": _WITH_IMAGES,
 }
 _FEATURE_KINDS = {
-    "missing": ("numeric", "boolean"),
+    "missing": ("numeric", "boolean", "calendar"),
     "scale": ("numeric",),
     "max_categories": ("categorical",),
     "max_words": ("text",),
@@ -50,18 +51,18 @@ def check_split(settings: Settings) -> Iterator[Fault]:
             ((*here, "validation"), (*here, "test")),
             expected="a sum below 1",
         )
-    if split.kind in ("hash", "fixed") and split.column is None:
+    if split.kind in _BY_COLUMN and split.column is None:
         yield Fault(
             f"data.split.kind = {split.kind} needs to know a column",
             ((*here, "kind"), (*here, "column")),
             mend="Add data.split.column",
         )
-    if split.kind not in ("hash", "fixed") and split.column is not None:
+    if split.kind not in _BY_COLUMN and split.column is not None:
         yield Fault(
             f"data.split.column = {split.column!r} has no effect on a {split.kind or 'random'} "
             "split",
             ((*here, "column"), (*here, "kind")),
-            mend="Leave it out, or set data.split.kind to hash or fixed",
+            mend="Leave it out, or set data.split.kind to group, time, hash or fixed",
         )
 
 
@@ -126,7 +127,7 @@ def _feature_faults(column: str, feature: FeatureSettings) -> Iterator[Fault]:
             yield Fault(
                 f"data.features.{column}.{key} has no effect on kind {feature.kind}",
                 ((*here, key), (*here, "kind")),
-                mend=f"Leave it out; it is for kind {' and '.join(kinds)}",
+                mend=f"Leave it out; it is for kind {_listed(kinds)}",
             )
 
 
@@ -140,11 +141,15 @@ def check_read(settings: Settings) -> Iterator[Fault]:
         fitting = _READ_FORMATS[key]
         if kinds and not kinds & set(fitting) and getattr(data.read, key) != getattr(usual, key):
             told = f"data.read.{key} has no effect on {' and '.join(sorted(kinds))}"
-            listed = " and ".join(filter(None, (", ".join(fitting[:-1]), fitting[-1])))
-            yield Fault(told, (("data", "read", key),), mend=f"Leave it out; it is for {listed}")
+            mend = f"Leave it out; it is for {_listed(fitting)}"
+            yield Fault(told, (("data", "read", key),), mend=mend)
     if not is_text_encoding(data.read.encoding):
         told = f"data.read.encoding = {data.read.encoding!r} is no encoding that Python knows"
         yield Fault(told, (("data", "read", "encoding"),), mend="Try utf-8, latin-1 or cp1252")
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _format_of(source: Source | None) -> str:

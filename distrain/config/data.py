@@ -19,14 +19,16 @@ from distrain.config.names import DATASETS
 Delimiter = Annotated[
     str, Field(min_length=1, max_length=1, json_schema_extra={"x-expected": "one character"})
 ]
-ImageSize = Annotated[
-    list[Annotated[int, Field(ge=1, le=4096)]],
+Pixels = Annotated[int, Field(ge=1, le=4096)]
+HeightAndWidth = Annotated[
+    list[Pixels],
     Field(
         min_length=2,
         max_length=2,
-        json_schema_extra={"x-expected": "two numbers, height and width in pixels"},
+        json_schema_extra={"x-expected": "height and width, such as [48, 64]"},
     ),
 ]
+ImageSize = Pixels | HeightAndWidth
 Scalar = str | int | float | bool
 TextList = Annotated[list[Text], Field(min_length=1)]
 
@@ -86,8 +88,8 @@ class ReadSettings(Section):
     )
     size: ImageSize | None = Field(
         None,
-        description="images, and those in parquet and arrow: height and width in pixels that each "
-        "is brought to [all have those of the first].",
+        description="images, and those in parquet and arrow: height and width in pixels, or one "
+        "number for both, that each is brought to [all have those of the first].",
     )
     channels: Literal[1, 3] | None = Field(
         None, description="As size: 1 for grey images, 3 for coloured ones [as the first has]."
@@ -101,12 +103,14 @@ class FeatureSettings(Section):
         json_schema_extra={"x-expected": "a kind, such as drop, or a mapping with kind and more"}
     )
 
-    kind: Literal["numeric", "categorical", "boolean", "text", "image", "id", "drop"] | None = (
-        Field(
-            None,
-            description="What the column is [inferred]. text: a bag of words; id: passed through "
-            "to predictions; drop: left out.",
-        )
+    kind: (
+        Literal["numeric", "categorical", "boolean", "calendar", "text", "image", "id", "drop"]
+        | None
+    ) = Field(
+        None,
+        description="What the column is [inferred]. calendar: a date or time with its place in "
+        "day, week and year; text: a bag of words; id: passed through "
+        "to predictions; drop: left out.",
     )
     missing: Literal["median", "mean", "zero"] | float | None = Field(
         None, description="What takes a missing number's place [median]."
@@ -135,17 +139,20 @@ class FeatureSettings(Section):
 class SplitSettings(Section):
     """`data.split`: which rows are for validation and test; a pure function of the source."""
 
-    kind: Literal["random", "stratified", "hash", "fixed"] | None = Field(
+    kind: Literal["random", "stratified", "group", "time", "hash", "fixed"] | None = Field(
         None,
-        description="random, stratified by class [for classes], hash of a column (rows with the "
-        "same value stay together), or fixed: a column says train, validation or test.",
+        description="random, stratified by class [for classes], group or hash by a column (rows "
+        "with the same value stay together), time: the latest rows by a column are for test, those "
+        "before them for validation, or fixed: a column says train, validation or test.",
     )
     validation: Fraction = Field(0.1, description="Fraction of rows for validation, in [0, 1).")
     test: Fraction | None = Field(
         None, description="Fraction of rows for test [0.1; 0 where there is a test_source]."
     )
     seed: Seed = Field(0, description="Seed of the split; apart from the run's seed.")
-    column: Text | None = Field(None, description="The column that hash and fixed look at.")
+    column: Text | None = Field(
+        None, description="The column that group, time, hash and fixed look at."
+    )
 
 
 class CleanSettings(Section):

@@ -15,7 +15,7 @@ class ColumnPlan:
 
     Args:
         name: the column.
-        kind: `numeric`, `boolean`, `categorical`, `text` or `image`.
+        kind: `numeric`, `boolean`, `categorical`, `text`, `calendar` or `image`.
         type: its column type.
         missing: what takes a missing number's place: `median`, `mean`, `zero` or a number.
         scale: `standard`, `minmax`, `log` or `none`.

@@ -20,7 +20,8 @@ from distrain.data.csv_text import (
 from distrain.data.files import SourceFile
 from distrain.data.reading import CannotCut, FileLog, Piece, Reading, Unit
 from distrain.data.text_files import load_text, read_beginning, text_parts
-from distrain.errors import DataError, did_you_mean
+from distrain.data.typed_tables import check_same_columns
+from distrain.errors import DataError
 
 _HEAD_BYTES: Final = 2**20
 
@@ -126,10 +127,7 @@ def _form(text: CsvText, piece: Piece, reading: Reading) -> CsvForm:
         names = names_in_file(text, reading) if text.text else reading.columns
     else:
         names = names_in_file(read_head(piece.file, reading, _HEAD_BYTES)[0], reading)
-    absent = [name for name in reading.columns if name not in names]
-    extra = [name for name in names if name not in reading.columns]
-    if absent or extra:
-        raise _differing_columns(piece.file.uri, absent, extra, names)
+    check_same_columns(names, piece.file.uri, reading)
     return CsvForm(names, reading.wanted, reading.column_types, reading.text, reading.delimiter)
 
 
@@ -147,20 +145,3 @@ def _disputed_columns(tables: list[pa.Table], reading: Reading) -> dict[str, str
         if reduce(common_type, kinds) == "string" and not kinds <= {"string", "null"}:
             disputed[name] = "string"
     return disputed
-
-
-def _differing_columns(
-    uri: str, absent: list[str], extra: list[str], names: tuple[str, ...]
-) -> DataError:
-    parts = []
-    if absent:
-        parts.append(f"lacks {', '.join(map(repr, absent[:8]))}")
-    if extra:
-        parts.append(f"has {', '.join(map(repr, extra[:8]))} besides")
-    near = did_you_mean(absent[0], names, listed="It has") if absent else ""
-    return DataError(
-        f"the file {' and '.join(parts)}",
-        where=uri,
-        expected="the columns of the first file of the source",
-        mend=f"{near} Make the headers agree, or name only the files that belong together.".strip(),
-    )

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from distrain.data.bag_of_words import TextFeature
+from distrain.data.calendar_parts import CalendarFeature
 from distrain.data.columns import TextRules, as_float64, as_text
 
 Floats32 = npt.NDArray[np.float32]
@@ -113,7 +114,7 @@ class CategoricalFeature:
         }  # fmt: skip
 
 
-Feature = NumericFeature | CategoricalFeature | TextFeature
+Feature = NumericFeature | CategoricalFeature | TextFeature | CalendarFeature
 
 
 def signed_log(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -128,6 +129,8 @@ def feature_from_json(entry: Mapping[str, Any]) -> Feature:
     fields["type_"] = entry["type"]
     if entry["kind"] == "numeric":
         return NumericFeature(**fields)
+    if entry["kind"] == "calendar":
+        return CalendarFeature(**fields)
     if entry["kind"] == "text":
         fields |= {key: tuple(entry[key]) for key in ("words", "weights")}
         return TextFeature(**fields)

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, final
 
 import numpy as np
 
 from distrain.data.column_plan import ColumnPlan
 from distrain.data.column_scan import ColumnScan
+from distrain.data.columns import TIME_TYPES
 from distrain.data.fit import RunFit
 from distrain.data.rowkeys import Keys
+from distrain.data.rows import RowPlan
 from distrain.data.split import TEST, TRAIN, VALIDATION
 from distrain.data.statistics import NumberStatistics
 from distrain.data.target import TargetPlan, row_text, shortened
@@ -67,6 +70,28 @@ def missing_targets(num_missing: int, names: Sequence[str], where: str) -> Itera
     if num_missing:
         text = f"{num_missing:,} rows of {where} have no target and are in no split"
         yield Finding("missing-target", ", ".join(names), text, num_missing)
+
+
+def time_split(rows: RowPlan) -> Iterator[Finding]:
+    """Yield when validation and test begin, where the split is by time."""
+    split, column = rows.split, rows.split_column
+    if split is None or column is None or split.kind != "time":
+        return
+    begins = dict(zip(("validation", "test"), split.begins, strict=True))
+    told = [
+        f"{name} begins at {_time_text(at, rows.types[column])}"
+        for name, at in begins.items()
+        if np.isfinite(at)
+    ]
+    yield Finding("time-split", column, ", ".join(told) or "all rows are for training", 0)
+
+
+def _time_text(time: float, type_: str) -> str:
+    if type_ not in TIME_TYPES:
+        return f"{time:.17g}"
+    at = datetime.fromtimestamp(time, UTC).replace(tzinfo=None)
+    form = {"date32[day]": "%Y-%m-%d", "time64[us]": "%H:%M:%S"}.get(type_, "%Y-%m-%d %H:%M:%S")
+    return at.strftime(form)
 
 
 def unread_columns(

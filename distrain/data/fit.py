@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from distrain.data.bag_of_words import TextFeature, texts_with_words
+from distrain.data.calendar_parts import CalendarFeature
 from distrain.data.column_plan import ColumnPlan
 from distrain.data.columns import as_float64, as_text, plain
 from distrain.data.encoders import CategoricalFeature, Feature, NumericFeature, signed_log
@@ -244,6 +245,10 @@ def _feature(plan: ColumnPlan, fit: RunFit) -> Feature:
         known = tuple(word for word, _ in found)
         return TextFeature(plan.name, plan.type, known, weights, plan.words.ngrams)
     numbers = fit.numbers[plan.name]
+    if plan.kind == "calendar":
+        center, spread = _center_and_spread("standard", numbers, None)
+        fill, has_missing = _fill(plan.missing, numbers), numbers.num_missing > 0
+        return CalendarFeature(plan.name, plan.type, fill, center, spread, has_missing)
     scale = "none" if plan.kind == "boolean" else plan.scale
     center, spread = _center_and_spread(scale, numbers, fit.logs.get(plan.name))
     return NumericFeature(

@@ -138,14 +138,12 @@ def _pixels(content: bytes, shape: Shape, reading: Reading, where: str) -> Pixel
         found = _channels_of(image, where)
         if found > channels and reading.image_channels is None:
             raise _differs(f"{found} channels", f"{channels}, as the first image has", where)
-        if (image.height, image.width) != (height, width):
-            if reading.image_size is None:
-                raise _differs(
-                    f"height {image.height} and width {image.width}",
-                    f"{height} and {width}, as the first image has",
-                    where,
-                )
-            image.draft("RGB", (width, height))
+        if (image.height, image.width) != (height, width) and reading.image_size is None:
+            raise _differs(
+                f"height {image.height} and width {image.width}",
+                f"{height} and {width}, as the first image has",
+                where,
+            )
         plain = image.convert("L" if channels == 1 else "RGB")
         if (plain.height, plain.width) != (height, width):
             from PIL import Image

@@ -22,6 +22,7 @@ from distrain.data.findings import (
     similar_classes,
     skewed,
     streamed,
+    time_split,
     unread_columns,
     unused_labels,
 )
@@ -245,6 +246,7 @@ class Making:
             *unused_labels(target.labels, name, values),
             *class_imbalance(target),
             *similar_classes(target),
+            *time_split(task.rows),
             *capped_targets(target, combined.targets),
             *skewed(task.columns, combined.numbers),
             *duplicates(keys, one_in=task.one_in, dropped=self._data.clean.deduplicate),

@@ -15,7 +15,12 @@ from distrain.data.npy_header import ArrayForm, ColumnNames, Source
 from distrain.data.opened import OpenedSource, check_names_once
 from distrain.data.reading import FileLog, Reading, Unit
 from distrain.data.sniff import check_content
-from distrain.data.typed_tables import canonical_table, hash_part
+from distrain.data.typed_tables import (
+    canonical_table,
+    check_same_columns,
+    check_same_shapes,
+    hash_part,
+)
 from distrain.errors import DataError, did_you_mean, first_line
 
 _FAULTS: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
@@ -141,14 +146,6 @@ def _check_rows(forms: list[ArrayForm]) -> None:
 
 def _check_columns(forms: list[ArrayForm], file: SourceFile, reading: Reading) -> None:
     columns = [name for form in forms for name in form.columns]
-    absent = [name for name in reading.columns if name not in columns]
+    check_same_columns(columns, file.uri, reading)
     shapes = {name: shape for form in forms for name, shape in form.image_shapes.items()}
-    if absent or shapes != reading.image_shapes:
-        raise DataError(
-            f"the file lacks {absent[0]!r}" if absent else f"the images have the shapes {shapes}",
-            where=file.uri,
-            expected="columns and shapes as in the first file of the source",
-            mend=did_you_mean(absent[0], columns, listed="It has")
-            if absent
-            else f"Make them {reading.image_shapes}.",
-        )
+    check_same_shapes(shapes, file.uri, reading)

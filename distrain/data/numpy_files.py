@@ -12,8 +12,13 @@ from distrain.data.npy_header import ArrayForm, ColumnNames
 from distrain.data.opened import OpenedSource, check_names_once
 from distrain.data.reading import FileLog, Piece, Reading, Unit
 from distrain.data.sniff import check_content
-from distrain.data.typed_tables import canonical_table, hash_part
-from distrain.errors import DataError, did_you_mean
+from distrain.data.typed_tables import (
+    canonical_table,
+    check_same_columns,
+    check_same_shapes,
+    hash_part,
+)
+from distrain.errors import DataError
 
 GROUP_ROWS: Final = 65_536
 _NAMES: Final = ColumnNames("c0", "c", "image")
@@ -83,14 +88,8 @@ def _form(source: pa.NativeFile, file: SourceFile, reading: Reading) -> ArrayFor
 
 
 def _check_columns(form: ArrayForm, file: SourceFile, reading: Reading) -> None:
-    absent = [name for name in reading.columns if name not in form.columns]
-    if absent or form.image_shapes != reading.image_shapes:
-        raise DataError(
-            f"the file lacks {absent[0]!r}" if absent else f"the images have {form.shape[1:]}",
-            where=file.uri,
-            expected="columns and shapes as in the first file of the source",
-            mend=did_you_mean(absent[0], form.columns, listed="It has") if absent else "",
-        )
+    check_same_columns(form.columns, file.uri, reading)
+    check_same_shapes(form.image_shapes, file.uri, reading)
 
 
 def _blocks(source: pa.NativeFile, form: ArrayForm, piece: Piece) -> Iterator[Array]:

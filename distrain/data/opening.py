@@ -75,9 +75,16 @@ def _reading(format_: str, read: ReadSettings, column_types: Mapping[str, str]) 
         has_given_names=has_names,
         arrays=dict(read.arrays or {}),
         is_by_line=read.example == "line",
-        image_size=None if read.size is None else (read.size[0], read.size[1]),
+        image_size=_height_and_width(read.size),
         image_channels=read.channels,
     )
+
+
+def _height_and_width(size: int | list[int] | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
 
 
 _OPEN: Final[Mapping[str, Callable[[Listing, Reading], OpenedSource]]] = {

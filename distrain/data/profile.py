@@ -16,6 +16,8 @@ from distrain.data.columns import (
     TextRules,
     as_float64,
     as_text,
+    clean_text,
+    is_text,
     numbers_in,
     plain,
     type_name,
@@ -61,7 +63,8 @@ class ScanTask:
             for name in self.counted
             if name in table.column_names
         }
-        labelled = labelled_rows(table, self.targets, self.types, self.rules)
+        found = {name: columns[name].type for name in self.targets if name in columns}
+        labelled = labelled_rows(table, self.targets, {**self.types, **found}, self.rules)
         return RunScan(run.key, table.num_rows, int(labelled.sum()), columns, counts, run.pieces)
 
 
@@ -123,6 +126,10 @@ def _scan_column(column: pa.Array, name: str, type_: str | None, rules: TextRule
         return ColumnScan(kind, len(column), column.null_count)
     if kind == "string":
         return _scan_text(as_text(column, name, kind, rules))
+    if kind in NUMBER_TYPES and is_text(column.type):
+        text = clean_text(column, rules)
+        if numbers_in(text) is None:  # the driver knows in which file that is
+            return _scan_text(text)
     return _scan_numbers(as_float64(column, name, kind, rules), kind)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from distrain.data.clean import Bounds, clipped, rows_outside, rows_with_missing
-from distrain.data.columns import TextRules, as_text
+from distrain.data.columns import TextRules, as_float64, as_text
 from distrain.data.rowkeys import Keys, row_keys
 from distrain.data.runs import Run, RunKey
 from distrain.data.split import (
@@ -20,6 +20,7 @@ from distrain.data.split import (
     SplitPlan,
     assign,
     assign_by_hash,
+    assign_by_time,
     assign_by_word,
 )
 from distrain.data.target import TargetPlan
@@ -33,7 +34,7 @@ class RowPlan:
     Args:
         target: what is predicted; rows without it are used for nothing.
         split: how rows are divided; None: all are for test, and none is cleaned.
-        split_column: what `hash` and `fixed` look at.
+        split_column: what splits by a column look at.
         types: column types.
         rules: how text is read.
         repeated: rows of each run that repeat an earlier training row and are dropped.
@@ -85,9 +86,12 @@ class RowPlan:
             return assign(split, run.key, codes)
         name = self.split_column
         assert name is not None, "the configuration's checks ask for a column"
+        if split.kind == "time":
+            times = as_float64(run.table.column(name), name, self.types[name], self.rules)
+            return np.where(codes >= 0, assign_by_time(split, times), UNUSED).astype(np.int8)
         values = as_text(run.table.column(name), name, self.types[name], self.rules)
         by_value: Any = (
-            assign_by_hash(split, values) if split.kind == "hash" else assign_by_word(values, name)
+            assign_by_word(values, name) if split.kind == "fixed" else assign_by_hash(split, values)
         )
         assignment: Assignment = np.where(codes >= 0, by_value, UNUSED).astype(np.int8)
         return assignment

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 from distrain.data.column_scan import ColumnScan, combine_scans, resolve_type
+from distrain.data.columns import NUMBER_TYPES
 from distrain.data.content import joined_hash
 from distrain.data.on_ray import Runs, each_run, fits_in_object_store, read_units
 from distrain.data.opened import OpenedSource
@@ -15,7 +16,9 @@ from distrain.data.profile import (
 )
 from distrain.data.reading import CannotCut, PieceRead, Reading, Unit
 from distrain.data.runs import RunKey
+from distrain.data.target import row_text, shortened
 from distrain.data.units import cut_into_units
+from distrain.errors import DataError
 from distrain.redaction import without_credentials
 
 
@@ -130,7 +133,7 @@ def scan_source(
         elif texts or _differs(scans, types):
             scans = [scan for _, scan in each_run(runs, settled, RunScan)]
     filled = _filled(scans)
-    return ScannedSource(
+    source = ScannedSource(
         opened,
         reading,
         units,
@@ -140,6 +143,22 @@ def scan_source(
         {name: combine_scans([scan.columns[name] for scan in filled]) for name in wanted},
         {name: combine_counts(scan.counts[name] for scan in filled) for name in counted},
     )
+    _check_types(source)
+    return source
+
+
+def _check_types(source: ScannedSource) -> None:
+    """Refuse text where the types that are settled say numbers."""
+    for name, scan in source.columns.items():
+        if scan.no_number is not None and source.types[name] in NUMBER_TYPES:
+            value, row = scan.no_number
+            raise DataError(
+                f"{shortened(value)!r} is not a number",
+                where=f"column {name!r}, {row_text(row, source.rows_of_files)}",
+                expected="a number, as in data.source",
+                mend="Correct the value; or name it under data.read.na_values if it means "
+                "'missing', or make the column categorical under data.features.",
+            )
 
 
 def _read_and_scan(

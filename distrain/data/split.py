@@ -44,11 +44,12 @@ class SplitPlan:
     """All that a run needs to divide its rows.
 
     Args:
-        kind: `random`, `stratified`, `hash` or `fixed`.
+        kind: of `data.split`.
         validation: fraction of all rows.
         test: fraction of the rows that are not for validation.
         seed: of the order within a run, and of the hash.
         starts: for random and stratified: where the rows of each class of a run begin in the line.
+        begins: for time: the first time of validation, and of test.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class SplitPlan:
     test: Fraction
     seed: int
     starts: Mapping[RunKey, tuple[int, ...]]
+    begins: tuple[float, float] = (np.inf, np.inf)
 
 
 def plan_split(
@@ -67,7 +69,7 @@ def plan_split(
     """Return the plan for rows whose number in each run, and class, is known.
 
     Args:
-        kind: `random`, `stratified`, `hash` or `fixed`.
+        kind: of `data.split`.
         fractions: for validation and for test, of all labelled rows, together below 1.
         seed: of the split.
         class_counts: labelled rows of each run by class, in the order of the runs; a single class
@@ -75,7 +77,7 @@ def plan_split(
     """
     validation, test = (Fraction(part).limit_denominator(_MAX_DENOMINATOR) for part in fractions)
     rest = (test / (1 - validation)).limit_denominator(_MAX_DENOMINATOR)
-    if kind in ("hash", "fixed"):
+    if kind in ("group", "time", "hash", "fixed"):
         return SplitPlan(kind, validation, rest, seed, {})
     total = sum(sum(counts) for counts in class_counts.values())
     validation = _at_least_one(validation, total)
@@ -115,6 +117,39 @@ def assign_by_hash(plan: SplitPlan, values: pa.Array) -> Assignment:
     of_value = [_split_of_value(plan, value) for value in encoded.dictionary.to_pylist()]
     places = encoded.indices.to_numpy(zero_copy_only=False)
     return np.array(of_value, dtype=np.int8)[places] if len(places) else np.empty(0, np.int8)
+
+
+def assign_by_time(plan: SplitPlan, times: npt.NDArray[np.float64]) -> Assignment:
+    """Return the split of each row by its time, `(n,)`; rows of one time stay together."""
+    of_validation, of_test = plan.begins
+    split = np.where(times >= of_validation, VALIDATION, TRAIN)
+    assignment: Assignment = np.where(times >= of_test, TEST, split).astype(np.int8)
+    return assignment
+
+
+def first_times(
+    times: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], fractions: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the times at which validation and test begin; infinity for none.
+
+    Args:
+        times: of some rows, ascending.
+        weights: for how many rows each stands.
+        fractions: for validation and test, of all rows.
+    """
+    distinct, firsts = np.unique(times, return_index=True)
+    after = np.cumsum(weights[::-1])[::-1][firsts]  # rows of each time and of all later ones
+    validation, test = fractions
+
+    def first(fraction: float, latest: int) -> int:
+        wanted = fraction * after[0]
+        return int(np.argmin(np.abs(after[1:latest] - wanted))) + 1
+
+    of_test = first(test, len(distinct)) if test and len(distinct) > 1 else len(distinct)
+    is_left = validation and of_test > 1
+    of_validation = first(validation + test, of_test) if is_left else of_test
+    bounds = np.append(distinct, np.inf)
+    return float(bounds[of_validation]), float(bounds[of_test])
 
 
 def assign_by_word(values: pa.Array, column: str) -> Assignment:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from distrain.config.data import DataSettings
+from distrain.config.data import DataSettings, FeatureSettings
+from distrain.data.calendar_parts import CYCLES
 from distrain.data.checking import target_wish, wanted_columns
 from distrain.data.column_scan import ColumnScan
 from distrain.data.kinds import Columns, plan_columns, target_names
@@ -74,7 +75,7 @@ def survey(
         target_wish(data), source.columns, source.counts[targets[0]], source.rows_of_files
     )
     _check_weight(data.weight, source.columns)
-    columns = plan_columns(data, source.columns)
+    columns = plan_columns(_with_file_as_id(data, opened), source.columns)
     _check_image(columns, opened)
     _check_numeric(columns, source)
     test = None
@@ -84,6 +85,15 @@ def survey(
         test = scan_source(opened_test, needed, targets[:1], targets, source.types, read)
         _check_weight(data.weight, test.columns)
     return Survey(data, source, test, target, columns)
+
+
+def _with_file_as_id(data: DataSettings, opened: OpenedSource) -> DataSettings:
+    """Return settings in which a file's name is an id: its folder would give its class away."""
+    is_named = opened.listing.format in ("images", "text") and "file" in opened.reading.columns
+    if not is_named or "file" in data.features:
+        return data
+    features = {**data.features, "file": FeatureSettings(kind="id")}
+    return data.model_copy(update={"features": features})
 
 
 def _check_image(columns: Columns, source: OpenedSource) -> None:
@@ -100,9 +110,19 @@ def _check_image(columns: Columns, source: OpenedSource) -> None:
 
 
 def _check_numeric(columns: Columns, source: ScannedSource) -> None:
-    """Refuse text in a column that `data.features` says is numeric."""
+    """Refuse text in a column that `data.features` says is numeric, or no times in a calendar."""
     for plan in columns.features:
         found = source.columns[plan.name].no_number
+        if plan.kind == "calendar" and plan.type not in CYCLES:
+            value, row = found or (plan.type, 0)
+            raise DataError(
+                f"the column holds {plan.type}"
+                + (f", such as {shortened(value)!r}" if found is not None else ""),
+                where=f"column {plan.name!r}"
+                + (f", {row_text(row, source.rows_of_files)}" if found is not None else ""),
+                expected=f"dates or times, as data.features.{plan.name} says",
+                mend="Write them as 2024-01-31 or 2024-01-31 12:00:00, or say another kind.",
+            )
         if plan.kind == "numeric" and plan.type == "string" and found is not None:
             value, row = found
             raise DataError(

@@ -1,13 +1,15 @@
 """Tables of files whose format names the types, and the hash of such a file."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
 
 from distrain.data.columns import canonical, type_name
 from distrain.data.images import decoded, encoded_values, is_encoded
-from distrain.data.reading import Piece, Reading
+from distrain.data.opened import listed
+from distrain.data.reading import Piece, Reading, Shape
 from distrain.errors import DataError, did_you_mean
 
 _READ_BYTES: Final = 4 * 2**20
@@ -56,19 +58,54 @@ def with_pixels(table: pa.Table, reading: Reading, uri: str, first_row: int) -> 
 
 
 def check_schema(schema: pa.Schema, uri: str, reading: Reading) -> None:
-    """Raise a DataError if a file lacks columns that the first one has.
+    """Raise a DataError if a file has other columns than the first one, in whatever order.
 
     Raises:
         DataError: the columns, with the nearest that are there.
     """
-    absent = [name for name in reading.columns if name not in schema.names]
+    check_same_columns(schema.names, uri, reading)
+
+
+def check_same_columns(names: Sequence[str], uri: str, reading: Reading) -> None:
+    """Raise a DataError if columns are not those of the first file, in whatever order.
+
+    Raises:
+        DataError: the columns, with the nearest that are there.
+    """
+    absent = [name for name in reading.columns if name not in names]
+    extra = [name for name in names if name not in reading.columns]
+    if not absent and not extra:
+        return
+    parts = []
     if absent:
-        raise DataError(
-            f"the file lacks {', '.join(map(repr, absent[:8]))}",
-            where=uri,
-            expected="the columns of the first file of the source",
-            mend=did_you_mean(absent[0], schema.names, listed="It has"),
-        )
+        parts.append(f"lacks {listed(absent)}")
+    if extra:
+        parts.append(f"has {listed(extra)} besides")
+    near = did_you_mean(absent[0], names, listed="It has") if absent else ""
+    raise DataError(
+        f"the file {' and '.join(parts)}",
+        where=uri,
+        expected="the columns of the first file of the source",
+        mend=f"{near} Write the same columns to each, or name only the files that belong "
+        "together.".strip(),
+    )
+
+
+def check_same_shapes(shapes: Mapping[str, Shape], uri: str, reading: Reading) -> None:
+    """Raise a DataError if images are not of the shape of those in the first file.
+
+    Raises:
+        DataError: with both shapes.
+    """
+    for name, shape in shapes.items():
+        if shape != reading.image_shapes[name]:
+            raise DataError(
+                f"the images have the shape {shape}",
+                where=f"{uri}, column {name!r}",
+                expected=f"{reading.image_shapes[name]}: channels, height and width, as in the "
+                "first file of the source",
+                mend="Bring the images to one shape.",
+            )
 
 
 def canonical_table(table: pa.Table, uri: str) -> pa.Table:

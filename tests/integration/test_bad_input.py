@@ -5,6 +5,7 @@ The first tables are told before Ray is started; for the rest, all tests share o
 
 import gzip
 import http.server
+import io
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -34,6 +36,7 @@ from tests.bad_cases import (
     word,
 )
 from tests.command_line import run_in_process
+from tests.file_formats import png
 
 CLOSED = "127.0.0.1:1"
 
@@ -54,6 +57,18 @@ def parquet(**columns: Any) -> bytes:
     sink = pa.BufferOutputStream()
     pyarrow.parquet.write_table(pa.table(columns), sink)
     return bytes(sink.getvalue())
+
+
+def npy(array: "np.ndarray[Any, Any]") -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, array, allow_pickle=True)
+    return sink.getvalue()
+
+
+def npz(**arrays: "np.ndarray[Any, Any]") -> bytes:
+    sink = io.BytesIO()
+    np.savez(sink, **arrays)
+    return sink.getvalue()
 
 
 CONFIGURATION = {
@@ -197,6 +212,41 @@ DATA = {
     "open quote": source(PEOPLE + '1,"Bern,3,low\n2,Rome,3,high\n', "bad.csv:63", "2 fields"),
     "column named twice": source("age,age,income\n1,2,a\n2,3,b\n", "more than once: 'age'"),
     "other delimiter": source(PEOPLE.replace(",", ";"), "data.read.delimiter to ';'"),
+    "JSON line cut in the middle": source(
+        '{"age": 1, "income": "a"}\n{"age": 2, "inc', "bad.jsonl:2", "cut short", name="bad.jsonl"
+    ),
+    "JSON list of numbers": source("[1, 2]", "record 1", "is a number", name="bad.json"),
+    "zero bytes": source(b"age,income\n1,a\n\0\0", "is binary", "byte 15 is zero"),
+    "arrow that is none": source("age,income\n", "is no arrow", name="bad.arrow"),
+    "torn arrow": source(b"ARROW1\0\0torn", "no whole Arrow file", name="bad.arrow"),
+    "npy of objects": source(npy(np.array([{}])), "would be unpickled", name="bad.npy"),
+    "npz without the array": source(
+        npz(x_train=np.zeros((4, 2)), y_train=np.zeros(4)),
+        "no array 'y_trian'",
+        "Did you mean 'y_train'?",
+        name="bad.npz",
+        words=("data.read.arrays={income: y_trian}",),
+    ),
+    "npz of arrays that differ in length": source(
+        npz(age=np.zeros(4), income=np.zeros(5)), "has 5 rows", "Expected 4", name="bad.npz"
+    ),
+    "image that is none": source("hello", "cannot be decoded", name="bad.png"),
+    "images in one folder": Case(
+        ("data.source=dogs", "data.target=label"),
+        ("all 2 files lie in one folder", "a folder for each class"),
+        {
+            "dogs/a.png": png(np.zeros((2, 2), np.uint8)),
+            "dogs/b.png": png(np.ones((2, 2), np.uint8)),
+        },
+        kind="data",
+    ),
+    "text files in one folder": Case(
+        ("data.source=texts", "data.format=text", "data.target=label"),
+        ("all 2 files lie in one folder", "data.read.example to line"),
+        {"texts/neg.txt": "dull\nlong\n", "texts/pos.txt": "great\nshort\n"},
+        kind="data",
+    ),
+    "packed parquet": source(gzip.compress(b"a"), "Unpack it first", name="bad.parquet.gz"),
     "unknown feature": word(
         "data.features={aeg: drop}", "no column 'aeg'", "Did you mean 'age'?", kind="data"
     ),
@@ -323,7 +373,32 @@ ROWS = {
         "3 fields",
     ),
     "text where numbers were, in the test file": holdout(
-        HEADER + "old,Bern,40,low\n", "'old' is not a number", "column 'age'"
+        HEADER + "old,Bern,40,low\n", "'old' is not a number", "column 'age', row 1 of", "test.csv"
+    ),
+    "text in a numeric column": source(
+        HEADER + "1,A,2,low\n2,B,3,high\nold,C,4,low\n4,D,5,high\n",
+        "'old' is not a number",
+        "column 'age', row 3 of",
+        "bad.csv",
+        words=("data.features={age: numeric}",),
+    ),
+    "image of another size": Case(
+        ("data.source=pets", "data.target=label"),
+        ("the image has height 3 and width 2", "pets/dog/b.png", "size: [height, width]"),
+        {
+            "pets/cat/a.png": png(np.zeros((2, 2), np.uint8)),
+            "pets/dog/b.png": png(np.zeros((3, 2), np.uint8)),
+        },
+        kind="data",
+    ),
+    "image that ends early": Case(
+        ("data.source=pets", "data.target=label"),
+        ("the image cannot be decoded", "pets/dog/b.png", "Fetch the file again"),
+        {
+            "pets/cat/a.png": png(np.zeros((2, 2), np.uint8)),
+            "pets/dog/b.png": png(np.zeros((2, 2), np.uint8))[:50],
+        },
+        kind="data",
     ),
     "negative weight": source(
         PEOPLE + "1,Bern,-2,low\n", "negative (down to -2)", "'hours'", words=("data.weight=hours",)

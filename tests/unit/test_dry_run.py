@@ -13,7 +13,7 @@ from pyarrow import fs, parquet
 from distrain import dry_run
 from distrain.config.load import settings_from_dict
 from distrain.data import files, sources
-from distrain.data.opening import HEAD_BYTES
+from distrain.data.opening_text import HEAD_BYTES
 from distrain.data.units import UNIT_BYTES
 
 NUM_FILES = 20_000

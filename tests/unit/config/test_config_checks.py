@@ -49,7 +49,7 @@ DATA = {
     "a column that nothing looks at": (
         {"split": {"column": "c"}},
         "data.split.column = 'c' has no effect on a random split. Leave it out, or set "
-        "data.split.kind to hash or fixed.",
+        "data.split.kind to group, time, hash or fixed.",
     ),
     "several targets to classify": (
         {"target": ["a", "b"], **CLASSES},
@@ -92,8 +92,8 @@ DATA = {
     ),
     "a dropped column filled in": (
         {"features": {"c": {"kind": "drop", "missing": 0}}},
-        "data.features.c.missing has no effect on kind drop. Leave it out; it is for kind numeric "
-        "and boolean.",
+        "data.features.c.missing has no effect on kind drop. Leave it out; it is for kind "
+        "numeric, boolean and calendar.",
     ),
     "reading of text for parquet": (
         {"source": "a.parquet", "read": {"header": False}},
@@ -106,6 +106,19 @@ DATA = {
     "reading of text for images": (
         {"source": {"idx": {"images": "i", "labels": "l"}}, "read": {"delimiter": ";"}},
         "data.read.delimiter has no effect on idx. Leave it out; it is for csv and tsv.",
+    ),
+    "arrays of a table of text": (
+        {"source": "a.csv", "read": {"arrays": {"x": "x_train"}}},
+        "data.read.arrays has no effect on csv. Leave it out; it is for npz.",
+    ),
+    "a size for text": (
+        {"source": "a", "format": "text", "read": {"size": [8, 8]}},
+        "data.read.size has no effect on text. Leave it out; it is for images, parquet and arrow.",
+    ),
+    "words of a number": (
+        {"features": {"c": {"kind": "numeric", "max_words": 9}}},
+        "data.features.c.max_words has no effect on kind numeric. Leave it out; it is for kind "
+        "text.",
     ),
     "an unknown encoding": (
         {"read": {"encoding": "utf-9"}},

@@ -209,11 +209,17 @@ FILES = {
     "an unknown kind of column": (
         "data: {source: a.csv, target: y, features: {zip: categoric}}\n",
         "run.yaml:1: data.features.zip.kind is text 'categoric'. Expected one of numeric, "
-        "categorical, boolean, text, image, id, drop or null. Did you mean 'categorical'?",
+        "categorical, boolean, calendar, text, image, id, drop or null. Did you mean "
+        "'categorical'?",
     ),
     "a delimiter of two characters": (
         "data: {source: a.csv, target: y, read: {delimiter: '||'}}\n",
         "run.yaml:1: data.read.delimiter is text '||'. Expected one character or null.",
+    ),
+    "an image size of three numbers": (
+        "data: {source: a.png, target: y, read: {size: [28, 28, 3]}}\n",
+        "run.yaml:1: data.read.size is a list. Expected a whole number from 1 to 4096, height and "
+        "width, such as [48, 64] or null.",
     ),
     "a goal without a comparison": (
         DATA + "evaluate: {goals: {test/loss: 0.3}}\n",
