@@ -32,6 +32,7 @@ from distrain.track.user_code import find_user_code, save_user_code
 
 _INSTANCE: Final = "instance.json"
 _DIGITS: Final = 12
+_INSTALLED: Final = frozenset(("site-packages", "dist-packages"))
 _BUILD: Final = '''
 from pathlib import Path as _Path
 
@@ -194,7 +195,12 @@ def _import_path(value: Any, where: str) -> str:
 
 def _user_code(path: str) -> list[Path]:
     """Return the user's sources that an import path needs; distrain, and what is installed, not."""
-    return [] if path.partition(":")[0].partition(".")[0] == "distrain" else find_user_code(path)
+    if path.partition(":")[0].partition(".")[0] == "distrain":
+        return []
+    sources = find_user_code(path)
+    # Of other environments, too, that the path of imports may lead to.
+    is_installed = any(_INSTALLED & set(source.parts) for source in sources)
+    return [] if is_installed else sources
 
 
 def _digest(folder: Path, *texts: str) -> str:
