@@ -13,6 +13,7 @@ from torch import nn, Tensor
 
 WIDTH = 3
 SIZES = {"small": [1, 2.5], "none": None}
+DEVICE = torch.device("cpu")
 x = torch.zeros(2)
 table = object()
 
@@ -35,7 +36,7 @@ class Net(Base):
         self.layer = nn.Linear(len(SIZES[size]), WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        table = self.layer(x)
+        table = self.layer(x.to(DEVICE))
         return scaled(table)
 """
 

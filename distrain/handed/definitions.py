@@ -108,6 +108,9 @@ class Definitions:
             self._modules.setdefault(imported[0].partition(".")[0])
         elif _is_plain(value):
             self._statements[name] = f"{name} = {value!r}"
+        elif type(value).__module__ == "torch" and type(value).__name__ == "device":
+            self._statements.setdefault("torch", "import torch")
+            self._statements[name] = f"{name} = torch.{value!r}"
         else:
             raise ModelError(
                 f"it uses {name}, a {type(value).__name__} that stands outside of it",
@@ -188,7 +191,7 @@ def _import_of(name: str, value: Any) -> tuple[str, str] | None:
         tried += [
             (module, name)
             for module, there in list(sys.modules.items())
-            if vars(there or sys).get(name) is value
+            if getattr(there, "__dict__", {}).get(name) is value
         ]
     for module, own in tried:
         if not (isinstance(module, str) and isinstance(own, str) and own.isidentifier()):

@@ -63,8 +63,8 @@ def hand_over(  # noqa: PLR0913 - each is one thing that can be handed over
     _check_room(first)
     storage = storage_of(first)
     package = Package(storage)
-    section = _model_section(model, package, first) if has_model else None
     called = package.path_of(_function(loss), "loss") if has_loss else None
+    section = _model_section(model, package, first) if has_model else None
     name = package.keep()
     if section is not None:
         _put(values, ("model",), {**section, "target": _named(section["target"], name)})

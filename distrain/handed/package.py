@@ -9,8 +9,10 @@
 """
 
 import hashlib
+import importlib
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final, final
@@ -30,6 +32,7 @@ from distrain.track.user_code import find_user_code, save_user_code
 
 _INSTANCE: Final = "instance.json"
 _DIGITS: Final = 12
+_INSTALLED: Final = frozenset(("site-packages", "dist-packages"))
 _BUILD: Final = '''
 from pathlib import Path as _Path
 
@@ -83,13 +86,16 @@ class Package:
         name = type(model).__name__
         described = describe(model, self.path_of)
         self._instance = json.loads(json.dumps(described))
-        state = {
-            key: value.detach().cpu().contiguous().clone()
-            for key, value in model.state_dict().items()
-        }
-        for key, value in state.items():
+        state = {}
+        for key, value in model.state_dict().items():
             if not isinstance(value, torch.Tensor):
-                raise ModelError(f"its state holds a {type(value).__name__}", where=f"{name}.{key}")
+                raise ModelError(
+                    f"its state holds a {type(value).__name__}, {key!r}",
+                    where=f"model {name}",
+                    expected="tensors only, which can be saved without pickle",
+                    mend="Keep other state out of state_dict (get_extra_state)",
+                )
+            state[key] = value.detach().cpu().contiguous().clone()
         sha256 = weights_sha256(state)
         weights = self._given / f"{sha256}.safetensors"
         if not weights.is_file():
@@ -133,13 +139,22 @@ class Package:
         return name
 
     def check_rebuilt(self, model: nn.Module, name: str) -> None:
-        """Return where a module that was taken in comes back as it was; it is importable by now.
+        """Return where a module that was taken in comes back as it was, once it is kept.
+
+        Args:
+            model: the module.
+            name: what `keep` returned.
 
         Raises:
             ModelError: it does not.
         """
         assert self._instance is not None
-        again = built(self._instance, name)
+        sys.path.insert(0, self.import_paths[0])
+        importlib.invalidate_caches()
+        try:
+            again = built(self._instance, name)
+        finally:
+            sys.path.remove(self.import_paths[0])
         before = {key: (value.shape, value.dtype) for key, value in model.state_dict().items()}
         after = {key: (value.shape, value.dtype) for key, value in again.state_dict().items()}
         if before != after or repr(again) != repr(model):
@@ -180,7 +195,12 @@ def _import_path(value: Any, where: str) -> str:
 
 def _user_code(path: str) -> list[Path]:
     """Return the user's sources that an import path needs; distrain, and what is installed, not."""
-    return [] if path.partition(":")[0].partition(".")[0] == "distrain" else find_user_code(path)
+    if path.partition(":")[0].partition(".")[0] == "distrain":
+        return []
+    sources = find_user_code(path)
+    # Of other environments, too, that the path of imports may lead to.
+    is_installed = any(_INSTALLED & set(source.parts) for source in sources)
+    return [] if is_installed else sources
 
 
 def _digest(folder: Path, *texts: str) -> str:

@@ -149,7 +149,9 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return _plain_type(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
         return _plain_type(kind.storage_type)
-    return kind
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()  # the same rows are the same file, whatever library they come from
+    return pa.binary() if pa.types.is_large_binary(kind) else kind
 
 
 def _sha256(path: Path) -> str:

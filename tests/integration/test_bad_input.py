@@ -343,6 +343,18 @@ CODE = {
     "constructor that raises": net(
         NET.replace("super", "1 / 0; super"), "net:Net() failed: ZeroDivisionError", "model.args"
     ),
+    "weights that are unpickled": Case(
+        ("model.init_from=net.pt",),
+        ("model.init_from = ", "net.pt", "may run code", "convert it once", "weights_only=True"),
+        {"net.pt": b"any"},
+        kind="model",
+    ),
+    "weights that are not there": word(
+        "model.init_from=net.safetensors", "there is no such file", kind="model"
+    ),
+    "weights of a model that is not there": word(
+        "model.init_from=models:/nothing@champion", "no model registered", "Name the storage"
+    ),
     "argument that is not there": net(
         NET, "argument 'outs'", words=("model={target: 'net:Net', args: {outs: 3}}",)
     ),
@@ -427,6 +439,29 @@ MISFITS = {
         "(2x6 and 7x2)",
         "take rows of shape (6,)",
         words=("model={target: 'net:Net', args: {inputs: 7}}",),
+    ),
+    "forward that raises": net(
+        NET.replace("return ", "raise KeyError('mask')\n        return "),
+        "forward failed on x of shape (2, 6) and type float32: KeyError: 'mask'",
+        "outputs of shape (2, 2)",
+    ),
+    "forward that asks for another column": net(
+        NET.replace("forward(self, x", "forward(self, agee, city"),
+        "model Net: forward asks for 'agee'",
+        "Did you mean 'age'? There are: age, city, hours.",
+    ),
+    "no parameters": net(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n    def forward(self, x):\n        return x[:, :2]\n",
+        "model Net: the model has no parameter to train",
+        "Give it a layer",
+    ),
+    "all frozen": word("train.freeze=['*']", "has no parameter to train", kind="model"),
+    "frozen by a name that is not there": word(
+        "train.freeze=['encoder.*']",
+        "train.freeze: 'encoder.*' matches no parameter of the model",
+        "There are: 1.*, 1.0.*, 2.*",
+        kind="model",
     ),
     "no outputs": net(NET.replace("return ", ""), "returned a NoneType"),
     "loss that is not by row": net(

@@ -1,10 +1,14 @@
 """The tiny variant of each example runs as its README says, and can be made again."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.command_line import run_in_process
 
@@ -44,6 +48,43 @@ def check_example(config: str, folder: Path, data: Path | None = None) -> None:
 @pytest.mark.parametrize("config", ["digits/digits.yaml", "custom-model/wine.yaml"])
 def test_the_tiny_variant_of_an_example_runs_and_is_reproduced(config: str, tmp_path: Path) -> None:
     check_example(config, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_the_tiny_variant_of_fine_tuning_runs_and_is_reproduced(tmp_path: Path) -> None:
+    folder = EXAMPLES / "fine-tune"
+    first = do(tmp_path, "train", str(folder / "classes.yaml"), str(folder / "tiny.yaml"))
+    check_example("fine-tune/parity.yaml", tmp_path)
+
+    weights = [
+        load_file(next((tmp_path / "runs").glob(f"{name}/*/model/packaged/model.safetensors")))
+        for name in ("digits-classes", "digits-parity")
+    ]
+    frozen = [name for name in weights[0] if name.startswith(("0.", "1."))]
+    assert first["model"]["alias"] == "champion"
+    assert any("running_mean" in name for name in frozen)
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in frozen)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_script_of_pytorch_runs_and_has_the_same_bits_on_other_workers(tmp_path: Path) -> None:
+    script = str(EXAMPLES / "from-python" / "train.py")
+    told = []
+    for count in (1, 2, 3):
+        overrides = ["train.epochs=2", f"train.num_workers={count}"]
+        ended = subprocess.run(
+            [sys.executable, script, *overrides],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told.append(ended.stdout.splitlines())
+    assert all("training on" in " ".join(lines) for lines in told)
+    assert all(lines[-2].startswith("finished: test accuracy") for lines in told)
+    assert len({lines[-1] for lines in told}) == 1
 
 
 @pytest.mark.slow

@@ -114,6 +114,16 @@ def test_a_module_begins_with_the_weights_that_it_has(
     assert (Path(folders[0]) / "tests" / "user_models.py").is_file()
 
 
+def test_a_module_of_a_notebook_is_built_from_the_kept_source(
+    over: Over, imports: Callable[[list[str], str], Any]
+) -> None:
+    model = run_as_main(CELL)["Net"]()
+    settings, folders = over(model=model)
+    built = imports(folders, settings.model.model_dump()["target"])()
+    assert type(built) is not type(model)
+    assert repr(built) == repr(model)
+
+
 @pytest.mark.parametrize(
     ("handed", "error", "message"),
     [
