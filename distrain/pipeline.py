@@ -22,6 +22,7 @@ from distrain.data.checking import quick_check
 from distrain.display import Display
 from distrain.locations import data_of, new_run_folder
 from distrain.predict import PredictResult, plan_prediction, run_prediction
+from distrain.predictions_file import check_out
 from distrain.readiness import check_storage, find_or_prepare, ready, ready_to_search
 from distrain.results import PrepareResult, TrainResult, TuneResult
 from distrain.run_facts import StartedRun, recorded_facts, started_facts
@@ -248,6 +249,7 @@ def predict(
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached; nothing is left.
     """
+    check_out(out)  # seconds before it is needed
     display.stage("loading the model")
     server = registry_of(model, storage)
     if model.startswith("models:"):
