@@ -187,11 +187,14 @@ def _made_inputs(transform: Transform) -> list[Array]:
 
 
 def _example_input(packaged: Path, predictor: Predictor) -> list[Array]:
-    """Return the raw rows that are kept with the model, as its input; none where none are."""
+    """Return the raw rows that are kept with the model, as its input; none where none are.
+
+    One that cannot be read is passed over: the model is compared on other rows in any case.
+    """
     # In MLflow's folder, below which the packaged one lies, or beside which in a run's.
     beside = [packaged.parent / PYFUNC, *packaged.parents[:2]]
     for folder in beside:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             stored = read_json(folder / _EXAMPLE)
             rows = [dict(zip(stored["columns"], row, strict=True)) for row in stored["data"]]
             return [predictor.inputs(rows)]

@@ -119,7 +119,7 @@ def _lines(surveyed: Survey, source: str, out: Path) -> Iterator[str]:
     data, num_rows = surveyed.data, surveyed.source.num_rows
     target = surveyed.target
     yield f"# Made by `distrain init` from the first {num_rows:,} rows of the data."
-    yield "# What is commented out is what happens anyway: take the # away to change it."
+    yield "# What is commented out happens anyway, but for goals: take the # away to change it."
     yield f"# Train: distrain train {out.name}   All keys: distrain schema"
     stem = Path(source.removeprefix(BUILT_IN_PREFIX)).name.partition(".")[0]
     yield f"name: {_word(run_name(stem))}"
@@ -140,7 +140,7 @@ def _lines(surveyed: Survey, source: str, out: Path) -> Iterator[str]:
         "# model: {name: cnn}" if image else "# model: {name: mlp, hidden: [256, 256], dropout: 0}"
     )
     yield "# train:"
-    yield "#   epochs: 20   # beside early stopping, where neither epochs nor steps is given"
+    yield "#   epochs: 20   # unless this is given, fewer where validation/loss gets no better"
     yield "#   global_batch_size: 256"
     yield "#   optimizer: {name: adamw, lr: 1e-3, weight_decay: 0.01}"
     yield "# evaluate:"

@@ -25,6 +25,7 @@ from distrain.display import Display
 from distrain.locations import data_of, new_run_folder
 from distrain.models.by_name import keys_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
+from distrain.predictions_file import check_out
 from distrain.readiness import (
     check_storage,
     find_or_prepare,
@@ -282,6 +283,7 @@ def predict(
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached; nothing is left.
     """
+    check_out(out)  # seconds before it is needed
     display.stage("loading the model")
     server = registry_of(model, storage)
     if model.startswith("models:"):

@@ -179,7 +179,8 @@ def rows_to_predict(
         transform.column_types,
     )
     columns = opened.reading.columns
-    check_columns(columns, [*transform.input_columns, *(transform.targets if has_targets else [])])
+    needed = [*transform.input_columns, *(transform.targets if has_targets else [])]
+    check_columns(columns, needed, opened.listing.files[0].uri)
     _check_names(columns, predictor)
     _check_image(opened, transform.image)
     return RowsToPredict(files, opened, _types(opened, transform.column_types), code)

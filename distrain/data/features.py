@@ -266,8 +266,13 @@ def pixels_of(column: pa.Array | pa.ChunkedArray, name: str) -> npt.NDArray[np.u
     return pixels
 
 
-def check_columns(present: Sequence[str], needed: Sequence[str]) -> None:
+def check_columns(present: Sequence[str], needed: Sequence[str], where: str = "data") -> None:
     """Raise a DataError that names the columns that are missing, with the nearest that are there.
+
+    Args:
+        present: names of columns.
+        needed: likewise.
+        where: what has the columns, for the message.
 
     Raises:
         DataError: a column of `needed` is not in `present`.
@@ -278,9 +283,10 @@ def check_columns(present: Sequence[str], needed: Sequence[str]) -> None:
         more = f" and {len(absent) - 10} more" if len(absent) > 10 else ""
         raise DataError(
             f"{'column' if len(absent) == 1 else 'columns'} {listed}{more} missing",
-            where="data",
-            expected="every column that the features were fitted on",
-            mend=did_you_mean(absent[0], present, listed="Columns that are there"),
+            where=where,
+            expected="every column that the model was trained on",
+            mend=did_you_mean(absent[0], present, listed="Columns that are there")
+            + " A column may be empty, which is filled in as in training, but must be there.",
         )
 
 

@@ -197,8 +197,10 @@ def skewed(
         if plan.kind != "numeric" or plan.scale != "standard":
             continue
         found = numbers[plan.name].skewness()
+        if abs(found) < _SKEWED:
+            continue
         in_logs = numbers[plan.name].skewness(of_logs=True)
-        if abs(found) >= _SKEWED and abs(in_logs) <= abs(found) / 2:
+        if abs(in_logs) <= abs(found) / 2:
             end = "above" if found > 0 else "below"
             text = (
                 f"a few values are far {end} all others (skewness {found:.1f}; {in_logs:.1f} of "

@@ -9,6 +9,7 @@ import numpy as np
 
 from distrain.data.clean import Bounds, outlier_bounds, repeated_rows
 from distrain.data.dividing import row_plan
+from distrain.data.features import Transform
 from distrain.data.findings import (
     Finding,
     capped_targets,
@@ -30,7 +31,7 @@ from distrain.data.fit import FitTask, KeyTask, RunFit, combine_fits, fit_transf
 from distrain.data.manifest import describe_columns, describe_shards
 from distrain.data.on_ray import each_run
 from distrain.data.recipe import Recipe, check_units, window_rows
-from distrain.data.row_sample import SAMPLE_ROWS, joined_samples
+from distrain.data.row_sample import joined_samples, rows_of_a_run
 from distrain.data.rowkeys import RunKeys
 from distrain.data.rows import RowPlan
 from distrain.data.runs import RUN_ROWS, RunKey
@@ -93,16 +94,18 @@ class Making:
         fit = combine_fits(fits)
         findings = self._find(task, fits)
         bounds = {**self._bounds(fit), **task.rows.bounds}
+        transform = fit_transform(task, fit, columns.ids, source.types)
+        num_features = len(transform.feature_names)
         write = WriteTask(
             task.rows,
-            fit_transform(task, fit, columns.ids, source.types),
+            transform,
             data.weight,
             str(self._folder),
             source.places,
             bounds,
             data.ingest == "stream",
             one_key_in(sum(fit.split_rows[TRAIN] for fit in fits)),
-            max(1, SAMPLE_ROWS // len(source.scans)),
+            rows_of_a_run(num_features, len(source.scans)),
         )
         by_run = dict(each_run(source.runs, write, RunWritten))
         runs = list(by_run.values())
@@ -116,17 +119,19 @@ class Making:
             findings.append(streamed(by_run.values(), len(source.opened.listing.files)))
         if test is not None:
             rows = replace(task.rows, split=None)
-            write_test = replace(write, rows=rows, places=test.places, bounds={})
-            write_test = replace(write_test, sample_rows=max(1, SAMPLE_ROWS // len(test.scans)))
+            write_test = replace(
+                write,
+                rows=rows,
+                places=test.places,
+                bounds={},
+                sample_rows=rows_of_a_run(num_features, len(test.scans)),
+            )
             runs += [result for _, result in each_run(test.runs, write_test, RunWritten)]
-        sample = joined_samples([run.sample for run in runs if run.sample is not None])
-        if sample is not None:
-            findings += leaking_columns(write.transform, sample)
-            findings += shifted_columns(write.transform, sample)
+        findings += _found_in_sample(transform, runs)
         return {
             **head,
             **describe_shards(runs),
-            "transform": write.transform.to_json(),
+            "transform": transform.to_json(),
             "sources": [*source.files(), *(test.files() if test else [])],
             "profile": describe_columns(columns, source.columns, fit),
             "findings": [finding.to_json() for finding in findings],
@@ -236,6 +241,8 @@ class Making:
         unlabelled = source.num_rows - source.num_labelled
         keys = [fit.keys for fit in fits]
         combined = combine_fits(fits)
+        dropped = self._data.clean.deduplicate
+        repeats = list(duplicates(keys, one_in=task.one_in, dropped=dropped))
         name = target.names[0]
         values = {*(source.counts[name] or ()), *((test.counts[name] or ()) if test else ())}
         found = [
@@ -249,8 +256,8 @@ class Making:
             *time_split(task.rows),
             *capped_targets(target, combined.targets),
             *skewed(task.columns, combined.numbers),
-            *duplicates(keys, one_in=task.one_in, dropped=self._data.clean.deduplicate),
-            *rows_across_splits(fits, task.one_in),
+            *repeats,
+            *(rows_across_splits(fits, task.one_in) if repeats else ()),
         ]
         if test is not None:
             key_task = KeyTask(replace(task.rows, split=None), task.keyed, task.one_in)
@@ -262,3 +269,11 @@ class Making:
                 *leaked_rows(training_keys, test_keys, task.one_in),
             ]
         return found
+
+
+def _found_in_sample(transform: Transform, runs: Sequence[RunWritten]) -> list[Finding]:
+    """Return what a few rows of all runs show, those of the test source among them."""
+    sample = joined_samples([run.sample for run in runs if run.sample is not None])
+    if sample is None:
+        return []
+    return [*leaking_columns(transform, sample), *shifted_columns(transform, sample)]

@@ -18,6 +18,9 @@ from distrain.data.split import TRAIN, Assignment
 SAMPLE_ROWS: Final = 8_192
 """Rows of a source that are looked at, about; of one with more runs than this, one row of each."""
 
+_MAX_CELLS: Final = 2**24
+"""Numbers of all sampled rows together, so that wide rows take no more memory: 64 MiB."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -41,6 +44,17 @@ class RowSample:
         """Return which of the rows are for training."""
         found: npt.NDArray[np.bool_] = self.split == TRAIN
         return found
+
+
+def rows_of_a_run(num_features: int, num_runs: int) -> int:
+    """Return how many rows of each run are sampled, one at least.
+
+    Args:
+        num_features: numbers of a row.
+        num_runs: runs of the source.
+    """
+    num_rows = min(SAMPLE_ROWS, _MAX_CELLS // max(num_features, 1))
+    return max(1, num_rows // num_runs)
 
 
 def sample_of(arrays: Mapping[str, Array], split: Assignment, num_rows: int) -> RowSample | None:

@@ -108,7 +108,8 @@ class NumberStatistics:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             centred = numbers - np.average(numbers, weights=weights)
             spread = np.sqrt(np.average(np.square(centred), weights=weights))
-            skewness = float(np.average((centred / spread) ** 3, weights=weights))
+            scaled = centred / spread
+            skewness = float(np.average(scaled * scaled * scaled, weights=weights))
         return skewness if np.isfinite(skewness) else 0.0
 
 

@@ -1,7 +1,8 @@
-"""A registered model behind `mlflow models serve`, asked over HTTP as any program would."""
+"""From `init` to a registered model behind `mlflow models serve`, asked over HTTP."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pandas as pd
 import pytest
 
 import distrain
+from distrain.first_configuration import write_first_configuration
 from tests.waiting import wait_until
 
 pytestmark = [
@@ -82,24 +84,29 @@ def ask(address: str, body: dict[str, Any]) -> pd.DataFrame:
         return pd.DataFrame(json.loads(answer.read())["predictions"])
 
 
-def test_the_rest_answer_is_what_predict_writes(storage: Path) -> None:
-    source, out = storage.parent / "churn.csv", storage.parent / "scored.csv"
-    ROWS.to_csv(source, index=False)
-    settings = {
-        "name": "churn",
-        "storage": str(storage),
-        "data": {"source": str(source), "target": "churned"},
-        "model": {"name": "mlp", "hidden": [8]},
-        "train": {"epochs": 2, "num_workers": 1},
-    }
-    assert distrain.train(settings).model is not None
-    distrain.predict("models:/churn/1", data=source, out=out, storage=storage)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, fresh: Path) -> Path:
+    """A storage with the model of a run whose configuration `init` wrote."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copytree(fresh, folder / "runs")
+    ROWS.to_csv(folder / "churn.csv", index=False)
+    write_first_configuration(str(folder / "churn.csv"), "churned", folder / "churn.yaml")
+    small = [f"storage={folder}/runs", "model.hidden=[8]", "train.epochs=2", "train.num_workers=1"]
+    result = distrain.train(folder / "churn.yaml", small)
+    assert (result.status, result.error) == ("finished", None)
+    assert result.model is not None
+    return folder / "runs"
+
+
+def test_the_rest_answer_is_what_predict_writes(trained: Path) -> None:
+    source, out = trained.parent / "churn.csv", trained.parent / "scored.csv"
+    distrain.predict("models:/churn/1", data=source, out=out, storage=trained)
     predicted = ["prediction", "probability_no", "probability_yes"]
     expected = pd.read_csv(out)[predicted]
 
     raw = ROWS.drop(columns="churned").astype(object)
     split = raw.where(raw.notna(), None).to_dict(orient="split", index=False)
-    with served(storage, "models:/churn/1") as address:
+    with served(trained, "models:/churn/1") as address:
         found = ask(address, {"dataframe_split": split})
         alone = ask(address, {"dataframe_records": [{"town": "Salzburg", "age": 33, "calls": 3}]})
 

@@ -1,15 +1,21 @@
 """Columns that give the target away, splits unlike each other, long tails, rows in two splits."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from distrain.config.data import DataSettings
 from distrain.data.encoders import CategoricalFeature, NumericFeature
 from distrain.data.features import Transform
 from distrain.data.findings import rows_across_splits, skewed
 from distrain.data.fit import ColumnPlan, RunFit
 from distrain.data.row_sample import RowSample, joined_samples, sample_of
+from distrain.data.sample import sample_dataset
 from distrain.data.sample_findings import leaking_columns, shifted_columns
+from distrain.data.sources import list_source
 from distrain.data.split import TEST, TRAIN, VALIDATION
 from distrain.data.statistics import NumberStatistics
 
@@ -143,3 +149,23 @@ def test_sampled_rows_are_evenly_spaced_and_keep_their_order() -> None:
     assert joined is not None
     assert joined.y.tolist() == [12, 37, 62, 87, *range(100)]
     assert sample_of({"x": np.zeros((3, 1, 8, 8))}, np.zeros(3, np.int8), 2) is None
+
+
+def test_a_source_s_findings_stand_in_its_manifest(tmp_path: Path) -> None:
+    kept = ["a,tail,told,churned"]
+    for row in range(600):
+        churned = row * 7 % 3 == 0
+        tail = math.exp(row % 23)
+        kept.append(
+            f"{row % 50},{tail:.2f},{2 if churned else row % 2},{'yes' if churned else 'no'}"
+        )
+    (tmp_path / "churn.csv").write_text("\n".join([*kept, *kept[1:200]]) + "\n")
+    data = DataSettings(source=str(tmp_path / "churn.csv"), target="churned")
+
+    with sample_dataset(data, list_source(data.source, None)) as dataset:
+        found = {(entry["kind"], entry["column"]) for entry in dataset.manifest["findings"]}
+
+    assert ("leaking-column", "told") in found
+    assert ("skewed-column", "tail") in found
+    assert ("rows-across-splits", None) in found
+    assert not [column for kind, column in found if kind.startswith("shifted")]
