@@ -27,7 +27,7 @@ from distrain.predict import packaged_folder
 from distrain.track.model_registry import registry_of
 from distrain.track.model_versions import find_version
 from distrain.track.packaged_reading import WEIGHTS, read_weights
-from distrain.track.stores import store_for
+from distrain.track.stores import server_of_new_run
 from distrain.track.tracking_server import TrackingServer
 
 _WHERE: Final = "model.init_from"
@@ -87,7 +87,7 @@ def _found(settings: Settings, source: str) -> tuple[str | None, dict[str, torch
 
 def _registry(settings: Settings, source: str) -> TrackingServer:
     if settings.track.uri is not None:
-        return store_for(settings, is_offline=False)
+        return server_of_new_run(settings, is_offline=False)
     return registry_of(source, storage_named(settings))
 
 

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import IO, Any, Final, final
 
 from fsspec import AbstractFileSystem
@@ -20,6 +21,12 @@ from fsspec import AbstractFileSystem
 _TIMEOUT_S: Final = 60.0
 _BLOCK_BYTES: Final = 4 * 2**20
 _IN_MEMORY_BYTES: Final = 64 * 2**20
+_FAULTS: Final[dict[int, type[OSError]]] = {
+    HTTPStatus.NOT_FOUND: FileNotFoundError,
+    HTTPStatus.GONE: FileNotFoundError,
+    HTTPStatus.UNAUTHORIZED: PermissionError,
+    HTTPStatus.FORBIDDEN: PermissionError,
+}
 
 
 @final
@@ -73,7 +80,11 @@ class HttpFile(io.RawIOBase):
         self._start, self._block = 0, b""
         self._whole: IO[bytes] | None = None
         self._size = 0
-        self._fetch(0)
+        try:
+            self._fetch(0)
+        except BaseException:
+            self.close()
+            raise
 
     def readable(self) -> bool:
         """Return True."""
@@ -134,20 +145,30 @@ class HttpFile(io.RawIOBase):
             if answer.status != HTTPStatus.OK:  # of an empty file no range can be had
                 return
             # Closed in `close`: it lives as long as this file.
-            whole = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115
-            while part := answer.read(_BLOCK_BYTES):
-                self._size += whole.write(part)
-            self._whole = whole
+            self._whole = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
+            for part in _parts(answer):
+                self._size += self._whole.write(part)
 
 
 def _read_through(url: str) -> tuple[int, str]:
     """Return a file's size, and the SHA-256 of its content."""
     content, size = hashlib.sha256(), 0
     with _answer(url) as answer:
-        while part := answer.read(_BLOCK_BYTES):
+        for part in _parts(answer):
             content.update(part)
             size += len(part)
     return size, content.hexdigest()
+
+
+def _parts(answer: Any) -> Iterator[bytes]:
+    """Yield an answer part by part; read in parts, one that is cut short looks like a whole one."""
+    size = 0
+    while part := answer.read(_BLOCK_BYTES):
+        size += len(part)
+        yield part
+    said = answer.headers.get("Content-Length")
+    if said is not None and size != int(said):
+        raise OSError(f"the server's answer ended after {size:,} of {int(said):,} bytes")
 
 
 @contextmanager
@@ -162,10 +183,7 @@ def _answer(url: str, method: str = "GET", headers: dict[str, str] | None = None
             if fault.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 yield fault
                 return
-            kind = {
-                HTTPStatus.NOT_FOUND: FileNotFoundError,
-                HTTPStatus.GONE: FileNotFoundError,
-                HTTPStatus.UNAUTHORIZED: PermissionError,
-                HTTPStatus.FORBIDDEN: PermissionError,
-            }.get(HTTPStatus(fault.code), OSError)
+            kind = _FAULTS.get(fault.code, OSError)
             raise kind(f"the server answered {fault.code} {fault.reason}") from fault
+    except HTTPException as fault:  # cut short, or no answer of HTTP's
+        raise OSError(f"the server's answer is not whole ({fault!r})") from fault

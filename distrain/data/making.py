@@ -56,9 +56,24 @@ from distrain.errors import DataError
 # So many row keys at most are brought to the driver; of a larger source, those of one row in so
 # many, which are the same ones for equal rows.
 MAX_KEYS: Final = 2**24
+MAX_TASK_BYTES: Final = 2**33
+"""Of the features of a run's rows, float32, which are made at once."""
 # Numbers that stand for a column, over all runs, for its median; at least so many from each run.
 _SAMPLE_SIZE: Final = RUN_ROWS
 _LEAST_SAMPLE: Final = 64
+
+
+def _check_width(transform: Transform, num_rows: int) -> None:
+    """Refuse features of which a task could not hold those of its rows."""
+    width = len(transform.feature_names)
+    num_bytes = 4 * width * num_rows
+    if num_bytes > MAX_TASK_BYTES:
+        raise DataError(
+            f"{width:,} features of {num_rows:,} rows take {num_bytes:,} bytes in one task",
+            where="data.features",
+            expected=f"at most {MAX_TASK_BYTES:,}",
+            mend="Give columns fewer places: max_words for text, max_categories for categories.",
+        )
 
 
 @final
@@ -95,6 +110,7 @@ class Making:
         findings = self._find(task, fits)
         bounds = {**self._bounds(fit), **task.rows.bounds}
         transform = fit_transform(task, fit, columns.ids, source.types)
+        _check_width(transform, max(scan.num_rows for scan in source.scans))
         num_features = len(transform.feature_names)
         write = WriteTask(
             task.rows,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from distrain.config.data import DataSettings
+from distrain.data import making
 from distrain.data.sample import sample_dataset
 from distrain.data.sources import list_source
 from distrain.errors import DataError
@@ -73,6 +74,14 @@ def test_open_quote_is_told_with_the_line_where_it_begins(tmp_path: Path) -> Non
 def test_names_with_spaces_and_dots_are_names_like_others(tmp_path: Path) -> None:
     columns = {"the age": AGES, "a.b": AGES[::-1], "y": CLASSES}
     assert "constant-column" not in findings(tmp_path, columns)
+
+
+def test_more_features_than_a_task_holds_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "MAX_TASK_BYTES", 100)
+    with pytest.raises(DataError, match=r"1 features of 30 rows take 120 bytes.*max_words"):
+        findings(tmp_path, {"age": AGES, "y": CLASSES})
 
 
 def test_sentences_are_told_to_be_a_bag_of_words(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from distrain.data.runs import read_runs
 from distrain.data.sources import list_source
 from distrain.errors import DataError
 from tests.file_formats import TABLES
-from tests.web_server import HANDLERS, web_server
+from tests.web_server import HANDLERS, CutsShort, web_server
 
 COLUMNS = {"age": list(range(500)), "word": [f"word {row % 7}" for row in range(500)]}
 
@@ -24,7 +24,7 @@ COLUMNS = {"age": list(range(500)), "word": [f"word {row % 7}" for row in range(
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     for name in ("rows.csv", "rows.csv.gz", "rows.parquet", "rows.npz"):
         TABLES[name](tmp_path / name, COLUMNS)
-    with web_server(tmp_path, request.param) as url:
+    with web_server(tmp_path, HANDLERS[request.param]) as url:
         yield url
 
 
@@ -70,6 +70,15 @@ def test_changed_content_is_another_version(site: str, tmp_path: Path) -> None:
 def test_absent_file_of_a_web_server_is_told(site: str) -> None:
     with pytest.raises(DataError, match=r"rows\.tsv\?a=1: no such file"):
         list_source(f"{site}/rows.tsv?a=1")
+
+
+def test_answer_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    TABLES["rows.csv"](tmp_path / "rows.csv", COLUMNS)
+    with (
+        web_server(tmp_path, CutsShort) as url,
+        pytest.raises(DataError, match=r"ended after [\d,]+ of [\d,]+ bytes"),
+    ):
+        table_of(f"{url}/rows.csv")
 
 
 def test_web_server_that_is_away_is_told() -> None:
