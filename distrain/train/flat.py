@@ -32,7 +32,6 @@ class FlatModel:
     """
 
     is_sharded = False
-    prefixes: Sequence[str] = ("",)
 
     def __init__(self, module: nn.Module, probe: Any, network: Network | None = None) -> None:
         self.module = module
@@ -40,9 +39,20 @@ class FlatModel:
         self.num_parameters = sum(p.numel() for p in module.parameters())
         self.vector = nn.Parameter(_joined(self.trained))
         self.parameters = [self.vector]
+        self.prefixes: Sequence[str] = ("",)
         for parameter, view in zip(self.trained, self.cut(self.vector.data), strict=True):
             parameter.data = view
         self.buffers = MovingBuffers(module, probe, network or module)
+
+    def separate(self) -> None:
+        """Let the optimizer be over each parameter, and not over all of them as one vector.
+
+        A rule of the user's own may look at a parameter as a whole, as LAMB and Muon do.
+        """
+        trained = {id(parameter) for parameter in self.trained}
+        named = [name for name, one in self.module.named_parameters() if id(one) in trained]
+        self.parameters = self.trained
+        self.prefixes = tuple(f"{name}." for name in named)
 
     def cut(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Return the views of a vector that correspond to the trained parameters.
@@ -110,6 +120,9 @@ class FlatGradients:
         self.clip_norm = clip_norm
         self._gradient = torch.zeros_like(model.vector.data)
         model.vector.grad = self._gradient
+        if model.parameters is model.trained:
+            for parameter, view in zip(model.trained, model.cut(self._gradient), strict=True):
+                parameter.grad = view
         self._views: dict[int, list[torch.Tensor]] = {}
 
     def start(self, batch: StepBatch, nothing: Nothing) -> None:

@@ -32,6 +32,8 @@ def spread(
     """
     if job.strategy == "ddp":
         flat = FlatModel(module.to(world.torch_device), probe, network)
+        if "target" in job.optimizer:
+            flat.separate()
         optimizer = build_optimizer(job.optimizer, flat.parameters)
         return flat, optimizer, FlatGradients(flat, optimizer, job.gradient_clip_norm)
     sharded = ShardedModel(module, probe, world)

@@ -47,9 +47,10 @@ def class_labels(
 
 def _names(dataset: Any) -> list[str]:
     """Return the names of the classes, where the Dataset, or what it is a part of, has them."""
-    names = getattr(_whole(dataset, "classes"), "classes", None)
-    is_text = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
-    return list(names) if is_text and len(set(names)) == len(names) else []
+    found: Any = getattr(_whole(dataset, "classes"), "classes", None)
+    names = list(found) if isinstance(found, list | tuple) else []
+    is_text = all(isinstance(name, str) for name in names)
+    return names if is_text and len(set(names)) == len(names) else []
 
 
 def _from_targets(dataset: Any) -> int | None:
