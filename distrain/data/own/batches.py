@@ -52,12 +52,7 @@ class BatchForm:
         if self.task == "regression":
             return torch.as_tensor(y).reshape(num_rows, -1).to(torch.float32)
         if kind != "classification":
-            raise DataError(
-                f"the targets are {_told(y)}",
-                where=self.name,
-                expected="whole numbers from 0, the class of each item",
-                mend="Let __getitem__ give an int, or set data.task to regression",
-            )
+            raise no_classes(y, self.name)
         classes = torch.as_tensor(y).reshape(num_rows).to(torch.int64)
         low, high = int(classes.min()), int(classes.max())
         if low < 0 or high >= self.num_classes:
@@ -139,6 +134,16 @@ def kind_of_target(y: Any, name: str) -> str:
         expected="a class or a number for each row, or several numbers: (rows,) or (rows, targets)",
         mend="Let __getitem__ give such a target, or give train.step, which takes batches as they "
         "are",
+    )
+
+
+def no_classes(y: Any, name: str) -> DataError:
+    """Return the error of targets that are no classes."""
+    return DataError(
+        f"the targets are {_told(y)}",
+        where=name,
+        expected="whole numbers from 0, the class of each item",
+        mend="Let __getitem__ give an int, or set data.task to regression",
     )
 
 

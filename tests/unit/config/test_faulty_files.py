@@ -105,19 +105,19 @@ FILES = {
     ),
     "a number for text": (
         "data: {source: a.csv, target: 3}\n",
-        "run.yaml:1: data.target is 3. Expected text; or a list of at least one value, each text. "
-        "Put it in quotes: '3'.",
+        "run.yaml:1: data.target is 3. Expected text; a list of at least one value, each text; "
+        "or null. Put it in quotes: '3'.",
     ),
     "nothing for text": (
         "data: {source: '', target: [y, '']}\n",
-        "run.yaml:1: data.source is empty. Expected text; a mapping of idx; or a list of at least "
-        "one value, each text.\n"
+        "run.yaml:1: data.source is empty. Expected text; a mapping of idx; a list of at least "
+        "one value, each text; or null.\n"
         "run.yaml:1: data.target[1] is empty. Expected text.",
     ),
     "an empty list": (
         "data: {source: [], target: y}\n",
-        "run.yaml:1: data.source is a list. Expected text; a mapping of idx; or a list of at "
-        "least one value, each text.",
+        "run.yaml:1: data.source is a list. Expected text; a mapping of idx; a list of at "
+        "least one value, each text; or null.",
     ),
     "a word for a list": (
         DATA + "evaluate:\n  metrics: accuracy\n",
