@@ -47,6 +47,7 @@ format: install
 bench: install
 	@mkdir -p bench-results
 	@$(BIN)/python -m tests.bench.steady --out bench-results/steady.json
+	@$(BIN)/python -m tests.bench.own_dataset --out bench-results/own_dataset.json
 	@$(BIN)/python -m tests.bench.prepare --json bench-results/prepare.json
 	@$(BIN)/python -m tests.bench.checkpoints --out bench-results/checkpoints.json
 	@$(BIN)/python -m tests.bench.record --out bench-results/record.json

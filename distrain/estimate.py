@@ -38,6 +38,7 @@ UNLIKE: Final = "; timed on a CPU, though workers have GPUs"
 TIMED_S: Final = 20.0
 """How long steps of a run are timed; the one that is running then is waited for."""
 _OPTIMIZER_STATES = {"sgd": 1, "adam": 2, "adamw": 2, "rmsprop": 2}
+_MOST_STATES = 2
 
 
 @final
@@ -291,7 +292,7 @@ def worker_bytes(job: TrainJob, preflight: Preflight, num_workers: int) -> int:
         preflight: what is known of its model.
         num_workers: how many share it.
     """
-    states = _OPTIMIZER_STATES[str(job.optimizer["name"])]
+    states = _OPTIMIZER_STATES.get(str(job.optimizer.get("name")), _MOST_STATES)
     copies = sum((job.restore_best, job.ema is not None))
     if job.strategy == "fsdp":
         share = -(-preflight.num_parameters // num_workers)

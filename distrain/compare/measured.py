@@ -181,7 +181,9 @@ def _predict(side: Side) -> _Predicted:
     if not packaged.is_dir():
         raise _NoPredictionsError("it has no model")
     dataset = PreparedDataset.open(_prepared(side))
-    split = dataset.split("test")
+    if dataset.own is not None:
+        raise _NoPredictionsError("its test rows are those of a Dataset of its own")
+    split = dataset.shard_split("test")
     if not split.num_rows:
         raise _NoPredictionsError("it has no test split")
     if split.num_rows > MAX_ROWS:

@@ -90,7 +90,8 @@ def _why_kept(path: KeyPath, old: Any, new: Any, wanted: Settings) -> str:
 def _why_no_length(old: Any, new: Any, wanted: Settings) -> str:
     schedule = wanted.train.lr_schedule
     if not has_schedule_of_any_length(wanted):
-        return f"the learning rate of lr_schedule = {schedule.name} depends on the number of steps"
+        name = getattr(schedule, "name", None) or getattr(schedule, "target", "")
+        return f"the learning rate of lr_schedule = {name} depends on the number of steps"
     if old is None or new is None:
         return "a run goes on to be counted in what it began with, epochs or steps"
     return "" if new > old else "a run can only be made longer"

@@ -20,7 +20,7 @@ from distrain.config.faults import Fault, KeyPath, dotted
 from distrain.config.model import CnnSettings
 from distrain.config.names import RESERVED_ALIAS, is_remote, is_uri
 from distrain.config.settings import EITHER_OR, Settings
-from distrain.config.train import ElasticWorkers, SgdSettings
+from distrain.config.train import ElasticWorkers, OptimizerTarget, SgdSettings
 from distrain.errors import ConfigError
 from distrain.object_store.place import Place
 from distrain.run_folder import RESERVED_RUN_NAMES
@@ -123,6 +123,17 @@ def _check_optimizer(settings: Settings) -> Iterator[Fault]:
             "train.optimizer.nesterov = true needs a momentum above 0",
             ((*here, "nesterov"), (*here, "momentum")),
             mend="Set momentum, e.g. 0.9, or leave nesterov out",
+        )
+
+
+def _check_own_optimizer(settings: Settings) -> Iterator[Fault]:
+    train = settings.train
+    if isinstance(train.optimizer, OptimizerTarget) and train.strategy == "fsdp":
+        yield Fault(
+            "train.optimizer.target stands beside train.strategy = fsdp, which would give it "
+            "shares of parameters",
+            (("train", "optimizer", "target"), ("train", "strategy")),
+            mend="Use strategy: ddp, or an optimizer by name",
         )
 
 
@@ -264,6 +275,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Fault]], ...] = (
     _check_workers,
     _check_gpu,
     _check_optimizer,
+    _check_own_optimizer,
     _check_course,
     _check_backward,
     _check_rates,

@@ -234,6 +234,12 @@ OF_DATASETS: Final = (*DATASETS, "collate", "num_classes", "loader_workers")
 class DataSettings(Section):
     """`data`: from files to the splits that a model is trained, validated and tested on."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [{"anyOf": [{"required": ["source", "target"]}, {"required": ["dataset"]}]}]
+        }
+    )
+
     source: Source | None = Field(
         None,
         description="Path, glob, directory, URI (file, https, s3, gs), a list of them, "

@@ -119,7 +119,7 @@ def steps_digest(settings: Settings) -> str:
 
 def has_schedule_of_any_length(settings: Settings) -> bool:
     """Return whether the learning rate of a step does not depend on the number of steps."""
-    return settings.train.lr_schedule.name in ("constant", "step")
+    return getattr(settings.train.lr_schedule, "name", "") in ("constant", "step")
 
 
 def _digest_without(settings: Settings, paths: Sequence[KeyPath]) -> str:

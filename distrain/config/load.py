@@ -123,9 +123,6 @@ def _validated(values: dict[str, Any]) -> tuple[Settings | None, list[Fault]]:
         for path in fault.keys:
             _cut(rest, path)
     fill_names(rest)
-    if isinstance(rest["data"], dict):
-        named = {} if "dataset" in values["data"] else {"source": "-", "target": "-"}
-        rest["data"] = {**named, **rest["data"]}
     try:
         return Settings.model_validate(rest), faults
     except ValidationError:

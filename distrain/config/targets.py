@@ -9,6 +9,7 @@ from distrain.config.names import DATASETS
 from distrain.config.settings import Settings
 from distrain.config.tune import TuneSettings
 
+_OF_TRAINING: Final = ("loss", "optimizer", "lr_schedule")
 _SECTIONS: Final = ("model", "train.loss")
 """What may be given by a target, in whose place a search may put another."""
 
@@ -27,7 +28,7 @@ def user_targets(settings: Settings, *, is_search: bool = False) -> list[tuple[s
         ("model.target", plain["model"]),
         *((f"data.{key}.target", data[key]) for key in DATASETS),
         ("data.collate", {"target": data["collate"]} if data["collate"] else None),
-        ("train.loss.target", plain["train"]["loss"]),
+        *((f"train.{key}.target", plain["train"][key]) for key in _OF_TRAINING),
         ("train.step", {"target": plain["train"]["step"]} if plain["train"]["step"] else None),
         *(("evaluate.metrics", metric) for metric in plain["evaluate"]["metrics"] or ()),
     ]

@@ -124,9 +124,21 @@ class RmspropSettings(Section):
     weight_decay: NonNegativeFloat = Field(0.0, description="L2 penalty.")
 
 
-OptimizerSettings = Annotated[
+class OptimizerTarget(Section):
+    """An update rule of the user's own."""
+
+    target: ImportPath = Field(
+        description="package.module:Class, a torch.optim.Optimizer: it is given the parameters, lr "
+        "and args."
+    )
+    lr: PositiveFloat = Field(1e-3, description="Learning rate.")
+    args: dict[str, Any] = Field({}, description="Further keyword arguments of the class.")
+
+
+NamedOptimizer = Annotated[
     SgdSettings | AdamSettings | AdamWSettings | RmspropSettings, Field(discriminator="name")
 ]
+OptimizerSettings = NamedOptimizer | OptimizerTarget
 
 
 class ConstantSchedule(Section):
@@ -164,10 +176,22 @@ class OneCycleSchedule(Section):
     final_fraction: Fraction = Field(0.0, description="Last rate as a fraction of lr.")
 
 
-LrScheduleSettings = Annotated[
+class LrScheduleTarget(Section):
+    """A schedule of the user's own."""
+
+    target: ImportPath = Field(
+        description="package.module:function of (step) that returns a factor of lr, from step 0 "
+        "on; one that names total_steps or steps_per_epoch gets them. Or a class of "
+        "torch.optim.lr_scheduler, which is stepped once for each optimizer step."
+    )
+    args: dict[str, Any] = Field({}, description="Further keyword arguments of it.")
+
+
+NamedLrSchedule = Annotated[
     ConstantSchedule | StepSchedule | CosineSchedule | OneCycleSchedule,
     Field(discriminator="name"),
 ]
+LrScheduleSettings = NamedLrSchedule | LrScheduleTarget
 
 
 class EarlyStoppingSettings(Section):

@@ -85,7 +85,7 @@ def changed_rows(before: PreparedDataset, after: PreparedDataset, split: str) ->
         after: another.
         split: `train`, `validation` or `test`.
     """
-    both = [dataset.split(split) for dataset in (before, after)]
+    both = [dataset.shard_split(split) for dataset in (before, after)]
     is_here = split != "train" or not (before.is_streamed or after.is_streamed)
     if not is_here or both[0].num_rows != both[1].num_rows or both[0].columns != both[1].columns:
         return np.zeros(0, dtype=np.int64)

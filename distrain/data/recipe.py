@@ -150,7 +150,9 @@ class Streamed:
         self.dataset = dataset
         self.recipe = Recipe.from_json(dataset.manifest["stream"])
         self._shards: dict[int, dict[int, Shard]] = {}
-        for (unit, run), shard in zip(self.recipe.runs, dataset.split("train").shards, strict=True):
+        for (unit, run), shard in zip(
+            self.recipe.runs, dataset.shard_split("train").shards, strict=True
+        ):
             self._shards.setdefault(unit, {})[run] = shard
         self._units = list(self._shards)
 
@@ -179,7 +181,7 @@ class Streamed:
         Raises:
             DataError: their file cannot be read, or is damaged.
         """
-        columns = self.dataset.split("train").columns
+        columns = self.dataset.shard_split("train").columns
         content = pa.py_buffer(self.dataset.read_small(PROBE_FILE))
         flat = columns_of(content, columns, f"{self.dataset.path}, {PROBE_FILE}")
         return {name: flat[name].reshape(-1, *form.shape) for name, form in columns.items()}

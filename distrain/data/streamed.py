@@ -163,5 +163,5 @@ def streamed_split(streamed: Streamed, feed: Feed) -> Split:
         streamed: the dataset.
         feed: of the run's seed.
     """
-    split = streamed.dataset.split("train")
+    split = streamed.dataset.shard_split("train")
     return Split(StreamedShards(feed), split.shards, split.columns)

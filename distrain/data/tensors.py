@@ -92,9 +92,7 @@ def to_tensor(values: npt.NDArray[Any]) -> torch.Tensor:
     return tensor
 
 
-def to_rows(
-    columns: Mapping[str, npt.NDArray[Any]], own: slice = slice(None), *, pin: bool = False
-) -> Rows:
+def to_rows(columns: Mapping[str, Any], own: slice = slice(None), *, pin: bool = False) -> Rows:
     """Return a run of rows as tensors of their own.
 
     Args:

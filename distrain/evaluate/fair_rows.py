@@ -113,7 +113,7 @@ def fair_rows(
 
 def _raw_rows(data: DataSettings, dataset: PreparedDataset, own: Contestant) -> pa.Table:
     """Return the raw rows of a test split, the very ones that were prepared."""
-    split = dataset.split("test")
+    split = dataset.shard_split("test")
     if not split.num_rows:
         raise NotComparableError("there is no test split")
     from distrain.data.test_rows import read_test_rows  # brings Ray Data along

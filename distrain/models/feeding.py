@@ -33,11 +33,11 @@ def fed(module: nn.Module, x: Any, call: Network | None = None) -> Network:
     return partial(_in_order, network) if isinstance(x, tuple | list) else network
 
 
-def _by_name(network: Network, names: tuple[str, ...], x: Mapping[str, Any]) -> Any:
+def _by_name(network: Callable[..., Any], names: tuple[str, ...], x: Mapping[str, Any]) -> Any:
     return network(**{name: x[name] for name in names})
 
 
-def _in_order(network: Network, x: tuple[Any, ...]) -> Any:
+def _in_order(network: Callable[..., Any], x: tuple[Any, ...]) -> Any:
     return network(*x)
 
 

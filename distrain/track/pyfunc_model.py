@@ -110,7 +110,7 @@ def signature_of(transform: Transform) -> "ModelSignature":
     decoded = transform.decode(nothing).schema
     predicted = [ColSpec(column_type(str(field.type)), field.name) for field in decoded]
     if transform.inputs is not None:
-        return ModelSignature(Schema(_tensors(transform.inputs)), Schema(predicted))
+        return ModelSignature(Schema(_tensors(transform.inputs)), Schema([*predicted]))
     ids = any_of(transform.id_columns)
     return ModelSignature(
         Schema([*ids, *any_of(transform.input_columns)]), Schema([*ids, *predicted])

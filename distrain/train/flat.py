@@ -32,7 +32,8 @@ class FlatModel:
         factor: of a parameter's name, its learning rate over the run's.
 
     Attributes:
-        factors: of the learning rate of each of `parameters`; those of a factor lie side by side.
+        factors: of the learning rate of each group of the optimizer's: of all, or, where they differ,
+            of each of `parameters`.
     """
 
     is_sharded = False
@@ -45,21 +46,34 @@ class FlatModel:
         factor: Callable[[str], float] = lambda _name: 1.0,
     ) -> None:
         self.module = module
+        self._factor = factor
         trained = [(factor(name), p) for name, p in module.named_parameters() if p.requires_grad]
         self.factors = list(dict.fromkeys(one for one, _ in trained))
         groups = [[p for one, p in trained if one == own] for own in self.factors]
         self.trained = [p for group in groups for p in group]
         self.num_parameters = sum(p.numel() for p in module.parameters())
         self.vector = nn.Parameter(_joined(self.trained))
-        self.lengths = [sum(map(_room, group)) for group in groups]
+        self._lengths = [sum(map(_room, group)) for group in groups]
         self.parameters = [self.vector]
         self.prefixes: Sequence[str] = ("",)
         if len(groups) > 1:
-            self.parameters = [nn.Parameter(p) for p in torch.split(self.vector.data, self.lengths)]
+            self.parameters = [nn.Parameter(p) for p in torch.split(self.vector.data, self._lengths)]
             self.prefixes = tuple(f"group-{index}." for index in range(len(groups)))
         for parameter, view in zip(self.trained, self.cut(self.vector.data), strict=True):
             parameter.data = view
         self.buffers = MovingBuffers(module, probe, network or module)
+
+    def separate(self) -> None:
+        """Let the optimizer be over each parameter, and not over all of them as one vector.
+
+        A rule of the user's own may look at a parameter as a whole, as LAMB and Muon do.
+        """
+        names = {id(one): name for name, one in self.module.named_parameters()}
+        own = [names[id(parameter)] for parameter in self.trained]
+        if len(self.factors) > 1:
+            self.factors = list(map(self._factor, own))
+        self.parameters = self.trained
+        self.prefixes = tuple(f"{name}." for name in own)
 
     def cut(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Return the views of a vector that correspond to the trained parameters.
@@ -72,6 +86,16 @@ class FlatModel:
             views.append(vector[offset : offset + parameter.numel()].view(parameter.shape))
             offset += _room(parameter)
         return views
+
+    def cut_alike(self, vector: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return the views of a vector that correspond to what the optimizer is over.
+
+        Args:
+            vector: as long as the parameters' own.
+        """
+        if self.parameters is self.trained:
+            return self.cut(vector)
+        return torch.split(vector, self._lengths)
 
     def snapshot(self) -> dict[str, torch.Tensor]:
         """Return a copy of all that training changes in the model, on its device."""
@@ -126,9 +150,8 @@ class FlatGradients:
         self._optimizer = optimizer
         self.clip_norm = clip_norm
         self._gradient = torch.zeros_like(model.vector.data)
-        gradients = torch.split(self._gradient, model.lengths)
-        for parameter, gradient in zip(model.parameters, gradients, strict=True):
-            parameter.grad = gradient
+        for parameter, view in zip(model.parameters, model.cut_alike(self._gradient), strict=True):
+            parameter.grad = view
         self._views: dict[int, list[torch.Tensor]] = {}
 
     def start(self, batch: StepBatch, nothing: Nothing) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from distrain.train.own_optimizer import own_optimizer, own_rate
+
 
 def build_optimizer(
     spec: Mapping[str, Any], parameters: Sequence[torch.nn.Parameter]
@@ -17,9 +19,14 @@ def build_optimizer(
     is fixed here and not left to torch, which chooses by device.
 
     Args:
-        spec: `name` and the settings of that optimizer.
+        spec: `name` and the settings of that optimizer; or the user's `target`, `lr` and `args`.
         parameters: all that are trained, or one vector of them.
+
+    Raises:
+        ModelError: the user's class cannot be found or made.
     """
+    if "target" in spec:
+        return own_optimizer(spec, parameters)
     name = spec["name"]
     lr, weight_decay = float(spec["lr"]), float(spec.get("weight_decay", 0.0))
     if name == "sgd":
@@ -114,12 +121,19 @@ def learning_rate(
     """Return the learning rate of a step.
 
     Args:
-        spec: a `train.lr_schedule` section: `name` and the settings of that schedule.
+        spec: a `train.lr_schedule` section: `name` and the settings of that schedule; or the user's
+            `target` and `args`.
         lr: the optimizer's rate: the plateau or the peak.
         step: from 0.
         total_steps: steps of the whole run.
         steps_per_epoch: steps of an epoch.
+
+    Raises:
+        ModelError: the user's schedule failed.
     """
+    if "target" in spec:
+        lengths = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+        return own_rate(spec, lr, step, lengths)
     name = spec["name"]
     if name == "one_cycle":
         return _one_cycle(spec, lr, step, total_steps)

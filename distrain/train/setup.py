@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, final
+from typing import Any, Final, final
 
 import torch
 
@@ -38,6 +38,8 @@ from distrain.train.job import TrainJob
 from distrain.train.losses import Loss, build_loss, default_loss
 from distrain.train.metrics import Metric, resolve_metrics
 from distrain.train.network import Way, check_rows, compiled, loader_of, rows_of, way_of
+from distrain.train.optimize import learning_rate
+from distrain.train.own_optimizer import check_update_rule
 from distrain.train.own_step import OwnStepEvaluator
 from distrain.train.passes import check_order
 from distrain.train.precision import Precision, arithmetic
@@ -50,6 +52,8 @@ from distrain.train.strategy import TrainedModel
 from distrain.train.sums import open_tree_sum
 from distrain.train.training_rows import TrainingRows
 from distrain.train.world import World
+
+_TRIED_RATES: Final = 2
 
 
 @final
@@ -138,6 +142,7 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
     transform = dataset.transform
     check_rows(job, dataset)
     anew: list[str] = []
+    check_update_rule(job.optimizer)
     model = _build_alike(job, transform, anew)
     rates_by_name(model, job.lr_by_name, float(job.optimizer["lr"]))
     training = TrainingRows(dataset, as_is=job.step is not None)
@@ -149,6 +154,15 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
     x = InputNormalizer(transform.image)(rows.x)
     way = way_of(job, model, x, partial(_loss, job, transform, training, torch.device("cpu")))
     _check_selection(job, _metrics(job, transform, way), split_names(dataset))
+    total_steps = _total_steps(job, plan)
+    for step in range(min(_TRIED_RATES, total_steps)):
+        learning_rate(
+            job.lr_schedule,
+            float(job.optimizer["lr"]),
+            step,
+            total_steps=total_steps,
+            steps_per_epoch=plan.steps_per_epoch,
+        )
     if way.step is None:
         _try_rows(job, model, way, x, rows, transform, is_for_gpu=is_for_gpu)
     return Preflight(
@@ -157,7 +171,7 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
         input_shape=transform.input_shape,
         num_outputs=transform.num_outputs,
         steps_per_epoch=plan.steps_per_epoch,
-        total_steps=_total_steps(job, plan),
+        total_steps=total_steps,
         shapes={name: list(value.shape) for name, value in model.state_dict().items()},
         plan_digest=plan.digest,
         anew=tuple(anew),

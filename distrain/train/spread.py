@@ -34,8 +34,11 @@ def spread(
     if job.strategy == "ddp":
         factor = rates_by_name(module, job.lr_by_name, float(job.optimizer["lr"]))
         flat = FlatModel(module.to(world.torch_device), probe, network, factor)
+        if "target" in job.optimizer:
+            flat.separate()
         optimizer = build_optimizer(job.optimizer, flat.parameters)
-        one_group_each(optimizer)
+        if len(flat.factors) > 1:
+            one_group_each(optimizer)
         return flat, optimizer, FlatGradients(flat, optimizer, job.gradient_clip_norm)
     sharded = ShardedModel(module, probe, world)
     optimizer = build_optimizer(job.optimizer, sharded.parameters)

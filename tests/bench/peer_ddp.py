@@ -27,7 +27,7 @@ def main() -> None:
     dist.init_process_group("gloo")
     world_size = dist.get_world_size()
     torch.manual_seed(0)
-    rows = open_rows(folder)
+    rows = open_rows(folder, work)
     sampler: DistributedSampler[Any] = DistributedSampler(rows, shuffle=True)
     loader = open_loader(rows, work, sampler)
     model = DistributedDataParallel(Network(work))

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
 from distrain.models.build import InputNormalizer, build_model
+from tests.bench import own_dataset
 from tests.bench.works import Work, image_entry
 
 
@@ -30,14 +31,17 @@ class Network(nn.Module):
         return scores
 
 
-def open_rows(folder: Path) -> TensorDataset:
-    """Return the rows of a work, in memory."""
+def open_rows(folder: Path, work: Work | None = None) -> Dataset[Any]:
+    """Return the rows of a work, in memory; or the Dataset that it names."""
+    if work is not None and "dataset" in work:
+        own: Dataset[Any] = getattr(own_dataset, work["dataset"])(str(folder))
+        return own
     x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
     return TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
 
 
 def open_loader(
-    rows: TensorDataset, work: Work, sampler: DistributedSampler[Any] | None = None
+    rows: Dataset[Any], work: Work, sampler: DistributedSampler[Any] | None = None
 ) -> DataLoader[Any]:
     """Return the loader of one worker; without a sampler, one that a framework may replace."""
     return DataLoader(

@@ -45,9 +45,28 @@ def check_example(config: str, folder: Path, data: Path | None = None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["digits/digits.yaml", "custom-model/wine.yaml"])
+@pytest.mark.parametrize(
+    "config", ["digits/digits.yaml", "custom-model/wine.yaml", "own-dataset/shifted-digits.yaml"]
+)
 def test_the_tiny_variant_of_an_example_runs_and_is_reproduced(config: str, tmp_path: Path) -> None:
     check_example(config, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_tiny_variant_of_a_step_of_ones_own_runs_alike_on_any_number_of_workers(
+    tmp_path: Path,
+) -> None:
+    folder = EXAMPLES / "own-step"
+    files = [str(folder / name) for name in ("pairs.yaml", "tiny.yaml")]
+
+    one, three = (do(tmp_path, "train", *files, f"train.num_workers={count}") for count in (1, 3))
+
+    assert (one["status"], one["model"]) == ("finished", None)
+    assert {"train/loss", "validation/found", "test/found"} <= set(one["metrics"])
+    assert (one["weights_sha256"], one["metrics"]["test/found"]) == (
+        three["weights_sha256"],
+        three["metrics"]["test/found"],
+    )
 
 
 @pytest.mark.slow

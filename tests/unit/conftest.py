@@ -1,6 +1,7 @@
 """An object store on this machine, for the tests that ask for one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,12 @@ def server() -> Iterator[S3Server]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture
+def user_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `own_datasets` be imported, as code beside a configuration is."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "user_code"))
 
 
 @pytest.fixture

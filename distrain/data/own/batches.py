@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from distrain.data.tensors import Rows, aligned
@@ -52,15 +50,10 @@ class BatchForm:
                 mend="Correct data.collate, or what __getitem__ gives as its target",
             )
         if self.task == "regression":
-            return y.reshape(num_rows, -1).to(torch.float32)
+            return torch.as_tensor(y).reshape(num_rows, -1).to(torch.float32)
         if kind != "classification":
-            raise DataError(
-                f"the targets are {_told(y)}",
-                where=self.name,
-                expected="whole numbers from 0, the class of each item",
-                mend="Let __getitem__ give an int, or set data.task to regression",
-            )
-        classes = y.reshape(num_rows).to(torch.int64)
+            raise no_classes(y, self.name)
+        classes = torch.as_tensor(y).reshape(num_rows).to(torch.int64)
         low, high = int(classes.min()), int(classes.max())
         if low < 0 or high >= self.num_classes:
             raise DataError(
@@ -144,6 +137,16 @@ def kind_of_target(y: Any, name: str) -> str:
     )
 
 
+def no_classes(y: Any, name: str) -> DataError:
+    """Return the error of targets that are no classes."""
+    return DataError(
+        f"the targets are {_told(y)}",
+        where=name,
+        expected="whole numbers from 0, the class of each item",
+        mend="Let __getitem__ give an int, or set data.task to regression",
+    )
+
+
 def form_of(x: Any, name: str) -> tuple[str, dict[str, torch.Tensor]]:
     """Return whether inputs are a `tensor`, a `tuple` or a `dict`, and their tensors by name.
 
@@ -187,7 +190,7 @@ def as_arrays(x: Any) -> Any:
     return tuple(map(as_arrays, x))
 
 
-def _as_bits(tensor: torch.Tensor) -> npt.NDArray[np.uint8] | torch.Tensor:
+def _as_bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.contiguous().flatten().view(torch.uint8)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from distrain.config.data import DataSettings
 from distrain.data.features import Label
-from distrain.data.own.batches import pair_of
+from distrain.data.own.batches import kind_of_target, no_classes, pair_of
 from distrain.data.own.opened import collate_of
 from distrain.data.own.opening import open_dataset
 from distrain.data.own.reading import KeyedReader, read
@@ -47,9 +47,10 @@ def class_labels(
 
 def _names(dataset: Any) -> list[str]:
     """Return the names of the classes, where the Dataset, or what it is a part of, has them."""
-    names = getattr(_whole(dataset, "classes"), "classes", None)
-    is_text = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
-    return list(names) if is_text and len(set(names)) == len(names) else []
+    found: Any = getattr(_whole(dataset, "classes"), "classes", None)
+    names = list(found) if isinstance(found, list | tuple) else []
+    is_text = all(isinstance(name, str) for name in names)
+    return names if is_text and len(set(names)) == len(names) else []
 
 
 def _from_targets(dataset: Any) -> int | None:
@@ -75,6 +76,8 @@ def _from_rows(reader: KeyedReader, portion: Portion, key: str | None, name: str
         numbers = portion.numbers(np.arange(start, stop, dtype=np.int64))
         [batch] = read(reader, "0", [numbers])
         _, y = pair_of(batch, key, name)
+        if kind_of_target(y, name) != "classification":
+            raise no_classes(y, name)
         if int(y.min()) < 0:
             raise DataError(
                 f"a target is {int(y.min())}",

@@ -6,6 +6,7 @@ length and code, and not over what the code reads: files that change behind it a
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ from distrain.track.user_code import find_user_code
 
 _PROBE_ROWS: Final = 2
 _FORM: Final = 1
+# What was opened since a command began: its code is looked through once.
+_known: Final[dict[str, "Opened"]] = {}
 
 
 @final
@@ -100,11 +103,19 @@ def opened(data: DataSettings, *, anew: bool = False) -> Opened:
     """
     if anew:
         forget_opened()
+        _known.clear()
     assert data.dataset is not None
+    key = json.dumps(expanded(data.model_dump(mode="json")))
+    if key not in _known:
+        _known[key] = _opened(data, data.dataset)
+    return _known[key]
+
+
+def _opened(data: DataSettings, dataset: DatasetTarget) -> Opened:
     apart = {"validation": data.validation_dataset, "test": data.test_dataset}
-    sections, keys = {"train": _section(data.dataset)}, {"train": "data.dataset"}
+    sections, keys = {"train": _section(dataset)}, {"train": "data.dataset"}
     for name, own in apart.items():
-        sections[name] = _section(own or data.dataset, is_evaluated=own is None)
+        sections[name] = _section(own or dataset, is_evaluated=own is None)
         keys[name] = f"data.{name}_dataset" if own is not None else "data.dataset"
     lengths = {
         name: length_of(open_dataset(section, keys[name]), keys[name], section["target"])
@@ -285,16 +296,15 @@ def _transform(
     entry["target_key"] = key
     entry["row_bytes"] = sum(_bytes_of(tensor) for tensor in tensors.values()) // len(y)
     is_padded = data.collate is not None
-    fields = {
+    fields: dict[str, dict[str, Any]] = {
         field: {
             "dtype": str(tensor.numpy().dtype),
-            "shape": [-1 if is_padded else size for size in tensor.shape[1:]],
+            "shape": [-1 if is_padded else int(size) for size in tensor.shape[1:]],
         }
         for field, tensor in tensors.items()
     }
-    columns |= {
-        field: {**one, "shape": [abs(s) for s in one["shape"]]} for field, one in fields.items()
-    }
+    for field, tensor in tensors.items():
+        columns[field] = {**fields[field], "shape": [int(size) for size in tensor.shape[1:]]}
     inputs = {"form": form, "fields": fields}
     if stated == "regression":
         width = y[0].numel()

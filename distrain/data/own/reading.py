@@ -64,11 +64,17 @@ class KeyedReader:
 
         An error is returned, because DataLoader would make one text of it and its traceback.
         """
+        before = torch.get_num_threads()
+        if before != 1:  # as in a process of DataLoader's, which has but one
+            torch.set_num_threads(1)
         try:
             return [self._batch(request.epoch, part.tolist()) for part in request.parts]
         except DataError as fault:
             traceback.print_exc()  # the error gets to the driver, where it was raised does not
             return fault
+        finally:
+            if before != 1:
+                torch.set_num_threads(before)
 
     def _batch(self, epoch: str, numbers: list[int]) -> Any:
         items = self._items(epoch, numbers)

@@ -167,7 +167,6 @@ def answers(
     Raises:
         DataError: the user's code raised something, or a process died.
     """
-    threads = torch.get_num_threads()
     loader: DataLoader[Any] = DataLoader(
         reader,  # type: ignore[arg-type]  # it has what is asked of a Dataset
         batch_size=None,
@@ -176,7 +175,6 @@ def answers(
         collate_fn=_as_it_is,
         pin_memory=pin,
         prefetch_factor=REQUESTS_AHEAD if num_processes else None,
-        worker_init_fn=_Threads(threads),
         generator=torch.Generator(),  # else it draws from the model's
     )
     try:
@@ -192,17 +190,6 @@ def answers(
             mend="Is there memory for them (each holds the Dataset), and room in /dev/shm? Fewer "
             "take less, and with 0 the worker reads by itself",
         ) from fault
-
-
-@final
-class _Threads:
-    """Gives a reading process as many threads as its worker has: their number is in the bits."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-
-    def __call__(self, _number: int) -> None:
-        torch.set_num_threads(self._threads)
 
 
 def _as_it_is(batches: Any) -> Any:

@@ -10,7 +10,13 @@ TRAIN_KEYS = (
     "activation_checkpointing, changes, checkpoint, compile, early_stopping, ema, epochs, "
     "freeze, global_batch_size, gradient_clip_norm, ledger, logical_shards, loss, lr_by_name, "
     "lr_schedule, max_failures, max_time_s, num_workers, on_spike, optimizer, precision, "
-    "profile, reduction, resources_per_worker, restore_best, steps, strategy, threads_per_worker"
+    "profile, reduction, resources_per_worker, restore_best, step, steps, strategy, "
+    "threads_per_worker"
+)
+DATA_KEYS = (
+    "cache, clean, collate, dataset, features, format, ingest, labels, loader_workers, "
+    "num_classes, positive, read, source, split, target, task, test_dataset, test_source, "
+    "validation_dataset, weight"
 )
 
 FILES = {
@@ -56,8 +62,7 @@ FILES = {
     ),
     "a data section that is a word": (
         "data: a.csv\n",
-        "run.yaml:1: data is text 'a.csv'. Expected a mapping of cache, clean, features, format, "
-        "ingest, labels, positive, read, source, split, target, task, test_source, weight.",
+        f"run.yaml:1: data is text 'a.csv'. Expected a mapping of {DATA_KEYS}.",
     ),
     "text for a number": (
         DATA + "train: {epochs: many}\n",
@@ -101,19 +106,19 @@ FILES = {
     ),
     "a number for text": (
         "data: {source: a.csv, target: 3}\n",
-        "run.yaml:1: data.target is 3. Expected text; or a list of at least one value, each text. "
-        "Put it in quotes: '3'.",
+        "run.yaml:1: data.target is 3. Expected text; a list of at least one value, each text; "
+        "or null. Put it in quotes: '3'.",
     ),
     "nothing for text": (
         "data: {source: '', target: [y, '']}\n",
-        "run.yaml:1: data.source is empty. Expected text; a mapping of idx; or a list of at least "
-        "one value, each text.\n"
+        "run.yaml:1: data.source is empty. Expected text; a mapping of idx; a list of at least "
+        "one value, each text; or null.\n"
         "run.yaml:1: data.target[1] is empty. Expected text.",
     ),
     "an empty list": (
         "data: {source: [], target: y}\n",
-        "run.yaml:1: data.source is a list. Expected text; a mapping of idx; or a list of at "
-        "least one value, each text.",
+        "run.yaml:1: data.source is a list. Expected text; a mapping of idx; a list of at "
+        "least one value, each text; or null.",
     ),
     "a word for a list": (
         DATA + "evaluate:\n  metrics: accuracy\n",
@@ -150,11 +155,13 @@ FILES = {
     ),
     "an unknown optimizer": (
         DATA + "train:\n  optimizer:\n    name: lion\n",
-        "run.yaml:4: train.optimizer.name is text 'lion'. Valid names: adam, adamw, rmsprop, sgd.",
+        "run.yaml:4: train.optimizer.name is text 'lion'. Valid names: adam, adamw, rmsprop, sgd"
+        "; for your own, target: package.module:Name.",
     ),
     "a name that is no word": (
         DATA + "train: {lr_schedule: {name: 3}}\n",
-        "run.yaml:2: train.lr_schedule.name is 3. Valid names: constant, cosine, one_cycle, step.",
+        "run.yaml:2: train.lr_schedule.name is 3. Valid names: constant, cosine, one_cycle, step"
+        "; for your own, target: package.module:Name.",
     ),
     "a loss without a name": (
         DATA + "train: {loss: {}}\n",
@@ -199,7 +206,7 @@ FILES = {
     "nothing for an optimizer": (
         DATA + "train: {optimizer: null}\n",
         "run.yaml:2: train.optimizer is null. Expected a name (adam, adamw, rmsprop, sgd) or a "
-        "mapping with a name and its arguments.",
+        "mapping with a name and its arguments or a mapping of args, lr, target.",
     ),
     "a number for a column": (
         "data: {source: a.csv, target: y, features: {zip: 3}}\n",
@@ -256,9 +263,8 @@ FILES = {
         "mapping of max, min or auto.\n"
         "run.yaml:6: data.target is missing. Say which column to predict: `target: COLUMN` below "
         "`data:`.\n"
-        "run.yaml:8: data.targt: unknown key. Did you mean 'target'? Valid keys: cache, clean, "
-        "features, format, ingest, labels, positive, read, source, split, target, task, "
-        "test_source, weight.",
+        "run.yaml:8: data.targt: unknown key. Did you mean 'target'? Valid keys: "
+        f"{DATA_KEYS}.",
     ),
 }
 

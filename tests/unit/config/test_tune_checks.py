@@ -148,7 +148,8 @@ SPACES = {
     "a word that the key refuses": (
         {"train.optimizer": {"choice": ["adamw", "adan"]}},
         "tune.space.train.optimizer.choice[1]: train.optimizer.name is text 'adan'. Did you mean "
-        "'adam'? Valid names: adam, adamw, rmsprop, sgd.",
+        "'adam'? Valid names: adam, adamw, rmsprop, sgd; for your own, target: "
+        "package.module:Name.",
     ),
     "a value that does not fit the others": (
         {"train.global_batch_size": {"choice": [64, 66]}},

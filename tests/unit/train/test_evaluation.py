@@ -115,9 +115,14 @@ def test_rows_with_weights_weigh_in_the_loss(tmp_path: Path) -> None:
 class _Only:
     """Some rows of a split, with weights if wanted."""
 
+    batch_rows = 1024
+
     def __init__(self, split: Any, start: int, stop: int, weights: Any = None) -> None:
         self._split, self._start, self._weights = split, start, weights
         self.num_rows = stop - start
+
+    def slices(self, bounds: Any) -> Any:
+        return (self.slice(start, stop) for start, stop in bounds)
 
     def slice(self, start: int, stop: int) -> dict[str, Any]:
         rows = self._split.slice(self._start + start, self._start + stop)
