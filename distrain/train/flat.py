@@ -32,8 +32,8 @@ class FlatModel:
         factor: of a parameter's name, its learning rate over the run's.
 
     Attributes:
-        factors: of the learning rate of each group of the optimizer's: of all, or, where they differ,
-            of each of `parameters`.
+        factors: of the learning rate of each of the optimizer's groups: of all, or, where they
+            differ, of each of `parameters`.
     """
 
     is_sharded = False
@@ -57,7 +57,9 @@ class FlatModel:
         self.parameters = [self.vector]
         self.prefixes: Sequence[str] = ("",)
         if len(groups) > 1:
-            self.parameters = [nn.Parameter(p) for p in torch.split(self.vector.data, self._lengths)]
+            self.parameters = [
+                nn.Parameter(p) for p in torch.split(self.vector.data, self._lengths)
+            ]
             self.prefixes = tuple(f"group-{index}." for index in range(len(groups)))
         for parameter, view in zip(self.trained, self.cut(self.vector.data), strict=True):
             parameter.data = view
