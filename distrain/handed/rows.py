@@ -128,8 +128,16 @@ def _of_ray(dataset: Any) -> tuple[pa.Schema, Iterable[pa.Table]]:
 
 
 def _ray_batches(dataset: Any) -> Iterator[pa.Table]:
-    with _in_order(dataset):
-        yield from dataset.iter_batches(batch_size=BATCH_ROWS, batch_format="pyarrow")
+    try:
+        with _in_order(dataset):
+            yield from dataset.iter_batches(batch_size=BATCH_ROWS, batch_format="pyarrow")
+    except Exception as fault:  # the user's own functions may raise anything; told with its cause
+        raise DataError(
+            f"the dataset failed: {type(fault).__name__}: {first_line(fault)}",
+            where="data",
+            expected="a ray.data.Dataset that gives all of its rows",
+            mend="Look at what it does, e.g. by dataset.show(5)",
+        ) from fault
 
 
 @contextmanager

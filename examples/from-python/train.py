@@ -46,5 +46,7 @@ result = distrain.train(
     evaluate={"goals": {"test/accuracy": ">= 0.9"}},
     show=True,
 )
+if result.error is not None:
+    raise result.error
 print(f"{result.status}: test accuracy {result.metrics['test/accuracy']:.3f}")
 print(f"weights {result.weights_sha256}")
