@@ -223,7 +223,10 @@ def prepare(settings: Settings, display: Display) -> PrepareResult:
         path=prepared.dataset.path,
         columns=manifest["columns"],
         outputs=f"{kind} (rows, {transform.num_outputs})",
-        profile=manifest["profile"],
+        profile={
+            name: {**entry, "kind": "target"} if name in transform.targets else entry
+            for name, entry in manifest["profile"].items()
+        },
     )
 
 
