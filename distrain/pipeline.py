@@ -244,7 +244,10 @@ def prepare(
         columns=manifest["columns"],
         outputs=outputs,
         keys=_keys(transform),
-        profile=manifest["profile"],
+        profile={
+            name: {**entry, "kind": "target"} if name in transform.targets else entry
+            for name, entry in manifest["profile"].items()
+        },
     )
 
 

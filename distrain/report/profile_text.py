@@ -23,8 +23,8 @@ def profile_lines(profile: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
 def column_text(entry: Mapping[str, Any]) -> str:
     """Return what a column of the profile is and holds: all rows, means over training rows."""
     kind = entry["kind"]
-    told = f"{entry['type']}, no feature" if kind == "none" else f"{entry['type']} as {kind}"
-    parts = [told, *_values(entry)]
+    as_what = {"none": ", no feature", "target": ", the target"}.get(kind, f" as {kind}")
+    parts = [entry["type"] + as_what, *_values(entry)]
     if entry["num_missing"]:
         parts.append(f"{entry['num_missing'] / max(entry['num_rows'], 1):.1%} missing")
     return ", ".join(parts)

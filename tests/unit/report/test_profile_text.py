@@ -23,7 +23,7 @@ TOWN = {
     "num_values": 4,
     "training": {"values": {"Graz": 9, "a" * 40: 8, "Linz": 7, "Wien": 6}},
 }
-CHURNED = {"kind": "none", "type": "string", "num_rows": 800, "num_missing": 0}
+CHURNED = {"kind": "target", "type": "string", "num_rows": 800, "num_missing": 0}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,8 @@ CHURNED = {"kind": "none", "type": "string", "num_rows": 800, "num_missing": 0}
             "int64 as numeric, 18 to 90, mean 53.91, deviation 21.1, median 54, 6.0% missing",
         ),
         (TOWN, f"string as categorical, 4 values ('Graz', '{'a' * 30}...', 'Linz', ...)"),
-        (CHURNED, "string, no feature"),
+        (CHURNED, "string, the target"),
+        ({**CHURNED, "kind": "none"}, "string, no feature"),
     ],
 )
 def test_a_column_s_kind_and_statistics_are_told(entry: dict[str, Any], told: str) -> None:
