@@ -160,7 +160,8 @@ def _start(
     """Train or search, or estimate it; print what came of it and return the exit code."""
     settings, folders = load(config, address), import_paths(config)
     from distrain import dry_run, pipeline  # seconds, that a mistyped key need not wait for
-    from distrain.report import display, tables
+    from distrain.report import display
+    from distrain.report.estimate_table import estimate_table
 
     if is_dry:
         estimated: Estimate | SearchEstimate
@@ -169,7 +170,7 @@ def _start(
         else:
             with display.open_display(to_stderr=as_json) as shown:
                 estimated = dry_run.estimate_search(settings, shown, folders, is_offline=is_offline)
-        print_result(tables.estimate_table(estimated), estimated.to_json(), as_json=as_json)
+        print_result(estimate_table(estimated), estimated.to_json(), as_json=as_json)
         return 0
     start = pipeline.train if what == "train" else pipeline.tune
     with display.open_display(to_stderr=as_json) as shown:

@@ -19,7 +19,7 @@ from distrain.estimate import (
     train_time,
     worker_bytes,
 )
-from distrain.report.tables import estimate_table
+from distrain.report.estimate_table import estimate_table
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement

@@ -208,7 +208,7 @@ def _classes(first: str, tone: Tone | None) -> str:
 
 
 def _text(cell: Content) -> str | None:
-    """Return the class of a cell that a phone breaks into lines; of few letters it does not."""
+    """Return the class of a cell that a phone breaks into lines, unless it is short."""
     return "text" if isinstance(cell, str) and len(cell) > _ONE_LINE else None
 
 

@@ -17,7 +17,9 @@ Y = dimension_of("model.y", ParameterSettings(choice=["a", "b"]), [])
 def trial(number: int, **values: object) -> TrialView:
     return TrialView(
         number=number,
-        values={f"model.{name}": value for name, value in values.items()},
+        values=(own := {f"model.{name}": value for name, value in values.items()}),
+        first_values=own,
+        changes=(),
         state="finished",
         outcome="finished",
         curve=(),
