@@ -50,6 +50,9 @@ MAX_SEARCHES: Final = 10
 _SECTION: Final = "distrain-search"
 _FURTHER: Final = "distrain-further"
 _FURTHER_CHARTS: Final = ("SCATTER", "BAR")
+# The page adds a chart for each other metric, in a section by the name's first part. Those of 20
+# metrics take longer to draw than all of a view's own.
+_OF_METRICS: Final = ("validation", "train", "search", "test", "time", "System metrics")
 _TITLES: Final = {LEADERBOARD: "leaderboard", CHARTS: "charts", ALL: "all trials"}
 _WIDTHS: Final = {RANK: 90, OUTCOME: 120, STOP_REASON: 600}
 _WIDTH: Final = 140
@@ -232,24 +235,27 @@ def _sections(charts: Sequence[Mapping[str, Any]], closed: Sequence[str] = ()) -
         {**chart, "metricSectionId": _FURTHER if chart["type"] in closed else _SECTION}
         for chart in charts
     ]
-    further = [_section(_FURTHER, "Single parameters, cost", is_open=False)] if closed else []
+    sections = [
+        _section(_SECTION, "The search at a glance", is_open=True),
+        *([_section(_FURTHER, "Single parameters, cost")] if closed else []),
+        *(_section(f"{_SECTION}-{name}", name, is_generated=True) for name in _OF_METRICS),
+    ]
     return {
         "compareRunCharts": placed,
-        "compareRunSections": [
-            _section(_SECTION, "The search at a glance", is_open=True),
-            *further,
-        ],
+        "compareRunSections": sections,
         "isAccordionReordered": True,
     }
 
 
-def _section(uuid: str, name: str, *, is_open: bool) -> dict[str, Any]:
+def _section(
+    uuid: str, name: str, *, is_open: bool = False, is_generated: bool = False
+) -> dict[str, Any]:
     return {
         "uuid": uuid,
         "name": name,
         "display": is_open,
         "isReordered": False,
         "deleted": False,
-        "isGenerated": False,
+        "isGenerated": is_generated,
         "columns": 2,
     }

@@ -92,7 +92,7 @@ def test_of_a_large_search_the_best_are_listed_first_and_all_by_a_view_of_their_
 def test_of_a_large_search_single_parameters_and_cost_are_drawn_when_they_are_asked_for() -> None:
     state = state_of(CHARTS, num_trials=MAX_LISTED + 1)
 
-    at_once, later = state["compareRunSections"]
+    at_once, later, *_ = state["compareRunSections"]
     assert (at_once["display"], later["display"]) == (True, False)
     places = [chart["metricSectionId"] for chart in state["compareRunCharts"]]
     assert places == [at_once["uuid"]] * 2 + [later["uuid"]] * 2
@@ -107,6 +107,15 @@ def test_the_charts_are_parallel_coordinates_curves_the_rate_and_the_cost() -> N
     assert curves["selectedMetricKeys"] == ["validation/accuracy"]
     assert rate["xaxis"] == {"key": "log10.train.optimizer.lr", "type": "PARAM"}
     assert cost["metricKey"] == "search/gpu_hours"
+
+
+def test_charts_of_other_metrics_are_drawn_when_their_section_is_opened() -> None:
+    first, *others = state_of(CHARTS)["compareRunSections"]
+
+    assert (first["name"], first["display"]) == ("The search at a glance", True)
+    # The page puts a chart into the section that is called as its metric's name begins.
+    assert {"train", "validation", "search"} < {section["name"] for section in others}
+    assert not any(section["display"] for section in others)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +135,15 @@ def test_the_installed_ui_knows_all_that_a_view_says(
     words |= {key for section in state["compareRunSections"] for key in section}
     words |= {chart["type"] for chart in state["compareRunCharts"]}
     words |= {"mlflow.sharedViewState.", "viewStateShareKey", "deflate;", "compareRunsMode"}
-    words |= {"SHOW_ALL", "mlflow.runColor", "workflowType", '"PARAM"', "createdAt", "updatedAt"}
+    words |= {
+        "System metrics",
+        "SHOW_ALL",
+        "mlflow.runColor",
+        "workflowType",
+        '"PARAM"',
+        "createdAt",
+        "updatedAt",
+    }
 
     assert [word for word in sorted(words) if word not in bundle] == []
 
