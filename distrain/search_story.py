@@ -34,6 +34,7 @@ from distrain.track import describe
 from distrain.track.journal_reading import written_by
 from distrain.track.markdown import plain
 from distrain.track.record import RunFacts
+from distrain.track.saved_views import MAX_LISTED
 from distrain.track.trials import SEARCH
 from distrain.tune.confirm import ConfirmResult
 from distrain.tune.course import Course
@@ -63,7 +64,7 @@ def search_story(
     """
     tags, waiting = facts.tags, _waiting_model(run, facts, winner)
     search = course.search if course is not None else None
-    lines = [f"### {_headline(search, error)}", "", _LINKS, ""]
+    lines = [f"### {_headline(search, error)}", "", _links(search), ""]
     if search is not None:
         lines += [*describe.fact_lines(_of_winner(search, course)), "", *_outcomes(run, search), ""]
         lines += _failures(search)
@@ -104,12 +105,19 @@ def under_way_story(run: StartedRun, facts: RunFacts) -> str:
 
 
 _VIEWS: Final = "[Leaderboard](distrain:leaderboard) | [Charts](distrain:charts)"
-_LINKS: Final = (
-    f"{_VIEWS} | {REPORT_LINK} | "
-    "[every decision](distrain:artifacts/search/decisions.csv) | "
-    "[every trial](distrain:artifacts/search/trials.csv)"
-)
 _WHERE_JUDGED: Final = "Its page has the comparison with what has the alias."
+
+
+def _links(search: Search | None) -> str:
+    is_large = search is not None and search.best is not None and len(search.trials) > MAX_LISTED
+    links = [
+        _VIEWS,
+        *(["[All trials](distrain:all)"] if is_large else []),
+        REPORT_LINK,
+        "[every decision](distrain:artifacts/search/decisions.csv)",
+        "[every trial](distrain:artifacts/search/trials.csv)",
+    ]
+    return " | ".join(links)
 
 
 def _waiting_model(run: StartedRun, facts: RunFacts, winner: TrainResult | None) -> str | None:

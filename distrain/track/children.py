@@ -25,7 +25,7 @@ from distrain.object_store.link import is_linked, link_of
 from distrain.track.deleted import is_run_deleted, restore_run
 from distrain.track.experiment_page import lay_out
 from distrain.track.journal_reading import JournalRecord
-from distrain.track.layout import RANK, layout_in
+from distrain.track.layout import MAX_RANKED, RANK, layout_in
 from distrain.track.new_points import Point
 from distrain.track.origin import DATA_TAG, KIND_TAG, SWEEP_TAG, TRIAL_TAG
 from distrain.track.rejected import Rejected
@@ -60,8 +60,6 @@ _INHERITED = (
     "mlflow.source.",
 )
 _PAGE = 1000
-MAX_RANKED: Final = 20
-"""So many trials are told their rank and their data: each takes a third of a trial's requests."""
 # Beside the parameters and tags of one request.
 _MAX_POINTS = MAX_METRICS_PER_CALL - 2 * MAX_OTHERS_PER_CALL
 
@@ -180,7 +178,9 @@ class Children:
         except Exception:  # goes through: only what was told since the last save is kept first
             save()
             raise
-        lay_out(client, self._experiment_id, self._search, end_ms, is_over=bool(places))
+        num_trials = sum(kind_of(trial)[0] == "trial" for trial in self._mark.trials)
+        num_ranked = num_trials if places else 0
+        lay_out(client, self._experiment_id, self._search, end_ms, num_trials=num_ranked)
 
     def _cut_off(self, client: "MlflowClient", trial: int, sent: SentTrial, end_ms: int) -> None:
         for request in self._telling(client, cut_off(trial, sent, end_ms)):

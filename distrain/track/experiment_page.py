@@ -25,7 +25,7 @@ def lay_out(
     facts: Mapping[str, Any],
     at_ms: int,
     *,
-    is_over: bool = False,
+    num_trials: int = 0,
 ) -> None:
     """Write a search's views into its experiment, and let those of the oldest searches go.
 
@@ -36,12 +36,12 @@ def lay_out(
         experiment_id: MLflow's.
         facts: the first record of the run.
         at_ms: when the search began, or ended, in milliseconds since 1970.
-        is_over: whether its trials have ranks by now.
+        num_trials: how many it came to, once the best have ranks; 0: they have none yet.
     """
     layout = layout_in(facts)
     if layout is None:
         return
-    views = view_tags(facts["key"], layout, at_ms, is_over=is_over)
+    views = view_tags(facts["key"], layout, at_ms, num_trials=num_trials)
     tags = {**primary_metric_tags(layout), **views}
     for name, text in tags.items():
         _unless(is_refusal, partial(client.set_experiment_tag, experiment_id, name, text), name)

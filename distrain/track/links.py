@@ -5,6 +5,7 @@ may be away for hours. So it names what it links to, as in `[trial 7](distrain:t
 ids are filled in when it is sent.
 
     distrain:leaderboard, distrain:charts     the search's saved views
+    distrain:all                              of a search of more than 100 trials, the third one
     distrain:run                              the run itself
     distrain:trial/7                          a trial's run
     distrain:artifacts/search/decisions.csv   a file among the run's artifacts
@@ -20,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from distrain.track.saved_views import CHARTS, LEADERBOARD, view_id
+from distrain.track.saved_views import ALL, CHARTS, LEADERBOARD, view_id
 
 MODE: Final = "workflowType=machine_learning"
 NOTE_TAG: Final = "mlflow.note.content"
@@ -66,6 +67,11 @@ class Pages:
         """Return the charts of a search's trials."""
         return self._view(CHARTS)
 
+    @property
+    def all(self) -> str:
+        """Return the table of all trials of a search that has more than a page takes."""
+        return self._view(ALL)
+
     def find(self, what: str) -> str | None:
         """Return the page that a description names behind `distrain:`; None: it has no id yet."""
         kind, _, rest = what.partition("/")
@@ -80,6 +86,7 @@ class Pages:
         return {
             LEADERBOARD: self.leaderboard,
             CHARTS: self.charts,
+            ALL: self.all,
             "run": self.run,
         }.get(what)
 

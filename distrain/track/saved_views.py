@@ -8,6 +8,11 @@ know it leaves out, and of a state that it cannot read it says so and shows the 
 hold it against the UI that is installed.
 
 The trials of a search can be told from what comes after it, which has no ranks, by their kind.
+
+The page asks for 100 runs at a time and draws the rows of all of them, which is most of the seconds
+that it takes. A search of more trials is shown in part either way: its leaderboard and charts are
+of the trials that have ranks, charts that are seldom asked for are drawn when somebody opens their
+section, and a third view lists all.
 """
 
 import base64
@@ -17,20 +22,38 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from distrain.track.layout import EPOCHS, GPU_HOURS, LOG10, RANK, SCORE, TRAIN_S, SearchLayout
+from distrain.track.layout import (
+    EPOCHS,
+    GPU_HOURS,
+    LOG10,
+    MAX_RANKED,
+    RANK,
+    SCORE,
+    TRAIN_S,
+    SearchLayout,
+)
 from distrain.track.origin import KIND_TAG, SWEEP_TAG
 from distrain.track.outcome import OUTCOME, STOP_REASON, STOP_STEP
 
 LEADERBOARD: Final = "leaderboard"
 CHARTS: Final = "charts"
+ALL: Final = "all"
+"""The third view, of a large search alone."""
 VIEW_TAG: Final = "mlflow.sharedViewState."
 OWN: Final = "distrain-"
 """Begins the ids of views that distrain has made: no other is ever removed."""
+MAX_LISTED: Final = 100
+"""So many runs fit on a page of MLflow's; a search of more trials is a large one."""
 MAX_SEARCHES: Final = 10
 """So many searches keep their views; those of older ones go."""
 
 _SECTION: Final = "distrain-search"
-_TITLES: Final = {LEADERBOARD: "leaderboard", CHARTS: "charts"}
+_FURTHER: Final = "distrain-further"
+_FURTHER_CHARTS: Final = ("SCATTER", "BAR")
+# The page adds a chart for each other metric, in a section by the name's first part. Those of 20
+# metrics take longer to draw than all of a view's own.
+_OF_METRICS: Final = ("validation", "train", "search", "test", "time", "System metrics")
+_TITLES: Final = {LEADERBOARD: "leaderboard", CHARTS: "charts", ALL: "all trials"}
 _WIDTHS: Final = {RANK: 90, OUTCOME: 120, STOP_REASON: 600}
 _WIDTH: Final = 140
 
@@ -40,13 +63,13 @@ def view_id(key: str, view: str) -> str:
 
     Args:
         key: the search's, `<name>/<run>`.
-        view: `leaderboard` or `charts`.
+        view: `leaderboard`, `charts` or `all`.
     """
     return f"{OWN}{hashlib.sha256(key.encode()).hexdigest()[:12]}-{view}"
 
 
 def view_tags(
-    key: str, layout: SearchLayout, made_ms: int, *, is_over: bool = False
+    key: str, layout: SearchLayout, made_ms: int, *, num_trials: int = 0
 ) -> dict[str, str]:
     """Return the tags of an experiment that hold a search's views.
 
@@ -54,10 +77,14 @@ def view_tags(
         key: the search's, `<name>/<run>`.
         layout: what they show.
         made_ms: when the search began, or ended, in milliseconds since 1970.
-        is_over: whether its trials have ranks by now: until then they are sorted by their scores.
+        num_trials: how many the search came to, once the best have ranks; 0: they have none yet,
+            and all are sorted by their scores.
     """
-    table = _leaderboard(key, layout, is_over=is_over)
+    is_large = num_trials > MAX_LISTED
+    whole = _leaderboard(key, layout, is_over=num_trials > 0)
+    table = {**whole, **_of_the_best(whole, layout)} if is_large else whole
     states = {LEADERBOARD: table, CHARTS: {**table, "selectedColumns": [], "runListHidden": True}}
+    states |= {ALL: whole} if is_large else {}
     run = key.rpartition("/")[2]
     return {
         f"{VIEW_TAG}{view_id(key, view)}": json.dumps(
@@ -129,6 +156,15 @@ def _leaderboard(key: str, layout: SearchLayout, *, is_over: bool) -> dict[str, 
     }
 
 
+def _of_the_best(whole: Mapping[str, Any], layout: SearchLayout) -> dict[str, Any]:
+    """Return what a view of a large search's best trials has in place of that of all."""
+    ranked = f"{_column('metrics', RANK)} <= {MAX_RANKED}"
+    return {
+        "searchFilter": f"{whole['searchFilter']} and {ranked}",
+        **_sections(_chart_list(layout, f"the best {MAX_RANKED}"), closed=_FURTHER_CHARTS),
+    }
+
+
 def _filter(key: str) -> dict[str, Any]:
     chosen = {SWEEP_TAG: key, KIND_TAG: "trial"}
     return {
@@ -144,7 +180,7 @@ def _column(kind: str, name: str) -> str:
     return f"{kind}.`{name}`"
 
 
-def _chart_list(layout: SearchLayout) -> list[dict[str, Any]]:
+def _chart_list(layout: SearchLayout, of: str = "all trials") -> list[dict[str, Any]]:
     metric = layout.metric
     cost = GPU_HOURS if layout.gpus_per_trial else TRAIN_S
     charts = [
@@ -155,7 +191,7 @@ def _chart_list(layout: SearchLayout) -> list[dict[str, Any]]:
             selectedMetrics=[metric],
             showAllRuns=True,
         ),
-        _chart("LINE", f"{metric}, all trials", metricKey=metric, selectedMetricKeys=[metric]),
+        _chart("LINE", f"{metric}, {of}", metricKey=metric, selectedMetricKeys=[metric]),
         *(
             _chart(
                 "SCATTER",
@@ -181,7 +217,6 @@ def _chart(kind: str, name: str, **fields: Any) -> dict[str, Any]:
     return {
         "type": kind,
         "displayName": name,
-        "metricSectionId": _SECTION,
         "runsCountToCompare": 100,
         "deleted": False,
         "isGenerated": False,
@@ -189,18 +224,38 @@ def _chart(kind: str, name: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def _sections(charts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    section = {
-        "uuid": _SECTION,
-        "name": "The search at a glance",
-        "display": True,
+def _sections(charts: Sequence[Mapping[str, Any]], closed: Sequence[str] = ()) -> dict[str, Any]:
+    """Return charts in their sections.
+
+    Args:
+        charts: in order.
+        closed: the types of those that are drawn only once somebody opens their section.
+    """
+    placed = [
+        {**chart, "metricSectionId": _FURTHER if chart["type"] in closed else _SECTION}
+        for chart in charts
+    ]
+    sections = [
+        _section(_SECTION, "The search at a glance", is_open=True),
+        *([_section(_FURTHER, "Single parameters, cost")] if closed else []),
+        *(_section(f"{_SECTION}-{name}", name, is_generated=True) for name in _OF_METRICS),
+    ]
+    return {
+        "compareRunCharts": placed,
+        "compareRunSections": sections,
+        "isAccordionReordered": True,
+    }
+
+
+def _section(
+    uuid: str, name: str, *, is_open: bool = False, is_generated: bool = False
+) -> dict[str, Any]:
+    return {
+        "uuid": uuid,
+        "name": name,
+        "display": is_open,
         "isReordered": False,
         "deleted": False,
-        "isGenerated": False,
+        "isGenerated": is_generated,
         "columns": 2,
-    }
-    return {
-        "compareRunCharts": list(charts),
-        "compareRunSections": [section],
-        "isAccordionReordered": True,
     }

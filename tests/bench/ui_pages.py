@@ -54,6 +54,7 @@ def measure(browser: Browser, address: str, pages: Pages) -> dict[str, float]:
     winner = f"#/experiments/{pages.experiment_id}/runs/{pages.trials[WINNER]}"
     wanted = {
         "leaderboard": (pages.leaderboard, f"trial {WINNER:04d} of"),
+        "all trials": (pages.all, f"trial {WINNER:04d} of"),
         "charts": (pages.charts, "The search at a glance"),
         "the search": (pages.run, "won: validation/accuracy"),
         "the winner": (winner, "search/score"),

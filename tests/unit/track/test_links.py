@@ -10,7 +10,8 @@ MODE = "workflowType=machine_learning"
 
 def test_links_are_filled_in_with_the_ids_that_mlflow_gave() -> None:
     text = (
-        "[Board](distrain:leaderboard) [Charts](distrain:charts) [trial 3](distrain:trial/3) "
+        "[Board](distrain:leaderboard) [Charts](distrain:charts) [All](distrain:all) "
+        "[trial 3](distrain:trial/3) "
         "[file](distrain:artifacts/search/a.csv) [model](distrain:model/adult/2) "
         "[elsewhere](https://example.org)"
     )
@@ -20,6 +21,7 @@ def test_links_are_filled_in_with_the_ids_that_mlflow_gave() -> None:
     assert with_links(text, PAGES) == (
         f"[Board](#/experiments/7/runs?{share}&{MODE}) "
         f"[Charts](#/experiments/7/runs?{charts}&{MODE}) "
+        f"[All](#/experiments/7/runs?viewStateShareKey={view_id('adult/one', 'all')}&{MODE}) "
         f"[trial 3](#/experiments/7/runs/def?{MODE}) "
         f"[file](#/experiments/7/runs/abc/artifacts/search/a.csv?{MODE}) "
         f"[model](#/models/adult/versions/2?{MODE}) "
