@@ -147,7 +147,7 @@ def make(
     """
     found = opened(data)
     if known is not None:
-        known.check(found.digest, found.files)
+        known.check(found.digest, found.files, is_own=True)
     kept = _cache(data, cache, found.digest)
     there = kept.find()
     if there is not None:
