@@ -15,7 +15,7 @@ import torch
 from distrain.config.data import DataSettings
 from distrain.data.cache import Cache
 from distrain.data.features import Transform
-from distrain.data.own.batches import form_of, kind_of_target, pair_of, target_key_of
+from distrain.data.own.batches import fields_of, form_of, kind_of_target, pair_of, target_key_of
 from distrain.data.own.classes import class_labels
 from distrain.data.own.found import Opened, opened, probe
 from distrain.data.prepared import PreparedDataset
@@ -110,14 +110,7 @@ def _transform(
     stated = data.task or ("classification" if data.num_classes is not None else kind)
     entry["target_key"] = key
     entry["row_bytes"] = sum(_bytes_of(tensor) for tensor in tensors.values()) // len(y)
-    is_padded = data.collate is not None
-    fields: dict[str, dict[str, Any]] = {
-        field: {
-            "dtype": str(tensor.numpy().dtype),
-            "shape": [-1 if is_padded else int(size) for size in tensor.shape[1:]],
-        }
-        for field, tensor in tensors.items()
-    }
+    fields = fields_of(tensors, is_padded=data.collate is not None)
     for field, tensor in tensors.items():
         columns[field] = {**fields[field], "shape": [int(size) for size in tensor.shape[1:]]}
     inputs = {"form": form, "fields": fields}
