@@ -57,8 +57,8 @@ def registered_candidate(
             stored = read_stored_run(run_dir, [])
             result: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
         data = data_of(stored.settings)
-        dataset = find_prepared(data, cache=cache_of(stored.settings))
         _make_importable(stored)
+        dataset = find_prepared(data, cache=cache_of(stored.settings))
         goals = tuple(GoalOutcome.from_json(name, g) for name, g in result["goals"].items())
     except (DistrainError, OSError, ValueError, KeyError) as fault:
         raise _unjudged(version, storage, first_line(fault)) from fault

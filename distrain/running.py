@@ -12,10 +12,11 @@ from distrain import lease
 from distrain.config.digest import dump_yaml
 from distrain.contest import Candidate, digest_of_test_rows, hold_contest
 from distrain.data.example import EXAMPLE_ROWS, example_rows
+from distrain.data.own.batches import as_arrays
 from distrain.data.prepared import PreparedDataset
 from distrain.display import Display
 from distrain.durable import write_atomically
-from distrain.errors import CheckpointError, DistrainError, TrackingError, TrainError
+from distrain.errors import CheckpointError, DistrainError, ModelError, TrackingError, TrainError
 from distrain.evaluate.gate import Verdict, judge_unseen
 from distrain.evaluate.goals import check_goals
 from distrain.finish import (
@@ -28,6 +29,7 @@ from distrain.finish import (
     version_key,
 )
 from distrain.locations import data_of, storage_of, store_at
+from distrain.models.build import build_model
 from distrain.object_store.link import shown
 from distrain.redaction import traceback_text
 from distrain.report.run.writing import report_at_end
@@ -59,6 +61,7 @@ from distrain.track.tracking_server import (
     load_mlflow,
 )
 from distrain.train.beat import LOG_FOLDER
+from distrain.train.called_alone import as_called_alone, inputs_alone
 from distrain.train.gauges import exporting
 from distrain.train.job import TrainOutcome
 from distrain.train.node_usage import gpu_names
@@ -234,13 +237,16 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     goals = tuple(check_goals(run.settings.evaluate.goals, metrics))
     if run.reproduces is not None:  # what it makes again is registered already
         return Ending(outcome, metrics, goals)
-    if run.job.step is not None:
-        display.note(
-            f"no model is registered: only train.step knows how it is called; its weights are in "
-            f"{outcome.weights_file}"
-        )
-        return Ending(outcome, metrics, goals)
     dataset = run.prepared.dataset
+    if run.job.step is not None:
+        try:
+            dataset = as_called_alone(run.job, dataset, outcome.weights_file)
+        except ModelError as fault:
+            display.note(
+                "no model is registered, since only train.step knows how to call it "
+                f"({fault.message}); its weights are in {outcome.weights_file}"
+            )
+            return Ending(outcome, metrics, goals)
     trained = Trained(run.job, outcome, dataset, metrics, goals, digest_of_test_rows(dataset))
     display.stage("packaging and registering the model")
     pyfunc = package(trained, _example(run, dataset))
@@ -258,6 +264,9 @@ def _example(run: StartedRun, dataset: PreparedDataset) -> Any:
     """Return some rows as the model will be given them: raw, or as its Dataset gives them."""
     if dataset.own is None:
         return example_rows(data_of(run.settings), dataset.transform)
+    if not dataset.own.has_pairs:
+        module = build_model(run.job.model, input_shape=(), num_outputs=0, seed=0)
+        return arrays_by_name(as_arrays(inputs_alone(module, dataset)))
     split = dataset.own.split("train")
     return arrays_by_name(split.slice(0, min(EXAMPLE_ROWS, split.num_rows))["x"])
 

@@ -24,7 +24,7 @@ def check_dataset(settings: Settings) -> Iterator[Fault]:
             "track.register.alias stands beside data.dataset; versions are compared on raw test "
             "rows, which a Dataset does not have",
             (("track", "register", "alias"), ("data", "dataset")),
-            mend="Leave it out, and give the alias in MLflow",
+            mend="Leave it out; `distrain promote MODEL --alias ALIAS --force REASON` gives it",
         )
 
 

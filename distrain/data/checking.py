@@ -47,7 +47,7 @@ def quick_check(data: DataSettings) -> SourceSummary:
         DataError: something is wrong with them that their beginnings show.
     """
     if data.dataset is not None:
-        from distrain.data.own.making import look  # imports torch
+        from distrain.data.own.found import look  # imports torch
 
         rows = {name: len(portion) for name, portion in look(data).portions.items()}
         apart = 0 if data.test_dataset is None else rows["test"]

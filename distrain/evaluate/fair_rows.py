@@ -113,6 +113,8 @@ def fair_rows(
 
 def _raw_rows(data: DataSettings, dataset: PreparedDataset, own: Contestant) -> pa.Table:
     """Return the raw rows of a test split, the very ones that were prepared."""
+    if dataset.own is not None:
+        raise NotComparableError("its test rows are those of a Dataset, which are no raw rows")
     split = dataset.shard_split("test")
     if not split.num_rows:
         raise NotComparableError("there is no test split")

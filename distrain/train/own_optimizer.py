@@ -158,13 +158,20 @@ class _Stepped:
         return float(self._optimizer.param_groups[0]["lr"])
 
 
+def _takes(function: Any, name: str) -> bool:
+    try:
+        return name in inspect.signature(function).parameters
+    except ValueError:  # of what is built in
+        return False
+
+
 @functools.lru_cache(maxsize=8)
 def _schedule(target: str, given: str, lr: float) -> _Factors | _Stepped:
     found = load_target(target, where=f"{_SCHEDULE}.target")
     args, lengths = json.loads(given)
     if not isinstance(found, type):
-        named = inspect.signature(found).parameters
-        return _Factors(found, {**{k: v for k, v in lengths.items() if k in named}, **args}, lr)
+        named = {name: value for name, value in lengths.items() if _takes(found, name)}
+        return _Factors(found, {**named, **args}, lr)
     if not issubclass(found, LRScheduler) or issubclass(found, ReduceLROnPlateau):
         raise ModelError(
             f"{target} is a {'ReduceLROnPlateau' if issubclass(found, LRScheduler) else 'class'}",

@@ -139,6 +139,26 @@ class Bag(nn.Module):
         return outputs
 
 
+class Layerwise(torch.optim.Optimizer):
+    """Steps as long as a parameter is (as in LARS), with momentum."""
+
+    def __init__(self, params: Any, lr: float, trust: float) -> None:
+        super().__init__(params, {"lr": lr, "trust": trust})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                kept = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+                kept.mul_(0.9).add_(parameter.grad)
+                length = group["trust"] * parameter.norm() / (parameter.grad.norm() + 1e-6)
+                parameter.sub_(group["lr"] * length.clamp(0.01, 1.0) * kept)
+
+
+def halving(step: int, total_steps: int) -> float:
+    return 0.5 ** (4 * step / total_steps)
+
+
 class Autoencoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -170,6 +170,22 @@ def form_of(x: Any, name: str) -> tuple[str, dict[str, torch.Tensor]]:
     return ("dict" if isinstance(x, Mapping) else "tuple"), named
 
 
+def fields_of(tensors: Mapping[str, torch.Tensor], *, is_padded: bool) -> dict[str, Any]:
+    """Return what rows hold, as a transform has it: type and shape of each tensor by name.
+
+    Args:
+        tensors: of some rows.
+        is_padded: whether other rows may have other shapes.
+    """
+    return {
+        name: {
+            "dtype": str(tensor.numpy().dtype),
+            "shape": [-1 if is_padded else int(size) for size in tensor.shape[1:]],
+        }
+        for name, tensor in tensors.items()
+    }
+
+
 def same_values(one: Any, other: Any) -> bool:
     """Return whether two batches hold the same bits."""
     if isinstance(one, Mapping):

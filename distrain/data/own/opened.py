@@ -53,13 +53,18 @@ class OwnRows:
             num_processes=self._num_processes,
         )
 
+    @property
+    def has_pairs(self) -> bool:
+        """Return whether batches are inputs and targets."""
+        return self._entry["fault"] is None
+
     def check_pairs(self) -> None:
         """Return where batches are inputs and targets.
 
         Raises:
             DataError: they are not.
         """
-        if self._entry["fault"] is not None:
+        if not self.has_pairs:
             fault = {key: text for key, text in self._entry["fault"].items() if key != "kind"}
             raise DataError(fault.pop("message"), **fault)
 

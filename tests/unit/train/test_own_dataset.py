@@ -55,6 +55,16 @@ def jobs(folder: Path) -> list[TrainJob]:
         job(folder, "Numbers", {"target": f"{OWN}:TwoSided"}),
         job(folder, "Sentences", bag, {"collate": f"{OWN}:padded"}),
         job(folder, "Alone", step, step=f"{OWN}:denoising"),
+        job(
+            folder,
+            "Plain",
+            MLP,
+            optimizer={"target": f"{OWN}:Layerwise", "lr": 0.05, "args": {"trust": 0.5}},
+            lr_schedule={
+                "target": "torch.optim.lr_scheduler:ExponentialLR",
+                "args": {"gamma": 0.9},
+            },
+        ),
     ]
 
 

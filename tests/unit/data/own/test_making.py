@@ -94,7 +94,7 @@ def test_other_arguments_are_other_data(args: dict[str, Any], tmp_path: Path) ->
     before = prepare(settings("Plain"), cache=tmp_path).dataset
     known = KnownData(before.digest, before.manifest["sources"])
 
-    with pytest.raises(DataError, match="the data is not what the run was started with"):
+    with pytest.raises(DataError, match="the Dataset is not what the run was started with"):
         prepare(settings("Plain", args), cache=tmp_path, known=known)
 
 
