@@ -105,9 +105,7 @@ def make_network() -> nn.Module:
 def test_rates_by_name_are_those_of_groups_in_plain_torch(name: str) -> None:
     spec = {"name": name, "lr": 0.01, "momentum": 0.5 if name == "sgd" else 0.0}
     plain, module, rates = make_network(), make_network(), {"2.*": 0.1, "*.bias": 0.02}
-    flat = FlatModel(
-        module, torch.zeros(2, 6), factor=rates_by_name(module, rates, 0.01)
-    )
+    flat = FlatModel(module, torch.zeros(2, 6), factor=rates_by_name(module, rates, 0.01))
     optimizer = build_optimizer(spec, flat.parameters)
     one_group_each(optimizer)
     gradients = FlatGradients(flat, optimizer, None)
