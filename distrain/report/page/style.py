@@ -179,7 +179,7 @@ section{margin-top:42px}
 .cards{grid-template-columns:1fr 1fr}
 .card{padding:12px 14px}
 .card dd{font-size:20px}
-.facts td:first-child{width:40%;min-width:104px}
+.facts td:first-child{width:42%;min-width:104px}
 .track{min-width:48px}
 .half svg text,.wide svg text{font-size:15px}
 .wide svg{min-width:720px}
