@@ -74,6 +74,7 @@ def moved(made: list[TrainJob], folder: Path) -> list[TrainJob]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_any_number_of_workers_and_a_kill_leave_the_same_bits(tmp_path: Path) -> None:
     made = jobs(tmp_path)
     groups = [
