@@ -50,9 +50,13 @@ def make(
         known.check(found.digest, found.files, is_own=True)
     kept = _cache(data, cache, found.digest)
     there = kept.find()
-    if there is not None:
+    if there is not None and there.own is not None and there.own.has_pairs:
         return there, True
     manifest = _manifest(found)
+    if there is not None:
+        # What its items are may have been mended since, in files that the digest does not see.
+        write_manifest(there.path, manifest)
+        return kept.find() or there, True
     with kept.making() as folder:
         place = kept.place(folder, found.digest)
         if isinstance(place, Path):
@@ -73,13 +77,7 @@ def _manifest(found: Opened) -> dict[str, Any]:
         "fault": None,
     }
     columns: dict[str, Any] = {}
-    try:
-        transform = _transform(found, batch, entry, columns)
-    except DataError as fault:  # a step of the user's own takes any batch: see `check_pairs`
-        if found.data.task is not None or found.data.num_classes is not None:
-            raise
-        entry["fault"] = fault.to_json()
-        transform = Transform("own", [])
+    transform = _transform(found, batch, entry, columns)
     return {
         "digest": found.digest,
         "format": FORMAT_VERSION,
@@ -100,13 +98,23 @@ def _manifest(found: Opened) -> dict[str, Any]:
 def _transform(
     found: Opened, batch: Any, entry: dict[str, Any], columns: dict[str, Any]
 ) -> Transform:
-    """Return task, classes and the form of inputs; enter the target's key and what rows hold."""
+    """Return task, classes and the form of inputs; enter the target's key and what rows hold.
+
+    Where batches are no inputs and targets, which a step of the user's own may take, the fault is
+    entered.
+    """
     data, name = found.data, found.sections["train"]["target"]
     asked = data.target if isinstance(data.target, str) else None
-    key = target_key_of(batch, asked, name)
-    x, y = pair_of(batch, key, name)
-    form, tensors = form_of(x, name)
-    kind = kind_of_target(y, name)
+    try:
+        key = target_key_of(batch, asked, name)
+        x, y = pair_of(batch, key, name)
+        form, tensors = form_of(x, name)
+        kind = kind_of_target(y, name)
+    except DataError as fault:
+        if data.task is not None or data.num_classes is not None:
+            raise
+        entry["fault"] = fault.to_json()
+        return Transform("own", [])
     stated = data.task or ("classification" if data.num_classes is not None else kind)
     entry["target_key"] = key
     entry["row_bytes"] = sum(_bytes_of(tensor) for tensor in tensors.values()) // len(y)

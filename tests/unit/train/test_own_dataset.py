@@ -1,5 +1,6 @@
 """Training on Datasets of the user's own, and by steps of the user's own: the same bits."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def moved(made: list[TrainJob], folder: Path) -> list[TrainJob]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_any_number_of_workers_and_a_kill_leave_the_same_bits(tmp_path: Path) -> None:
     made = jobs(tmp_path)
     groups = [
@@ -87,7 +89,11 @@ def test_any_number_of_workers_and_a_kill_leave_the_same_bits(tmp_path: Path) ->
 
     ends = [outcomes[index] for index in (0, 1, 2, 4)]
     found = [
-        {(rank["weights_sha256"], str(rank["metrics"])) for group in ends for rank in group[number]}
+        {
+            (rank["weights_sha256"], json.dumps(rank["metrics"], sort_keys=True))
+            for group in ends
+            for rank in group[number]
+        }
         for number in range(len(made))
     ]
     assert [len(one) for one in found] == [1] * len(made)
