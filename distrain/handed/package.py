@@ -28,7 +28,7 @@ from distrain.models.instance import built, describe
 from distrain.models.target import load_target
 from distrain.models.weights import weights_sha256
 from distrain.run_folder import GIVEN
-from distrain.track.user_code import find_user_code, save_user_code
+from distrain.track.user_code import file_of, find_user_code, save_user_code
 
 _INSTANCE: Final = "instance.json"
 _DIGITS: Final = 12
@@ -195,12 +195,11 @@ def _import_path(value: Any, where: str) -> str:
 
 def _user_code(path: str) -> list[Path]:
     """Return the user's sources that an import path needs; distrain, and what is installed, not."""
-    if path.partition(":")[0].partition(".")[0] == "distrain":
-        return []
-    sources = find_user_code(path)
+    top = path.partition(":")[0].partition(".")[0]
+    file = file_of(f"{top}:any")
     # Of other environments, too, that the path of imports may lead to.
-    is_installed = any(_INSTALLED & set(source.parts) for source in sources)
-    return [] if is_installed else sources
+    is_installed = file is None or bool(_INSTALLED & set(Path(file).parts))
+    return [] if is_installed or top == "distrain" else find_user_code(path)
 
 
 def _digest(folder: Path, *texts: str) -> str:

@@ -46,7 +46,7 @@ def take_weights(
         *_listed("lacks", [name for name in wanted if name not in state]),
         *_listed(
             "has besides",
-            [name for name in state if name not in own and not matches_any(name, unused)],
+            [name for name in sorted(state) if name not in own and not matches_any(name, unused)],
         ),
         *_listed(
             "has in another shape",

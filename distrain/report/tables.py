@@ -229,7 +229,9 @@ def prepare_table(result: "PrepareResult") -> Facts:
         shape = ", ".join(["rows", *(str(size) for size in column["shape"])])
         facts.add(f"batch[{key!r}]", f"{column['dtype']} ({shape})")
     facts.add("outputs", result.outputs)
-    named = [f"{name} {tuple(key['shape'])}" for name, key in result.keys.items()]
+    named = [
+        f"{name} (rows, {', '.join(map(str, key['shape']))})" for name, key in result.keys.items()
+    ]
     more = f" and {len(named) - _KEYS_SHOWN} more" if len(named) > _KEYS_SHOWN else ""
     facts.add("by name", ", ".join(named[:_KEYS_SHOWN]) + more)
     for text in result.finding_texts:

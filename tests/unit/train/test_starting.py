@@ -74,8 +74,11 @@ def test_the_first_batch_tells_what_begins_anew(job_of: Callable[..., TrainJob])
     [
         ({"freeze": ["7.*"]}, r"train.freeze: '7.\*' matches no parameter"),
         ({"lr_by_name": {"1.*": 0.1}}, r"train.lr_by_name: '1.\*' matches no parameter"),
-        ({"model": {**MLP, "hidden": [8]}}, "it has besides 3.weight, 3.bias"),
-        ({"freeze": ["*"]}, "no parameter to train"),
+        (
+            {"model": {**MLP, "hidden": [8]}},
+            "it lacks 2.weight, 2.bias; it has besides 2.0.bias, 2.0.weight",
+        ),
+        ({"freeze": ["*"], "lr_by_name": {}}, "no parameter to train"),
     ],
 )
 def test_a_misfit_is_told_before_the_run(
