@@ -40,11 +40,12 @@ def predicted_blocks(raw: "ray.data.Dataset", files: Files, num_rows: int) -> "r
     free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
     workers = num_gpu_workers(free.get("GPU", 0.0), num_rows)
     kept = ray.put(files)
-    how: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
+    how: dict[str, Any] = {"batch_format": "pyarrow", "zero_copy_batch": True}
     if not workers:
-        return raw.map_batches(_PredictBlock(kept), **how)
-    how |= {"fn_constructor_args": (kept,), "num_gpus": 1}
-    return raw.map_batches(_PredictBlock, compute=ray.data.ActorPoolStrategy(size=workers), **how)
+        return raw.map_batches(_PredictBlock(kept), batch_size=None, **how)
+    how |= {"fn_constructor_args": (kept,), "compute": ray.data.ActorPoolStrategy(size=workers)}
+    # With GPUs Ray Data asks for a batch size; blocks of so many rows are left as they are.
+    return raw.map_batches(_PredictBlock, batch_size=BLOCK_ROWS, num_gpus=1, **how)
 
 
 def num_gpu_workers(free_gpus: float, num_rows: int) -> int:

@@ -51,7 +51,10 @@ def served(storage: Path, model: str) -> Iterator[str]:
         *(sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model),
         *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
     ]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{storage}/mlflow.db"}
+    # MLflow looks for uvicorn on the path, as an environment that is activated has it.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    uri = f"sqlite:///{storage}/mlflow.db"
+    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri}
     with (storage.parent / "served.txt").open("wb") as log:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True
