@@ -18,6 +18,10 @@ class CallableModule(ModuleType):
         api = importlib.import_module("distrain.api")
         return getattr(api, self.__name__.rpartition(".")[2])(*args, **kwargs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how it is found again: a task of Ray's that calls it takes it along by name."""
+        return importlib.import_module, (self.__name__,)
+
 
 def make_callable(module: str) -> None:
     """Let a module take calls.
