@@ -65,20 +65,18 @@ def since_last_run(run_dir: Path) -> Since | None:
         return None
 
 
-def compare_line(run_dir: Path, other: str | None = None) -> str | None:
+def compare_line(run_dir: Path, other: str | None = None) -> str:
     """Return the command that tells what differs between a run and another.
 
     Args:
         run_dir: the run's folder.
         other: the other's name, or folder; None: one that is still to be named.
-
-    Returns:
-        None: it is kept at an object store, where runs are not compared.
     """
-    if link_of(run_dir) is not None:
-        return None
-    storage = shlex.quote(str(run_dir.parent.parent.absolute()))
-    return f"distrain compare {other or _ANOTHER} {run_dir.name} --storage {storage}"
+    link = link_of(run_dir)
+    name, storage = run_dir.name, str(run_dir.parent.parent.absolute())
+    if link is not None:
+        name, storage = link.place.name, link.storage.uri
+    return f"distrain compare {other or _ANOTHER} {name} --storage {shlex.quote(storage)}"
 
 
 def _before(run_dir: Path) -> Path | None:

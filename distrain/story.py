@@ -110,9 +110,8 @@ def changes_text(run_dir: Path) -> str:
 
 
 def other_run_text(run_dir: Path) -> str:
-    """Return the command that tells what differs from any other run; empty: there is none."""
-    line = compare_line(run_dir)
-    return "" if line is None else code(line)
+    """Return the command that tells what differs from any other run."""
+    return code(compare_line(run_dir))
 
 
 def _differences_text(since: Since) -> str:

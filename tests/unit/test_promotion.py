@@ -81,7 +81,7 @@ def test_a_lost_answer_does_not_keep_an_alias_where_it_was(registry: Registry) -
 
 
 def test_a_lost_answer_does_not_end_a_contest_without_a_verdict(registry: Registry) -> None:
-    rows = SimpleNamespace(own=None, split=lambda _: SimpleNamespace(num_rows=0))
+    rows = SimpleNamespace(own=None, shard_split=lambda _: SimpleNamespace(num_rows=0))
     candidate: Any = SimpleNamespace(name="m", key="k", goals=(), dataset=rows)
 
     verdict = contest.hold_contest(candidate, "champion", SERVER)

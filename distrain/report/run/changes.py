@@ -20,11 +20,9 @@ _COLUMNS: Final = (
 )
 
 
-def changes_section(run: RunView) -> Section | None:
-    """Return what differs from the run before; None where nothing is to be said of any other."""
+def changes_section(run: RunView) -> Section:
+    """Return what differs from the run before, and how it is held against any other."""
     since = run.since
-    if since is None and run.compare_line is None:
-        return None
     parts = []
     lead = "No run of the experiment that began before this one is at hand."
     if since is not None:
@@ -32,9 +30,8 @@ def changes_section(run: RunView) -> Section | None:
         parts += [note(moved)] if moved else []
         parts += _differences(since)
         lead = f"Against {since.run} ({since.before.status.replace('_', ' ')})."
-    if run.compare_line is not None:
-        whose = "that run, or with any other" if since is not None else "another run"
-        parts += [tag("h3", f"To compare it with {whose}"), to_paste(run.compare_line)]
+    whose = "that run, or with any other" if since is not None else "another run"
+    parts += [tag("h3", f"To compare it with {whose}"), to_paste(run.compare_line)]
     return Section("changes", "What changed since the run before", joined(parts), lead)
 
 

@@ -55,7 +55,7 @@ class RunView:
         code: what code it was made by, as `lineage/code.json` has it.
         tracking_uri: where MLflow has it, without credentials; None: that is not known here.
         since: what changed since the run of the experiment before it; None: none is at hand.
-        compare_line: the command that tells what differs from another run; None: there is none.
+        compare_line: the command that tells what differs from another run.
         made_ms: when this was gathered.
     """
 
@@ -72,7 +72,7 @@ class RunView:
     code: Mapping[str, Any]
     tracking_uri: str | None
     since: Since | None
-    compare_line: str | None
+    compare_line: str
     made_ms: int
 
     @property

@@ -186,10 +186,8 @@ def _setup_section(search: SearchView) -> Section:
             ("Code", tags.get("mlflow.source.git.commit") or tags.get("distrain.code.sha256")),
             ("Machine", tags.get("distrain.cpu")),
         ]
-    parts = [facts(rows)]
-    line = compare_line(search.run_dir)
-    if line is not None:
-        parts += [tag("h3", "What differs from another search"), to_paste(line)]
+    line = to_paste(compare_line(search.run_dir))
+    parts = [facts(rows), tag("h3", "What differs from another search"), line]
     return Section("setup", "What was searched", joined(parts))
 
 

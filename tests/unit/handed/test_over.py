@@ -67,6 +67,7 @@ def test_sections_win_over_the_configuration(over: Over) -> None:
     assert (settings.name, settings.train.epochs, settings.train.logical_shards) == ("mine", 5, 2)
 
 
+@pytest.mark.slow
 def test_classes_and_functions_of_a_module_are_named_by_their_path(over: Over) -> None:
     settings, folders = over(model=partial(TwoLayers, features=6), loss=first_output)
     assert settings.model.model_dump()["target"] == "tests.user_models:TwoLayers"
@@ -76,6 +77,7 @@ def test_classes_and_functions_of_a_module_are_named_by_their_path(over: Over) -
     assert folders == [str(Path(__file__).parents[3])]
 
 
+@pytest.mark.slow
 def test_arguments_may_stand_in_the_configuration(over: Over) -> None:
     settings, _ = over({"model": {"args": {"features": 6}}}, model=TwoLayers)
     assert settings.model.model_dump()["args"] == {"features": 6}
@@ -98,6 +100,7 @@ def test_a_class_of_a_notebook_is_kept_with_its_source(
     assert len(list((tmp_path / "runs" / "given").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_module_begins_with_the_weights_that_it_has(
     over: Over, imports: Callable[[list[str], str], Any]
 ) -> None:
