@@ -27,7 +27,8 @@ from distrain.train.determinism import reproducible
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
-from distrain.train.setup import Preflight, Setup, set_up, try_first_batch
+from distrain.train.preflight import Preflight, try_first_batch
+from distrain.train.setup import Setup, set_up
 from distrain.train.step import Wishes
 from distrain.train.sums import num_vectors
 from distrain.train.world import World

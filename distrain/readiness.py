@@ -46,7 +46,7 @@ from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import forget_changed_code
 from distrain.train.from_settings import check_user_code, job_from_settings
 from distrain.train.hosts import check_hosts, check_store_from, other_hosts
-from distrain.train.setup import try_first_batch
+from distrain.train.preflight import try_first_batch
 from distrain.tune.deciding import check_deciding
 from distrain.tune.earlier import check_earlier
 from distrain.workplace import (

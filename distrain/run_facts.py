@@ -38,7 +38,7 @@ from distrain.track.user_code import find_user_code
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.line import Line
 from distrain.train.placement import Placement, num_cores
-from distrain.train.setup import Preflight
+from distrain.train.preflight import Preflight
 from distrain.train.worker_environment import args_digest
 
 MLFLOW_STATUS: Final[Mapping[RunStatus, str]] = MappingProxyType(

@@ -22,7 +22,7 @@ from distrain.running import finish_run
 from distrain.stored_run import read_result
 from distrain.train.beat import LOG_FOLDER
 from distrain.train.from_settings import job_from_settings
-from distrain.train.setup import try_first_batch
+from distrain.train.preflight import try_first_batch
 from distrain.tune.places import hand_over
 from distrain.tune.search import Search
 from distrain.tune.sweep import Sweep

@@ -5,6 +5,9 @@ starts it in the workers of Ray Train.
 
     job.py         what to do, as plain values        world.py          how many workers, which one
     setup.py       all that the loop works with       state.py          how far it is; save, take up
+    components.py  each of that by one function       preflight.py     some rows, before the launch
+    starting.py    weights from elsewhere             network.py        how rows become a loss
+    own_step.py    a step of the user's own           own_optimizer.py  an update rule of theirs
     step.py        one optimizer step                 reduce.py         the sum over parts, workers
     sums.py        which sum: exact or fast           levels.py         that sum over machines
     flat.py        parameters as one vector           shared_memory.py  that sum within one machine

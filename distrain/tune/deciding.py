@@ -2,9 +2,9 @@
 
 from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
+from distrain.train.components import check_computed, split_names
 from distrain.train.job import TrainJob
 from distrain.train.metrics import resolve_metrics
-from distrain.train.setup import check_computed, split_names
 
 
 def check_deciding(settings: Settings, job: TrainJob, dataset: PreparedDataset) -> None:

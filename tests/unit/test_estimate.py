@@ -23,7 +23,8 @@ from distrain.report.estimate_table import estimate_table
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob
 from distrain.train.placement import Placement
-from distrain.train.setup import Preflight, set_up
+from distrain.train.preflight import Preflight
+from distrain.train.setup import set_up
 from distrain.train.world import World
 from tests.prepared_examples import write_classified
 

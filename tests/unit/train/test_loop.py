@@ -28,7 +28,7 @@ from distrain.track.journal_reading import read_journal
 from distrain.train.checkpoint import STILL
 from distrain.train.loop import TrainJob, TrainOutcome, train
 from distrain.train.precision import Precision
-from distrain.train.setup import try_first_batch
+from distrain.train.preflight import try_first_batch
 from distrain.train.world import World
 from tests.conformance_models import needs_bf16
 from tests.example_jobs import job_maker

@@ -12,7 +12,7 @@ from distrain.data.prepare import prepare
 from distrain.errors import DataError, DistrainError, ModelError
 from distrain.train.job import TrainJob
 from distrain.train.loop import train
-from distrain.train.setup import try_first_batch
+from distrain.train.preflight import try_first_batch
 from distrain.train.world import World
 from tests.training_group import Group, train_in_groups
 

@@ -8,7 +8,7 @@ import pytest
 from distrain.data import shard_cache
 from distrain.errors import DataError
 from distrain.train.loop import TrainJob, train
-from distrain.train.setup import try_first_batch
+from distrain.train.preflight import try_first_batch
 from distrain.train.world import World
 from tests.flaky_storage import FlakyStorage, flaky_storage, flaky_uri
 from tests.prepared_examples import write_classified

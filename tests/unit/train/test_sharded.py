@@ -19,7 +19,7 @@ from distrain.errors import ModelError, TrainError
 from distrain.models.build import build_model
 from distrain.train.job import TrainJob, TrainOutcome
 from distrain.train.loop import train
-from distrain.train.setup import try_first_batch
+from distrain.train.preflight import try_first_batch
 from distrain.train.sharded import LEAST_BLOCK_ELEMENTS, check_can_be_cut, largest_block
 from distrain.train.world import World
 from tests.prepared_examples import write_classified, write_images

@@ -16,7 +16,7 @@ from distrain.models.weights import weights_sha256
 from distrain.train.flat import FlatGradients, FlatModel
 from distrain.train.loop import TrainJob, train
 from distrain.train.optimize import build_optimizer, change_optimizer, one_group_each
-from distrain.train.setup import try_first_batch
+from distrain.train.preflight import try_first_batch
 from distrain.train.world import World
 from tests.example_jobs import job_maker
 from tests.prepared_examples import write_classified
