@@ -13,7 +13,8 @@ from distrain.pipeline import resume_search
 from distrain.pipeline import train as run_train
 from distrain.pipeline import tune as run_tune
 from distrain.results import TrainResult, TuneResult
-from distrain.stored_run import is_sweep, resumed_folder
+from distrain.resumed import resumed_folder
+from distrain.stored_run import is_sweep
 from distrain.track.user_code import find_user_code
 from distrain.tune.own_constraint import import_path_of
 

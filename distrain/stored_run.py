@@ -7,7 +7,6 @@ run's folder and overrides. Out: the settings to go on with, or what speaks agai
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -24,13 +23,11 @@ from distrain.foreign import read_json
 from distrain.locations import storage_of, store_at
 from distrain.object_store.link import link_of, shown
 from distrain.object_store.place import Place, remote_text
-from distrain.object_store.runs import named_run
-from distrain.object_store.work_link import driver_folder
 from distrain.results import TrainResult, TuneResult
+from distrain.resumed import STORAGE_WORD, named_storages
 from distrain.run_folder import CONFIG, JOURNAL, RESULT, STARTED, why_unwritable
 from distrain.track.journal_reading import DRIVER, recorded_kinds
 from distrain.track.origin import MODEL_ARGS_TAG
-from distrain.track.runs import find_run_dir, list_runs
 
 LENGTHS: Final = (*map(dotted, LENGTH), "train.max_time_s")
 _RECORDED_AT: Final = ("track.uri", "track.register.")
@@ -41,7 +38,6 @@ _TOLD_TAGS: Final[Mapping[str, str]] = {
     "distrain.cpu": "the machine",
 }
 _DIGEST_LENGTH: Final = 64
-_STORAGE: Final = "storage="
 
 
 @final
@@ -153,101 +149,6 @@ class StoredRun:
         return any(key in LENGTHS or key.startswith(_RECORDED_AT) for key in self.changed)
 
 
-def find_resumed(
-    named: Sequence[str], *, is_last: bool, storage: Path, overrides: Sequence[str] = ()
-) -> Path:
-    """Return the folder of the run that is meant.
-
-    Args:
-        named: a run's folder, its name, or its id at MLflow; with `is_last` the name of an
-            experiment, or nothing.
-        is_last: whether the newest run is meant, or the newest search; one that only makes another
-            again is none, nor is the run that a search's winner became.
-        storage: the folder that runs are kept in.
-        overrides: `section.key=value`; a `storage` among them says where to look instead.
-
-    Raises:
-        ConfigError: there is no such run, or not one was named.
-    """
-    storage = [storage, *_storages(overrides)][-1]
-    if len(named) > 1 or not (named or is_last):
-        raise ConfigError(
-            f"{len(named)} runs were named: {', '.join(named)}" if named else "no run was named",
-            where="command line",
-            expected="a run's folder, its name, its MLflow id, or --last",
-            mend="See `distrain runs`, then for example: distrain resume --last",
-        )
-    return Path(_newest(named, storage)) if is_last else find_run_dir(named[0], storage)
-
-
-def _newest(named: Sequence[str], storage: Path) -> str:
-    """Return the folder, or the URI, of the newest run that can be gone on with by itself."""
-    runs = [
-        run
-        for run in list_runs(storage)
-        if (not named or run.name == named[0]) and not (run.reproduces or run.sweep)
-    ]
-    if not runs:
-        raise ConfigError(
-            f"there is no run of {named[0]!r}" if named else "there is no run",
-            where=remote_text(storage) or str(storage),
-            expected="a storage with runs",
-            mend="Name another with --storage, or train first",
-        )
-    return runs[0].run_dir
-
-
-@contextmanager
-def resumed_folder(
-    named: Sequence[str], *, is_last: bool, storage: Path, overrides: Sequence[str] = ()
-) -> Iterator[Path]:
-    """Give the folder of the run that is meant; of one at a store, a folder that is linked to it.
-
-    Args:
-        named: as for `find_resumed`, or a run's URI.
-        is_last: as for `find_resumed`.
-        storage: likewise; it may be a URI.
-        overrides: likewise.
-
-    Raises:
-        ConfigError: there is no such run, or not one was named.
-        StorageError: the store cannot be asked now.
-    """
-    place = resumed_place(named, is_last=is_last, storage=storage, overrides=overrides)
-    if place is None:
-        yield find_resumed(named, is_last=is_last, storage=storage, overrides=overrides)
-        return
-    with driver_folder(place, is_new=False) as run_dir:
-        yield run_dir
-
-
-def resumed_place(
-    named: Sequence[str], *, is_last: bool, storage: Path, overrides: Sequence[str] = ()
-) -> Place | None:
-    """Return where the run that is meant lies at a store; None: it is looked for in folders.
-
-    Args:
-        named: as for `resumed_folder`.
-        is_last: likewise.
-        storage: likewise.
-        overrides: likewise.
-
-    Raises:
-        ConfigError: there is no such run.
-        StorageError: the store cannot be asked now.
-    """
-    storage = [storage, *_storages(overrides)][-1]
-    if is_last and len(named) < 2 and remote_text(storage) is not None:
-        return Place.parse(_newest(named, storage))
-    if len(named) == 1 and not is_last:
-        return named_run(named[0], storage)
-    return None
-
-
-def _storages(overrides: Sequence[str]) -> list[Path]:
-    return [Path(word[len(_STORAGE) :]) for word in overrides if word.startswith(_STORAGE)]
-
-
 def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
     """Return a run as its folder tells it, with overrides.
 
@@ -262,8 +163,8 @@ def read_stored_run(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
     stored = load_settings([run_dir / CONFIG])
     moved = []
     storage = _storage_of(run_dir)
-    if all(_is_same(folder, storage) for folder in _storages(overrides)):
-        overrides = [word for word in overrides if not word.startswith(_STORAGE)]
+    if all(_is_same(folder, storage) for folder in named_storages(overrides)):
+        overrides = [word for word in overrides if not word.startswith(STORAGE_WORD)]
     if (store_at(stored) or storage_of(stored)) != storage:
         named = storage.uri if isinstance(storage, Place) else str(storage)
         moved = [f"storage={json.dumps(named)}"]

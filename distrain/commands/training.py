@@ -97,7 +97,8 @@ def resume(
     as_json: Json = False,
 ) -> int:
     """Go on with a run from its newest checkpoint."""
-    from distrain.stored_run import is_sweep, resumed_folder
+    from distrain.resumed import resumed_folder
+    from distrain.stored_run import is_sweep
 
     named, overrides = words(run or [], address)
     with resumed_folder(named, is_last=last, storage=storage, overrides=overrides) as run_dir:

@@ -13,8 +13,8 @@ from distrain.errors import ConfigError
 from distrain.object_store.fitness import why_not_asked
 from distrain.object_store.place import Place, remote_text
 from distrain.object_store.work_link import reading_folder
+from distrain.resumed import find_resumed, resumed_place
 from distrain.run_folder import CONFIG, RESULT, STARTED
-from distrain.stored_run import find_resumed, resumed_place
 
 
 @final

@@ -7,8 +7,8 @@
     it is not, in time: nobody is at fault; nothing has begun, and nothing is left
 
 Where fewer workers would do, too, as many are asked for as there is room for at that moment, or a
-moment later: Ray may not have heard yet that a node that has just come is free. What is held is not let go of before the workers are in it, so that of two commands that find the same
-room one waits.
+moment later: Ray may not have heard yet that a node that has just come is free. What is held is not
+let go of before the workers are in it, so that of two commands that find the same room one waits.
 """
 
 import importlib

@@ -323,6 +323,7 @@ def test_registering_again_makes_no_second_version(
     assert len(client.search_model_versions("name = 'people'")) == 1
 
 
+@pytest.mark.slow
 def test_lost_answers_make_no_second_run_model_or_version(
     tmp_path: Path,
     registered: Registered,

@@ -8,36 +8,22 @@ from typing import Any
 
 import pytest
 
-from distrain.config.digest import dump_yaml
-from distrain.config.load import settings_from_dict
 from distrain.errors import ConfigError, ModelError, TrainError
 from distrain.evaluate.goals import GoalOutcome
-from distrain.object_store.bucket import Bucket
 from distrain.results import TrainResult
 from distrain.run_facts import how_to_go_on
 from distrain.run_folder import write_result
 from distrain.stored_run import (
-    Started,
     check_args,
     check_model,
     check_writable,
     differing_circumstances,
-    find_resumed,
     read_stored_run,
-    resumed_place,
 )
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import MODEL_ARGS_TAG
-from tests.s3_server import S3Server
+from tests.started_run import STARTED, make_run
 
-SHAPES = {"0.weight": [4, 6], "0.bias": [4]}
-STARTED = Started(
-    import_paths=["/code"],
-    dataset_digest="d" * 64,
-    files=[{"uri": "/a.csv", "sha256": "a" * 64}],
-    shapes=SHAPES,
-    tags={"distrain.code.sha256": "c" * 64, "distrain.env": "a 1, b 2", "distrain.cpu": "X x 2"},
-)
 RESULT = TrainResult(
     status="finished",
     run_id="f" * 32,
@@ -54,21 +40,6 @@ RESULT = TrainResult(
     resumed_from_step=None,
     tracking="complete",
 )
-
-
-def make_run(storage: Path, name: str = "a", run: str = "r", **sections: Any) -> Path:
-    run_dir = storage / name / run
-    run_dir.mkdir(parents=True)
-    values = {
-        "name": name,
-        "storage": str(storage),
-        "data": {"source": "/a.csv", "target": "y"},
-        "train": {"epochs": 5},
-        **sections,
-    }
-    (run_dir / "config.yaml").write_text(dump_yaml(settings_from_dict(values)))
-    STARTED.save(run_dir)
-    return run_dir
 
 
 def test_a_run_is_read_as_it_was_started(tmp_path: Path) -> None:
@@ -145,68 +116,6 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         check_writable(Path("/dev/null"))
 
 
-@pytest.mark.parametrize(
-    ("named", "is_last", "found"),
-    [
-        (["20250101T120000-aaaaaa"], False, "a/20250101T120000-aaaaaa"),
-        ([], True, "b/20250102T120000-bbbbbb"),
-        (["a"], True, "a/20250101T120000-aaaaaa"),
-    ],
-)
-def test_a_run_is_found_by_name_or_as_the_last(
-    tmp_path: Path, named: list[str], is_last: bool, found: str
-) -> None:
-    make_run(tmp_path, "a", "20250101T120000-aaaaaa")
-    make_run(tmp_path, "b", "20250102T120000-bbbbbb")
-
-    assert find_resumed(named, is_last=is_last, storage=tmp_path) == tmp_path / found
-
-
-@pytest.mark.parametrize(
-    ("named", "is_last", "told"),
-    [
-        ([], False, "no run was named"),
-        (["r", "s"], False, "2 runs were named: r, s"),
-        (["x"], True, "there is no run of 'x'"),
-        (["x"], False, "there is no run 'x'"),
-    ],
-)
-def test_what_names_no_run_is_told(
-    tmp_path: Path, named: list[str], is_last: bool, told: str
-) -> None:
-    make_run(tmp_path)
-
-    with pytest.raises(ConfigError, match=told):
-        find_resumed(named, is_last=is_last, storage=tmp_path)
-
-
-def test_a_run_that_only_makes_another_again_is_not_the_last(tmp_path: Path) -> None:
-    own = make_run(tmp_path, "a", "20250101T120000-aaaaaa")
-    again = make_run(tmp_path, "a", "20250102T120000-bbbbbb")
-    replace(STARTED, reproduces="f" * 32).save(again)
-
-    assert find_resumed([], is_last=True, storage=tmp_path) == own
-    assert find_resumed([again.name], is_last=False, storage=tmp_path) == again
-
-
-def test_the_last_run_at_a_store_is_one_of_its_own_too(
-    tmp_path: Path, server: S3Server, account: None
-) -> None:
-    storage = server.place(f"last/{tmp_path.name}")
-    begun = {"20250101T120000-aaaaaa": None, "20250102T120000-bbbbbb": "f" * 32}
-    for run, reproduces in begun.items():
-        replace(STARTED, reproduces=reproduces).save(tmp_path)
-        files = Bucket(storage.below(f"a/{run}"))
-        files.put("files/000001-000/started.json", (tmp_path / "started.json").read_bytes())
-        files.put("files/000001-000/config.yaml", b"name: a")
-
-    for words in ([], ["a"]):
-        found = resumed_place(words, is_last=True, storage=Path(storage.uri))
-        assert found == storage.below("a/20250101T120000-aaaaaa")
-    with pytest.raises(ConfigError, match="there is no run of 'b'"):
-        resumed_place(["b"], is_last=True, storage=Path(storage.uri))
-
-
 def test_the_same_parameters_are_the_same_model() -> None:
     check_model(STARTED, {"0.bias": [4], "0.weight": [4, 6]})
 
@@ -237,13 +146,10 @@ def test_the_command_to_go_on_names_the_folder_as_one_stands(
     assert how_to_go_on(Path("/else/r")) == "go on with: distrain resume /else/r"
 
 
-def test_a_storage_among_the_overrides_says_where_to_look(tmp_path: Path) -> None:
+def test_the_storage_that_it_lies_in_may_be_named(tmp_path: Path) -> None:
     run_dir = make_run(tmp_path)
-    words = [f"storage={tmp_path}", "train.num_workers=3"]
 
-    for named, is_last in (([], True), (["r"], False)):
-        found = find_resumed(named, is_last=is_last, storage=Path("runs"), overrides=words)
-        assert found == run_dir
+    words = [f"storage={tmp_path}", "train.num_workers=3"]
     assert list(read_stored_run(run_dir, words).changed) == ["train.num_workers"]
     with pytest.raises(ConfigError, match="storage"):
         read_stored_run(run_dir, [f"storage={tmp_path / 'elsewhere'}"])

@@ -240,6 +240,7 @@ def test_the_worker_that_the_others_wait_for_is_named(
     assert f"logs/rank-{rank}.txt" in error.mend
 
 
+@pytest.mark.slow
 def test_native_code_that_hangs_is_ended_after_its_stacks(folder: Path, native: Popen) -> None:
     with beating_for(native, folder):
         hangs._end(folder, read_beats(folder)[0], WORD)
@@ -273,6 +274,7 @@ with beating(Path("."), 0, attempt=1, node="") as beat, watched(Path("."), 1, 0.
 """
 
 
+@pytest.mark.slow
 def test_a_process_ends_itself_with_its_stacks_and_a_last_word(folder: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", ASLEEP], cwd=folder, capture_output=True, text=True, timeout=60

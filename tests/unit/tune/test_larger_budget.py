@@ -89,6 +89,7 @@ def assert_all_ended(search: Search, log: MemoryLog) -> None:
     assert len(decisions(log)) == len(set(decisions(log)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_it_comes_to_its_end_wherever_its_driver_was_killed(name: str) -> None:
     for budget in range(1, NUM_EPOCHS[name]):

@@ -176,6 +176,7 @@ def test_it_decides_alike_on_any_number_of_slots(
     assert search.best.number == straight[0].best.number
 
 
+@pytest.mark.slow
 def test_it_decides_alike_wherever_the_driver_is_killed(
     straight: tuple[Search, MemoryLog],
 ) -> None:
@@ -198,7 +199,7 @@ def test_it_decides_alike_wherever_the_driver_is_killed(
     seed=st.integers(0, 10_000),
     faults=st.dictionaries(st.integers(0, NUM_TRIALS - 1), st.integers(0, EPOCHS - 1), max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_it_decides_alike_killed_often_and_with_faults(
     kills: list[int], seed: int, faults: dict[int, int]
 ) -> None:
