@@ -39,7 +39,7 @@ from distrain.stored_run import Started, check_args, check_model
 from distrain.track.code_secrets import check_no_secrets
 from distrain.track.early_import import loading_mlflow
 from distrain.track.reachable import check_reachable
-from distrain.track.stores import store_for
+from distrain.track.stores import server_of_new_run
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.user_code import forget_changed_code
 from distrain.train.from_settings import check_user_code, job_from_settings
@@ -195,7 +195,7 @@ def check(settings: Settings, *, is_offline: bool, is_search: bool = False) -> C
     check_storage(settings)
     planned_placement(settings)
     source = quick_check(data_of(settings))
-    server = store_for(settings, is_offline=is_offline)
+    server = server_of_new_run(settings, is_offline=is_offline)
     if not is_offline:
         _check_server(server)
     targets = [target for _, target in user_targets(settings, is_search=is_search)]

@@ -30,7 +30,7 @@ from distrain.search_checks import check_search
 from distrain.stored_run import read_stored_run
 from distrain.track.lineage import digest, own_hashes
 from distrain.track.standing import standing_here
-from distrain.track.stores import store_for
+from distrain.track.stores import server_of_new_run
 
 Command = Literal["train", "tune", "resume"]
 _STORAGE: Final = "storage="
@@ -160,7 +160,7 @@ def plan_submission(wish: Wish, settings: Settings | None, *, is_here: bool) -> 
         is_here=is_here,
         is_data_there=wish.upload_data is not None,
     )
-    store_for(settings, is_offline=True)  # one that cannot be is told here
+    server_of_new_run(settings, is_offline=True)  # one that cannot be is told here
     variables = variables_for(settings, wish.env)
     configs = {
         f"{CONFIG}/{rank}/{Path(name).name}": Path(name) for rank, name in enumerate(wish.named)
@@ -265,6 +265,6 @@ def _settled(settings: Settings, uploads: Uploads) -> dict[str, object]:
             values[f"data.cache.{key}"] = data["cache"][key]
     values |= uploads.sources
     if settings.track.uri is not None and settings.track.uri.startswith("sqlite:"):
-        values["track.uri"] = store_for(settings, is_offline=True).uri
+        values["track.uri"] = server_of_new_run(settings, is_offline=True).uri
     values["cluster.address"] = None  # the job's own, which Ray tells it
     return values

@@ -15,7 +15,7 @@ from distrain.jobs.package import digest_of
 from distrain.jobs.plan import Plan
 from distrain.jobs.request import Request, begin, request_from
 from distrain.locations import storage_of, store_at
-from distrain.track.stores import store_for
+from distrain.track.stores import server_of_new_run
 from distrain.track.tracking_server import STORAGE
 
 STOP_S: Final = 300
@@ -158,7 +158,7 @@ def links(dashboard: Dashboard, job_id: str, settings: Settings | None) -> dict[
     """
     found = {"dashboard": f"{dashboard.url}/#/jobs/{job_id}"}
     if settings is not None:
-        server = store_for(settings, is_offline=True)
+        server = server_of_new_run(settings, is_offline=True)
         if server.origin != STORAGE:
             found["mlflow"] = server.shown
         elif store_at(settings) is None:  # else it is named by the nodes, or later

@@ -140,7 +140,7 @@ class JournalWriter:
         self.append("run", facts)
 
     def store(self, identity: str) -> None:
-        """Record which tracking store the run is recorded at; see `stores.store_of`."""
+        """Record which tracking store the run is recorded at; see `stores.server_of_run`."""
         self.append("store", {"identity": identity})
 
     def params(self, values: Mapping[str, str | int | float | bool | None]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from distrain.object_store.place import remote_text
 from distrain.run_folder import JOURNAL
 from distrain.track.runs import run_dirs
-from distrain.track.stores import store_of
+from distrain.track.stores import server_of_run
 from distrain.track.tracking_server import (
     TrackingServer,
     resolve_tracking_uri,
@@ -36,7 +36,7 @@ def registry_of(model: str, storage: Path) -> TrackingServer:
         for run_dir in newest_first:
             made = Watermark.load(run_dir / JOURNAL).versions.values()
             if any(version_name == name for version_name, _, _ in made):
-                return store_of(run_dir)
+                return server_of_run(run_dir)
     uri = remote_text(storage)
     if uri is not None and model.startswith("models:"):
         return server_beside_store(None, uri, is_offline=False)

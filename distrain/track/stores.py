@@ -56,7 +56,7 @@ class Stores:
         return made
 
 
-def store_for(settings: Settings, *, is_offline: bool) -> TrackingServer:
+def server_of_new_run(settings: Settings, *, is_offline: bool) -> TrackingServer:
     """Return the tracking store that a new run is recorded at.
 
     Args:
@@ -73,7 +73,7 @@ def store_for(settings: Settings, *, is_offline: bool) -> TrackingServer:
     return server_beside_store(uri, place.uri, is_offline=is_offline)
 
 
-def store_of(run_dir: Path) -> TrackingServer:
+def server_of_run(run_dir: Path) -> TrackingServer:
     """Return the tracking store that a run is recorded at.
 
     Raises:

@@ -48,7 +48,7 @@ from distrain.track.patient import patient
 from distrain.track.runs import result_of, run_dirs
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
-from distrain.track.stores import Stores, store_of
+from distrain.track.stores import Stores, server_of_run
 from distrain.track.synced import SyncedRun, SyncResult, update_result
 from distrain.track.tracking_server import REQUEST_TIMEOUT_S, TrackingServer
 from distrain.track.trials import SEARCH
@@ -140,7 +140,7 @@ def shipping_others(storage: Path, server: TrackingServer, but: Path) -> Iterato
     """
 
     def is_meant(run_dir: Path) -> bool:
-        return run_dir != but and store_of(run_dir).identity == server.identity
+        return run_dir != but and server_of_run(run_dir).identity == server.identity
 
     has_ended = threading.Event()
     work = threading.Thread(
@@ -221,7 +221,7 @@ def _nothing_left(run_dir: Path, *, is_named: bool) -> SyncedRun:
 def _ship(
     run_dir: Path, stores: Stores, is_over: Callable[[], bool], fence: int, *, is_named: bool
 ) -> SyncedRun:
-    server = store_of(run_dir)
+    server = server_of_run(run_dir)
     client = stores.client(server)
     check = partial(lease.check, run_dir, fence)
     check()  # a server that does not answer may have been waited for

@@ -14,10 +14,10 @@ from typing import Any
 def meet_where_ray_does() -> None:
     """Let torch make such stores in this process from now on, whatever asks it for a group."""
     rendezvous: Any = importlib.import_module("torch.distributed.rendezvous")
-    rendezvous.TCPStore = store_at
+    rendezvous.TCPStore = meeting_store
 
 
-def store_at(
+def meeting_store(
     host_name: str,
     port: int,
     world_size: int,

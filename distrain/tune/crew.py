@@ -37,7 +37,7 @@ from distrain.tune.peers import (
     Peer,
     node_of_process,
     process_group,
-    store_of,
+    store_of_attempt,
 )
 from distrain.tune.trials import error_of
 
@@ -134,7 +134,7 @@ class _Crew:
         self._begin(folder)
         worlds = self._worlds(alone)
         told = {**work, "host": util.get_node_ip_address()}
-        store = store_of(told["host"], 0, worlds[0][1])
+        store = store_of_attempt(told["host"], 0, worlds[0][1])
         calls = {
             world.world_rank: self._peers[process - 1].train.remote(told, asdict(world), store.port)
             for process, world in worlds

@@ -23,7 +23,7 @@ from distrain.train.beat import LOG_FOLDER, beating
 from distrain.train.faults import FAILURE_FILE, cause_of
 from distrain.train.interface import exchange_where_ray_does
 from distrain.train.job import GivenUpError, TrainJob
-from distrain.train.meeting import store_at
+from distrain.train.meeting import meeting_store
 from distrain.train.worker import STOP_FILE, StopFile, log_file
 from distrain.train.world import World
 from distrain.tune.faults import error_fields, not_begun
@@ -101,7 +101,7 @@ class Peer:
         job = TrainJob.from_json(json.loads((folder / JOB_FILE).read_text(encoding="utf-8")))
         rank = world.world_rank
         with beating(folder, rank, attempt=work["attempt"], node=self.node()) as beat:
-            store = store_of(work["host"], port, world)
+            store = store_of_attempt(work["host"], port, world)
             with process_group(store, world, self._common["backend"]):
                 stop = StopFile(self._here.sweep_dir / STOP_FILE)
                 loop.train(job, world, None, stop, beat, ask=lambda *_: "go_on")
@@ -152,9 +152,9 @@ def _leave(
     os._exit(LEFT_EXIT)
 
 
-def store_of(host: str, port: int, world: World) -> Any:
+def store_of_attempt(host: str, port: int, world: World) -> Any:
     """Return what the workers meet at: rank zero's own, on any port, or one that leads there."""
-    return store_at(
+    return meeting_store(
         host,
         port,
         world.world_size,

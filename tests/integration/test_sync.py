@@ -21,7 +21,7 @@ from distrain.track import stores as stores_module
 from distrain.track import sync as sync_module
 from distrain.track.journal import JournalWriter
 from distrain.track.pyfunc_model import build_pyfunc
-from distrain.track.stores import store_of
+from distrain.track.stores import server_of_run
 from distrain.track.sync import ship_waiting, shipping_others, sync
 from distrain.track.tracking_server import TrackingServer, connect, storage_server
 from distrain.track.unsent import is_unshipped
@@ -411,10 +411,10 @@ def test_a_store_whose_password_is_not_kept_has_to_be_named(
     run_dir = record_run(storage)
     Watermark(server="http://ann:***@127.0.0.1:9").save(run_dir / JOURNAL)
     with pytest.raises(TrackingError, match="password is not kept"):
-        store_of(run_dir)
+        server_of_run(run_dir)
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@127.0.0.1:9")
-    assert store_of(run_dir).uri == "http://ann:secret@127.0.0.1:9"
+    assert server_of_run(run_dir).uri == "http://ann:secret@127.0.0.1:9"
 
 
 @pytest.mark.slow

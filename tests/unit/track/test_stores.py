@@ -6,7 +6,7 @@ import pytest
 
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import DRIVER
-from distrain.track.stores import store_of
+from distrain.track.stores import server_of_run
 from distrain.track.watermark import WATERMARK, Watermark
 
 
@@ -26,9 +26,9 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_whose_watermark_is_lost_keeps_its_store(run_dir: Path, left: str | None) -> None:
     if left is not None:
         (run_dir / "journal" / WATERMARK).write_text(left)
-    assert store_of(run_dir).uri == "http://store-2:5000"
+    assert server_of_run(run_dir).uri == "http://store-2:5000"
 
 
 def test_the_watermark_comes_first(run_dir: Path) -> None:
     Watermark(server="http://shipped-to:5000").save(run_dir / "journal")
-    assert store_of(run_dir).uri == "http://shipped-to:5000"
+    assert server_of_run(run_dir).uri == "http://shipped-to:5000"

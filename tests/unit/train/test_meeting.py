@@ -17,11 +17,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 STORE = """
 import json, sys
 from datetime import timedelta
-from distrain.train.meeting import store_at
+from distrain.train.meeting import meeting_store
 
 host, port = sys.argv[1], int(sys.argv[2])
-store = store_at(host, port, 1, is_master=True, timeout=timedelta(seconds=20))
-there = store_at(host, store.port, 1, is_master=False, timeout=timedelta(seconds=20))
+store = meeting_store(host, port, 1, is_master=True, timeout=timedelta(seconds=20))
+there = meeting_store(host, store.port, 1, is_master=False, timeout=timedelta(seconds=20))
 there.set("key", "value")
 print(json.dumps([store.port, store.get("key").decode()]), flush=True)
 sys.stdin.read()
