@@ -55,7 +55,7 @@ def needs_folder(place: Place) -> ConfigError:
         "this cannot be done with runs that are kept in an object store",
         where=f"storage = {place.uri}",
         expected="runs that are kept in a folder",
-        mend="Of runs at a store, `distrain runs` and `distrain report` tell; for new ones, "
+        mend="Of runs at a store, `distrain runs`, `report` and `compare` tell; for new ones, "
         "storage=PATH names a folder",
     )
 
