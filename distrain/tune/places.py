@@ -1,4 +1,8 @@
-"""A search that is kept in an object store, which is all that its hosts share.
+"""The driver's part of a search that is kept in an object store, which is all that its hosts share.
+
+In: the search's linked folder, and which attempts at which trials begin, take over, and are of no
+more use. Out: places of trials at the store, as `object_store/trials.py` lays them out; what a
+process of a trial does there on its host is in `host.py`.
 
     the driver       puts the events of a moment by one request: before they take effect, which
                      is before an actor is answered, and before anything is removed or copied
@@ -8,20 +12,19 @@
     rank zero        goes on from its checkpoint, and puts one, as a run's does
                      is told its job with its work: where there was nothing, no object is asked for
     on other hosts   a process tells what it does every 2 s, by which the driver sees one that
-                     hangs, and why it ends; it looks for the word to stop as often
+                     hangs, and why it ends; it looks for the word to stop as often; what was told
+                     and is of no more use it removes, so that what the driver lists stays short
 
 Nothing waits for a listing or a marker of the whole search, and nothing is renamed: the winner's
 checkpoint is copied, within the store, to the run that it becomes. What a driver writes that was
 taken for dead counts for nothing (`object_store/generations.py`), so it looks for another one every
 second, and before it removes anything, and not at each event.
 
-The driver waits for these puts, and for no other but the answer to a slot on another host: one for
-each evaluation, and one where a trial ends or pauses, with what is suggested next. Reports are not
-put together: a trial may save its state right behind one, and would not tell of it again. A trial
-itself asks for one thing more at its start, where nobody was there before. With a put for each kind
-of event, where now those of a moment are one, 100 trials of a single evaluation, two at once, took
-4.1 puts each, and 177 ms of a slot; 466 ms where the store took 20 ms longer to answer; 36 ms in a
-folder (a busy machine of 2 cores, moto's store, `tests/bench/search_at_store.py`; 2026-11-30).
+What a trial costs, in requests that are waited for: of the driver, one put for each evaluation, one
+where the trial ends or pauses, with what is suggested next, and one for the answer to a slot on
+another host; of the trial, one more at its start, where nobody was there before. Reports are not put
+together: a trial may save its state right behind one, and would not tell of it again.
+`tests/bench/search_at_store.py` measures it.
 """
 
 from collections.abc import Iterator
