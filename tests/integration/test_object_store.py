@@ -50,6 +50,7 @@ class Machine:
         self.storage = f"s3://{server.bucket}/kept"
         self.temporary = self._new_temporary()
         self._before: list[str] = []
+        self._command: subprocess.Popen[bytes] | None = None
         for name, content in {"people.csv": PEOPLE, "net.py": NET, "run.yaml": RUN}.items():
             (folder / name).write_text(content)
 
@@ -69,7 +70,7 @@ class Machine:
             (self.folder / "told.txt").open("w") as told,
             (self.folder / "out.txt").open("w") as out,
         ):
-            return subprocess.Popen(
+            self._command = subprocess.Popen(
                 [Path(sys.executable).parent / "distrain", *words, "--json"],
                 cwd=self.folder,
                 env={
@@ -82,6 +83,7 @@ class Machine:
                 stdout=out,
                 stderr=told,
             )
+        return self._command
 
     def result(self, *words: str, pause_s: float = 0.0) -> dict[str, Any]:
         """Run a command that comes to a good end and return its object."""
@@ -105,6 +107,9 @@ class Machine:
         while time.monotonic() < deadline:
             if is_so(self.names()):
                 return
+            assert self._command is not None
+            if self._command.poll():
+                break
             time.sleep(0.1)
         raise AssertionError((self.folder / "told.txt").read_text())
 
