@@ -22,8 +22,8 @@ second, and before it removes anything, and not at each event.
 
 What a trial costs, in requests that are waited for: of the driver, one put for each evaluation, one
 where the trial ends or pauses, with what is suggested next, and one for the answer to a slot on
-another host; of the trial, one more at its start, where nobody was there before. Reports are not put
-together: a trial may save its state right behind one, and would not tell of it again.
+another host; of the trial, one more at its start, where nobody was there before. Reports are not
+put together: a trial may save its state right behind one, and would not tell of it again.
 `tests/bench/search_at_store.py` measures it.
 """
 
