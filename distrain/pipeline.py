@@ -253,14 +253,16 @@ def prepare(
 
 def _keys(transform: Transform) -> dict[str, Any]:
     """Return the names that a model can ask for, with type and shape of a row each."""
-    if transform.inputs is not None:
+    columns = transform.column_widths
+    if columns is None:
+        assert transform.inputs is not None, "where there are no columns, there is a Dataset"
         return dict(transform.inputs["fields"])
     return {
         name: {
             "dtype": "float32",
             "shape": list(transform.input_shape if width is None else [width]),
         }
-        for name, (_, width) in keys_of(transform.column_widths).items()
+        for name, (_, width) in keys_of(columns).items()
     }
 
 

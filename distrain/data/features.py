@@ -78,8 +78,13 @@ class Transform:
         return [name for feature in self.features for name in feature.feature_names]
 
     @property
-    def column_widths(self) -> list[tuple[str, int | None]]:
-        """Return the raw columns in order, and how many features each became; None: an image."""
+    def column_widths(self) -> list[tuple[str, int | None]] | None:
+        """Return the raw columns in order, and how many features each became; None: an image.
+
+        Of a Dataset of the user's own there are no columns: None.
+        """
+        if self.inputs is not None:
+            return None
         if self.image is not None:
             return [(str(self.image["column"]), None)]
         return [(feature.name, len(feature.feature_names)) for feature in self.features]

@@ -33,7 +33,7 @@ def build_model(
     input_shape: tuple[int, ...],
     num_outputs: int,
     seed: int,
-    columns: Columns = (),
+    columns: Columns | None = None,
 ) -> nn.Module:
     """Return the network that a model section describes, on the CPU, initialised from the seed.
 
@@ -45,7 +45,7 @@ def build_model(
         input_shape: shape of one row of the input.
         num_outputs: classes or targets.
         seed: what initialises the parameters. The caller's random states are left as they were.
-        columns: of the data, which a user's forward may ask for by name.
+        columns: of the data, which a user's forward may ask for by name; None: it has none.
 
     Raises:
         ModelError: there is no such family, or the user's class cannot be found or constructed, or
@@ -53,7 +53,7 @@ def build_model(
     """
     with seeded(seed):
         model = _construct(spec, input_shape, num_outputs)
-        if "target" in spec:
+        if "target" in spec and columns is not None:
             take_by_name(model, columns)
         if any(is_lazy(parameter) for parameter in model.parameters()):
             _materialize(model, input_shape)

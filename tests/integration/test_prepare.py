@@ -292,7 +292,7 @@ def test_test_source_is_read_as_the_training_rows_were(tmp_path: Path) -> None:
         (
             "a,label\nx,1\n2,0\n3,0\n",
             {"features": {"a": {"kind": "numeric"}}},
-            "column 'a': 'x' is not a number",
+            "column 'a', row 1 of .*: 'x' is not a number",
         ),
     ],
     ids=[
