@@ -39,6 +39,7 @@ from tests.command_line import run_in_process
 from tests.file_formats import png
 
 CLOSED = "127.0.0.1:1"
+PETS = ("cat/a", "cat/c", "cat/d", "dog/a", "dog/c")
 
 NET = """
 import torch
@@ -398,7 +399,7 @@ ROWS = {
         ("data.source=pets", "data.target=label"),
         ("the image has height 3 and width 2", "pets/dog/b.png", "size: [height, width]"),
         {
-            "pets/cat/a.png": png(np.zeros((2, 2), np.uint8)),
+            **{f"pets/{at}.png": png(np.zeros((2, 2), np.uint8)) for at in PETS},
             "pets/dog/b.png": png(np.zeros((3, 2), np.uint8)),
         },
         kind="data",
@@ -407,7 +408,7 @@ ROWS = {
         ("data.source=pets", "data.target=label"),
         ("the image cannot be decoded", "pets/dog/b.png", "Fetch the file again"),
         {
-            "pets/cat/a.png": png(np.zeros((2, 2), np.uint8)),
+            **{f"pets/{at}.png": png(np.zeros((2, 2), np.uint8)) for at in PETS},
             "pets/dog/b.png": png(np.zeros((2, 2), np.uint8))[:50],
         },
         kind="data",

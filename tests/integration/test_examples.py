@@ -50,8 +50,8 @@ def check_example(config: str, folder: Path, data: Path | None = None) -> None:
     [
         "digits/digits.yaml",
         "custom-model/wine.yaml",
-        "own-dataset/shifted-digits.yaml",
-        "own-step/pairs.yaml",
+        pytest.param("own-dataset/shifted-digits.yaml", marks=pytest.mark.long),
+        pytest.param("own-step/pairs.yaml", marks=pytest.mark.long),
     ],
 )
 def test_the_tiny_variant_of_an_example_runs_and_is_reproduced(config: str, tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_sections_win_over_the_configuration(over: Over) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_classes_and_functions_of_a_module_are_named_by_their_path(over: Over) -> None:
     settings, folders = over(model=partial(TwoLayers, features=6), loss=first_output)
     assert settings.model.model_dump()["target"] == "tests.user_models:TwoLayers"
@@ -78,6 +79,7 @@ def test_classes_and_functions_of_a_module_are_named_by_their_path(over: Over) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_arguments_may_stand_in_the_configuration(over: Over) -> None:
     settings, _ = over({"model": {"args": {"features": 6}}}, model=TwoLayers)
     assert settings.model.model_dump()["args"] == {"features": 6}
