@@ -409,7 +409,7 @@ ROWS = {
         ("the image cannot be decoded", "pets/dog/b.png", "Fetch the file again"),
         {
             **{f"pets/{at}.png": png(np.zeros((2, 2), np.uint8)) for at in PETS},
-            "pets/dog/b.png": png(np.zeros((2, 2), np.uint8))[:50],
+            "pets/dog/b.png": png(np.zeros((2, 2), np.uint8))[:44],
         },
         kind="data",
     ),
