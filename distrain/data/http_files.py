@@ -82,7 +82,7 @@ class HttpFile(io.RawIOBase):
         self._size = 0
         try:
             self._fetch(0)
-        except BaseException:
+        except BaseException:  # raised again; a file that was never given cannot be closed later
             self.close()
             raise
 

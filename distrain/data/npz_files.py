@@ -23,6 +23,7 @@ from distrain.data.typed_tables import (
 )
 from distrain.errors import DataError, did_you_mean, first_line
 
+# An archive that is no good, encrypted (RuntimeError), or packed in a way that Python cannot undo.
 _FAULTS: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 
