@@ -53,6 +53,7 @@ bench: install
 	@$(BIN)/python -m tests.bench.record --out bench-results/record.json
 	@$(BIN)/python -m tests.bench.writers --out bench-results/writers.json
 	@$(BIN)/python -m tests.bench.children --out bench-results/children.json
+	@$(BIN)/python -m tests.bench.report --out bench-results/report.json
 	@$(BIN)/python -m tests.bench.ui_pages --out bench-results/ui_pages.json
 	@$(BIN)/python -m tests.bench.search --out bench-results/search.json
 	@$(BIN)/python -m tests.bench.search_at_store --out bench-results/search_at_store.json

@@ -285,7 +285,7 @@ def _record_end(
         display,
         partial(keep_report, record),
     )
-    is_shipped = record.drain()
+    is_shipped = record.drain(with_data=True)
     if not is_shipped:
         display.note(f"not all is recorded at {run.server.shown}: {record.why_unsent}")
         display.note("what is left is sent by `distrain sync`, or by the next command that trains")

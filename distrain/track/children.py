@@ -3,14 +3,17 @@
     the first trial of a process: look, in one search, which runs are there already
     make its run, if it is not there yet                           (by key)
     send parameters, metrics and tags in one request, and an end   (each safe to repeat)
+    nothing waits to be sent: tell one run after the other what it was trained on
     the search has ended: end what is open, rank the best and tell them what they were trained on,
         delete runs that were made twice
 
 A trial that one portion of the journal holds takes three requests: its run, all of its own news,
-its end. The best take two more once the search has ended, and one more where their rank has changed
+its end. The best take one more once the search has ended, and another where their rank has changed
 since. What distrain does beside them is a few hundredths of the time that they take
 (`tests/bench/children.py`). With the tags of its end in a request of their own, it took a tenth
-more; with its data and its rank in requests for every trial, half as much again.
+more; with its rank in one for every trial, a quarter. MLflow takes a run's data in no request but
+one for it alone, which costs another quarter: it goes in the pauses of the search, where nobody
+waits for it, and is not what a drain waits for first.
 """
 
 import logging
@@ -154,6 +157,18 @@ class Children:
             # A run that a slow server made after its client had given up was never sent anything.
             self._look(client, "attributes.status = 'RUNNING'")
 
+    def tell_data(self, client: "MlflowClient", trial: int) -> None:
+        """Tell a trial's run what it was trained on, unless it was told before.
+
+        Args:
+            client: one whose own retries are off.
+            trial: its number.
+        """
+        if trial in self._mark.without_data:
+            if trial in self._mark.child_ids:
+                self._tell(client, trial, self._send_data)
+            self._mark.without_data.remove(trial)
+
     def _rank(self, client: "MlflowClient", end_ms: int, save: Callable[[], None]) -> None:
         """Tell trials the ranks that they were not told yet, and the experiment's page of them."""
         layout = layout_in(self._search) if self._mark.trials else None
@@ -167,8 +182,7 @@ class Children:
                 # One that has a rank from before is told its own, wherever it is now.
                 if sent.rank == rank or (rank > MAX_RANKED and not sent.rank):
                     continue
-                if not sent.rank:
-                    self._tell(client, trial, self._tell_data)
+                self.tell_data(client, trial)
                 point = (RANK, float(rank), end_ms, max(0, sent.ended_step))
                 self._tell(client, trial, partial(RunSender.metrics, points=[point]))
                 self._mark.trials[trial] = replace(sent, rank=rank)
@@ -229,6 +243,7 @@ class Children:
             news.tags |= self._place_tags(news.trial)
         self._in_doubt.discard(news.trial)
         self._mark.child_ids[news.trial] = run_id
+        self._mark.without_data.append(news.trial)
 
     def _create(self, client: "MlflowClient", news: TrialNews) -> str:
         search = self._search
@@ -308,8 +323,8 @@ class Children:
     def _key(self, trial: int) -> str:
         return _numbered(self._search["key"], trial)
 
-    def _tell_data(self, sender: RunSender) -> None:
-        """Tell a trial what it was trained on: MLflow shows and filters that by its own runs.
+    def _send_data(self, sender: RunSender) -> None:
+        """Send what a trial was trained on: MLflow shows and filters that by its own runs.
 
         By name and digest MLflow knows what the search's run was told of columns and findings.
         """

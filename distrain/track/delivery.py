@@ -7,6 +7,7 @@
     send the description, which links to them
     move the watermark
     all that was there is read: send artifacts, register models, send the status  (`closing.py`)
+    asked for: tell a trial's run what it was trained on
 
 So each record is sent at least once, and MLflow stores it once: timestamps come from the journal.
 Where steps were computed again after a failure, the first value of a metric at a step stands; where
@@ -55,7 +56,7 @@ from distrain.track.sending import (
 from distrain.track.tracking_server import TrackingServer
 from distrain.track.trials import SentTrial
 from distrain.track.unsent import losses_of
-from distrain.track.watermark import Watermark
+from distrain.track.watermark import SAVE_EVERY_S, Watermark
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -116,6 +117,7 @@ class Delivery:
         self._children = Children(folder, self.mark, partial(first_facts, self._folder))
         self._has_begun_anew = False
         self._is_behind = False
+        self._saved_s = time.monotonic()
 
     @property
     def is_behind(self) -> bool:
@@ -154,6 +156,23 @@ class Delivery:
         if self.mark.run_id is not None and not self._is_behind:
             self._close(client)
         return has_sent
+
+    def tell_data(self, client: "MlflowClient") -> bool:
+        """Tell one trial's run what it was trained on; return whether one was not told yet.
+
+        MLflow keeps it once, however often it is told: of what was told since the last save, a
+        shipper that is killed leaves the next one to tell it again.
+
+        Args:
+            client: one whose own retries are off.
+        """
+        waiting = self.mark.without_data
+        if not waiting:
+            return False
+        self._children.tell_data(client, waiting[0])
+        if not waiting or time.monotonic() - self._saved_s > SAVE_EVERY_S:
+            self._save()
+        return True
 
     def recover(self, client: "MlflowClient | None", error: Exception) -> bool:
         """Put right what a request failed for, where that can be done.
@@ -308,6 +327,7 @@ class Delivery:
     def _save(self) -> None:
         self._check()
         self.mark.save(self._folder)
+        self._saved_s = time.monotonic()
 
     def _sender(self, client: "MlflowClient") -> RunSender:
         assert self.mark.run_id is not None

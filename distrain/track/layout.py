@@ -21,7 +21,7 @@ SCORE: Final = "search/score"
 RANK: Final = "search/rank"
 """The place of a trial that came to its end, from 1: the winner; once its search has ended."""
 MAX_RANKED: Final = 20
-"""So many trials are told their rank and their data: each takes a third of a trial's requests."""
+"""So many trials are told their rank: it takes a third of a trial's other requests."""
 EPOCHS: Final = "search/epochs"
 TRAIN_S: Final = "search/train_s"
 GPU_HOURS: Final = "search/gpu_hours"

@@ -184,17 +184,20 @@ class RunRecord:
             self.end("KILLED", {OUTCOME: "interrupted"})
         self.drain()
 
-    def drain(self) -> bool:
+    def drain(self, *, with_data: bool = False) -> bool:
         """Return whether all that was recorded before this call is shipped.
 
         Waits at most `drain_s`, less what earlier calls waited in vain. An interruption ends the
         waiting, and nothing else: what is recorded outlives this process.
+
+        Args:
+            with_data: whether each trial of a search has to be told what it was trained on, too.
         """
         if self._is_offline or self._is_hurried:
             return False
         started = time.monotonic()
         try:
-            is_shipped = self.shipper.drain(self._patience_s)
+            is_shipped = self.shipper.drain(self._patience_s, with_data=with_data)
         except KeyboardInterrupt:
             self._is_hurried = True
             return False

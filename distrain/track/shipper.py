@@ -2,6 +2,7 @@
 
     until told to stop, every 2 s at first and every 10 s later, at once where it lags behind:
         send what the journal holds behind the watermark           (see `delivery.py`)
+        until then: tell a search's trials what they were trained on, which hurries nobody
         a failure: wait, longer each time, and go on with the request that failed
         credentials or host name refused: tell it, and stop
         another has taken the run over: tell it, and stop; asked before each request
@@ -73,6 +74,7 @@ class Shipper:
         self._num_failures = 0
         self._is_refused = False
         self._is_draining = False
+        self._is_data_asked = False
         self._is_closed = False
         self._is_left_behind = False
         self._problem: str | None = None
@@ -126,22 +128,25 @@ class Shipper:
         """Begin; returns at once."""
         self._thread.start()
 
-    def drain(self, timeout_s: float) -> bool:
+    def drain(self, timeout_s: float, *, with_data: bool = False) -> bool:
         """Return whether all that was recorded before this call is shipped.
 
         Args:
             timeout_s: seconds to wait for a tracking server that is away.
+            with_data: whether each of a search's trials has to be told, after all else, what it
+                was trained on.
         """
         with self._state:
             wanted = self._num_passes + 1
             self._is_draining = True
+            self._is_data_asked = with_data
             self._state.notify_all()
             try:
                 self._state.wait_for(
                     lambda: self._last_clean_pass >= wanted or self._is_refused, timeout_s
                 )
             finally:  # an interruption ends the wait, and with it the haste
-                self._is_draining = False
+                self._is_draining = self._is_data_asked = False
             return self._last_clean_pass >= wanted
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -170,6 +175,8 @@ class Shipper:
         with self._state:
             self._num_passes += 1
         pause_s = self._one_pass()
+        if pause_s and self._num_failures == 0:
+            pause_s = self._tell_data(pause_s)
         with self._state:
             # A drain that began during a good pass waits for one that starts after it.
             is_called_for = self._is_draining and self._num_failures == 0
@@ -200,6 +207,21 @@ class Shipper:
             self._state.notify_all()
         return self._poll_s
 
+    def _tell_data(self, pause_s: float) -> float:
+        """Tell trials what they were trained on, instead of a pause; return what is left of it.
+
+        What fails here is mended or told of by the next pass, where that fails too.
+        """
+        assert self._client is not None
+        due_s = time.monotonic() + pause_s
+        try:
+            while not (self._is_draining or self._is_closed) and time.monotonic() < due_s:
+                if not self._delivery.tell_data(self._client):
+                    break
+        except Exception as error:  # kept for the next pass, which is about to put it right
+            self._error = error
+        return max(0.0, due_s - time.monotonic())
+
     @property
     def _poll_s(self) -> float:
         """Seconds until the next look: a tenth of the time that has passed, within bounds."""
@@ -215,7 +237,10 @@ class Shipper:
             if self._delivery.recover(self._client, self._error):
                 self._num_failures = 0  # the next one, of another of many, is no worse
             self._error = None
-        return self._delivery.send_next(self._client)
+        has_more = self._delivery.send_next(self._client)
+        if has_more or not self._is_data_asked:
+            return has_more
+        return self._delivery.tell_data(self._client)
 
     def _check(self) -> None:
         """Return where this thread may send more.

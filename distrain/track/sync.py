@@ -263,7 +263,7 @@ def _is_all_sent(
     """
     trouble_s = hidden_s = 0.0
     while trouble_s < PATIENCE_S and hidden_s <= SHOWN_AFTER_S:
-        if not shipper.drain(ROUND_S):
+        if not shipper.drain(ROUND_S, with_data=True):
             trouble_s = trouble_s + ROUND_S if shipper.problem else 0.0
         elif has_unsent(folder, Watermark.load_for(folder, server.identity)):
             hidden_s += ROUND_S

@@ -41,7 +41,7 @@ def has_unsent(folder: Path, mark: Watermark) -> bool:
         folder: the journal's folder.
         mark: how far it was shipped there.
     """
-    if mark.artifacts or mark.models or mark.final:
+    if mark.artifacts or mark.models or mark.final or mark.without_data:
         return True
     return any(_has_line(path, mark.reached.get(path.name, 0)) for path in list_segments(folder))
 

@@ -42,6 +42,8 @@ class Watermark:
         refused: MLflow's id of a trial's run to the number of its records that the store refused.
         left_deleted: MLflow's ids of trials' runs that were found deleted there by a command that
             does not restore them; one that does sends all of the journal again.
+        without_data: of a search, the trials whose runs were not told yet what they were trained
+            on.
     """
 
     run_id: str | None = None
@@ -61,6 +63,7 @@ class Watermark:
     trials: dict[int, SentTrial] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     left_deleted: list[str] = field(default_factory=list)
+    without_data: list[int] = field(default_factory=list)
 
     @staticmethod
     def load(folder: Path) -> "Watermark":
@@ -83,7 +86,7 @@ class Watermark:
         places = [*self.positions.values(), *self.reached.values()]
         names = [name for pair in self.artifacts for name in pair]
         return (
-            all(map(is_count, (*places, self.num_rejected)))
+            all(map(is_count, (*places, self.num_rejected, *self.without_data)))
             and all(isinstance(name, str) and "\0" not in name for name in names)
             and all(len(pair) == len(("path", "place")) for pair in self.artifacts)
         )
@@ -105,6 +108,7 @@ class Watermark:
             server=self.server,
             is_deleted=self.is_deleted,
             child_ids=self.child_ids,
+            without_data=list(self.child_ids),
         )
 
     def save(self, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +15,10 @@ from distrain.track.sync import sync
 from distrain.track.tracking_server import TrackingServer, connect, storage_server
 from tests.lossy_proxy import LossyProxy
 from tests.mlflow_server import MlflowServer
-from tests.recorded_search import NAME, SWEEP, RecordedSearch
+from tests.recorded_search import DATASET, NAME, SWEEP, RecordedSearch
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 pytestmark = [
     # MLflow 3.17 uses what SQLAlchemy 2.1 and pandas 3 call deprecated.
@@ -38,7 +42,7 @@ def sweep_dir(storage: Path) -> Path:
 
 def record(sweep_dir: Path, num_trials: int) -> RecordedSearch:
     """Record trials that are stopped, but for the last, which nothing ends."""
-    with RecordedSearch(sweep_dir / JOURNAL) as search:
+    with RecordedSearch(sweep_dir / JOURNAL, dataset=DATASET) as search:
         for trial in range(num_trials):
             search.suggest(trial, train__optimizer={"name": "sgd", "lr": 1e-05}, seed=trial)
             for time in (1, 2):
@@ -47,6 +51,10 @@ def record(sweep_dir: Path, num_trials: int) -> RecordedSearch:
                 search.decide(trial, "stop", "rung 0: 3rd of 3")
                 search.end(trial, "stopped_early")
     return search
+
+
+def _data_of(run: "Run") -> list[str]:
+    return sorted(told.dataset.name for told in run.inputs.dataset_inputs)
 
 
 def test_sync_brings_a_dead_search_with_its_trials_and_names_the_best(sweep_dir: Path) -> None:
@@ -72,6 +80,9 @@ def test_sync_brings_a_dead_search_with_its_trials_and_names_the_best(sweep_dir:
     assert second.data.tags["distrain.stop_reason"] == "rung 0: 3rd of 3"
     assert (first.info.status, parent.info.status) == ("FINISHED", "KILLED")
     assert (last.info.status, last.data.tags["distrain.outcome"]) == ("KILLED", "killed")
+    assert [_data_of(run) for run in (first, second, last)] == [
+        ["adult/train", "adult/validation"]
+    ] * 3
     history = client.get_metric_history(second.info.run_id, "train/loss")
     assert [(metric.step, metric.value) for metric in history] == [(20, 1.0), (40, 0.5)]
     (listed,) = list_runs(storage)
@@ -122,7 +133,7 @@ def test_a_link_that_loses_answers_leaves_each_trial_once(
         server = TrackingServer(proxy.uri, None, "track.uri")
         shipper = Shipper(search.folder, server)
         shipper.start()
-        assert shipper.drain(300)
+        assert shipper.drain(300, with_data=True)
         shipper.close()
 
     assert proxy.num_lost > 10
@@ -132,5 +143,6 @@ def test_a_link_that_loses_answers_leaves_each_trial_once(
     assert len(runs) == num_trials
     assert all(run.info.status != "RUNNING" for run in runs)
     for run in runs:
+        assert _data_of(run) == ["adult/train", "adult/validation"]
         history = client.get_metric_history(run.info.run_id, "train/loss")
         assert [metric.step for metric in history] == [20, 40]

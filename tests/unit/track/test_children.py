@@ -2,6 +2,7 @@
 import itertools
 import json
 import math
+import queue
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from distrain.track.journal_reading import list_segments
 from distrain.track.layout import PLAIN_COLOR
 from distrain.track.shipper import Shipper
 from distrain.track.tracking_server import TrackingServer
+from distrain.track.unsent import has_unsent
 from distrain.track.watermark import WATERMARK, Watermark
 from tests.recorded_search import DATASET, KEY, LAYOUT, NAME, SWEEP, RecordedSearch
 
@@ -65,6 +67,7 @@ class FakeStore:
         self.trouble = trouble
         self.runs: dict[str, FakeRun] = {}
         self.calls: list[str] = []
+        self.told_data: list[str] = []
         self.bad_names: set[str] = set()
         self._num_made = 0
 
@@ -160,6 +163,9 @@ class FakeStore:
         run.metrics |= {(m.key, m.value, m.timestamp, m.step) for m in metrics}
         run.data.tags |= {tag.key: tag.value for tag in tags}
 
+    def log_inputs(self, run_id: str, datasets: list[Any]) -> None:
+        self._call("log_inputs", lambda: self.told_data.append(self._run(run_id).info.run_id))
+
     def set_tag(self, run_id: str, key: str, value: str) -> None:
         self._call("set_tag", lambda: self._run(run_id).data.tags.update({key: value}))
 
@@ -190,16 +196,18 @@ def search(tmp_path: Path) -> Iterator[RecordedSearch]:
         yield recorded
 
 
-def ship(search: RecordedSearch, store: FakeStore, *, may_restore: bool = True) -> bool:
-    return ship_journal(search.folder, store, may_restore=may_restore)
+def ship(search: RecordedSearch, store: FakeStore, **how: bool) -> bool:
+    return ship_journal(search.folder, store, **how)
 
 
-def ship_journal(folder: Path, store: FakeStore, *, may_restore: bool = True) -> bool:
+def ship_journal(
+    folder: Path, store: FakeStore, *, may_restore: bool = True, with_data: bool = False
+) -> bool:
     connect_to: Any = lambda server: store  # noqa: E731
     shipper = Shipper(folder, SERVER, connect_to=connect_to, may_restore=may_restore)
     shipper.start()
     try:
-        return shipper.drain(20)
+        return shipper.drain(20, with_data=with_data)
     finally:
         shipper.close()
 
@@ -886,11 +894,10 @@ def test_what_the_store_is_not_told_of_is_passed_over(search: RecordedSearch) ->
 
 @pytest.fixture
 def laid_out(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A store that takes the layout of an experiment's page, and what runs were trained on."""
+    """A store that takes the layout of an experiment's page."""
     store: Any = FakeStore()
-    store.experiment, store.told_data = {}, []
+    store.experiment = {}
     store.set_experiment_tag = lambda _, name, value: store.experiment.update({name: value})
-    store.log_inputs = lambda run_id, datasets: store.told_data.append(run_id)
     store.get_experiment = lambda _: SimpleNamespace(
         experiment_id="1", name="adult", lifecycle_stage="active", tags=store.experiment
     )
@@ -951,3 +958,113 @@ def test_of_a_search_that_goes_on_only_the_ranks_that_changed_are_told_again(
     assert laid_out.calls.count("log_batch") == 3  # news of trial 3, its rank, and that of trial 0
     marked = Watermark.load(tmp_path / "journal").trials
     assert [marked[trial].rank for trial in range(4)] == [4, 2, 1, 3]
+
+
+def test_while_a_search_goes_on_its_trials_are_told_their_data(
+    tmp_path: Path, laid_out: Any
+) -> None:
+    heard: queue.SimpleQueue[str] = queue.SimpleQueue()
+    laid_out.trouble = heard.put
+    with RecordedSearch(tmp_path / "journal", LAYOUT, DATASET) as search:
+        end_trial(search, 0, 0.5)
+        search.suggest(1, seed=1)
+        shipper = Shipper(search.folder, SERVER, connect_to=lambda _: laid_out)
+        shipper.start()
+        told = (moment == "after log_inputs" for moment in iter(lambda: heard.get(timeout=20), ""))
+        assert sum(itertools.islice(filter(None, told), 3)) == 3
+        shipper.close()
+
+    ids = [laid_out.parent.info.run_id, *(laid_out.trial(n).info.run_id for n in (0, 1))]
+    assert laid_out.told_data == ids
+    assert Watermark.load(search.folder).without_data == []
+
+
+def test_the_data_of_all_but_the_best_comes_last_of_all(
+    tmp_path: Path, laid_out: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "MAX_RANKED", 1)
+    with RecordedSearch(tmp_path / "journal", LAYOUT, DATASET) as search:
+        for trial, accuracy in enumerate((0.5, 0.75, 0.25)):
+            end_trial(search, trial, accuracy)
+        search.driver.status("FINISHED")
+    delivery = Delivery(search.folder, SERVER)
+    while delivery.send_next(laid_out):
+        pass
+    ids = [laid_out.trial(trial).info.run_id for trial in range(3)]
+
+    assert laid_out.parent.info.status == "FINISHED"
+    assert laid_out.told_data == [laid_out.parent.info.run_id, ids[1]]
+    assert has_unsent(search.folder, Watermark.load(search.folder))
+
+    while delivery.tell_data(laid_out):
+        pass
+    assert laid_out.told_data[2:] == [ids[0], ids[2]]
+    assert not has_unsent(search.folder, Watermark.load(search.folder))
+
+
+def test_a_shipper_that_is_killed_anywhere_leaves_each_trial_told_its_data(tmp_path: Path) -> None:
+    with RecordedSearch(tmp_path / "journal", dataset=DATASET) as search:
+        for trial in range(4):
+            run_trial(search, trial)
+        search.driver.status("FINISHED")
+    store = FakeStore()
+
+    def is_killed_at(fatal: int) -> bool:
+        moments = itertools.count()
+
+        def trouble(moment: str) -> None:
+            if next(moments) == fatal:
+                raise KilledError
+
+        store.trouble = trouble
+        delivery = Delivery(search.folder, SERVER)
+        try:
+            delivery.send_next(store)  # type: ignore[arg-type]
+            while delivery.tell_data(store):  # type: ignore[arg-type]
+                pass
+        except KilledError:
+            return True
+        return False
+
+    assert next(fatal for fatal in itertools.count() if not is_killed_at(fatal)) > 4 * 4
+
+    assert set(store.told_data) == set(store.runs)
+    assert len(store.runs) == 1 + 4
+    assert Watermark.load(search.folder).without_data == []
+
+
+def test_lost_requests_and_lost_answers_leave_each_trial_told_its_data(tmp_path: Path) -> None:
+    chance = random.Random(5)
+
+    def trouble(moment: str) -> None:
+        if chance.random() < 0.3:
+            raise ConnectionError("connection reset")
+
+    with RecordedSearch(tmp_path / "journal", dataset=DATASET) as search:
+        for trial in range(20):
+            run_trial(search, trial)
+        search.driver.status("FINISHED")
+    store = FakeStore(trouble)
+
+    assert ship(search, store, with_data=True)
+    assert set(store.told_data) == set(store.runs)
+    assert not has_unsent(search.folder, Watermark.load(search.folder))
+
+
+def test_a_trial_s_run_that_was_deleted_is_told_its_data_once_its_search_is_named(
+    tmp_path: Path,
+) -> None:
+    with RecordedSearch(tmp_path / "journal", dataset=DATASET) as search:
+        run_trial(search, 0)
+        run_trial(search, 1)
+        search.driver.status("FINISHED")
+    store = FakeStore()
+    Delivery(search.folder, SERVER).send_next(store)  # type: ignore[arg-type]
+    deleted, other = (store.trial(trial).info for trial in (0, 1))
+    deleted.lifecycle_stage = "deleted"
+
+    assert ship(search, store, may_restore=False, with_data=True)
+    assert store.told_data == [store.parent.info.run_id, other.run_id]
+    assert ship(search, store, with_data=True)
+    assert deleted.run_id in store.told_data
+    assert "distrain.tracking.rejected" not in store.parent.data.tags

@@ -72,7 +72,14 @@ def test_a_line_without_end_is_not_read_whole(
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, '{"positions": 5}', '{"artifacts": [1]}', '{"positions": {"a": "x"}}', "[]"],
+    [
+        "[" * 100_000,
+        '{"positions": 5}',
+        '{"artifacts": [1]}',
+        '{"positions": {"a": "x"}}',
+        '{"without_data": ["x"]}',
+        "[]",
+    ],
 )
 def test_a_watermark_that_is_none_is_a_fresh_one(tmp_path: Path, text: str) -> None:
     (tmp_path / WATERMARK).write_text(text)

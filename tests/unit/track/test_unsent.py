@@ -23,6 +23,11 @@ def test_a_torn_end_is_nothing_to_send(tmp_path: Path) -> None:
     assert has_unsent(tmp_path, read)
 
 
+def test_a_trial_that_was_not_told_its_data_is_something_to_send(tmp_path: Path) -> None:
+    assert not has_unsent(tmp_path, Watermark())
+    assert has_unsent(tmp_path, Watermark(without_data=[3]))
+
+
 def test_only_who_names_a_search_sends_what_deleted_trials_runs_were_not_told(
     tmp_path: Path,
 ) -> None:
