@@ -4,12 +4,13 @@ A `str` is always text and is escaped; only `tag` and `joined` make `Markup`.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import TypeAlias, final
 
-VOID: frozenset[str] = frozenset({"br", "hr", "meta"})
+VOID: frozenset[str] = frozenset({"br", "hr", "meta", "wbr"})
 
 
 @final
@@ -54,6 +55,12 @@ def joined(parts: Iterable[Content]) -> Markup:
     return Markup(
         "".join(part.text if isinstance(part, Markup) else escape(part) for part in parts if part)
     )
+
+
+def breakable(name: str) -> Markup:
+    """Return a name that a narrow column breaks between its parts, not within one."""
+    first, *others = re.split(r"(?<=[/._])(?=\w)", name)
+    return joined([first, *(part for other in others for part in (tag("wbr"), other))])
 
 
 def coordinate(value: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
-from distrain.report.page.markup import NOTHING, Content, Markup, joined, tag
+from distrain.report.page.markup import NOTHING, Content, Markup, breakable, joined, tag
 from distrain.report.page.style import Tone
 
 _NAMED_SHARE: Final = 0.005
@@ -116,7 +116,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row], caption: str = "") -> 
 
 def facts(rows: Sequence[tuple[str, Content]]) -> Markup:
     """Return names and what there is to say of each, one a line; empty ones are left out."""
-    drawn = [tag("tr", tag("td", name), tag("td", text)) for name, text in rows if text]
+    drawn = [tag("tr", tag("td", breakable(name)), tag("td", text)) for name, text in rows if text]
     return tag("table", tag("tbody", *drawn), class_="facts") if drawn else NOTHING
 
 
@@ -150,6 +150,11 @@ def folded(summary: str, content: Markup, *, is_open: bool = False) -> Markup:
 def figures(*drawn: Markup) -> Markup:
     """Return figures side by side where there is room."""
     return tag("div", *drawn, class_="figures")
+
+
+def by_room(wide: Markup, narrow: Markup) -> Markup:
+    """Return a figure that is drawn in two ways: on a phone the second is shown, else the first."""
+    return joined([tag("div", wide, class_="desk"), tag("div", narrow, class_="phone")])
 
 
 def legend(items: Sequence[tuple[str, Tone]]) -> Markup:

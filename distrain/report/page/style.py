@@ -3,6 +3,9 @@
 What is drawn names a tone, a class that sets the variable `--c`: `s0` to `s6` are series that any
 eye can tell apart (after Okabe and Ito), `r0` to `r9` a scale from faint to strong, `good`, `warn`,
 `bad`, `gold`, `muted` and `accent` say what they mean.
+
+What is wider than its place scrolls by itself, and has a shade at the edge that more lies behind:
+it stays where it is, and what covers it at the end of the content moves with that.
 """
 
 from typing import Final, TypeAlias
@@ -115,7 +118,13 @@ figcaption{margin:0 0 8px;font-size:14px;font-weight:600}
 figcaption small{display:block;color:var(--soft);font-weight:400;font-size:13px}
 svg{display:block;width:100%;height:auto;overflow:visible}
 .half svg{max-width:600px}
+.phone{display:none}
 .scroll{overflow-x:auto}
+.scroll,pre{--under:var(--page);--edge:color-mix(in srgb,var(--soft) 40%,transparent);
+background:linear-gradient(90deg,var(--under) 40%,transparent) 0 0/36px 100% no-repeat local,
+linear-gradient(270deg,var(--under) 40%,transparent) 100% 0/36px 100% no-repeat local,
+linear-gradient(90deg,var(--edge),transparent) 0 0/12px 100% no-repeat,
+linear-gradient(270deg,var(--edge),transparent) 100% 0/12px 100% no-repeat var(--under)}
 .wide svg{min-width:640px}
 svg text{font-size:12px;fill:var(--soft);font-variant-numeric:tabular-nums}
 svg .name{fill:currentColor}
@@ -165,7 +174,7 @@ color:var(--soft);font-size:14px;overflow-wrap:anywhere}
 .note.warn,.note.bad{color:inherit}
 pre,code{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre{margin:12px 0 0;padding:13px 16px;border:1px solid var(--rule);border-radius:8px;
-background:var(--sheet);overflow-x:auto}
+--under:var(--sheet);overflow-x:auto}
 details{margin:14px 0 0}
 summary{cursor:pointer;color:var(--soft);font-size:14px}
 footer{margin-top:64px;padding-top:18px;padding-bottom:52px;color:var(--soft);font-size:13px}
@@ -183,6 +192,8 @@ section{margin-top:42px}
 .track{min-width:48px}
 .half svg text,.wide svg text{font-size:15px}
 .wide svg{min-width:720px}
+.phone{display:block}
+.desk{display:none}
 .wide .scroll{margin-left:-12px;padding-left:12px}
 th,td{padding-right:12px}
 .scroll td{white-space:nowrap}

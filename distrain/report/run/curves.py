@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from distrain.report.page.frame import Axis
 from distrain.report.page.lines import Dot, Lines, Mark, Point, Series, lines
 from distrain.report.page.markup import Markup, joined
-from distrain.report.page.parts import figures, note
+from distrain.report.page.parts import by_room, figures, note
 from distrain.report.page.room import HALF
 from distrain.report.page.shell import Section
 from distrain.report.page.words import number_text
@@ -59,16 +60,15 @@ def _losses(run: RunView) -> Markup:
         series.append(Series(LOSSES[1], validation, "s1", "bold"))
     values = [value for _, value in [*train, *validation]]
     is_log = min(values) > 0 and max(values) > _WIDE_RANGE * min(values)
-    return lines(
-        Lines(
-            "Loss",
-            series,
-            x=STEPS,
-            y=Axis("loss, logarithmic" if is_log else "loss", is_log=is_log),
-            marks=[*_marks(run)],
-            dots=[*_best(run, LOSSES)],
-        )
+    drawn = Lines(
+        "Loss",
+        series,
+        x=STEPS,
+        y=Axis("loss, logarithmic" if is_log else "loss", is_log=is_log),
+        marks=[*_marks(run)],
+        dots=[*_best(run, LOSSES)],
     )
+    return by_room(lines(drawn), lines(replace(drawn, size=HALF)))
 
 
 def _single(run: RunView, name: str) -> Markup:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from distrain.durations import duration_text
 from distrain.report.page.frame import figure, path_of
 from distrain.report.page.markup import Markup, joined, tag
-from distrain.report.page.room import WIDE, Room
+from distrain.report.page.parts import by_room
+from distrain.report.page.room import HALF, WIDE, Room, Size
 from distrain.report.page.style import Tone
 from distrain.report.search.plot import (
     BELOW,
@@ -30,11 +31,15 @@ def best_figure(search: SearchView, found: Sequence[Best]) -> Markup:
         search: the search.
         found: the moments at which the best changed.
     """
+    return by_room(_drawn(search, found, WIDE), _drawn(search, found, HALF))
+
+
+def _drawn(search: SearchView, found: Sequence[Best], size: Size) -> Markup:
     ended = [trial for trial in search.trials if trial.ended_s is not None]
     scores = scores_of([*(t.score for t in ended), *(best.value for best in found)], search.mode)
     across = TimeAxis(search.told.wall_s)
     below = BELOW if any(trial.kind == "failed" for trial in ended) else 0.0
-    room = Room(WIDE, across.ticks, scores.ticks(7), across.label, search.metric, below, FAILED)
+    room = Room(size, across.ticks, scores.ticks(7), across.label, search.metric, below, FAILED)
     drawn = [
         Dot(across.at(trial.ended_s or 0.0), place, trial.kind, title_of(trial))
         for trial in ended
@@ -52,7 +57,7 @@ def best_figure(search: SearchView, found: Sequence[Best]) -> Markup:
         *kinds_legend(ended, has_winner=False),
     ]
     return figure(
-        WIDE,
+        size,
         joined(shapes),
         caption=f"The best {search.metric} so far, and each trial where it ended",
         lead=_course_text(found, scores),

@@ -29,7 +29,7 @@ def told(run_dir: Path) -> str:
     """What a reader sees, a word after another."""
     html = run_page(view_run(run_dir))
     body = html.partition("</head>")[2]
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)))
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body.replace("<wbr>", ""))))
 
 
 def failed(**fields: Any) -> dict[str, Any]:
