@@ -18,7 +18,8 @@ from distrain.track.describe import MAX_SHOWN_FILES
 
 SOURCE_TYPE: Final = "distrain"
 MAX_DIGEST_LENGTH: Final = 32  # of the 36 that MLflow takes
-MAX_PROFILE_BYTES: Final = 1 << 20
+MAX_PROFILE_BYTES: Final = 1 << 15
+"""MLflow takes 16 MB, and its table of runs fetches it twice for each of 100 trials."""
 
 _CONTEXTS: Final = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -125,7 +126,7 @@ class PreparedSplit(Dataset):
     def profile(self) -> dict[str, Any]:
         """Return rows, sizes of all splits, tensors, statistics of columns and findings.
 
-        Statistics are left out where they are too long for MLflow.
+        Statistics are left out where they would slow MLflow's pages: the run's report has them.
         """
         if len(json.dumps(self._profile)) > MAX_PROFILE_BYTES:
             return {name: value for name, value in self._profile.items() if name != "columns"}

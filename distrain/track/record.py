@@ -182,7 +182,7 @@ class RunRecord:
             self.end("FAILED", {OUTCOME: "failed", **failure_tags(error)})
         else:
             self.end("KILLED", {OUTCOME: "interrupted"})
-        self.drain()
+        self.drain(with_data=True)
 
     def drain(self, *, with_data: bool = False) -> bool:
         """Return whether all that was recorded before this call is shipped.

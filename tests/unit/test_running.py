@@ -108,7 +108,8 @@ class Interrupting:
     def close(self) -> None:
         pass
 
-    def drain(self, _timeout_s: float) -> bool:
+    def drain(self, _timeout_s: float, *, with_data: bool = False) -> bool:
+        del with_data
         self.num_drains += 1
         raise KeyboardInterrupt
 

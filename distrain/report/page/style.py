@@ -120,7 +120,7 @@ svg{display:block;width:100%;height:auto;overflow:visible}
 .half svg{max-width:600px}
 .phone{display:none}
 .scroll{overflow-x:auto}
-.scroll,pre{--under:var(--page);--edge:color-mix(in srgb,var(--soft) 40%,transparent);
+.scroll,pre{--under:var(--page);--edge:color-mix(in srgb,var(--soft) 28%,transparent);
 background:linear-gradient(90deg,var(--under) 40%,transparent) 0 0/36px 100% no-repeat local,
 linear-gradient(270deg,var(--under) 40%,transparent) 100% 0/36px 100% no-repeat local,
 linear-gradient(90deg,var(--edge),transparent) 0 0/12px 100% no-repeat,

@@ -54,7 +54,8 @@ class FakeShipper:
     def close(self) -> None:
         self.is_closed = True
 
-    def drain(self, timeout_s: float) -> bool:
+    def drain(self, timeout_s: float, *, with_data: bool = False) -> bool:
+        del with_data
         self.waits.append(timeout_s)
         time.sleep(0.1)
         return not self.is_away
