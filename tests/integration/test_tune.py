@@ -92,6 +92,9 @@ def test_the_search_and_each_trial_is_a_run_at_mlflow(searched: TuneResult, stor
     outcomes = [run.data.tags["distrain.outcome"] for run in runs]
     assert len(runs) == 8
     assert (outcomes.count("stopped"), outcomes.count("finished")) == (6, 2)
+    for run in runs:
+        data = {told.dataset.name for told in run.inputs.dataset_inputs}
+        assert data >= {"digits/train", "digits/validation"}
     assert searched.best is not None
     winner = client.get_run(searched.best["run_id"])
     assert winner.data.tags["distrain.trial"] == str(searched.best["trial"])

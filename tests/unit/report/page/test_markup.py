@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distrain.report.page.markup import coordinate, joined, tag
+from distrain.report.page.markup import breakable, coordinate, joined, tag
 
 EVIL = '<script>alert("x")</script>'
 
@@ -29,6 +29,12 @@ def test_no_text_opens_an_element_or_ends_an_attribute(text: str) -> None:
 def test_markup_within_markup_stays_what_it_is() -> None:
     assert tag("p", tag("b", "a & b"), None, " c").text == "<p><b>a &amp; b</b> c</p>"
     assert joined([tag("hr"), "", "<"]).text == "<hr>&lt;"
+
+
+def test_a_name_may_be_broken_behind_its_dots_slashes_and_lines() -> None:
+    assert breakable("train.weight_decay").text == "train.<wbr>weight_<wbr>decay"
+    assert breakable("test/f1 of 1.5").text == "test/<wbr>f1 of 1.<wbr>5"
+    assert breakable("<a.b>/").text == "&lt;a.<wbr>b&gt;/"
 
 
 def test_attributes_are_named_as_in_html() -> None:

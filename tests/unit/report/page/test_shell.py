@@ -8,6 +8,7 @@ from distrain.report.page.parts import (
     Piece,
     Row,
     bars,
+    by_room,
     checklist,
     facts,
     folded,
@@ -55,6 +56,18 @@ def test_a_page_follows_its_reader_s_light_or_dark_and_width() -> None:
     assert "prefers-color-scheme:dark" in html
     assert "max-width:640px" in html
     assert 'name="viewport"' in html
+
+
+def test_of_a_figure_drawn_twice_a_phone_shows_the_narrow_one_and_a_desk_the_other() -> None:
+    desk, phone = drawn("text").split("@media (max-width:640px)")
+
+    assert ".phone{display:none}" in desk
+    assert ".desk{" not in desk
+    assert ".phone{display:block}\n.desk{display:none}" in phone
+    assert by_room(note("wide"), note("narrow")).text == (
+        '<div class="desk"><div class="note">wide</div></div>'
+        '<div class="phone"><div class="note">narrow</div></div>'
+    )
 
 
 def test_a_whole_is_cut_into_its_parts() -> None:
