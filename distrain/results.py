@@ -138,7 +138,8 @@ class TuneResult:
 
     Attributes:
         best: `trial`, `run_id`, `config` (its values by dotted path) and `metrics`, with several
-            seeds also their `mean` and `num_seeds`; None: none came to a model.
+            seeds also the `mean` of those that came to a model, and as `num_seeds` how many did;
+            None: none came to a model.
         uri: where an object store keeps it; None: its folder is where it is kept.
         goals: of the winner.
         tracking: whether all of it has reached MLflow.
