@@ -49,7 +49,7 @@ from distrain.track.runs import result_of, run_dirs
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
 from distrain.track.stores import Stores, server_of_run
-from distrain.track.synced import SyncedRun, SyncResult, update_result
+from distrain.track.synced import SyncedRun, SyncResult, update_result, update_search
 from distrain.track.tracking_server import REQUEST_TIMEOUT_S, TrackingServer
 from distrain.track.trials import SEARCH
 from distrain.track.unsent import has_unsent, is_unshipped, losses_at
@@ -199,6 +199,8 @@ def _sync(
 ) -> SyncedRun:
     try:
         if not is_unshipped(run_dir, is_named=is_named):
+            if result_of(run_dir).get("tracking") == "pending":  # of a search: its winner's may be
+                update_search(run_dir)
             return _nothing_left(run_dir, is_named=is_named)
         with lease.holding(run_dir, on_wait, is_shipping=True) as held:
             return _ship(run_dir, stores, is_over, held.fence, is_named=is_named)
