@@ -105,7 +105,7 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
             raise
         with telling_end_faults(run_dir, ending.error, display):
             result = _record_end(run, record, ending, display)
-    if not result.is_done:
+    if result.status != "finished" or result.tracking == "pending":  # else nothing is left to do
         display.note(how_to_go_on(run_dir))
     return result
 

@@ -219,6 +219,11 @@ class RunRecord:
         return is_shipped
 
     @property
+    def has_model(self) -> bool:
+        """Whether a model was recorded, to be registered."""
+        return bool(self._model_key)
+
+    @property
     def waiting_model(self) -> str | None:
         """The name under which a model is still to be registered; None: none is."""
         return None if self.version is not None else self._waiting_model or None
