@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 
 from distrain import lease
 from distrain.run_folder import JOURNAL
@@ -17,7 +17,7 @@ from distrain.track.backlog import Backlog
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import DRIVER, recorded_kinds, written_by
 from distrain.track.layout import SearchLayout
-from distrain.track.links import Pages
+from distrain.track.links import NOTE_TAG, Pages
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG, WINNER_TAG
 from distrain.track.outcome import (
@@ -37,6 +37,10 @@ from distrain.track.watermark import Watermark
 
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
+_VOID_NOTE: Final = (
+    "### Gone on with\n\nA later command went on with the run, so what was told here of an earlier "
+    f"end is void. The tag `{OUTCOME}` tells how it stands; what it comes to is told at its end."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +145,7 @@ class RunRecord:
         }
         of_error = (ERROR, ERROR_KIND, ERROR_CLASS, ERROR_CAUSE)
         of_end = (*of_error, STOP_STEP, STEPS_TAG, WEIGHTS_TAG, WINNER_TAG)
-        void = {OUTCOME: "running", **dict.fromkeys(of_end, VOID)}
+        void = {OUTCOME: "running", NOTE_TAG: _VOID_NOTE, **dict.fromkeys(of_end, VOID)}
         return {name: word for name, word in void.items() if name in earlier}
 
     def __enter__(self) -> Self:

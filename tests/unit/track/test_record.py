@@ -16,6 +16,7 @@ from distrain.track import record as record_module
 from distrain.track import segment
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import read_journal
+from distrain.track.links import NOTE_TAG
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG, WINNER_TAG
 from distrain.track.record import RunFacts, RunRecord
@@ -235,6 +236,20 @@ def test_the_weights_of_an_earlier_end_are_not_those_of_a_run_that_goes_on(
     records, _ = read_journal(tmp_path / "journal", {})
     void = [record.payload for record in records if record.kind == "tags"][-1]
     assert void == dict.fromkeys((STEPS_TAG, WEIGHTS_TAG, WINNER_TAG), "none")
+
+
+def test_the_description_of_an_earlier_end_is_void_once_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    with RunRecord(tmp_path, SERVER, FACTS, drain_s=5) as record:
+        record.end("FAILED", {NOTE_TAG: "### Failed: the loss is nan"})
+
+    RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
+
+    records, _ = read_journal(tmp_path / "journal", {})
+    [_, void] = [record.payload[NOTE_TAG] for record in records if record.kind == "tags"]
+    assert void.startswith("### Gone on with")
 
 
 def test_what_the_first_attempt_did_not_come_to_is_recorded_by_the_next(
