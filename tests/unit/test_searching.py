@@ -58,9 +58,7 @@ def test_the_mean_of_a_setting_is_told_with_the_seeds_that_came_to_a_model() -> 
     trials = [
         Trial(number, {}, state="ended", outcome=outcome) for number, outcome in enumerate(outcomes)
     ]
-    search: Any = SimpleNamespace(
-        plan=SimpleNamespace(num_seeds=3), trials=trials, best_value=0.75
-    )
+    search: Any = SimpleNamespace(plan=SimpleNamespace(num_seeds=3), trials=trials, best_value=0.75)
 
     told = searching._best(search, trials[0], None)
 
