@@ -33,7 +33,7 @@ from distrain.run_facts import (
     look_text,
     page_text,
 )
-from distrain.run_folder import write_result
+from distrain.run_folder import CONFIG, write_result
 from distrain.running import (
     begun_record,
     keep_report,
@@ -129,8 +129,9 @@ def ship_search(run_dir: Path, on_wait: Callable[[str], None]) -> TuneResult | N
                 _ship_held(folder, on_wait)
         update_search(run_dir)
         return read_sweep_result(run_dir)
-    winners = (path for path in run_dir.parent.glob(f"{run_dir.name}-*") if path.is_dir())
-    sync([str(run_dir), *map(str, sorted(winners))], run_dir.parent.parent)
+    # Not what a driver has left that was killed before the winner's run had begun.
+    winners = sorted(path.parent for path in run_dir.parent.glob(f"{run_dir.name}-*/{CONFIG}"))
+    sync([str(run_dir), *map(str, winners)], run_dir.parent.parent, on_wait=on_wait)
     return read_sweep_result(run_dir)
 
 

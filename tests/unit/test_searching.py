@@ -63,3 +63,19 @@ def test_the_mean_of_a_setting_is_told_with_the_seeds_that_came_to_a_model() -> 
     told = searching._best(search, trials[0], None)
 
     assert (told["mean"], told["num_seeds"]) == (0.75, 2)
+
+
+def test_what_a_killed_driver_left_of_a_winner_is_not_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+    monkeypatch.setattr(searching, "sync", lambda runs, *_, **__: named.extend(runs))
+    search, begun, left = (tmp_path / "name" / run for run in ("s", "s-0003", "s-0007"))
+    for folder in (search, begun, left):
+        folder.mkdir(parents=True)
+    for folder in (search, begun):
+        (folder / "config.yaml").touch()
+
+    searching.ship_search(search, NoDisplay().note)
+
+    assert named == [str(search), str(begun)]
