@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self, final
 
 from distrain import lease
+from distrain.errors import first_line
 from distrain.run_folder import JOURNAL
 from distrain.track import describe
 from distrain.track.backlog import Backlog
@@ -18,6 +19,7 @@ from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import DRIVER, recorded_kinds, written_by
 from distrain.track.layout import SearchLayout
 from distrain.track.links import NOTE_TAG, Pages
+from distrain.track.markdown import plain
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG, WINNER_TAG
 from distrain.track.outcome import (
@@ -37,7 +39,7 @@ from distrain.track.watermark import Watermark
 
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
-_VOID_NOTE: Final = (
+VOID_NOTE: Final = (
     "### Gone on with\n\nA later command went on with the run, so what was told here of an earlier "
     f"end is void. The tag `{OUTCOME}` tells how it stands; what it comes to is told at its end."
 )
@@ -145,7 +147,7 @@ class RunRecord:
         }
         of_error = (ERROR, ERROR_KIND, ERROR_CLASS, ERROR_CAUSE)
         of_end = (*of_error, STOP_STEP, STEPS_TAG, WEIGHTS_TAG, WINNER_TAG)
-        void = {OUTCOME: "running", NOTE_TAG: _VOID_NOTE, **dict.fromkeys(of_end, VOID)}
+        void = {OUTCOME: "running", NOTE_TAG: VOID_NOTE, **dict.fromkeys(of_end, VOID)}
         return {name: word for name, word in void.items() if name in earlier}
 
     def __enter__(self) -> Self:
@@ -182,10 +184,12 @@ class RunRecord:
             )
             return
         self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
+        # What was told of a search under way would stay there.
         if isinstance(error, Exception):
-            self.end("FAILED", {OUTCOME: "failed", **failure_tags(error)})
+            note = f"### Failed: {plain(first_line(error))}"
+            self.end("FAILED", {OUTCOME: "failed", **failure_tags(error), NOTE_TAG: note})
         else:
-            self.end("KILLED", {OUTCOME: "interrupted"})
+            self.end("KILLED", {OUTCOME: "interrupted", NOTE_TAG: "### Interrupted"})
         self.drain()
 
     def drain(self) -> bool:
