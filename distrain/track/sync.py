@@ -41,6 +41,7 @@ from distrain.track.journal_reading import (
     segments_of,
     written_by,
 )
+from distrain.track.links import NOTE_TAG
 from distrain.track.meant_runs import MeantRun, meant_runs
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.outcome import OUTCOME, STOP_STEP
@@ -312,7 +313,8 @@ def _close_if_open(run_dir: Path) -> bool:
             # A search takes no steps; its trials, which do, are ended with it.
             is_search = bool(segments_of(SEARCH, folder))
             stop = {} if is_search else {STOP_STEP: str(last_step(folder))}
-            journal.tags({OUTCOME: "killed", **stop})
+            note = "### Cut off\n\nIts driver was killed, and has told no end."
+            journal.tags({OUTCOME: "killed", **stop, NOTE_TAG: note})
         journal.status(status or "KILLED", ended_ms=newest_ms)
     return status is None
 
