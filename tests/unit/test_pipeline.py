@@ -52,7 +52,7 @@ def test_who_resumes_a_run_is_told_what_its_journal_has_lost(
 def test_a_search_that_another_has_finished_meanwhile_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = SimpleNamespace(tracking="complete")
+    result: Any = SimpleNamespace(tracking="complete")
     before: Any = SimpleNamespace(settings=None, changed={}, is_finished_search=False)
     after: Any = SimpleNamespace(
         settings=None, changed={}, is_finished_search=True, sweep_result=result
@@ -63,5 +63,5 @@ def test_a_search_that_another_has_finished_meanwhile_is_not_gone_on_with(
     monkeypatch.setattr(pipeline, "check_changes", lambda *_: None)
     notes = Notes()
 
-    assert pipeline.resume_search(tmp_path, (), notes) is result  # type: ignore[comparison-overlap]
+    assert pipeline.resume_search(tmp_path, (), notes) is result
     assert notes.texts == ["the search is finished: nothing is left to do"]
