@@ -200,9 +200,10 @@ def _sync(
 ) -> SyncedRun:
     try:
         if not is_unshipped(run_dir, is_named=is_named):
-            if result_of(run_dir).get("tracking") == "pending":  # of a search: its winner's may be
-                update_search(run_dir)
-            return _nothing_left(run_dir, is_named=is_named)
+            found = _nothing_left(run_dir, is_named=is_named)
+            if not found.is_deleted and result_of(run_dir).get("tracking") == "pending":
+                update_search(run_dir)  # whose winner was shipped since, by who could not tell it
+            return found
         with lease.holding(run_dir, on_wait, is_shipping=True) as held:
             return _ship(run_dir, stores, is_over, held.fence, is_named=is_named)
     except DistrainError as error:

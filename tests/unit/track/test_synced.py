@@ -12,7 +12,9 @@ from distrain import lease
 from distrain.object_store.place import Place
 from distrain.object_store.work_link import driver_folder, reading_folder
 from distrain.run_folder import write_result
+from distrain.track.journal import JournalWriter
 from distrain.track.model_versions import RegisteredVersion
+from distrain.track.sync import sync
 from distrain.track.synced import SyncedRun, update_result
 from distrain.track.watermark import Watermark
 from tests.recorded_search import KEY, NAME, SWEEP, RecordedSearch, make_run
@@ -67,6 +69,20 @@ def test_a_winner_that_is_shipped_tells_its_search(tmp_path: Path, is_shipped: b
     assert (result["run_id"], result["best"]["run_id"]) == ("s", "c")
     assert result["tracking"] == ("complete" if is_shipped else "pending")
     assert lease.is_free(run_dir)
+
+
+def test_a_search_that_was_not_told_of_its_winner_is_told_by_the_next_sync(tmp_path: Path) -> None:
+    run_dir = record_search(tmp_path, "complete")
+    with JournalWriter(run_dir / "journal", "driver") as journal:
+        journal.run({"experiment": "adult", "key": KEY, "name": SWEEP, "tags": {}})
+    reached = {path.name: path.stat().st_size for path in (run_dir / "journal").glob("*.jsonl")}
+    Watermark(reached=reached, status="FINISHED").save(run_dir / "journal")
+
+    [told] = sync([str(run_dir)], tmp_path).runs
+
+    assert told.outcome == "nothing"
+    result = read_result(run_dir)
+    assert (result["tracking"], result["model"]) == ("complete", asdict(MODEL))
 
 
 def test_the_result_of_a_search_that_goes_on_is_its_driver_s_to_write(tmp_path: Path) -> None:
