@@ -13,10 +13,10 @@ from distrain.data.prepare import find_prepared
 from distrain.data.prepared import PreparedDataset
 from distrain.display import Display
 from distrain.estimate import Where, estimate_run
+from distrain.estimates import Estimate, NamedCode, SearchEstimate
 from distrain.initial_weights import with_initial_weights
 from distrain.locations import cache_of, data_of, storage_named
 from distrain.readiness import Checked, check, find_or_prepare, make_importable
-from distrain.results import Estimate, NamedCode, SearchEstimate
 from distrain.search_checks import check_own_constraints, check_search
 from distrain.search_estimate import estimate_of_search
 from distrain.track.user_code import file_of

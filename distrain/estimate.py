@@ -22,7 +22,7 @@ from distrain.data.files import Listing
 from distrain.data.prepared import PreparedDataset
 from distrain.data.shards import SPLITS
 from distrain.errors import ConfigError, DataError, first_line
-from distrain.results import Estimate
+from distrain.estimates import Estimate
 from distrain.train.determinism import reproducible
 from distrain.train.from_settings import job_from_settings
 from distrain.train.job import TrainJob

@@ -201,7 +201,9 @@ def _noise(
     degrees = sum(free for _, free in spreads)
     pooled = math.sqrt(math.fsum(free * std**2 for std, free in spreads) / degrees)
     several = "1 setting" if len(spreads) == 1 else f"{len(spreads):,} settings"
-    return Noise(pooled, pooled * of_both, degrees, f"{several} with {num_seeds} seeds each")
+    fewest = min(free for _, free in spreads) + 1
+    seeds = f"{num_seeds}" if fewest == num_seeds else f"{fewest} to {num_seeds}"
+    return Noise(pooled, pooled * of_both, degrees, f"{several} with {seeds} seeds each")
 
 
 def settings_of(search: Search) -> list[Setting]:

@@ -147,25 +147,33 @@ def resume_search(
         DistrainError: as `resume`.
         KeyboardInterrupt: interrupted; what ran has saved its state.
     """
+    stored = _stored_search(run_dir, overrides)
+    if not stored.is_finished_search:
+        check_writable(run_dir)
+        with lease.holding(run_dir, display.note) as held:
+            # Once more: whoever held the lease may have come to the end.
+            stored = _stored_search(run_dir, overrides)
+            if not stored.is_finished_search:
+                folders, started = _import_paths(stored, import_paths), stored.started
+                with ready_to_search(
+                    stored.settings, run_dir, folders, display, started, is_offline=is_offline
+                ) as (run, places):
+                    taken_up = _taken_up(stored, run, held.fence, display)
+                    return finish_search(taken_up, places, display)
+    result = stored.sweep_result
+    assert result is not None
+    if result.tracking == "pending" and not is_offline:
+        display.stage("shipping what the search recorded")
+        result = ship_search(run_dir, display.note) or result
+    display.note("the search is finished: nothing is left to do")
+    return result
+
+
+def _stored_search(run_dir: Path, overrides: Sequence[str]) -> StoredRun:
     stored = read_stored_run(run_dir, overrides)
     check_search(stored.settings)
     check_changes(stored.settings, stored.changed, run_dir)
-    result = stored.sweep_result
-    if result is not None and result.status == "finished" and not stored.changed:
-        if result.tracking == "pending" and not is_offline:
-            display.stage("shipping what the search recorded")
-            result = ship_search(run_dir, display.note) or result
-        display.note("the search is finished: nothing is left to do")
-        return result
-    check_writable(run_dir)
-    folders = _import_paths(stored, import_paths)
-    with (
-        lease.holding(run_dir, display.note) as held,
-        ready_to_search(
-            stored.settings, run_dir, folders, display, stored.started, is_offline=is_offline
-        ) as (run, places),
-    ):
-        return finish_search(_taken_up(stored, run, held.fence, display), places, display)
+    return stored
 
 
 def resume(

@@ -99,9 +99,22 @@ def finish_run(run: StartedRun, display: Display) -> TrainResult:
             else shipping_others(storage_of(run.settings), run.server, but=run_dir),
         ):
             result = _record_end(run, display, record, ending)
-    if not result.is_done and run.reproduces is None and run.won is None:
+    is_its_own = run.reproduces is None and run.won is None
+    if is_its_own and is_something_left(result, has_model=record.has_model):
         display.note(how_to_go_on(run_dir))
     return result
+
+
+def is_something_left(result: TrainResult, *, has_model: bool) -> bool:
+    """Return whether something would come of going on with a run.
+
+    Args:
+        result: how it ended.
+        has_model: whether a model of it was recorded, to be registered; where its end has none,
+            as only `train.step` knows how to call it, none will come of it.
+    """
+    is_over = result.status in ("finished", "stopped_early") and result.tracking == "complete"
+    return not result.is_done and (has_model or not is_over)
 
 
 def begun_record(run: StartedRun) -> RunRecord:

@@ -23,7 +23,7 @@ from distrain.cost import cost_of, gpu_hours
 from distrain.data.prepared import PreparedDataset
 from distrain.errors import first_line
 from distrain.estimate import UNLIKE, is_gpu_here, timed_steps
-from distrain.results import Estimate, Probe, SearchEstimate
+from distrain.estimates import Estimate, Probe, SearchEstimate
 from distrain.train.determinism import reproducible
 from distrain.train.from_settings import job_from_settings
 from distrain.train.placement import Placement

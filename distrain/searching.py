@@ -33,7 +33,7 @@ from distrain.run_facts import (
     look_text,
     page_text,
 )
-from distrain.run_folder import write_result
+from distrain.run_folder import CONFIG, write_result
 from distrain.running import (
     begun_record,
     keep_report,
@@ -48,6 +48,7 @@ from distrain.track.origin import WEIGHTS_TAG, WINNER_TAG
 from distrain.track.outcome import OUTCOME, failure_tags
 from distrain.track.record import RunRecord
 from distrain.track.sync import ship_rest, sync
+from distrain.track.synced import update_search
 from distrain.train.gauges import exporting
 from distrain.tune import review
 from distrain.tune.audit import AuditResult
@@ -55,6 +56,7 @@ from distrain.tune.confirm import ConfirmResult
 from distrain.tune.course import Course
 from distrain.tune.review import write_results
 from distrain.tune.search import Search
+from distrain.tune.setting import setting_of
 from distrain.tune.space import Space
 from distrain.tune.sweep import Sweep
 from distrain.tune.trials import Trial
@@ -103,7 +105,7 @@ def finish_search(run: StartedRun, places: Places, display: Display) -> TuneResu
             raise
         with telling_end_faults(run_dir, ending.error, display):
             result = _record_end(run, record, ending, display)
-    if not result.is_done:
+    if result.status != "finished" or result.tracking == "pending":  # else nothing is left to do
         display.note(how_to_go_on(run_dir))
     return result
 
@@ -125,9 +127,11 @@ def ship_search(run_dir: Path, on_wait: Callable[[str], None]) -> TuneResult | N
         for winner in winners_of(link.place):
             with driver_folder(winner, is_new=False) as folder:
                 _ship_held(folder, on_wait)
+        update_search(run_dir)
         return read_sweep_result(run_dir)
-    winners = (path for path in run_dir.parent.glob(f"{run_dir.name}-*") if path.is_dir())
-    sync([str(run_dir), *map(str, sorted(winners))], run_dir.parent.parent)
+    # Not what a driver has left that was killed before the winner's run had begun.
+    winners = sorted(path.parent for path in run_dir.parent.glob(f"{run_dir.name}-*/{CONFIG}"))
+    sync([str(run_dir), *map(str, winners)], run_dir.parent.parent, on_wait=on_wait)
     return read_sweep_result(run_dir)
 
 
@@ -327,7 +331,9 @@ def _result(run: StartedRun, record: RunRecord, ending: _Ending, *, is_shipped: 
 
 def _best(search: Search, best: Trial, winner: TrainResult | None) -> dict[str, Any]:
     num_seeds = search.plan.num_seeds
-    mean = {"mean": search.best_value, "num_seeds": num_seeds} if num_seeds > 1 else {}
+    of_setting = setting_of(search.trials, best.number, num_seeds)
+    num_whole = sum(trial.is_whole for trial in of_setting)  # of which alone the mean is
+    mean = {"mean": search.best_value, "num_seeds": num_whole} if num_seeds > 1 else {}
     return {
         "trial": best.number,
         "run_id": winner.run_id if winner else None,

@@ -133,6 +133,12 @@ class StoredRun:
         return self.result is not None and self.result.is_done and not self._asks_for_more
 
     @property
+    def is_finished_search(self) -> bool:
+        """Return whether it is a search that has come to its end, and nothing of it changes."""
+        result = self.sweep_result
+        return result is not None and result.status == "finished" and not self.changed
+
+    @property
     def is_left_to_ship(self) -> bool:
         """Return whether all that is left to do is to ship what the journal holds."""
         if self.result is None or self._asks_for_more:

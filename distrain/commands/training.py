@@ -11,7 +11,8 @@ from distrain.commands.options import RUNS, Address, Config, DryRun, Json, Offli
 from distrain.commands.words import import_paths, load, only, words
 
 if TYPE_CHECKING:
-    from distrain.results import Estimate, SearchEstimate, TrainResult, TuneResult
+    from distrain.estimates import Estimate, SearchEstimate
+    from distrain.results import TrainResult, TuneResult
 
 app = typer.Typer()
 

@@ -168,8 +168,12 @@ def _goals(side: Side) -> str | None:
     return f"{num_met} of {len(goals)} met" if goals else None
 
 
-def _num_attempts(side: Side) -> int | None:
+def _num_commands(side: Side) -> int | None:
     return len(side.told.sessions) or None
+
+
+def _num_attempts(side: Side) -> int | None:
+    return len(side.told.attempts) or None
 
 
 def _took_s(side: Side) -> float | None:
@@ -181,7 +185,7 @@ _ENDS: Final[Mapping[str, tuple[Kind, Told]]] = {
     "status": ("text", lambda side: side.status),
     "error": ("text", _error),
     "goals": ("text", _goals),
-    "attempts": ("number", _num_attempts),
+    "commands": ("number", _num_commands),
 }
 _MADE: Final[Mapping[str, tuple[Kind, Told]]] = {
     "weights": ("digest", _result("weights_sha256")),
@@ -189,6 +193,7 @@ _MADE: Final[Mapping[str, tuple[Kind, Told]]] = {
 }
 _OF_RUNS: Final[Mapping[str, tuple[Kind, Told]]] = {
     **_ENDS,
+    "attempts": ("number", _num_attempts),
     "epochs": ("number", _result("epoch")),
     "steps": ("number", _result("step")),
     **_MADE,

@@ -149,14 +149,17 @@ def _is_there(run: Place) -> bool:
 def winners_of(search: Place) -> list[Place]:
     """Return the runs that winners of a search have become.
 
+    Not what a driver has left there that was killed before such a run had begun.
+
     Raises:
         StorageError: the store cannot tell now.
     """
     try:
         names = Bucket(search.parent).folders()
+        found = [search.parent.below(name) for name in names if name.startswith(f"{search.name}-")]
+        return [place for place in found if is_run(place)]
     except OSError as fault:
         raise cannot_tell(search, fault) from fault
-    return [search.parent.below(name) for name in names if name.startswith(f"{search.name}-")]
 
 
 def cannot_tell(place: Place, fault: OSError) -> StorageError:

@@ -125,7 +125,7 @@ class SearchFolder:
             with suppress(FileNotFoundError):  # the trial has ended at this moment
                 self.link.run.put(own + name, (self.link.folder / name).read_bytes())
         # Else what the driver lists every 2 s would grow with each trial and reply.
-        spent = set(self._spent) - {own + name for name in self.told}
+        spent = set(self._spent) - {own + name for name in tuple(self.told)}
         self.link.run.remove(spent)
         self._spent -= spent
         if self.link.run.entries(own + STOP_FILE):

@@ -88,6 +88,7 @@ class PlainDisplay:
         self._console = console
         self._shown_at = 0.0
         self._shown_metric = ""
+        self._is_end_shown = False
         self._waiting_told_at: float | None = None
 
     def stage(self, text: str) -> None:
@@ -118,8 +119,9 @@ class PlainDisplay:
     def search(self, standing: Mapping[str, Any]) -> None:
         """Print where the search is, if it is due."""
         is_due = time.monotonic() - self._shown_at >= PLAIN_INTERVAL_S
-        if is_due or standing["num_ended"] == standing["num_trials"]:
-            self._shown_at = time.monotonic()
+        has_ended = standing["num_ended"] == standing["num_trials"]
+        if is_due or (has_ended and not self._is_end_shown):  # other seeds and audits come after it
+            self._shown_at, self._is_end_shown = time.monotonic(), has_ended
             self._print(search_text(standing))
 
     def close(self, *, has_failed: bool = False) -> None:

@@ -7,12 +7,12 @@ from distrain.durations import duration_text
 from distrain.report.tables import Facts
 
 if TYPE_CHECKING:
-    from distrain.results import Estimate, NamedCode, SearchEstimate
+    from distrain.estimates import Estimate, NamedCode, SearchEstimate
 
 
 def estimate_table(estimate: "Estimate | SearchEstimate") -> Facts:
     """Return what a run or a search would do, for `--dry-run`."""
-    from distrain.results import SearchEstimate  # whoever has an estimate has loaded it
+    from distrain.estimates import SearchEstimate  # whoever has an estimate has loaded it
 
     facts = Facts()
     run = estimate.trial if isinstance(estimate, SearchEstimate) else estimate

@@ -109,7 +109,7 @@ def _how_far(run: RunSummary) -> Text:
     if run.live is not None:
         return Text("  ".join(_live_parts(run)), style="cyan")
     if run.kind == "search":
-        counts = ((run.num_stopped_early, "stopped"), (run.num_failed, "failed"))
+        counts = ((run.num_stopped_early, "stopped early"), (run.num_failed, "failed"))
         parts = [f"{run.num_trials:,} trials"] if run.num_trials is not None else []
         return Text("  ".join([*parts, *(f"{count:,} {word}" for count, word in counts if count)]))
     parts = [f"{run.step:,} steps"] if run.step is not None else []

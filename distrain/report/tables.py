@@ -104,7 +104,8 @@ def _add_search(facts: Facts, result: "TuneResult") -> None:
         changed = f", after {num:,} changes" if (num := len(changes_of(config))) else ""
         facts.add("best", f"trial {result.best['trial']}: {values}{changed}")
         if "mean" in result.best:
-            facts.add("mean", f"{result.best['mean']:.6g} over {result.best['num_seeds']} seeds")
+            num = result.best["num_seeds"]
+            facts.add("mean", f"{result.best['mean']:.6g} over {num} seed{'s' if num != 1 else ''}")
         for split in ("train", "validation", "test"):
             facts.add(split, metrics_text(result.best["metrics"], split))
     for goal in result.goals:

@@ -133,7 +133,9 @@ def fields_of_run(run: RunSummary) -> dict[str, Any]:
     """Return what a run can be chosen and put in order by: its fields, and its metrics by name."""
     own = {key: value for key, value in vars(run).items() if key not in _NOT_KEYS}
     model = run.model or {}
-    return {**own, "model": model.get("name"), "version": model.get("version"), **run.metrics}
+    version = str(model.get("version", ""))
+    number = int(version) if version.isdecimal() else None  # 10 comes behind 9
+    return {**own, "model": model.get("name"), "version": number, **run.metrics}
 
 
 def _check_keys(asked: Sequence[str], keys: Mapping[str, None], option: str) -> None:

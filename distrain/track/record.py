@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Final, Self, final
 
 from distrain import lease
+from distrain.errors import first_line
 from distrain.run_folder import JOURNAL
 from distrain.track import describe
 from distrain.track.backlog import Backlog
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import DRIVER, recorded_kinds, written_by
 from distrain.track.layout import SearchLayout
-from distrain.track.links import Pages
+from distrain.track.links import NOTE_TAG, Pages
+from distrain.track.markdown import plain
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG, WINNER_TAG
 from distrain.track.outcome import (
@@ -37,6 +39,10 @@ from distrain.track.watermark import Watermark
 
 LEAST_DRAIN_S = 1.0
 CUT_SHORT_DRAIN_S = 3.0
+VOID_NOTE: Final = (
+    "### Gone on with\n\nA later command went on with the run, so what was told here of an earlier "
+    f"end is void. The tag `{OUTCOME}` tells how it stands; what it comes to is told at its end."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +147,7 @@ class RunRecord:
         }
         of_error = (ERROR, ERROR_KIND, ERROR_CLASS, ERROR_CAUSE)
         of_end = (*of_error, STOP_STEP, STEPS_TAG, WEIGHTS_TAG, WINNER_TAG)
-        void = {OUTCOME: "running", **dict.fromkeys(of_end, VOID)}
+        void = {OUTCOME: "running", NOTE_TAG: VOID_NOTE, **dict.fromkeys(of_end, VOID)}
         return {name: word for name, word in void.items() if name in earlier}
 
     def __enter__(self) -> Self:
@@ -178,10 +184,12 @@ class RunRecord:
             )
             return
         self._patience_s = min(self._patience_s, CUT_SHORT_DRAIN_S)
+        # What was told of a search under way would stay there.
         if isinstance(error, Exception):
-            self.end("FAILED", {OUTCOME: "failed", **failure_tags(error)})
+            note = f"### Failed: {plain(first_line(error))}"
+            self.end("FAILED", {OUTCOME: "failed", **failure_tags(error), NOTE_TAG: note})
         else:
-            self.end("KILLED", {OUTCOME: "interrupted"})
+            self.end("KILLED", {OUTCOME: "interrupted", NOTE_TAG: "### Interrupted"})
         self.drain(with_data=True)
 
     def drain(self, *, with_data: bool = False) -> bool:
@@ -220,6 +228,11 @@ class RunRecord:
         is_shipped = self.drain()
         self._waiting_model = "" if is_shipped else facts["name"]  # else it may be refused
         return is_shipped
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model was recorded, to be registered."""
+        return bool(self._model_key)
 
     @property
     def waiting_model(self) -> str | None:

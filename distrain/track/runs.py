@@ -268,8 +268,8 @@ def _goals_met(goals: Mapping[str, Any]) -> bool | None:
 
 def _started(run_dir: Path) -> str:
     named = _RUN_NAME.match(run_dir.name)
-    if named:
-        started = datetime.strptime(named[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    else:
+    try:
+        started = datetime.strptime(named[1] if named else "", "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:  # somebody has given it another name, which may have no such day
         started = datetime.fromtimestamp((run_dir / CONFIG).stat().st_mtime, UTC)
     return started.isoformat(timespec="seconds")

@@ -41,6 +41,7 @@ from distrain.track.journal_reading import (
     segments_of,
     written_by,
 )
+from distrain.track.links import NOTE_TAG
 from distrain.track.meant_runs import MeantRun, meant_runs
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.outcome import OUTCOME, STOP_STEP
@@ -49,7 +50,7 @@ from distrain.track.runs import result_of, run_dirs
 from distrain.track.sending import GOES_ON
 from distrain.track.shipper import Shipper
 from distrain.track.stores import Stores, server_of_run
-from distrain.track.synced import SyncedRun, SyncResult, update_result
+from distrain.track.synced import SyncedRun, SyncResult, update_result, update_search
 from distrain.track.tracking_server import REQUEST_TIMEOUT_S, TrackingServer
 from distrain.track.trials import SEARCH
 from distrain.track.unsent import has_unsent, is_unshipped, losses_at
@@ -199,7 +200,10 @@ def _sync(
 ) -> SyncedRun:
     try:
         if not is_unshipped(run_dir, is_named=is_named):
-            return _nothing_left(run_dir, is_named=is_named)
+            found = _nothing_left(run_dir, is_named=is_named)
+            if not found.is_deleted and result_of(run_dir).get("tracking") == "pending":
+                update_search(run_dir)  # whose winner was shipped since, by who could not tell it
+            return found
         with lease.holding(run_dir, on_wait, is_shipping=True) as held:
             return _ship(run_dir, stores, is_over, held.fence, is_named=is_named)
     except DistrainError as error:
@@ -310,7 +314,8 @@ def _close_if_open(run_dir: Path) -> bool:
             # A search takes no steps; its trials, which do, are ended with it.
             is_search = bool(segments_of(SEARCH, folder))
             stop = {} if is_search else {STOP_STEP: str(last_step(folder))}
-            journal.tags({OUTCOME: "killed", **stop})
+            note = "### Cut off\n\nIts driver was killed, and has told no end."
+            journal.tags({OUTCOME: "killed", **stop, NOTE_TAG: note})
         journal.status(status or "KILLED", ended_ms=newest_ms)
     return status is None
 

@@ -1,13 +1,18 @@
 """What became of the journals that were to be shipped, told and written into the runs' results."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
 from distrain import lease
 from distrain.errors import DistrainError, StorageError, TrackingError
-from distrain.run_folder import JOURNAL, write_result
+from distrain.object_store.link import link_of
+from distrain.object_store.runs import fetch_summaries
+from distrain.object_store.work_link import driver_folder
+from distrain.run_folder import JOURNAL, RESULT, write_result
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.runs import result_of, won_by
 from distrain.track.unsent import is_unshipped
@@ -108,11 +113,19 @@ def update_result(done: SyncedRun, child_ids: Mapping[int, str]) -> None:
         write_result(done.run_dir, fields)
     sweep = won_by(done.run_dir)
     if sweep is not None:
-        _update_sweep(done.run_dir.with_name(sweep.rpartition("/")[2]))
+        with _opened_beside(done.run_dir, sweep.rpartition("/")[2]) as run_dir:
+            update_search(run_dir)
 
 
-def _update_sweep(run_dir: Path) -> None:
-    """Write into a search's result what its winner's record has come to, unless it goes on."""
+def update_search(run_dir: Path) -> None:
+    """Write into a search's result what its winner's record has come to, unless it goes on.
+
+    Args:
+        run_dir: the search's folder; where there is none, nothing is done.
+
+    Raises:
+        OSError: the store that keeps them does not answer.
+    """
     if not (result_of(run_dir).get("best") and lease.is_free(run_dir)):
         return
     with lease.holding(run_dir, lambda _: None, is_shipping=True) as held:
@@ -127,10 +140,32 @@ def _update_sweep(run_dir: Path) -> None:
 def _take_from_winner(run_dir: Path, fields: dict[str, Any]) -> None:
     """Take into a search's result what its winner's tells: it is whole where both are."""
     best = fields["best"]
-    winner = result_of(run_dir.with_name(f"{run_dir.name}-{best['trial']:04d}"))
+    winner = _result_beside(run_dir, f"{run_dir.name}-{best['trial']:04d}")
     if not winner:
         return
     best["run_id"] = best["run_id"] or winner["run_id"]
     fields["model"] = winner["model"]
     if winner["tracking"] == "pending":
         fields["tracking"] = "pending"
+
+
+@contextmanager
+def _opened_beside(run_dir: Path, name: str) -> Iterator[Path]:
+    """Give the folder of another run of the experiment; of one at a store, linked to it."""
+    link = link_of(run_dir)
+    if link is None:
+        yield run_dir.with_name(name)
+        return
+    with driver_folder(link.place.parent.below(name), is_new=False) as folder:
+        yield folder
+
+
+def _result_beside(run_dir: Path, name: str) -> dict[str, Any]:
+    """Return the fields of the result of another run of the experiment; none: it has none."""
+    link = link_of(run_dir)
+    if link is None:
+        return result_of(run_dir.with_name(name))
+    place = link.place.parent.below(name)
+    with tempfile.TemporaryDirectory(prefix="distrain-runs-") as temporary:
+        [folder] = link.patiently(lambda: fetch_summaries([place], Path(temporary), (RESULT,)))
+        return result_of(folder)

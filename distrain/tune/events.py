@@ -105,17 +105,6 @@ def writing_events(folder: Path, is_ours: Callable[[], bool]) -> Iterator[EventW
 
 
 @final
-class NoLog:
-    """The log of a search that is only simulated."""
-
-    def add(self, event: str, /, **fields: Any) -> None:
-        """Do nothing."""
-
-    def commit(self) -> None:
-        """Do nothing."""
-
-
-@final
 class Replayed:
     """Stands for the log while events are replayed: finds what a killed driver did not log.
 

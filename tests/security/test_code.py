@@ -9,9 +9,9 @@ import pytest
 
 from distrain import dry_run, readiness
 from distrain.config.load import settings_from_dict
+from distrain.estimates import Estimate, NamedCode
 from distrain.predict import rows_to_predict
 from distrain.report.estimate_table import estimate_table
-from distrain.results import Estimate, NamedCode
 from distrain.track.tracking_server import TrackingServer
 from tests.bad_cases import PEOPLE
 from tests.command_line import run_in_process

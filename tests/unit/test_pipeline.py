@@ -47,3 +47,21 @@ def test_who_resumes_a_run_is_told_what_its_journal_has_lost(
         f"{journal.path} is cut off at byte {len(kept)}",
         f"{journal.path} lacks records that came before others of it: 2",
     ]
+
+
+def test_a_search_that_another_has_finished_meanwhile_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result: Any = SimpleNamespace(tracking="complete")
+    before: Any = SimpleNamespace(settings=None, changed={}, is_finished_search=False)
+    after: Any = SimpleNamespace(
+        settings=None, changed={}, is_finished_search=True, sweep_result=result
+    )
+    looks = iter((before, after))  # without the lease, and with it
+    monkeypatch.setattr(pipeline, "read_stored_run", lambda *_: next(looks))
+    monkeypatch.setattr(pipeline, "check_search", lambda *_: None)
+    monkeypatch.setattr(pipeline, "check_changes", lambda *_: None)
+    notes = Notes()
+
+    assert pipeline.resume_search(tmp_path, (), notes) is result
+    assert notes.texts == ["the search is finished: nothing is left to do"]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -218,6 +219,27 @@ def test_what_comes_after_the_end_of_a_run_does_not_change_it(
     assert recorded_ends(ended_run.run_dir) == ["FINISHED"]
     result = json.loads((ended_run.run_dir / "result.json").read_text())
     assert (result["status"], result["tracking"]) == ("finished", "pending")
+
+
+@pytest.mark.parametrize(
+    ("status", "tracking", "has_model", "is_left"),
+    [
+        ("finished", "complete", False, False),  # only train.step knows how to call it
+        ("finished", "complete", True, True),  # the registry refused it
+        ("finished", "pending", False, True),
+        ("interrupted", "complete", False, True),
+        ("failed", "complete", False, True),
+    ],
+)
+def test_a_run_whose_model_cannot_be_registered_is_not_to_be_gone_on_with(
+    ended_run: Any, status: Any, tracking: Any, has_model: bool, is_left: bool
+) -> None:
+    with the_record(ended_run.run_dir) as record:
+        ended = running._record_end(ended_run, Notes(), record, Ending(OUTCOME))
+
+    result = replace(ended, status=status, tracking=tracking)
+
+    assert running.is_something_left(result, has_model=has_model) is is_left
 
 
 def test_a_run_that_failed_tells_the_last_step_of_its_journal(ended_run: Any) -> None:

@@ -12,8 +12,8 @@ from distrain import search_estimate
 from distrain.config.load import settings_from_dict
 from distrain.config.settings import Settings
 from distrain.data.prepared import PreparedDataset
+from distrain.estimates import Estimate, Probe
 from distrain.report.estimate_table import estimate_table
-from distrain.results import Estimate, Probe
 from distrain.search_estimate import estimate_of_search, probe_trials, search_time
 from distrain.train.placement import ANY_NUMBER, Placement
 from distrain.tune.earlier import Earlier

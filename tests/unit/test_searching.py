@@ -11,6 +11,7 @@ import pytest
 from distrain import searching
 from distrain.display import NoDisplay
 from distrain.errors import DistrainError, TrainError
+from distrain.tune.trials import Outcome, Trial
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,31 @@ def test_an_end_that_the_disk_does_not_take_is_told_as_the_disk_s(
     with pytest.raises(TrainError, match=told):
         searching.finish_search(run, places, NoDisplay())
     assert tags["mlflow.note.content"].startswith("### Searching\n\nNo more could be told")
+
+
+def test_the_mean_of_a_setting_is_told_with_the_seeds_that_came_to_a_model() -> None:
+    outcomes: tuple[Outcome, ...] = ("finished", "failed", "stopped_early")
+    trials = [
+        Trial(number, {}, state="ended", outcome=outcome) for number, outcome in enumerate(outcomes)
+    ]
+    search: Any = SimpleNamespace(plan=SimpleNamespace(num_seeds=3), trials=trials, best_value=0.75)
+
+    told = searching._best(search, trials[0], None)
+
+    assert (told["mean"], told["num_seeds"]) == (0.75, 2)
+
+
+def test_what_a_killed_driver_left_of_a_winner_is_not_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+    monkeypatch.setattr(searching, "sync", lambda runs, *_, **__: named.extend(runs))
+    search, begun, left = (tmp_path / "name" / run for run in ("s", "s-0003", "s-0007"))
+    for folder in (search, begun, left):
+        folder.mkdir(parents=True)
+    for folder in (search, begun):
+        (folder / "config.yaml").touch()
+
+    searching.ship_search(search, NoDisplay().note)
+
+    assert named == [str(search), str(begun)]

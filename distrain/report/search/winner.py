@@ -41,7 +41,9 @@ def winner_section(search: SearchView, entries: Sequence[Entry]) -> Section:
 def _facts(search: SearchView, entries: Sequence[Entry]) -> Markup:
     best, result = entries[0], search.result
     trial, scores = best.first, scores_of_entries(search, entries)
-    seeds = f", the mean over {len(best.trials)} seeds" if len(best.trials) > 1 else ""
+    asked, num_whole = search.tune.num_seeds, len(best.setting.values)
+    num = f"{asked}" if num_whole == asked else f"{num_whole} of {asked}"
+    seeds = f", the mean over {num} seeds" if asked > 1 else ""
     own = dict(result.best["metrics"]) if result is not None and result.best else {}
     measured = {name: value for name, value in own.items() if name.startswith("test/")}
     rows: list[tuple[str, Content]] = [

@@ -8,7 +8,9 @@ import pytest
 from distrain.compare.intervals import Measured
 from distrain.compare.outcome import Outcome, outcomes
 from distrain.compare.sides import Side, find_sides
+from distrain.past.story import WORKERS_TAG
 from distrain.run_folder import write_result
+from distrain.track.journal import JournalWriter
 from distrain.track.runs import result_of
 from tests.compared_runs import MadeRuns
 
@@ -78,3 +80,19 @@ def test_searches_are_told_by_their_trials_and_the_best_one_s_values(made: MadeR
     assert found["test/loss"].values == (0.1, 0.2)
     assert "model.hidden" not in found
     assert "best trial" not in found
+
+
+def test_attempts_at_training_are_told_apart_from_commands(made: MadeRuns) -> None:
+    for name, num_commands, num_attempts in (("r1", 1, 3), ("r2", 2, 2)):
+        journal = made.run(name) / "journal"
+        with JournalWriter(journal, "driver") as driver:
+            for _ in range(1, num_commands):  # beside the one that has made it
+                driver.store("storage")
+        with JournalWriter(journal, "attempts") as attempts:
+            for number in range(1, num_attempts + 1):
+                attempts.tags({WORKERS_TAG: ",".join(["2"] * number)})
+
+    found = by_name(find_sides(["r1", "r2"], made.storage, ExitStack()))
+
+    assert found["commands"].values == (1, 2)
+    assert found["attempts"].values == (3, 2)

@@ -7,7 +7,7 @@ import pytest
 from distrain.errors import ConfigError
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.place import Place
-from distrain.object_store.runs import named_run, run_places
+from distrain.object_store.runs import named_run, run_places, winners_of
 from distrain.run_folder import JOURNAL
 from distrain.track.watermark import WATERMARK, Watermark
 from tests.s3_server import S3Server
@@ -57,3 +57,11 @@ def test_a_run_is_found_by_the_id_that_mlflow_has_of_it(storage: Place, tmp_path
 def test_the_nearest_is_told_where_there_is_none(storage: Place, name: str) -> None:
     with pytest.raises(ConfigError, match="Did you mean '20260102T000000-bbbbbb'"):
         named_run(name, storage.uri)
+
+
+def test_a_winner_is_a_run_that_has_begun(storage: Place) -> None:
+    search = storage.below("a/20260101T000000-aaaaaa")
+    for name, file in (("0003", "files/000001-000/config.yaml"), ("0007", "lease/000001")):
+        Bucket(search.parent.below(f"{search.name}-{name}")).put(file, b"{}")
+
+    assert [place.name for place in winners_of(search)] == [f"{search.name}-0003"]

@@ -56,7 +56,7 @@ def test_a_run_without_news_is_told_as_that() -> None:
 
 
 def test_a_search_is_told_with_its_trials() -> None:
-    assert "finished (search)  64 trials  58 stopped" in lines(SEARCH)[1]
+    assert "finished (search)  64 trials  58 stopped early" in lines(SEARCH)[1]
 
 
 def test_a_search_that_goes_on_is_told_with_its_best() -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from distrain.errors import TrainError
-from distrain.report.display import LOOK_INTERVAL_S, LiveDisplay
+from distrain.report.display import LOOK_INTERVAL_S, LiveDisplay, PlainDisplay
 from distrain.report.search_view import head_line, trial_lines
 from distrain.tune.leaders import leading_trials
 from distrain.tune.trials import Trial
@@ -122,3 +122,17 @@ def test_a_display_draws_a_search_on_odd_widths(width: int) -> None:
     display.close()
 
     assert ("★" in out.getvalue()) == (width >= 33)
+
+
+def test_a_pipe_is_told_of_a_search_at_its_end_once_whatever_comes_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, ended = io.StringIO(), {**STANDING, "num_ended": 8, "num_running": 0}
+    display = PlainDisplay(Console(file=told))
+    for tenth in range(90):
+        now = 100 + tenth / 10
+        monkeypatch.setattr("distrain.report.display.time.monotonic", lambda now=now: now)
+        display.search(STANDING if tenth < 20 else {**ended, "after": f"auditing {tenth}/99"})
+
+    lines = told.getvalue().splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["4/8 trials", "8/8 trials", "8/8 trials"]

@@ -46,6 +46,16 @@ def test_runs_are_chosen_by_a_condition(condition: str, expected: str) -> None:
     assert chosen(where=[condition]) == expected
 
 
+def test_versions_are_numbers() -> None:
+    runs = [
+        replace(RUN, run=number, model={"name": "adult", "version": number, "alias": None})
+        for number in ("9", "10", "8")
+    ]
+
+    assert [run.run for run in Choice(sort="-version").of(runs)] == ["10", "9", "8"]
+    assert [run.run for run in Choice(["version>8"]).of(runs)] == ["9", "10"]
+
+
 def test_all_conditions_hold_and_of_those_left_the_newest_are_listed() -> None:
     assert chosen(where=["name=adult", "outcome=finished"], last=1) == "c"
     assert chosen(name="digits") == "d"

@@ -16,6 +16,7 @@ from distrain.track import record as record_module
 from distrain.track import segment
 from distrain.track.journal import JournalWriter
 from distrain.track.journal_reading import read_journal
+from distrain.track.links import NOTE_TAG
 from distrain.track.model_versions import RegisteredVersion
 from distrain.track.origin import STEPS_TAG, WEIGHTS_TAG, WINNER_TAG
 from distrain.track.record import RunFacts, RunRecord
@@ -186,6 +187,7 @@ def test_a_run_that_goes_on_is_recorded_as_the_same_run(
                 "distrain.error.class": "FloatingPointError",
                 "distrain.error.cause": "user",
                 "distrain.error": "step 3: the loss is nan.",
+                NOTE_TAG: "### Failed: step 3: the loss is nan.",
             },
         ),
         (
@@ -196,9 +198,14 @@ def test_a_run_that_goes_on_is_recorded_as_the_same_run(
                 "distrain.error.kind": "ZeroDivisionError",
                 "distrain.error.class": "ZeroDivisionError",
                 "distrain.error": "a slip of ours",
+                NOTE_TAG: "### Failed: a slip of ours",
             },
         ),
-        (KeyboardInterrupt(), "KILLED", {"distrain.outcome": "interrupted"}),
+        (
+            KeyboardInterrupt(),
+            "KILLED",
+            {"distrain.outcome": "interrupted", NOTE_TAG: "### Interrupted"},
+        ),
     ],
 )
 def test_what_cuts_a_run_short_is_its_outcome_until_it_goes_on(
@@ -220,7 +227,8 @@ def test_what_cuts_a_run_short_is_its_outcome_until_it_goes_on(
 
     RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
     records, _ = read_journal(tmp_path / "journal", {})
-    void = {name: "running" if name == "distrain.outcome" else "none" for name in tags}
+    told = {"distrain.outcome": "running", NOTE_TAG: record_module.VOID_NOTE}
+    void = {name: told.get(name, "none") for name in tags}
     assert [record.payload for record in records[-2:]] == [void, {"status": "RUNNING"}]
 
 
@@ -236,6 +244,20 @@ def test_the_weights_of_an_earlier_end_are_not_those_of_a_run_that_goes_on(
     records, _ = read_journal(tmp_path / "journal", {})
     void = [record.payload for record in records if record.kind == "tags"][-1]
     assert void == dict.fromkeys((STEPS_TAG, WEIGHTS_TAG, WINNER_TAG), "none")
+
+
+def test_the_description_of_an_earlier_end_is_void_once_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "Shipper", FakeShipper)
+    with RunRecord(tmp_path, SERVER, FACTS, drain_s=5) as record:
+        record.end("FAILED", {NOTE_TAG: "### Failed: the loss is nan"})
+
+    RunRecord(tmp_path, SERVER, FACTS, drain_s=5).journal.close()
+
+    records, _ = read_journal(tmp_path / "journal", {})
+    [_, void] = [record.payload[NOTE_TAG] for record in records if record.kind == "tags"]
+    assert void == record_module.VOID_NOTE
 
 
 def test_what_the_first_attempt_did_not_come_to_is_recorded_by_the_next(

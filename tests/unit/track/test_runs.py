@@ -68,8 +68,9 @@ def test_a_torn_result_counts_as_unfinished(tmp_path: Path) -> None:
     assert [run.status for run in list_runs(tmp_path)] == ["unfinished"]
 
 
-def test_a_run_of_another_name_is_dated_by_its_file(tmp_path: Path) -> None:
-    make_run(tmp_path, "adult", "mine")
+@pytest.mark.parametrize("name", ["mine", "20269999T000000-aaaaaa"])
+def test_a_run_of_another_name_is_dated_by_its_file(tmp_path: Path, name: str) -> None:
+    make_run(tmp_path, "adult", name)
     assert list_runs(tmp_path)[0].started.startswith("20")
 
 

@@ -3,9 +3,11 @@ from pathlib import Path
 import pytest
 
 from distrain.track import sync as sync_module
+from distrain.track.journal_reading import DRIVER, written_by
+from distrain.track.links import NOTE_TAG
 from distrain.track.sync import ship_waiting, sync
 from distrain.track.synced import SyncedRun
-from tests.recorded_search import KEY, SWEEP, make_run
+from tests.recorded_search import KEY, SWEEP, RecordedSearch, make_run
 
 
 @pytest.fixture
@@ -31,3 +33,17 @@ def test_a_search_is_shipped_before_its_winner(tmp_path: Path, shipped: list[str
     ship_waiting(tmp_path)
 
     assert shipped == 3 * [SWEEP, f"{SWEEP}-0003"]
+
+
+def test_a_search_whose_driver_was_killed_is_described_as_that(tmp_path: Path) -> None:
+    run_dir = make_run(tmp_path, SWEEP)
+    with RecordedSearch(run_dir / "journal") as search:
+        search.driver.tags({NOTE_TAG: "### Searching"})
+
+    assert sync_module._close_if_open(run_dir)
+
+    tags: dict[str, str] = {}
+    for record in written_by(DRIVER, run_dir / "journal"):
+        tags |= record.payload if record.kind == "tags" else {}
+    assert tags["distrain.outcome"] == "killed"
+    assert tags[NOTE_TAG].startswith("### Cut off")

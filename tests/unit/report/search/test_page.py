@@ -250,8 +250,25 @@ def test_several_seeds_make_a_margin_over_their_noise(tmp_path: Path) -> None:
 
     text = text_of(search_page(read_search(run_dir), 0))
 
-    told = f"over {len(several)} settings with 3 seeds each a run varies by ± {noise:.4g}, so"
+    assert {len(found) for found in several} == {2, 3}  # of some, a trial has failed
+    told = f"over {len(several)} settings with 2 to 3 seeds each a run varies by ± {noise:.4g}, so"
     assert told in text
+
+
+def test_a_mean_is_told_with_the_seeds_that_it_is_of(tmp_path: Path) -> None:
+    run_dir, log = make_search(
+        tmp_path, num_trials=3, epochs=4, num_seeds=3, scheduler={"name": "none"}
+    )
+    ended = of_kind(log.events, "ended")
+    for event in ended:
+        is_whole = event["trial"] < 2
+        event["outcome"] = "finished" if is_whole else "failed"
+        event["metrics"] = {METRIC: 0.5 + event["trial"]} if is_whole else {}
+    write_events(run_dir, log.events)
+
+    text = text_of(search_page(read_search(run_dir), 0))
+
+    assert "1.0000, the mean over 2 of 3 seeds" in text
 
 
 @pytest.mark.parametrize("word", ["nan", "inf", "-inf"])
