@@ -66,6 +66,17 @@ CASES: dict[str, tuple[str, bytes | str, list[str]]] = {
     "a list in a line": ("a.jsonl", ROW + "[1, 2]\n", ["a.jsonl:2", "the record is a list"]),
     "a key twice": ("a.jsonl", ROW + '{"a": 1, "a": 2}\n', ["a.jsonl:2", "'a' twice"]),
     "list cut in the middle": ("a.json", '[{"a": 1},\n {"a"', ["a.json:2", "no whole JSON"]),
+    "half a character": (
+        "a.jsonl",
+        ROW + '{"a": "\\ud83d"}\n',
+        ["a.jsonl:2", "half a character in 'a'", "ud83d"],
+    ),
+    "lists without end": ("a.json", "[" * 100_000, ["RecursionError", "a.json"]),
+    "a number without end": (
+        "a.json",
+        '[{"a": 1' + "0" * 5_000 + "}]",
+        ["cannot be read", "4300 digits"],
+    ),
     "numbers in a list": ("a.json", "[1, 2]", ["record 1", "the record is a number"]),
     "no columns": ("a.jsonl", "{}\n{}\n", ["the records have no columns"]),
     "nested values": (
@@ -84,6 +95,11 @@ CASES: dict[str, tuple[str, bytes | str, list[str]]] = {
     "a header that is code": (
         "a.npy",
         b"\x93NUMPY\x01\x00\x11\x00" + b"__import__('os')\n",
+        ["no array in NumPy's format"],
+    ),
+    "a header without end": (
+        "a.npy",
+        npy("[" + "('a'," * 300 + "'<f4'" + ")" * 300 + "]", (1,)),
         ["no array in NumPy's format"],
     ),
     "complex numbers": ("a.npy", npy("'<c16'", (1,), bytes(16)), ["complex128", "cannot be read"]),
