@@ -168,7 +168,7 @@ def _check_one_input(transform: Transform, model: str) -> None:
 def _input_dtype(transform: Transform) -> np.dtype[Any]:
     if transform.inputs is not None:
         return np.dtype(transform.inputs["fields"]["x"]["dtype"])
-    return np.dtype(np.float32 if transform.image is None else np.uint8)
+    return np.dtype("float32" if transform.image is None else "uint8")
 
 
 def _output(transform: Transform) -> dict[str, Any]:

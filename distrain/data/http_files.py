@@ -56,7 +56,7 @@ class HttpFiles(AbstractFileSystem):  # type: ignore[misc]  # it has no annotati
             size, version = _told(path, "GET")  # a URL may be signed for that alone
         if size is None or not version:
             size, version = _read_through(path)
-        return {"name": path, "type": "file", "size": int(size), "version": version}
+        return {"name": path, "type": "file", "size": size, "version": version}
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> "HttpFile":
         if mode != "rb":
@@ -156,11 +156,12 @@ class HttpFile(io.RawIOBase):
                 self._size += self._whole.write(part)
 
 
-def _told(url: str, method: str) -> tuple[str | None, str]:
+def _told(url: str, method: str) -> tuple[int | None, str]:
     """Return what a server says of a file's size and version; of what it says nothing is read."""
     with _answer(url, method) as answer:
         said = [answer.headers.get(key) for key in ("ETag", "Last-Modified")]
-        return answer.headers.get("Content-Length"), " ".join(value for value in said if value)
+        size = answer.headers.get("Content-Length")
+    return None if size is None else int(size), " ".join(value for value in said if value)
 
 
 def _read_through(url: str) -> tuple[int, str]:

@@ -81,8 +81,9 @@ def inputs_alone(module: nn.Module, dataset: PreparedDataset) -> Any:
     kinds = {one.kind for one in parameters}
     named = [one for one in parameters if one.kind not in _ANY_NUMBER]
     if isinstance(batch, Mapping):
-        names = batch if inspect.Parameter.VAR_KEYWORD in kinds else {one.name for one in named}
-        return {str(key): value for key, value in batch.items() if key in names}
+        takes_all = inspect.Parameter.VAR_KEYWORD in kinds
+        names = {one.name for one in named}
+        return {str(key): value for key, value in batch.items() if takes_all or key in names}
     if not isinstance(batch, tuple | list):
         raise ModelError(f"a batch is a {type(batch).__name__}, of which forward takes no part")
     needed = [one for one in named if one.default is inspect.Parameter.empty]

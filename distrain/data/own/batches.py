@@ -153,6 +153,7 @@ def form_of(x: Any, name: str) -> tuple[str, dict[str, torch.Tensor]]:
     Raises:
         DataError: they hold something else than tensors, or such of a type that is not kept.
     """
+    named: dict[str, Any]
     if isinstance(x, torch.Tensor):
         form, named = "tensor", {"x": x}
     elif isinstance(x, Mapping):
