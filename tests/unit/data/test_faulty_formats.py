@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from distrain.config.data import DataSettings
@@ -127,6 +129,21 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, case: str) -> None:
     assert error.where
     assert error.expected
     assert error.mend
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_later_file_with_a_column_twice_is_told(tmp_path: Path, ending: str) -> None:
+    arrays = [pa.array([1, 2]), pa.array(["p", "q"])]
+    for number, names in enumerate((["a", "b"], ["a", "b", "a"])):
+        table = pa.Table.from_arrays([*arrays, arrays[0]][: len(names)], names)
+        path = tmp_path / f"{number}.{ending}"
+        if ending == "parquet":
+            pyarrow.parquet.write_table(table, path)
+        else:
+            with pa.ipc.new_file(str(path), table.schema) as writer:
+                writer.write_table(table)
+    with pytest.raises(DataError, match=rf"1\.{ending}: columns stand there more than once: 'a'"):
+        table_of(str(tmp_path))
 
 
 def test_absent_array_is_told_with_the_nearest(tmp_path: Path) -> None:
