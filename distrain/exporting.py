@@ -32,6 +32,7 @@ from distrain.track.model_registry import registry_of
 from distrain.track.packaged import Predictor
 from distrain.track.packaged_reading import read_description
 from distrain.track.reachable import check_reachable
+from distrain.track.tensor_rows import told
 
 RELATIVE_TOLERANCE: Final = 1e-4
 ABSOLUTE_TOLERANCE: Final = 1e-5
@@ -99,6 +100,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix="distrain-model-") as temporary:
         folder = packaged_folder(model, server, storage, Path(temporary))
         predictor = Predictor.load(folder)
+        _check_one_input(predictor.transform, model)
         for note in told_code(read_description(folder)["model"].get("target")):
             display.note(note)
         inputs = [*_made_inputs(predictor.transform), *_example_input(folder, predictor)]
@@ -106,8 +108,8 @@ def export(
     # The inner file gets its name first: there is no description of a model that is not there.
     with new_file(description) as beside, new_file(out) as unfinished:
         difference = _write_compared(predictor, form, unfinished, inputs)
-        told = {"model": model, **describe(predictor, form), "largest_difference": difference}
-        beside.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        about = {"model": model, **describe(predictor, form), "largest_difference": difference}
+        beside.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return ExportResult(out, description, form, sum(map(len, inputs)), difference)
 
 
@@ -125,10 +127,13 @@ def describe(predictor: Predictor, form: portable.Form) -> dict[str, Any]:
     image = transform.image
     entry: dict[str, Any] = {
         "name": portable.INPUT,
-        "dtype": "float32" if image is None else "uint8",
+        "dtype": _input_dtype(transform).name,
         "shape": ["rows", *transform.input_shape],
     }
-    entry |= {"features": transform.feature_names} if image is None else {"column": image["column"]}
+    if image is not None:
+        entry["column"] = image["column"]
+    elif transform.inputs is None:
+        entry["features"] = transform.feature_names
     return {
         "format": form,
         "weights_sha256": predictor.weights_sha256,
@@ -140,6 +145,30 @@ def describe(predictor: Predictor, form: portable.Form) -> dict[str, Any]:
         "relative_tolerance": RELATIVE_TOLERANCE,
         "absolute_tolerance": ABSOLUTE_TOLERANCE,
     }
+
+
+def _check_one_input(transform: Transform, model: str) -> None:
+    """Refuse a model of a Dataset that takes several tensors, or rows of any size.
+
+    Raises:
+        ModelError: it does.
+    """
+    inputs = transform.inputs
+    if inputs is None:
+        return
+    if inputs["form"] != "tensor" or -1 in inputs["fields"]["x"]["shape"]:
+        raise ModelError(
+            f"it takes {told(inputs)}",
+            where=model,
+            expected="a model of one tensor, with rows of one shape",
+            mend="Load it by mlflow.pyfunc.load_model, which takes several",
+        )
+
+
+def _input_dtype(transform: Transform) -> np.dtype[Any]:
+    if transform.inputs is not None:
+        return np.dtype(transform.inputs["fields"]["x"]["dtype"])
+    return np.dtype("float32" if transform.image is None else "uint8")
 
 
 def _output(transform: Transform) -> dict[str, Any]:
@@ -181,9 +210,12 @@ def _made_inputs(transform: Transform) -> list[Array]:
     """Return rows that a network may be given, the same ones each time."""
     random = np.random.default_rng(0)
     shapes = [(rows, *transform.input_shape) for rows in _TRIED_ROWS]
-    if transform.image is not None:
-        return [random.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
-    return [random.standard_normal(shape, dtype=np.float32) for shape in shapes]
+    dtype = _input_dtype(transform)
+    if dtype.kind == "f":
+        return [random.standard_normal(shape, dtype=np.float32).astype(dtype) for shape in shapes]
+    # Of pixels all are there; other whole numbers may be places in a small table.
+    highest = 256 if dtype == np.uint8 else 2
+    return [random.integers(0, highest, shape).astype(dtype) for shape in shapes]
 
 
 def _example_input(packaged: Path, predictor: Predictor) -> list[Array]:

@@ -16,7 +16,14 @@ from distrain.data.own.batches import as_arrays
 from distrain.data.prepared import PreparedDataset
 from distrain.display import Display
 from distrain.durable import write_atomically
-from distrain.errors import CheckpointError, DistrainError, ModelError, TrackingError, TrainError
+from distrain.errors import (
+    CheckpointError,
+    DataError,
+    DistrainError,
+    ModelError,
+    TrackingError,
+    TrainError,
+)
 from distrain.evaluate.gate import Verdict, judge_unseen
 from distrain.evaluate.goals import check_goals
 from distrain.finish import (
@@ -254,7 +261,7 @@ def _finish(run: StartedRun, display: Display, record: RunRecord, outcome: Train
     if run.job.step is not None:
         try:
             dataset = as_called_alone(run.job, dataset, outcome.weights_file)
-        except ModelError as fault:
+        except (DataError, ModelError) as fault:
             display.note(
                 "no model is registered, since only train.step knows how to call it "
                 f"({fault.message}); its weights are in {outcome.weights_file}"

@@ -54,6 +54,13 @@ class _WithoutValidators(_Handler):
             super().send_header(keyword, value)
 
 
+class _WithoutHead(_WithRanges):
+    """Refuses to tell of a file without giving it, as where a URL is signed for that alone."""
+
+    def do_HEAD(self) -> None:
+        self.send_error(403)
+
+
 class CutsShort(_Handler):
     """Ends each answer before its end."""
 
@@ -61,7 +68,12 @@ class CutsShort(_Handler):
         outputfile.write(source.read()[:-10])
 
 
-HANDLERS = {"ranges": _WithRanges, "whole": _Handler, "no validators": _WithoutValidators}
+HANDLERS = {
+    "ranges": _WithRanges,
+    "whole": _Handler,
+    "no validators": _WithoutValidators,
+    "no head": _WithoutHead,
+}
 
 
 @contextmanager

@@ -143,6 +143,11 @@ def check_read(settings: Settings) -> Iterator[Fault]:
             told = f"data.read.{key} has no effect on {' and '.join(sorted(kinds))}"
             mend = f"Leave it out; it is for {_listed(fitting)}"
             yield Fault(told, (("data", "read", key),), mend=mend)
+    names = data.read.names or []
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            told = f"data.read.names has {name!r} {names.count(name)} times"
+            yield Fault(told, (("data", "read", "names"),), mend="Name each column once")
     if not is_text_encoding(data.read.encoding):
         told = f"data.read.encoding = {data.read.encoding!r} is no encoding that Python knows"
         yield Fault(told, (("data", "read", "encoding"),), mend="Try utf-8, latin-1 or cp1252")

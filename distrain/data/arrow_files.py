@@ -7,6 +7,7 @@ from typing import Final
 import pyarrow as pa
 
 from distrain.data.files import SourceFile, current_file, open_file
+from distrain.data.opened import check_names_once
 from distrain.data.reading import FileLog, Reading, Unit
 from distrain.data.sniff import check_content
 from distrain.data.typed_tables import canonical_table, check_schema, hash_part, with_pixels
@@ -36,9 +37,10 @@ def arrow_schema_and_rows(file: SourceFile) -> tuple[pa.Schema, int, bool]:
     A stream does not say how many rows it has: they are estimated from its first batches.
 
     Raises:
-        DataError: it is no such file, or damaged.
+        DataError: it is no such file, damaged, or has a column twice.
     """
     with _opened(file) as (source, batches):
+        check_names_once(batches.schema.names, file.uri)
         if batches.can_seek:
             from pyarrow.dataset import IpcFileFormat  # loads an engine of queries
 

@@ -10,6 +10,7 @@ from typing import final
 from distrain.config.data import DataSettings
 from distrain.data.column_scan import resolve_type
 from distrain.data.files import Listing
+from distrain.data.image_files import NAMED_FORMATS
 from distrain.data.kinds import source_of, target_names
 from distrain.data.opened import OpenedSource, listed
 from distrain.data.opening import open_source
@@ -157,7 +158,7 @@ def check_sample(data: DataSettings, source: OpenedSource) -> TargetPlan | None:
 
 def _check_folders(source: OpenedSource, targets: Sequence[str]) -> None:
     """Refuse files that are examples, lie in one folder, and so have one class."""
-    if source.listing.format not in ("images", "text") or "label" not in targets:
+    if source.listing.format not in NAMED_FORMATS or "label" not in targets:
         return
     if source.sample["label"].combine_chunks().unique().to_pylist()[1:]:
         return

@@ -97,6 +97,7 @@ def _first_times(
     scan = source.columns[name]
     if scan.type not in (*NUMBER_TYPES, *TIME_TYPES) or scan.num_missing or scan.num_infinite:
         holds = f"holds {scan.type}" if not scan.num_missing else "is empty in some rows"
+        holds = "is infinite in some rows" if scan.num_infinite else holds
         value, row = scan.no_number or ("", 0)
         shown = f", such as {value!r} in {row_text(row, source.rows_of_files)}" if value else ""
         raise DataError(

@@ -47,13 +47,16 @@ class HttpFiles(AbstractFileSystem):  # type: ignore[misc]  # it has no annotati
             FileNotFoundError: there is none.
             OSError: the server does not give it, or cannot be reached.
         """
-        with _answer(path, method="HEAD") as answer:
-            size = answer.headers.get("Content-Length")
-            said = [answer.headers.get(key) for key in ("ETag", "Last-Modified")]
-        version = " ".join(value for value in said if value)
+        try:
+            size, version = _told(path, "HEAD")
+        except OSError as fault:
+            is_answer = isinstance(fault.__cause__, urllib.error.HTTPError)
+            if not is_answer or isinstance(fault, FileNotFoundError):
+                raise
+            size, version = _told(path, "GET")  # a URL may be signed for that alone
         if size is None or not version:
             size, version = _read_through(path)
-        return {"name": path, "type": "file", "size": int(size), "version": version}
+        return {"name": path, "type": "file", "size": size, "version": version}
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> "HttpFile":
         if mode != "rb":
@@ -140,7 +143,10 @@ class HttpFile(io.RawIOBase):
         with _answer(self._url, headers=wanted) as answer:
             if answer.status == HTTPStatus.PARTIAL_CONTENT:
                 self._start, self._block = position, answer.read()
-                self._size = int(answer.headers["Content-Range"].rpartition("/")[2])
+                size = str(answer.headers.get("Content-Range")).rpartition("/")[2]
+                if not size.isdecimal():
+                    raise OSError(f"the server does not say how large {self._url} is")
+                self._size = int(size)
                 return
             if answer.status != HTTPStatus.OK:  # of an empty file no range can be had
                 return
@@ -148,6 +154,14 @@ class HttpFile(io.RawIOBase):
             self._whole = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
             for part in _parts(answer):
                 self._size += self._whole.write(part)
+
+
+def _told(url: str, method: str) -> tuple[int | None, str]:
+    """Return what a server says of a file's size and version; of what it says nothing is read."""
+    with _answer(url, method) as answer:
+        said = [answer.headers.get(key) for key in ("ETag", "Last-Modified")]
+        size = answer.headers.get("Content-Length")
+    return None if size is None else int(size), " ".join(value for value in said if value)
 
 
 def _read_through(url: str) -> tuple[int, str]:

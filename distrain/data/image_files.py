@@ -16,6 +16,8 @@ from distrain.data.reading import FileLog, Piece, Reading, Unit
 from distrain.errors import DataError
 
 COLUMNS: Final = ("file", "image", "label")
+NAMED_FORMATS: Final = ("images", "text")
+"""Formats whose classes are the names of folders and files, and so no part of their content."""
 _TABLE_BYTES: Final = 64 * 2**20
 
 

@@ -5,6 +5,7 @@ the same, with text where a column holds text here and numbers there.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
@@ -23,6 +24,8 @@ _KINDS: Final = {
     float: "a number", type(None): "null",
 }  # fmt: skip
 _LARGEST_INTEGER: Final = 2**63
+# Numbers of too many digits, and too many objects within another.
+_UNREADABLE: Final = (ValueError, RecursionError)
 
 Record = dict[str, Any]
 
@@ -140,6 +143,8 @@ def _record(line: bytes, text: JsonText, number: int) -> Record:
         ) from fault
     except _KeyTwiceError as fault:
         raise _key_twice(str(fault), text.where(number)) from fault
+    except _UNREADABLE as fault:
+        raise _unreadable(fault, text.where(number)) from fault
     return _checked(value, text.where(number))
 
 
@@ -156,11 +161,23 @@ def _listed_records(text: JsonText) -> list[Record]:
         ) from fault
     except _KeyTwiceError as fault:
         raise _key_twice(str(fault), text.uri) from fault
+    except _UNREADABLE as fault:
+        raise _unreadable(fault, text.uri) from fault
     return [_checked(value, f"{text.uri}, record {n}") for n, value in enumerate(values, 1)]
+
+
+def _unreadable(fault: Exception, where: str) -> DataError:
+    return DataError(
+        f"the JSON there cannot be read ({type(fault).__name__}: {first_line(fault)})",
+        where=where,
+        expected="numbers of fewer than 4,300 digits, and objects without hundreds within another",
+        mend="Write it otherwise, or leave the record out.",
+    )
 
 
 def _checked(value: Any, where: str) -> Record:
     if isinstance(value, dict):
+        _check_characters(value, where)
         return value
     raise DataError(
         f"the record is {_KINDS[type(value)]}",
@@ -168,6 +185,25 @@ def _checked(value: Any, where: str) -> Record:
         expected="an object, with a value for each column",
         mend='Write each row as {"column": value, ...}.',
     )
+
+
+def _check_characters(record: Record, where: str) -> None:
+    """Refuse text with half a character in it, as one escape of a pair alone is."""
+    for name, value in record.items():
+        try:
+            name.encode()
+            if isinstance(value, str):
+                value.encode()
+        except UnicodeEncodeError as fault:
+            half = fault.object[fault.start]
+            raise DataError(
+                f"there is half a character in {name.encode(errors='replace').decode()!r}, "
+                f"\\u{ord(half):04x} without its other half",
+                where=where,
+                expected="text that can be written as UTF-8",
+                mend="Take it out, e.g. by text.encode('utf-16', 'surrogatepass').decode('utf-16', "
+                "'replace') in Python.",
+            ) from fault
 
 
 class _KeyTwiceError(ValueError):
@@ -204,7 +240,7 @@ def _column(values: list[Any], *, is_text: bool) -> pa.Array:
     """Return values as an array of the type that holds them all; text holds everything."""
     kinds = {type(value) for value in values} - {type(None)}
     if not is_text and kinds <= {int, float} and _has_large(values):
-        return pa.array([None if value is None else float(value) for value in values])
+        return pa.array([None if value is None else _float(value) for value in values])
     if not is_text and (len(kinds) <= 1 or kinds == {int, float}) and not kinds & {dict, list}:
         array = pa.array(values)
         return _dates(array) if kinds == {str} else array
@@ -212,6 +248,13 @@ def _column(values: list[Any], *, is_text: bool) -> pa.Array:
         # A type that no reader takes, so that the column is told by its name where it is used.
         return pa.array([None if value is None else [] for value in values])
     return pa.array([_text(value) for value in values], pa.string())
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # as Arrow reads it
+        return math.inf if number > 0 else -math.inf
 
 
 def _has_large(values: Iterable[Any]) -> bool:

@@ -19,6 +19,11 @@ _MAGIC: Final = b"\x93NUMPY"
 _MAX_HEADER_BYTES: Final = 2**16
 _MAX_ROW_BYTES: Final = 2**26
 _TABLE_BYTES: Final = 2**26
+# Of a literal with too many parts within another Python says that memory, or its stack, is full.
+_FAULTS: Final = (
+    ValueError, TypeError, KeyError, SyntaxError, struct.error, IndexError, MemoryError,
+    RecursionError,
+)  # fmt: skip
 _TABLE_ROWS: Final = 65_536
 
 
@@ -118,7 +123,7 @@ def read_header(source: Source, uri: str) -> ArrayForm:
         is_by_column = bool(header["fortran_order"]) and len(shape) > 1
         if not all(type(size) is int and size >= 0 for size in shape):
             raise ValueError(f"its shape is {shape}")
-    except (ValueError, TypeError, KeyError, SyntaxError, struct.error, IndexError) as fault:
+    except _FAULTS as fault:
         raise DataError(
             f"this is no array in NumPy's format ({fault})",
             where=uri,

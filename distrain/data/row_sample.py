@@ -101,6 +101,6 @@ def column_values(transform: Transform, x: Array) -> Iterator[tuple[Feature, Flo
         elif isinstance(feature, CategoricalFeature):
             values = x[:, start:stop].argmax(axis=1).astype(np.float64)
             is_missing = values > len(feature.values)  # the place behind 'other'
-        else:  # of a text each word is a feature of its own
+        else:  # of a text each word is a feature of its own, of a time its place in each cycle
             continue
         yield feature, np.where(is_missing, np.nan, values)

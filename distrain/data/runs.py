@@ -31,6 +31,9 @@ from distrain.data.text_examples import read_text_unit
 from distrain.errors import DataError
 
 RUN_ROWS: Final = 65_536
+# Tables below this size, up to so many, are joined at a time.
+_SMALL_BYTES: Final = 2**20
+_MOST_WAITING: Final = 1_024
 RunKey = tuple[int, int]
 _READERS: Final = {
     "csv": read_csv_unit,
@@ -90,13 +93,34 @@ def read_runs(unit: Unit, reading: Reading) -> Iterator[Run]:
 def cut_into_runs(tables: Iterator[pa.Table], run_rows: int = RUN_ROWS) -> Iterator[pa.Table]:
     """Yield tables of exactly `run_rows` rows, the last one with what is left; none if none are."""
     rest: pa.Table | None = None
-    for table in tables:
+    for table in _gathered(tables):
         rest = table if rest is None or not rest.num_rows else _joined(rest, table)
         while rest.num_rows >= run_rows:
             yield rest.slice(0, run_rows)
             rest = rest.slice(run_rows)
     if rest is not None and rest.num_rows:
         yield rest
+
+
+def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield tables with many small ones joined: one by one, each join would copy all before it."""
+    waiting: list[pa.Table] = []
+    num_bytes = 0
+    for table in tables:
+        if waiting and table.schema != waiting[0].schema:
+            yield _in_one_piece(waiting)
+            waiting, num_bytes = [], 0
+        waiting.append(table)
+        num_bytes += table.nbytes
+        if num_bytes >= _SMALL_BYTES or len(waiting) == _MOST_WAITING:
+            yield _in_one_piece(waiting)
+            waiting, num_bytes = [], 0
+    if waiting:
+        yield _in_one_piece(waiting)
+
+
+def _in_one_piece(tables: list[pa.Table]) -> pa.Table:
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
 
 
 def pack_run(run: Run) -> pa.Table:

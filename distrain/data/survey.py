@@ -8,6 +8,7 @@ from distrain.config.data import DataSettings, FeatureSettings
 from distrain.data.calendar_parts import CYCLES
 from distrain.data.checking import target_wish, wanted_columns
 from distrain.data.column_scan import ColumnScan
+from distrain.data.image_files import NAMED_FORMATS, named_by_place
 from distrain.data.kinds import Columns, plan_columns, target_names
 from distrain.data.on_ray import Runs
 from distrain.data.opened import OpenedSource
@@ -38,9 +39,8 @@ class Survey:
     columns: Columns
 
     def content(self) -> list[list[str]]:
-        """Return the hashes of all files, which with the recipe make the digest."""
-        sources = [self.source, *([self.test] if self.test else [])]
-        return [[file["sha256"] for file in source.files()] for source in sources]
+        """Return what all files hold, by hashes and names; with the recipe it makes the digest."""
+        return [_content(source) for source in (self.source, self.test) if source is not None]
 
     def files(self) -> list[dict[str, Any]]:
         """Return each file of both sources with its size, rows and SHA-256."""
@@ -87,9 +87,19 @@ def survey(
     return Survey(data, source, test, target, columns)
 
 
+def _content(source: ScannedSource) -> list[str]:
+    """Return the hash of each file; where files are examples, their names are in the rows, too."""
+    hashes = [str(file["sha256"]) for file in source.files()]
+    listing = source.opened.listing
+    if listing.format not in NAMED_FORMATS:
+        return hashes
+    places = named_by_place(listing.files)["file"].to_pylist()
+    return [f"{sha256} {place}" for sha256, place in zip(hashes, places, strict=True)]
+
+
 def _with_file_as_id(data: DataSettings, opened: OpenedSource) -> DataSettings:
     """Return settings in which a file's name is an id: its folder would give its class away."""
-    is_named = opened.listing.format in ("images", "text") and "file" in opened.reading.columns
+    is_named = opened.listing.format in NAMED_FORMATS and "file" in opened.reading.columns
     if not is_named or "file" in data.features:
         return data
     features = {**data.features, "file": FeatureSettings(kind="id")}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 _ALIGNMENT: Final = 64
-_TORCH_DTYPES: Final[Mapping[str, torch.dtype]] = {
+TORCH_DTYPES: Final[Mapping[str, torch.dtype]] = {
     "bool": torch.bool,
     "int8": torch.int8,
     "int16": torch.int16,
@@ -87,7 +87,7 @@ def to_tensor(values: npt.NDArray[Any]) -> torch.Tensor:
     Args:
         values: any shape; its numpy dtype is kept.
     """
-    tensor = torch.empty(values.shape, dtype=_TORCH_DTYPES[values.dtype.name])
+    tensor = torch.empty(values.shape, dtype=TORCH_DTYPES[values.dtype.name])
     np.copyto(tensor.numpy(), values)
     return tensor
 

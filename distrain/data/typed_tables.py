@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from distrain.data.columns import canonical, type_name
 from distrain.data.images import decoded, encoded_values, is_encoded
-from distrain.data.opened import listed
+from distrain.data.opened import check_names_once, listed
 from distrain.data.reading import Piece, Reading, Shape
 from distrain.errors import DataError, did_you_mean
 
@@ -72,6 +72,8 @@ def check_same_columns(names: Sequence[str], uri: str, reading: Reading) -> None
     Raises:
         DataError: the columns, with the nearest that are there.
     """
+    if len(set(names)) < len(names):
+        check_names_once(names, uri)
     absent = [name for name in reading.columns if name not in names]
     extra = [name for name in names if name not in reading.columns]
     if not absent and not extra:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from distrain.data.calendar_parts import CalendarFeature
 from distrain.data.columns import as_float64, as_text, plain
 from distrain.data.encoders import CategoricalFeature, NumericFeature
 from distrain.data.features import Transform
@@ -36,7 +37,7 @@ class Unlike:
         unlike = cls()
         for feature in transform.features:
             column = plain(rows.column(feature.name))
-            if isinstance(feature, NumericFeature):
+            if isinstance(feature, NumericFeature | CalendarFeature):
                 unlike._look_at_numbers(feature, column, transform)
             elif isinstance(feature, CategoricalFeature):
                 unlike._look_at_categories(feature, column, transform)
@@ -77,13 +78,15 @@ class Unlike:
                 done = (
                     f"filled with {feature.fill:g}"
                     if isinstance(feature, NumericFeature)
+                    else "filled in as in training"
+                    if isinstance(feature, CalendarFeature)
                     else "they count as 'other'"
                 )
                 text = f"{count:,} of {num_rows:,} values are missing, in training none; {done}"
                 yield Finding("missing-values", name, text, count)
 
     def _look_at_numbers(
-        self, feature: NumericFeature, column: pa.Array, transform: Transform
+        self, feature: NumericFeature | CalendarFeature, column: pa.Array, transform: Transform
     ) -> None:
         if feature.indicator:
             return

@@ -21,6 +21,7 @@ from distrain.models.feeding import fed
 from distrain.train.job import TrainJob
 
 _TRIED_ROWS = 2
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def as_called_alone(job: TrainJob, dataset: PreparedDataset, weights_file: str) -> PreparedDataset:
@@ -36,6 +37,7 @@ def as_called_alone(job: TrainJob, dataset: PreparedDataset, weights_file: str) 
 
     Raises:
         ModelError: the model does not take the items, or gives no rows of numbers.
+        DataError: what it takes of them are not tensors alone.
     """
     assert dataset.own is not None
     transform = dataset.transform
@@ -75,10 +77,16 @@ def inputs_alone(module: nn.Module, dataset: PreparedDataset) -> Any:
         return split.form.rows(batch, bounds[1]).x
     if isinstance(batch, torch.Tensor):
         return batch
-    parameters = inspect.signature(module.forward).parameters
+    parameters = inspect.signature(module.forward).parameters.values()
+    kinds = {one.kind for one in parameters}
+    named = [one for one in parameters if one.kind not in _ANY_NUMBER]
     if isinstance(batch, Mapping):
-        return {str(key): value for key, value in batch.items() if key in parameters}
-    needed = [one for one in parameters.values() if one.default is inspect.Parameter.empty]
+        takes_all = inspect.Parameter.VAR_KEYWORD in kinds
+        names = {one.name for one in named}
+        return {str(key): value for key, value in batch.items() if takes_all or key in names}
+    if not isinstance(batch, tuple | list):
+        raise ModelError(f"a batch is a {type(batch).__name__}, of which forward takes no part")
+    needed = [one for one in named if one.default is inspect.Parameter.empty]
     return batch[0] if len(needed) == 1 else tuple(batch[: len(needed)])
 
 

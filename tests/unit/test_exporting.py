@@ -61,6 +61,24 @@ def test_images_go_in_as_bytes(tmp_path: Path) -> None:
     assert (entry["dtype"], entry["shape"]) == ("uint8", ["rows", 1, 8, 8])
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_a_tensor_of_a_dataset_goes_in_as_the_dataset_gives_it(dtype: str) -> None:
+    inputs = {"form": "tensor", "fields": {"x": {"dtype": dtype, "shape": [3]}}}
+    transform = Transform("regression", ["y"], inputs=inputs)
+
+    rows = exporting._made_inputs(transform)
+
+    assert [(x.dtype.name, x.shape[1:]) for x in rows] == [(dtype, (3,))] * len(rows)
+
+
+def test_several_tensors_of_a_dataset_are_no_input_of_a_file() -> None:
+    field = {"dtype": "float32", "shape": [3]}
+    inputs = {"form": "dict", "fields": {"left": field, "right": field}}
+
+    with pytest.raises(ModelError, match=r"it takes left float32 \(rows, 3\), right.*one tensor"):
+        exporting._check_one_input(Transform("regression", ["y"], inputs=inputs), "a run")
+
+
 @pytest.mark.parametrize(
     ("out", "form", "told"),
     [

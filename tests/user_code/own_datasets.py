@@ -31,6 +31,20 @@ class Named(Plain):
     classes = ("red", "green", "blue")
 
 
+class Unanswered(Plain):
+    """Several inputs by name, and no target among them."""
+
+    def __getitem__(self, index: int) -> Any:
+        return {"left": self.x[index, :4], "right": self.x[index, 4:]}
+
+
+class Halves(Plain):
+    """Of a type that is not kept."""
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.from_numpy(self.x[index]).bfloat16(), int(self.y[index])
+
+
 class Noisy(Plain):
     """Draws from all three generators, and more for some rows than for others."""
 

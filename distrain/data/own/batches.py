@@ -6,7 +6,7 @@ from typing import Any, Final, final
 
 import torch
 
-from distrain.data.tensors import Rows, aligned
+from distrain.data.tensors import TORCH_DTYPES, Rows, aligned
 from distrain.errors import DataError, did_you_mean
 
 TARGET_KEYS: Final = ("y", "label", "labels", "target", "targets")
@@ -151,14 +151,15 @@ def form_of(x: Any, name: str) -> tuple[str, dict[str, torch.Tensor]]:
     """Return whether inputs are a `tensor`, a `tuple` or a `dict`, and their tensors by name.
 
     Raises:
-        DataError: they hold something else than tensors.
+        DataError: they hold something else than tensors, or such of a type that is not kept.
     """
+    named: dict[str, Any]
     if isinstance(x, torch.Tensor):
-        return "tensor", {"x": x}
-    if isinstance(x, Mapping):
-        named = {str(key): value for key, value in x.items()}
+        form, named = "tensor", {"x": x}
+    elif isinstance(x, Mapping):
+        form, named = "dict", {str(key): value for key, value in x.items()}
     else:
-        named = {f"x{place}": value for place, value in enumerate(x)}
+        form, named = "tuple", {f"x{place}": value for place, value in enumerate(x)}
     for key, value in named.items():
         if not isinstance(value, torch.Tensor):
             raise DataError(
@@ -167,7 +168,14 @@ def form_of(x: Any, name: str) -> tuple[str, dict[str, torch.Tensor]]:
                 expected="tensors alone beside the target",
                 mend="Leave it out of what __getitem__ gives, or turn it into a number",
             )
-    return ("dict" if isinstance(x, Mapping) else "tuple"), named
+        if value.dtype not in TORCH_DTYPES.values():
+            raise DataError(
+                f"{key} of a batch is {_told(value)}",
+                where=name,
+                expected=f"one of the types {', '.join(TORCH_DTYPES)}",
+                mend="Convert it in __getitem__, e.g. by .float()",
+            )
+    return form, named
 
 
 def fields_of(tensors: Mapping[str, torch.Tensor], *, is_padded: bool) -> dict[str, Any]:

@@ -170,6 +170,13 @@ def _portions(data: DataSettings, lengths: Mapping[str, int]) -> dict[str, Porti
         share = round(total * fractions[name])
         portions[name] = Portion(taken, taken + share, total, key)
         taken += share
+    if taken >= total:
+        raise DataError(
+            f"no row is left for training, of {total:,}",
+            where="data.split",
+            expected="at least one training row",
+            mend="Make the other splits smaller, or give a larger Dataset",
+        )
     is_whole = taken == 0
     portions["train"] = Portion(taken, total, total, None if is_whole else key)
     return {name: portions[name] for name in SPLITS}

@@ -120,6 +120,10 @@ DATA = {
         "data.features.c.max_words has no effect on kind numeric. Leave it out; it is for kind "
         "text.",
     ),
+    "a name for two columns": (
+        {"read": {"names": ["a", "b", "a"]}},
+        "data.read.names has 'a' 2 times. Name each column once.",
+    ),
     "an unknown encoding": (
         {"read": {"encoding": "utf-9"}},
         "data.read.encoding = 'utf-9' is no encoding that Python knows. Try utf-8, latin-1 or "

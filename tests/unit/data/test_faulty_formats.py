@@ -8,6 +8,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from distrain.config.data import DataSettings
@@ -66,6 +68,17 @@ CASES: dict[str, tuple[str, bytes | str, list[str]]] = {
     "a list in a line": ("a.jsonl", ROW + "[1, 2]\n", ["a.jsonl:2", "the record is a list"]),
     "a key twice": ("a.jsonl", ROW + '{"a": 1, "a": 2}\n', ["a.jsonl:2", "'a' twice"]),
     "list cut in the middle": ("a.json", '[{"a": 1},\n {"a"', ["a.json:2", "no whole JSON"]),
+    "half a character": (
+        "a.jsonl",
+        ROW + '{"a": "\\ud83d"}\n',
+        ["a.jsonl:2", "half a character in 'a'", "ud83d"],
+    ),
+    "lists without end": ("a.json", "[" * 100_000, ["RecursionError", "a.json"]),
+    "a number without end": (
+        "a.json",
+        '[{"a": 1' + "0" * 5_000 + "}]",
+        ["cannot be read", "4300 digits"],
+    ),
     "numbers in a list": ("a.json", "[1, 2]", ["record 1", "the record is a number"]),
     "no columns": ("a.jsonl", "{}\n{}\n", ["the records have no columns"]),
     "nested values": (
@@ -84,6 +97,11 @@ CASES: dict[str, tuple[str, bytes | str, list[str]]] = {
     "a header that is code": (
         "a.npy",
         b"\x93NUMPY\x01\x00\x11\x00" + b"__import__('os')\n",
+        ["no array in NumPy's format"],
+    ),
+    "a header without end": (
+        "a.npy",
+        npy("[" + "('a'," * 300 + "'<f4'" + ")" * 300 + "]", (1,)),
         ["no array in NumPy's format"],
     ),
     "complex numbers": ("a.npy", npy("'<c16'", (1,), bytes(16)), ["complex128", "cannot be read"]),
@@ -111,6 +129,21 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path, case: str) -> None:
     assert error.where
     assert error.expected
     assert error.mend
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_later_file_with_a_column_twice_is_told(tmp_path: Path, ending: str) -> None:
+    arrays = [pa.array([1, 2]), pa.array(["p", "q"])]
+    for number, names in enumerate((["a", "b"], ["a", "b", "a"])):
+        table = pa.Table.from_arrays([*arrays, arrays[0]][: len(names)], names)
+        path = tmp_path / f"{number}.{ending}"
+        if ending == "parquet":
+            pyarrow.parquet.write_table(table, path)
+        else:
+            with pa.ipc.new_file(str(path), table.schema) as writer:
+                writer.write_table(table)
+    with pytest.raises(DataError, match=rf"1\.{ending}: columns stand there more than once: 'a'"):
+        table_of(str(tmp_path))
 
 
 def test_absent_array_is_told_with_the_nearest(tmp_path: Path) -> None:

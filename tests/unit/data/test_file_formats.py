@@ -16,7 +16,7 @@ from distrain.data.columns import as_float64
 from distrain.data.content import content_hashes, joined_hash
 from distrain.data.plain_values import from_plain, to_plain
 from distrain.data.reading import Reading
-from distrain.data.sample import sample_dataset
+from distrain.data.sample import sample_dataset, sample_survey
 from distrain.data.sources import list_source
 from distrain.errors import DataError
 from tests.file_formats import (
@@ -277,3 +277,19 @@ def test_directory_of_tables_leaves_pictures_and_json_aside(tmp_path: Path) -> N
     (tmp_path / "plot.png").write_bytes(png(IMAGES[0]))
     (tmp_path / "about.json").write_text("{}")
     assert opened(str(tmp_path)).listing.format == "csv"
+
+
+@pytest.mark.parametrize("kind", ["images", "text"])
+def test_names_that_say_the_class_are_part_of_the_content(tmp_path: Path, kind: str) -> None:
+    def content(folder: str, num_cats: int) -> list[list[str]]:
+        labels = ["cat"] * num_cats + ["dog"] * (6 - num_cats)
+        for number, (image, label) in enumerate(zip(IMAGES, labels, strict=True)):
+            path = tmp_path / folder / label / f"{number}.{'png' if kind == 'images' else 'txt'}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png(image) if kind == "images" else f"example {number}".encode())
+        source = str(tmp_path / folder)
+        data = DataSettings(source=source, target="label", format=kind)
+        return sample_survey(data, list_source(source, kind)).content()
+
+    assert content("one", 3) == content("copy", 3)
+    assert content("one", 3) != content("other", 2)

@@ -306,6 +306,13 @@ def test_runs_have_a_fixed_size_whatever_the_tables_have() -> None:
     assert list(cut_into_runs(iter([]), run_rows=5)) == []
 
 
+def test_many_small_tables_are_joined_in_time_that_grows_with_their_number() -> None:
+    tables = (pa.table({"a": [n], "b": [str(n)]}) for n in range(5_000))
+    (run,) = cut_into_runs(tables)
+    assert run["a"].to_pylist() == list(range(5_000))
+    assert run["a"].num_chunks < 10
+
+
 def test_tables_of_different_types_are_joined_in_the_type_that_holds_both() -> None:
     tables = [
         pa.table({"a": [1], "b": [1], "c": pa.nulls(1), "d": ["x"]}),

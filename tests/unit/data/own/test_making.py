@@ -108,6 +108,16 @@ def test_a_dataset_without_targets_is_left_for_a_step(tmp_path: Path) -> None:
     assert batch.shape == (4, 6)
 
 
+def test_inputs_of_a_type_that_is_not_kept_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"type bfloat16.*Expected one of the types bool.*float64"):
+        made(tmp_path, "Halves", task="classification")
+
+
+def test_splits_that_leave_no_row_for_training_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no row is left for training, of 3"):
+        made(tmp_path, "Plain", {"num_rows": 3}, split={"validation": 0.5, "test": 0.4})
+
+
 NO_SPLIT = {"validation": 0.0, "test": 0.0}
 FAULTS = [
     (("Stream",), "is an IterableDataset.*Expected a map-style Dataset.*Parquet"),
