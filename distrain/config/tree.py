@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from distrain.config.faults import Fault, KeyPath, Place, dotted
-from distrain.config.names import BUILT_IN_IMAGES, format_named
+from distrain.config.names import BUILT_IN_IMAGES, holds_images
 from distrain.config.settings import Settings
 from distrain.config.source_lines import Tree, read_value
 from distrain.config.tune import DOMAIN_KINDS
@@ -134,9 +134,13 @@ def _model_name(data: Any) -> str:
     if not isinstance(data, dict):
         return "mlp"
     source = data.get("source")
-    format_ = data.get("format") or (format_named(source) if isinstance(source, str) else None)
+    format_ = data.get("format")
     is_image = isinstance(source, dict) or source in BUILT_IN_IMAGES
-    return "cnn" if is_image or format_ in ("idx", "images") else "mlp"
+    if is_image or format_ is not None:
+        return "cnn" if is_image or format_ in ("idx", "images") else "mlp"
+    names = source if isinstance(source, list) and source else [source]
+    are_images = all(isinstance(name, str) and holds_images(name) for name in names)
+    return "cnn" if are_images else "mlp"
 
 
 def _write_out(tree: Tree) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from distrain.config.names import is_text_encoding
 from distrain.data.files import SourceFile, open_file
 from distrain.data.reading import FileLog, Piece, Reading
-from distrain.data.sniff import check_content, check_text
+from distrain.data.sniff import HEAD_BYTES, check_content, check_text
 from distrain.errors import DataError
 
 # A stream is parsed in parts of this size, so that a task's memory does not grow with the file.
@@ -55,7 +55,7 @@ def read_beginning(
         DataError: it is no text, or in another encoding.
     """
     with open_file(file.uri) as source:
-        check_content(file, source.read(16), reading.format)
+        check_content(file, source.read(HEAD_BYTES), reading.format)
         source.seek(0)
         content = decompressed(source, file.compression)
         head = read_exactly(content, num_bytes + 1)
@@ -78,7 +78,7 @@ def load_text(piece: Piece, reading: Reading, log: FileLog) -> bytes | None:
     with open_file(piece.file.uri) as source:
         if piece.stop is None:
             raw = source.read()
-            check_content(piece.file, raw[:16], reading.format)
+            check_content(piece.file, raw[:HEAD_BYTES], reading.format)
         else:
             start, stop = (next_line(source, at) for at in (piece.start, piece.stop))
             source.seek(start)
@@ -111,7 +111,7 @@ def text_parts(
     """
     rest, lines = b"", 0
     with open_file(piece.file.uri) as source:
-        check_content(piece.file, source.read(16), reading.format)
+        check_content(piece.file, source.read(HEAD_BYTES), reading.format)
         source.seek(0)
         hashed = HashingReader(source)
         stream = decompressed(pa.PythonFile(hashed, mode="r"), piece.file.compression)
