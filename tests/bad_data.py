@@ -43,10 +43,10 @@ def idx(magic: int, num_images: int, num_labels: int, *parts: str) -> Case:
     return Case(words, parts, {"im": images, "la": labels}, kind="data")
 
 
-def pets(content: bytes, *parts: str) -> Case:
+def pets(content: bytes, *parts: str, words: tuple[str, ...] = ()) -> Case:
     """A folder of images, one of which is at fault."""
     files = {f"pets/{at}.png": png(np.zeros((2, 2), np.uint8)) for at in PETS}
-    words = ("data.source=pets", "data.target=label")
+    words = ("data.source=pets", "data.target=label", *words)
     return Case(words, parts, {**files, "pets/dog/b.png": content}, kind="data")
 
 
@@ -313,11 +313,14 @@ ROWS = {
         {"parts/1.csv": PEOPLE, "parts/2.csv": "age,city,income\n1,Bern,low\n"},
         kind="data",
     ),
-    "record with another key": source(
-        '{"age": 1, "income": "a"}\n' * 9 + '{"age": 1, "incom": "b"}\n' * 9,
-        "the record has 'incom' besides",
-        "Did you mean 'income'?",
-        name="bad.jsonl",
+    "record with another key": Case(
+        ("data.source=parts",),
+        ("2.jsonl:1: the record has 'incom' besides", "Did you mean 'income'?"),
+        {
+            "parts/1.jsonl": '{"age": 1, "income": "a"}\n{"age": 1, "income": "b"}\n' * 9,
+            "parts/2.jsonl": '{"age": 1, "incom": "b"}\n',
+        },
+        kind="data",
     ),
     "one class in parquet": source(
         parquet(age=[1, 2], income=["a", "a"]), "one class: 'a'", name="bad.parquet"
@@ -331,7 +334,9 @@ ROWS = {
     "image that is text": pets(b"hello", "cannot be decoded", "pets/dog/b.png"),
     "image that was not fetched": pets(POINTER.encode(), "pets/dog/b.png: this is a pointer of"),
     "photograph without its end": pets(
-        jpeg(np.tile(np.arange(64, dtype=np.uint8), (64, 1)))[:-40], "image file is truncated"
+        jpeg(np.tile(np.arange(64, dtype=np.uint8), (64, 1)))[:-40],
+        "the image cannot be decoded (image file is truncated",
+        words=("data.read.size=2",),
     ),
     "weight that is missing": source(
         PEOPLE + "1,Bern,,low\n", "1 rows without a value", "'hours'", words=("data.weight=hours",)
