@@ -32,6 +32,7 @@ CHOICES: tuple[KeyPath, ...] = (
 
 _SPACE: KeyPath = ("tune", "space")
 
+_CHOOSING = frozenset({"name", "target"})
 FILLED_IN = ("mlp", "cnn", "adamw", "constant", "cross_entropy", "huber")
 """The names that `fill_names` can write; the others have to be given."""
 
@@ -99,8 +100,9 @@ def fill_names(values: dict[str, Any]) -> None:
     for section in SECTIONS:
         if values.get(section) is None:
             values[section] = {}
-    train = values["train"]
-    _fill_name(values, "model", _model_name(values["data"]))
+    model, train = values["model"], values["train"]
+    if isinstance(model, dict) and not _CHOOSING & model.keys():  # else no folder is looked into
+        _fill_name(values, "model", _model_name(values["data"]))
     if isinstance(train, dict):
         _fill_name(train, "optimizer", "adamw")
         _fill_name(train, "lr_schedule", "constant")
@@ -126,7 +128,7 @@ def _with_space_key(path: KeyPath) -> KeyPath:
 
 def _fill_name(section: dict[str, Any], key: str, name: str | None) -> None:
     chosen = section.get(key)
-    if name and isinstance(chosen, dict) and not {"name", "target"} & chosen.keys():
+    if name and isinstance(chosen, dict) and not _CHOOSING & chosen.keys():
         section[key] = {"name": name, **chosen}
 
 
