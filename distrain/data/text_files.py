@@ -164,19 +164,37 @@ def next_line(source: pa.NativeFile, position: int) -> int:
 def encoding_fault(text: bytes, uri: str, lines_before: int, start: int) -> DataError:
     """Return the error for bytes that are not in the stated encoding, with line and advice."""
     line = lines_before + text.count(b"\n", 0, start) + 1
-    bad = text[start]
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        likely = "utf-16"
-    elif any(0x80 <= byte < 0xA0 for byte in text[start : start + 4096]):
-        likely = "cp1252"
-    else:
-        likely = "latin-1"
+    likely = likely_encoding(text, start)
     return DataError(
-        f"byte 0x{bad:02x} is not UTF-8",
+        f"byte 0x{text[start]:02x} is not UTF-8",
         where=f"{uri}:{line}",
         expected="text in the encoding that data.read.encoding names (utf-8 unless given)",
         mend=f"Set data.read.encoding, likely to {likely}.",
     )
+
+
+def likely_encoding(text: bytes, start: int) -> str:
+    """Return the encoding that text seems to have whose byte at `start` is not UTF-8."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    is_windows = any(0x80 <= byte < 0xA0 for byte in text[start : start + 4096])
+    return "cp1252" if is_windows else "latin-1"
+
+
+def encoding_seen(file: SourceFile, num_bytes: int) -> str | None:
+    """Return the encoding that a file's beginning seems to have; None: UTF-8, or none of text.
+
+    Args:
+        file: the file; what is compressed is unpacked.
+        num_bytes: how much of it is looked at.
+    """
+    with open_file(file.uri) as source:
+        head = read_exactly(decompressed(source, file.compression), num_bytes)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # its end may cut a letter
+    except UnicodeDecodeError as fault:
+        return likely_encoding(head, fault.start)
+    return None
 
 
 @final
