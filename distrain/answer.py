@@ -73,8 +73,25 @@ def tell_interrupted(*, wants_json: bool) -> int:
 def usage_error(error: Exception) -> ConfigError:
     """Return what is wrong with the words of the command line, from the parser's own error."""
     text = getattr(error, "format_message")()  # noqa: B009  (duck-typed: click or its copy)
-    command = getattr(getattr(error, "ctx", None), "command_path", "distrain")
-    return ConfigError(text, where="command line", mend=f"See `{command} --help`")
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", "distrain")
+    option = getattr(error, "option_name", None)
+    takes_values = any(
+        "key=value" in (getattr(one, "metavar", None) or "")
+        for one in getattr(getattr(context, "command", None), "params", ())
+    )
+    instead = _as_value(option) if option is not None and takes_values else ""
+    return ConfigError(text, where="command line", mend=f"{instead}See `{command} --help`")
+
+
+def _as_value(option: str) -> str:
+    """Return how a key of the configuration is given that came as an option; else nothing."""
+    from distrain.config.explain import known_keys  # seconds, for who mistypes alone
+
+    name = option.lstrip("-").replace("-", "_")
+    keys = sorted((".".join(path) for path in known_keys()), key=lambda key: (key.count("."), key))
+    meant = [key for key in keys if name in (key, key.rpartition(".")[2])]
+    return f"Values of the configuration have no dashes: {meant[0]}=VALUE. " if meant else ""
 
 
 def own_fault(error: Exception) -> DistrainError:

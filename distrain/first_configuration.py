@@ -20,11 +20,15 @@ from distrain.config.tree import run_name
 from distrain.data.checking import check_settings, likely_delimiter, quick_check
 from distrain.data.column_scan import ColumnScan
 from distrain.data.features import label_text
+from distrain.data.files import reading
 from distrain.data.findings import Finding
-from distrain.data.opening import open_source
+from distrain.data.opening import open_listed
+from distrain.data.opening_text import HEAD_BYTES
 from distrain.data.sample import sample_survey
+from distrain.data.sources import list_source
 from distrain.data.survey import Survey
-from distrain.errors import ConfigError
+from distrain.data.text_files import encoding_seen
+from distrain.errors import ConfigError, DataError
 from distrain.predictions_file import check_out, new_file
 
 _DEMO: Final = f"{BUILT_IN_PREFIX}digits"
@@ -87,13 +91,22 @@ def write_first_configuration(source: str | None, target: str | None, out: Path)
 
 
 def _look(source: str, target: str | None) -> Survey:
-    """Return what the beginning of a source holds, with the delimiter that it seems to have."""
-    read = ReadSettings()
-    opened = open_source(_absolute(source), None, read)
+    """Return what the beginning of a source holds, read as it seems to be written."""
+    listing, read = list_source(_absolute(source)), ReadSettings()
+    is_delimited = listing.format in ("csv", "tsv")
+    try:
+        opened = open_listed(listing, read)
+    except DataError:
+        with reading(listing.files):
+            seen = encoding_seen(listing.files[0], HEAD_BYTES) if is_delimited else None
+        if seen is None:
+            raise
+        read = ReadSettings(encoding=seen)
+        opened = open_listed(listing, read)
     delimiter = likely_delimiter(opened.reading.columns)
-    if delimiter is not None and opened.listing.format in ("csv", "tsv"):
-        read = ReadSettings(delimiter=delimiter)
-        opened = open_source(_absolute(source), None, read)
+    if delimiter is not None and is_delimited:
+        read = read.model_copy(update={"delimiter": delimiter})
+        opened = open_listed(listing, read)
     if target is None:
         raise _no_target(source, opened.reading.columns)
     data = DataSettings(source=_absolute(source), target=target, read=read)
@@ -125,8 +138,10 @@ def _lines(surveyed: Survey, source: str, out: Path) -> Iterator[str]:
     yield f"name: {_word(run_name(stem))}"
     yield "data:"
     yield f"  source: {_word(source)}"
-    if data.read.delimiter is not None:
-        yield f"  read: {{delimiter: {_word(data.read.delimiter)}}}"
+    told = {"delimiter": data.read.delimiter, "encoding": data.read.encoding}
+    read = [f"{key}: {_word(text)}" for key, text in told.items() if text and text != "utf-8"]
+    if read:
+        yield f"  read: {{{', '.join(read)}}}"
     yield f"  target: {_word(target.names[0])}   # {_target_text(surveyed)}"
     yield f"  # task: {target.task}"
     if target.positive is not None:

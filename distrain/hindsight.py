@@ -19,7 +19,7 @@ from distrain.errors import ConfigError, error_from_json
 from distrain.object_store.link import shown
 from distrain.run_folder import CONFIG, JOURNAL
 from distrain.stored_run import is_sweep
-from distrain.track.runs import opened_run, result_of
+from distrain.track.runs import opened_run, result_of, won_by
 from distrain.track.trials import AUDITS_FROM
 from distrain.tune.audit import AuditResult, is_better
 from distrain.tune.confirm import ConfirmResult
@@ -309,10 +309,11 @@ def _opened_sweep(run: str, storage: Path) -> Iterator[Path]:
     """Give the folder of a search to read in."""
     with opened_run(run, storage) as run_dir:
         if not is_sweep(run_dir):
+            search = won_by(run_dir)
             raise ConfigError(
-                "the run is no search",
+                "the run is no search" if search is None else "the run is a search's winner",
                 where=shown(run_dir),
                 expected="a folder that `distrain tune` made",
-                mend="See `distrain runs`",
+                mend="See `distrain runs`" if search is None else f"Name the search: {search}",
             )
         yield run_dir

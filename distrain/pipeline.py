@@ -33,6 +33,7 @@ from distrain.readiness import (
     ready,
     ready_to_search,
 )
+from distrain.report.profile_text import in_source_order
 from distrain.results import PrepareResult, TrainResult, TuneResult
 from distrain.run_facts import StartedRun, recorded_facts, started_facts
 from distrain.run_folder import remove_result
@@ -254,7 +255,7 @@ def prepare(
         keys=_keys(transform),
         profile={
             name: {**entry, "kind": "target"} if name in transform.targets else entry
-            for name, entry in manifest["profile"].items()
+            for name, entry in in_source_order(manifest).items()
         },
     )
 

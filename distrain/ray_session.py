@@ -49,6 +49,8 @@ _QUIETLY: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERR
 
 
 _OWN: Final = threading.Event()
+# So many want to run for each core that Ray's processes may not come up in the time they are given.
+_BUSY: Final = 3
 """Set while this process is connected to a Ray of its own."""
 
 
@@ -132,9 +134,17 @@ def _start_local(ray: Any, num_cpus: float) -> None:
             f"a local Ray did not start ({first_line(error)})",
             where="this machine",
             expected="free memory, and a temporary folder with a short path that can be written",
-            mend="Set RAY_TMPDIR to use another folder than /tmp; Ray's own logs are below it in "
-            "ray/session_latest/logs",
+            mend=f"{_wait_for_room()}Set RAY_TMPDIR to use another folder than /tmp; Ray's own "
+            "logs are below it in ray/session_latest/logs",
         ) from error
+
+
+def _wait_for_room() -> str:
+    """Return the advice to wait where more wants to run on this machine than it has cores for."""
+    load, num_cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load < _BUSY * num_cores:
+        return ""
+    return f"The machine is busy, with a load of {load:.0f} on {num_cores} cores: try again later. "
 
 
 def _connect(ray: Any, address: str) -> None:

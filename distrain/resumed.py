@@ -35,14 +35,30 @@ def find_resumed(
         ConfigError: there is no such run, or not one was named.
     """
     storage = [storage, *named_storages(overrides)][-1]
+    meant = meant_run(named, is_last=is_last, storage=storage, command="resume")
+    return Path(meant) if is_last else find_run_dir(meant, storage)
+
+
+def meant_run(named: Sequence[str], *, is_last: bool, storage: Path, command: str) -> str:
+    """Return the one run that was named, as it was; the newest by its folder or its URI.
+
+    Args:
+        named: as for `find_resumed`.
+        is_last: likewise.
+        storage: the folder that runs are kept in, or its URI.
+        command: what was asked for, for the message.
+
+    Raises:
+        ConfigError: not one was named, or there is none.
+    """
     if len(named) > 1 or not (named or is_last):
         raise ConfigError(
             f"{len(named)} runs were named: {', '.join(named)}" if named else "no run was named",
             where="command line",
             expected="a run's folder, its name, its MLflow id, or --last",
-            mend="See `distrain runs`, then for example: distrain resume --last",
+            mend=f"See `distrain runs`, then for example: distrain {command} --last",
         )
-    return Path(_newest(named, storage)) if is_last else find_run_dir(named[0], storage)
+    return _newest(named, storage) if is_last else named[0]
 
 
 def _newest(named: Sequence[str], storage: Path) -> str:

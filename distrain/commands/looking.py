@@ -16,9 +16,19 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command(epilog="Example: distrain report digits/20261121T072929-bcf101 --open")
+@app.command(epilog="Example: distrain report --last --open")
 def report(
-    run: Annotated[str, typer.Argument(help="A run's folder, name, URI or MLflow id.")],
+    run: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run's folder, name, URI or MLflow id.",
+            show_default=False,
+        ),
+    ] = None,
+    last: Annotated[
+        bool, typer.Option("--last", help="The newest run, or that of a name.")
+    ] = False,
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
     out: Annotated[
         Path | None,
@@ -32,8 +42,10 @@ def report(
 ) -> None:
     """Write the report of a run or search, also of one that goes on, failed or was killed."""
     from distrain.report import asked, tables
+    from distrain.resumed import meant_run
 
-    result = asked.write_report(run, storage, out)
+    named = meant_run(run or [], is_last=last, storage=storage, command="report")
+    result = asked.write_report(named, storage, out)
     if is_opened:
         webbrowser.open(result.out.as_uri())
     print_result(tables.report_table(result), result.to_json(), as_json=as_json)

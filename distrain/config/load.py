@@ -83,8 +83,8 @@ def _settings(
     tree = _merged(read, overrides)
     hide_written(tree.values)
     tree.values["name"] = default_name if tree.values.get("name") is None else tree.values["name"]
-    fill_names(tree.values)
     make_absolute(tree)
+    fill_names(tree.values)
     faults = [*text_faults(tree.values)]
     settings, invalid = _validated(tree.values)
     faults += invalid

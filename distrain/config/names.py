@@ -1,5 +1,6 @@
 """Names that mean something in several places: tasks, metrics, losses, built-in data, URIs."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -71,6 +72,26 @@ def format_named(source: str) -> str | None:
     for ending in COMPRESSIONS:
         name = name.removesuffix(ending)
     return FORMAT_OF_ENDING.get(PurePosixPath(name).suffix)
+
+
+def holds_images(source: str) -> bool:
+    """Return whether a path is an image file's, or a local folder's that has images and no tables.
+
+    What is hidden is left out, as where the folder is read.
+    """
+    if format_named(source) == "images":
+        return True
+    folder = source.removeprefix("file://")
+    if is_remote(source) or not os.path.isdir(folder):  # noqa: PTH112 (an odd path is none)
+        return False
+    found = False
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        formats = {format_named(name) for name in files if not name.startswith((".", "_"))}
+        if formats - {"images", None}:
+            return False
+        found = found or "images" in formats
+    return found
 
 
 def is_text_encoding(name: str) -> bool:

@@ -18,6 +18,7 @@ from distrain.errors import ConfigError
 
 WEIGHT_ENDINGS: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".h5", ".npz")
 _MAX_NAME_BYTES: Final = 255
+_NAMES: Final = f"names of at most {_MAX_NAME_BYTES} bytes, as file systems take them"
 _SHOWN: Final = 60
 _BESIDE: Final = ("./", "../")
 
@@ -105,7 +106,9 @@ def _absolute(text: Any, folder: Path) -> Any:
     try:
         return os.path.normpath(folder / Path(text).expanduser())
     except RuntimeError as fault:
-        raise _no_path(text, "there is no user of that name") from fault
+        raise _no_path(
+            text, "there is no user of that name", "a path, or ~/ for your own"
+        ) from fault
 
 
 def _check_names(text: str) -> None:
@@ -116,10 +119,10 @@ def _check_names(text: str) -> None:
         raise _no_path(text, f"a name in it has {longest:,} bytes")
 
 
-def _no_path(text: str, why: str) -> ConfigError:
+def _no_path(text: str, why: str, expected: str = _NAMES) -> ConfigError:
     return ConfigError(
         f"there can be no such path: {why}",
         where=ascii(text[:_SHOWN]),
-        expected=f"names of at most {_MAX_NAME_BYTES} bytes, as file systems take them",
+        expected=expected,
         mend="Name another path",
     )

@@ -6,6 +6,7 @@ ruamel.yaml's pure-Python parser gives the nodes and their lines; scalars are re
 
 import io
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from distrain.config.faults import Fault, KeyPath, Place, dotted
+from distrain.config.names import format_named
 from distrain.errors import nearest
 
 MAX_BYTES = 16 << 20
@@ -31,6 +33,8 @@ _WORDS: dict[str, bool | float | None] = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
+_KEY = re.compile(r"(data|model|train|evaluate|tune|track|cluster)(\.\w+)+")
+_CONFIG_ENDINGS = (".yaml", ".yml")
 _STANDARD_TAG = "tag:yaml.org,2002:"
 _TEXT_TAG = f"{_STANDARD_TAG}str"
 
@@ -82,6 +86,8 @@ def read_tree(path: Path, shown: str, rank: int) -> tuple[Tree, list[Fault]]:
     try:
         with path.open("rb") as file:  # it may be a pipe, whose length nothing tells
             content = file.read(MAX_BYTES + 1)
+        if format_named(path.name) not in (None, "json"):  # a configuration may be JSON
+            return Tree(), [_no_configuration(shown, top)]
         if len(content) > MAX_BYTES:
             return Tree(), [_no_text(f"has more than {MAX_BYTES:,} bytes", "", top)]
         text = content.decode("utf-8-sig")
@@ -133,6 +139,15 @@ def _read_text(text: str, top: Place) -> tuple[Tree, list[Fault]]:
     builder.tree.values = builder.value(node, ())
     builder.tree.places[()] = top
     return builder.tree, builder.faults
+
+
+def _no_configuration(shown: str, top: Place) -> Fault:
+    return Fault(
+        "is data, and no configuration",
+        expected="a YAML file, which names the data",
+        mend=f"`distrain init --from {shlex.quote(shown)} --target COLUMN` writes one",
+        place=top,
+    )
 
 
 _SECTIONS = "a mapping of sections, as in `data:`"
@@ -259,6 +274,8 @@ def _no_text(told: str, mend: str, place: Place) -> Fault:
 
 
 def _near_file(path: Path) -> str:
+    if _KEY.fullmatch(path.name) and path.suffix not in _CONFIG_ENDINGS:
+        return f"To set a value, write {path.name}=VALUE, without blanks"
     folder = path.parent
     if not folder.is_dir():
         return f"The folder {str(folder)!r} does not exist either"
@@ -275,4 +292,4 @@ def _files_in(folder: Path) -> str:
 
 def _configs_in(folder: Path) -> list[str]:
     files = [entry for entry in folder.iterdir() if entry.is_file()]
-    return sorted(entry.name for entry in files if entry.suffix in (".yaml", ".yml"))
+    return sorted(entry.name for entry in files if entry.suffix in _CONFIG_ENDINGS)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from distrain.config.faults import Fault, KeyPath, Place, dotted
-from distrain.config.names import BUILT_IN_IMAGES, format_named
+from distrain.config.names import BUILT_IN_IMAGES, holds_images
 from distrain.config.settings import Settings
 from distrain.config.source_lines import Tree, read_value
 from distrain.config.tune import DOMAIN_KINDS
@@ -32,6 +32,7 @@ CHOICES: tuple[KeyPath, ...] = (
 
 _SPACE: KeyPath = ("tune", "space")
 
+_CHOOSING = frozenset({"name", "target"})
 FILLED_IN = ("mlp", "cnn", "adamw", "constant", "cross_entropy", "huber")
 """The names that `fill_names` can write; the others have to be given."""
 
@@ -99,8 +100,9 @@ def fill_names(values: dict[str, Any]) -> None:
     for section in SECTIONS:
         if values.get(section) is None:
             values[section] = {}
-    train = values["train"]
-    _fill_name(values, "model", _model_name(values["data"]))
+    model, train = values["model"], values["train"]
+    if isinstance(model, dict) and not _CHOOSING & model.keys():  # else no folder is looked into
+        _fill_name(values, "model", _model_name(values["data"]))
     if isinstance(train, dict):
         _fill_name(train, "optimizer", "adamw")
         _fill_name(train, "lr_schedule", "constant")
@@ -126,7 +128,7 @@ def _with_space_key(path: KeyPath) -> KeyPath:
 
 def _fill_name(section: dict[str, Any], key: str, name: str | None) -> None:
     chosen = section.get(key)
-    if name and isinstance(chosen, dict) and not {"name", "target"} & chosen.keys():
+    if name and isinstance(chosen, dict) and not _CHOOSING & chosen.keys():
         section[key] = {"name": name, **chosen}
 
 
@@ -134,9 +136,13 @@ def _model_name(data: Any) -> str:
     if not isinstance(data, dict):
         return "mlp"
     source = data.get("source")
-    format_ = data.get("format") or (format_named(source) if isinstance(source, str) else None)
+    format_ = data.get("format")
     is_image = isinstance(source, dict) or source in BUILT_IN_IMAGES
-    return "cnn" if is_image or format_ in ("idx", "images") else "mlp"
+    if is_image or format_ is not None:
+        return "cnn" if is_image or format_ in ("idx", "images") else "mlp"
+    names = source if isinstance(source, list) and source else [source]
+    are_images = all(isinstance(name, str) and holds_images(name) for name in names)
+    return "cnn" if are_images else "mlp"
 
 
 def _write_out(tree: Tree) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from distrain.data.files import SourceFile, current_file, open_file
 from distrain.data.opened import check_names_once
 from distrain.data.reading import FileLog, Reading, Unit
-from distrain.data.sniff import check_content
+from distrain.data.sniff import HEAD_BYTES, check_content
 from distrain.data.typed_tables import canonical_table, check_schema, hash_part, with_pixels
 from distrain.errors import DataError, first_line
 
@@ -96,7 +96,7 @@ class _Batches:
 @contextmanager
 def _opened(file: SourceFile) -> Iterator[tuple[pa.NativeFile, _Batches]]:
     with open_file(file.uri) as source:
-        head = source.read(16)
+        head = source.read(HEAD_BYTES)
         check_content(file, head, "arrow")
         source.seek(0)
         try:

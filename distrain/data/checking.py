@@ -3,6 +3,7 @@
 What is wrong is told here if a look at the beginning can show it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -15,9 +16,11 @@ from distrain.data.kinds import source_of, target_names
 from distrain.data.opened import OpenedSource, listed
 from distrain.data.opening import open_source
 from distrain.data.profile import ScanTask
+from distrain.data.reading import Reading
 from distrain.data.runs import Run
 from distrain.data.split import check_words
 from distrain.data.target import TargetPlan, TargetWish, plan_target
+from distrain.data.typed_tables import canonical_table
 from distrain.errors import DataError, did_you_mean
 
 
@@ -71,6 +74,7 @@ def open_checked(data: DataSettings) -> tuple[OpenedSource, OpenedSource | None]
     """
     source = open_source(source_of(data), data.format, data.read)
     check_settings(data, source)
+    _check_types(data, source)
     target = check_sample(data, source)
     test = open_test_source(data, source)
     if test is not None and test.is_whole and target is not None:
@@ -131,8 +135,17 @@ def check_settings(data: DataSettings, source: OpenedSource) -> None:
                 f"there is no column {name!r}",
                 where=f"{key}, in {source.listing.files[0].uri}",
                 expected="a column of the source",
-                mend=did_you_mean(name, columns, listed="Columns") + _other_delimiter(columns),
+                mend=did_you_mean(name, columns, listed="Columns")
+                + _other_delimiter(columns)
+                + _no_header(source.reading),
             )
+
+
+def _check_types(data: DataSettings, source: OpenedSource) -> None:
+    """Refuse columns of types that are not read, but for images, which have a shape."""
+    wanted = set(wanted_columns(data, source.reading.columns)) - set(source.reading.image_shapes)
+    names = [name for name in source.sample.column_names if name in wanted]
+    canonical_table(source.sample.select(names), source.listing.files[0].uri)
 
 
 def check_sample(data: DataSettings, source: OpenedSource) -> TargetPlan | None:
@@ -147,9 +160,10 @@ def check_sample(data: DataSettings, source: OpenedSource) -> TargetPlan | None:
     _check_folders(source, targets)
     fixed = data.split.column if data.split.kind == "fixed" else None
     counted = [*targets[:1], *([fixed] if fixed else [])]
-    first = ScanTask({}, counted, targets, source.reading.text)(Run(0, 0, source.sample))
+    sample = Run(0, 0, source.sample.select(list(dict.fromkeys([*targets, *counted]))))
+    first = ScanTask({}, counted, targets, source.reading.text)(sample)
     types = {name: resolve_type([scan]) for name, scan in first.columns.items()}
-    scan = ScanTask(types, counted, targets, source.reading.text)(Run(0, 0, source.sample))
+    scan = ScanTask(types, counted, targets, source.reading.text)(sample)
     if fixed:
         check_words(list(scan.counts[fixed] or ()), fixed)
     rows_of_files = {file.uri: scan.num_rows for file in source.listing.files}
@@ -190,6 +204,21 @@ def likely_delimiter(columns: Sequence[str]) -> str | None:
     if len(columns) != 1:
         return None
     return next((sign for sign in (";", "\t", "|", ",") if sign in columns[0]), None)
+
+
+def _no_header(reading: Reading) -> str:
+    """Return the advice that the first row may hold values, where a number stands for a name."""
+    is_header = reading.format in ("csv", "tsv") and not reading.has_given_names
+    if not (is_header and reading.has_header and any(map(_is_number, reading.columns))):
+        return ""
+    return " If the first row is no header, set data.read.header to false and give data.read.names."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _other_delimiter(columns: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ class ColumnScan:
         num_number_like: sum over runs of the different texts in each that are numbers, where not
             all are.
         num_date_like: likewise of those that look like dates, which were not read as dates.
+        num_comma_like: likewise of those that are numbers with commas in them, as in '3,5'.
         num_words: about how many words all texts have, where nearly every row has its own.
     """
 
@@ -58,6 +59,7 @@ class ColumnScan:
     no_number: tuple[str, int] | None = None
     num_number_like: int = 0
     num_date_like: int = 0
+    num_comma_like: int = 0
     num_words: int = 0
 
     @property
@@ -145,6 +147,7 @@ def _combine_two(one: ColumnScan, two: ColumnScan) -> ColumnScan:
         no_number=_earlier_no_number(one, two),
         num_number_like=one.num_number_like + two.num_number_like,
         num_date_like=one.num_date_like + two.num_date_like,
+        num_comma_like=one.num_comma_like + two.num_comma_like,
         num_words=one.num_words + two.num_words,
     )
 

@@ -26,6 +26,8 @@ _BLOCK_BYTES: Final = 16 * 2**20
 _HEADER_BYTES: Final = 2**20
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _SNIFFED_RECORDS: Final = 20
+_SHOWN_LETTERS: Final = 60
+_QUOTES: Final = "correct the line (a delimiter inside a value needs quotes around the value)"
 
 
 @final
@@ -245,7 +247,7 @@ def _explain(fault: Exception, text: CsvText, form: CsvForm | None) -> DataError
 def _ragged(text: CsvText, form: CsvForm) -> DataError | None:
     lines = io.StringIO(text.text.decode("utf-8", errors="replace"), newline="")
     records = csv.reader(lines, delimiter=form.delimiter)
-    line = 0
+    line = num_fitting = 0
     for record in records:
         first, line = line + 1, records.line_num
         if record and len(record) != len(form.names):
@@ -257,10 +259,27 @@ def _ragged(text: CsvText, form: CsvForm) -> DataError | None:
                 + (over if line > first else ""),
                 where=f"{text.uri}:{text.first_line() + records.line_num}",
                 expected=f"{len(form.names)}, as there are columns",
-                mend="Correct the line (a delimiter inside a value needs quotes around the value), "
-                "or set data.read.delimiter, data.read.header and data.read.names.",
+                mend=_mend_ragged(text, is_first=num_fitting == int(text.has_header)),
             )
+        num_fitting += bool(record)
     return None
+
+
+def _mend_ragged(text: CsvText, *, is_first: bool) -> str:
+    """Return what can be done about a record whose fields are not as many as the columns.
+
+    Args:
+        text: where it stands.
+        is_first: whether no record before it fits the header.
+    """
+    settings = "set data.read.delimiter, data.read.header and data.read.names."
+    if is_first and text.has_header:
+        head = text.text[: text.text.find(b"\n")].decode("utf-8", errors="replace").strip()
+        shown = head if len(head) <= _SHOWN_LETTERS else f"{head[:_SHOWN_LETTERS]}..."
+        told = f"If the first line, {shown!r}, is no header, take it out; else {_QUOTES}"
+    else:
+        told = _QUOTES.capitalize()
+    return f"{told}, or {settings}"
 
 
 def _positions(text: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
-from distrain.config.names import is_remote
+from distrain.config.names import format_named, is_remote
 from distrain.errors import DataError, did_you_mean, first_line
 
 # fsspec fills in Jinja's templates in these, older ones outside of any sandbox.
@@ -226,7 +226,9 @@ def missing_file(name: str) -> DataError:
     if not there:
         mend = f"There is nothing in {folder} either; check the path."
     else:
-        names = [info.base_name for info in there if not info.base_name.startswith(".")]
+        seen = [info for info in there if not info.base_name.startswith(".")]
+        fitting = [info.base_name for info in seen if not info.is_file or format_named(info.path)]
+        names = fitting or [info.base_name for info in seen]
         mend = did_you_mean(PurePosixPath(path).name, names, listed=f"In {folder} there are")
     return DataError("no such file or directory", where=name, expected="existing data", mend=mend)
 

@@ -115,6 +115,13 @@ def unread_columns(
                 "is none; taken as text. data.read.na_values makes such a word mean 'missing'"
             )
             yield Finding("numbers-and-text", name, text, scan.num_rows)
+        elif 2 * scan.num_comma_like >= scan.num_distinct:
+            text = (
+                f"most of it is numbers with a comma, such as {shortened(value)!r} "
+                f"({row_text(row, rows_of_files)}); taken as text. Write decimals with a point, "
+                "and thousands without a sign between them"
+            )
+            yield Finding("commas-in-numbers", name, text, scan.num_rows)
         elif 2 * scan.num_date_like >= scan.num_distinct:
             text = (
                 f"most of it looks like dates, such as {shortened(value)!r} "

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from distrain.data.files import Listing, SourceFile, open_file
 from distrain.data.reading import FileLog, Piece, Reading, Unit
-from distrain.data.sniff import check_content
+from distrain.data.sniff import HEAD_BYTES, check_content
 from distrain.data.text_files import HashingReader, decompressed, read_exactly
 from distrain.errors import DataError
 
@@ -88,7 +88,7 @@ class _Items:
         self.file = piece.file
         self._piece = piece
         self._source = open_file(piece.file.uri)
-        check_content(piece.file, self._source.read(16), "idx")
+        check_content(piece.file, self._source.read(HEAD_BYTES), "idx")
         self._source.seek(0)
         self._hashed = HashingReader(self._source)
         self._stream = decompressed(pa.PythonFile(self._hashed, mode="r"), piece.file.compression)

@@ -13,6 +13,7 @@ from distrain.data.files import Listing, SourceFile, open_file, without_query
 from distrain.data.images import decoded, image_shape
 from distrain.data.opened import OpenedSource
 from distrain.data.reading import FileLog, Piece, Reading, Unit
+from distrain.data.sniff import HEAD_BYTES, check_fetched
 from distrain.errors import DataError
 
 COLUMNS: Final = ("file", "image", "label")
@@ -44,7 +45,9 @@ def open_images(listing: Listing, reading: Reading) -> OpenedSource:
     """
     first = listing.files[0]
     with open_file(first.uri) as source:
-        shape = image_shape(source.read(), first.uri, reading)
+        content = source.read()
+    check_fetched(content[:HEAD_BYTES], first.uri)
+    shape = image_shape(content, first.uri, reading)
     if shape is None:
         raise DataError(
             "the image cannot be decoded",

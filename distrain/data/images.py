@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from distrain.data.reading import Reading, Shape
+from distrain.data.sniff import HEAD_BYTES, check_fetched
 from distrain.errors import DataError, first_line
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def decoded(
         try:
             pixels[place] = _pixels(content, shape, reading, where(place))
         except _Undecodable as fault:
+            check_fetched(content[:HEAD_BYTES], where(place))
             raise DataError(
                 f"the image cannot be decoded ({first_line(fault)})",
                 where=where(place),

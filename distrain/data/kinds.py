@@ -11,6 +11,7 @@ from distrain.data.column_scan import ColumnScan
 from distrain.data.findings import Finding
 from distrain.errors import DataError
 
+_SHOWN_COLUMNS: Final = 8
 _EXPLAINED: Final = {
     "empty-column": "no row has a value; left out",
     "constant-column": "every row has the same value; left out",
@@ -69,14 +70,25 @@ def plan_columns(data: DataSettings, scans: Mapping[str, ColumnScan]) -> Columns
     features, besides = _images_alone(features)
     findings.extend(besides)
     if not features:
-        raise DataError(
-            "no feature is left",
-            where="data.source",
-            expected="at least one column beside the target that tells rows apart",
-            mend="Columns that are empty, constant, ids or dropped are no features; say otherwise "
-            "under data.features.",
-        )
+        raise _no_feature(data, findings)
     return Columns(tuple(features), tuple(ids), tuple(findings))
+
+
+def _no_feature(data: DataSettings, findings: Sequence[Finding]) -> DataError:
+    """Return the error that says what became of each column."""
+    asked = [
+        f"{name!r}: data.features says {wish.kind}"
+        for name, wish in data.features.items()
+        if wish.kind in ("id", "drop")
+    ]
+    found = [f"{each.column!r}: {each.message.partition(';')[0]}" for each in findings]
+    told = "; ".join([*asked, *found][:_SHOWN_COLUMNS])
+    return DataError(
+        f"no feature is left ({told})" if told else "no feature is left: the target stands alone",
+        where="data.source",
+        expected="at least one column beside the target that tells rows apart",
+        mend="Say what a column is under data.features, or add columns.",
+    )
 
 
 def target_names(data: DataSettings) -> tuple[str, ...]:

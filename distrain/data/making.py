@@ -150,6 +150,7 @@ class Making:
             "transform": transform.to_json(),
             "sources": [*source.files(), *(test.files() if test else [])],
             "profile": describe_columns(columns, source.columns, fit),
+            "profile_order": list(source.columns),  # the keys of a manifest are sorted
             "findings": [finding.to_json() for finding in findings],
             **stream,
         }

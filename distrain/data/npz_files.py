@@ -14,7 +14,7 @@ from distrain.data.npy_arrays import array_form, array_table, blocks_of
 from distrain.data.npy_header import ArrayForm, ColumnNames, Source
 from distrain.data.opened import OpenedSource, check_names_once
 from distrain.data.reading import FileLog, Reading, Unit
-from distrain.data.sniff import check_content
+from distrain.data.sniff import HEAD_BYTES, check_content
 from distrain.data.typed_tables import (
     canonical_table,
     check_same_columns,
@@ -79,7 +79,7 @@ def _opened(
     """Give the arrays of a file, each at its first item, with its form."""
     with ExitStack() as stack:
         source = stack.enter_context(open_file(file.uri))
-        check_content(file, source.read(16), "npz")
+        check_content(file, source.read(HEAD_BYTES), "npz")
         source.seek(0)
         try:
             archive = stack.enter_context(zipfile.ZipFile(source))

@@ -11,7 +11,7 @@ from distrain.data.npy_arrays import Array, array_form, array_table, blocks_of
 from distrain.data.npy_header import ArrayForm, ColumnNames
 from distrain.data.opened import OpenedSource, check_names_once
 from distrain.data.reading import FileLog, Piece, Reading, Unit
-from distrain.data.sniff import check_content
+from distrain.data.sniff import HEAD_BYTES, check_content
 from distrain.data.typed_tables import (
     canonical_table,
     check_same_columns,
@@ -28,7 +28,7 @@ def read_npy_unit(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa.Tab
     """Yield the tables of a unit, in order; what was read is noted in `log`."""
     for piece in unit.pieces:
         with open_file(piece.file.uri) as source:
-            check_content(piece.file, source.read(16), reading.format)
+            check_content(piece.file, source.read(HEAD_BYTES), reading.format)
             log.add(piece, *hash_part(source, piece))
             source.seek(0)
             form = _form(source, piece.file, reading)
@@ -48,7 +48,7 @@ def open_npy(listing: Listing, reading: Reading) -> OpenedSource:
     rows, forms = 0, []
     for file in listing.files:
         with open_file(file.uri) as source:
-            check_content(file, source.read(16), reading.format)
+            check_content(file, source.read(HEAD_BYTES), reading.format)
             source.seek(0)
             forms.append(_form(source, file, reading))
             rows += forms[-1].num_rows

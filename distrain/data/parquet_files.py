@@ -8,7 +8,7 @@ from pyarrow import parquet
 
 from distrain.data.files import SourceFile, open_file
 from distrain.data.reading import FileLog, Reading, Unit
-from distrain.data.sniff import check_content
+from distrain.data.sniff import HEAD_BYTES, check_content
 from distrain.data.typed_tables import canonical_table, check_schema, hash_part, with_pixels
 from distrain.errors import DataError
 
@@ -20,7 +20,7 @@ def read_parquet_unit(unit: Unit, reading: Reading, log: FileLog) -> Iterator[pa
     """Yield the tables of a unit, in order; what was read is noted in `log`."""
     for piece in unit.pieces:
         with open_file(piece.file.uri) as source:
-            check_content(piece.file, source.read(16), reading.format)
+            check_content(piece.file, source.read(HEAD_BYTES), reading.format)
             log.add(piece, *hash_part(source, piece))
             source.seek(0)
             file = _opened(source, piece.file.uri)
@@ -49,7 +49,7 @@ def schema_and_rows(file: SourceFile) -> tuple[pa.Schema, int, bool]:
         DataError: it is no Parquet file, or damaged.
     """
     with open_file(file.uri) as source:
-        check_content(file, source.read(16), "parquet")
+        check_content(file, source.read(HEAD_BYTES), "parquet")
         source.seek(0)
         opened = _opened(source, file.uri)
         return opened.schema_arrow, opened.metadata.num_rows, True

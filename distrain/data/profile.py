@@ -28,6 +28,7 @@ from distrain.data.runs import Run, RunKey
 # Above so many different values no column is a set of classes.
 MAX_CLASSES: Final = 10_000
 _NUMBER: Final = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+_WITH_COMMA: Final = r"^\s*[+-]?[0-9][0-9.' ]*,[0-9]+([.,][0-9]+)*\s*$"
 _DATE: Final = (
     r"^\s*([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}"
     r"|[0-9]{1,2}[-/. ]([0-9]{1,2}|[A-Za-z]{3,9})[-/. ][0-9]{2,4})\b"
@@ -147,6 +148,7 @@ def _scan_text(text: pa.Array) -> ColumnScan:
         no_number=_first_no_number(text, distinct) if numbers is None else None,
         num_number_like=0 if numbers is not None else _num_like(distinct, _NUMBER),
         num_date_like=0 if numbers is not None else _num_like(distinct, _DATE),
+        num_comma_like=0 if numbers is not None else _num_like(distinct, _WITH_COMMA),
         num_words=_num_words(distinct) if len(distinct) > len(text) / 2 else 0,
     )
 

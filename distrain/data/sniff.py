@@ -22,6 +22,11 @@ _MAGIC_OF_FORMAT: Final = {
 }
 _ARROW_STREAM: Final = b"\xff\xff\xff\xff"
 _ENDING: Final = {"gzip": ".gz", "zstd": ".zst", "bz2": ".bz2"}
+_SHOWN_BYTES: Final = 15
+HEAD_BYTES: Final = 64
+"""So much of a file's beginning tells what it is."""
+_LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
+_MARKUP: Final = (b"<!doctype html", b"<html", b"<?xml")
 
 
 def check_content(file: SourceFile, head: bytes, format_: str) -> None:
@@ -29,7 +34,7 @@ def check_content(file: SourceFile, head: bytes, format_: str) -> None:
 
     Args:
         file: the file; its extension says whether it is compressed.
-        head: at least its first 6 bytes, if it has so many.
+        head: its first `HEAD_BYTES`, if it has so many.
         format_: what it should hold.
 
     Raises:
@@ -37,6 +42,7 @@ def check_content(file: SourceFile, head: bytes, format_: str) -> None:
     """
     if not head:
         return
+    check_fetched(head, file.uri, is_text=format_ == "text")
     found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
     wanted = file.compression or _MAGIC_OF_FORMAT.get(format_)
     is_stream = format_ == "arrow" and head.startswith(_ARROW_STREAM)
@@ -54,6 +60,34 @@ def check_content(file: SourceFile, head: bytes, format_: str) -> None:
         expected=f"{wanted}, as its extension says" if file.compression else format_,
         mend=mend,
     )
+
+
+def check_fetched(head: bytes, where: str, *, is_text: bool = False) -> None:
+    """Refuse what stands in a file's place where the file itself was not fetched.
+
+    Args:
+        head: its first `HEAD_BYTES`, if it has so many.
+        where: the file, for messages.
+        is_text: whether it may be any text, web pages among them.
+
+    Raises:
+        DataError: it is a pointer of Git LFS, or what a web server answers.
+    """
+    if head.startswith(_LFS_POINTER):
+        raise DataError(
+            "this is a pointer of Git LFS, and the data is not here",
+            where=where,
+            expected="the data itself",
+            mend="Fetch it: git lfs pull.",
+        )
+    if not is_text and head.lstrip().lower().startswith(_MARKUP):
+        begins = head[:_SHOWN_BYTES].decode("latin-1")
+        raise DataError(
+            f"this is a web page or a server's answer: it begins {begins!r}",
+            where=where,
+            expected="the data itself",
+            mend="Fetch it again, from an address that gives the file; it may want a login.",
+        )
 
 
 def check_text(text: bytes, file: SourceFile) -> None:

@@ -32,6 +32,19 @@ from distrain.errors import DataError, first_line, nearest
 # What a directory is full of, where it holds tables, too, goes with them.
 _ASIDE: Final = ("images", "json")
 _PACKED: Final = ("csv", "tsv", "json", "jsonl", "text", "idx", "built-in")
+_AS_PARQUET: Final = "Write it as Parquet or CSV, by pandas for example."
+_UNPACKED: Final = "Unpack it, and name the files or their folder."
+_OF_OTHERS: Final = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "Save the sheet as CSV."),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), f"Nothing is unpickled. {_AS_PARQUET}"),
+    **dict.fromkeys((".h5", ".hdf5", ".orc", ".avro", ".dta", ".sav", ".rds"), _AS_PARQUET),
+    **dict.fromkeys(
+        (".db", ".sqlite", ".sqlite3", ".duckdb"), "Export the table as Parquet or CSV."
+    ),
+    **dict.fromkeys((".pt", ".pth", ".mat"), "Give its rows by data.dataset, a torch Dataset."),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".xz"), _UNPACKED),
+}
+"""How what has these extensions becomes what is read."""
 _GLOB_CHARACTERS: Final = frozenset("*?[")
 
 
@@ -233,11 +246,15 @@ def _checked(files: list[SourceFile]) -> list[SourceFile]:
 def _common_format(files: Sequence[SourceFile]) -> str:
     formats = {FORMAT_OF_ENDING.get(_ending(file.uri)): file for file in files}
     if None in formats:
+        ending = _ending(formats[None].uri)
+        is_known = ending in _OF_OTHERS
         raise DataError(
-            "the extension says nothing about the format",
+            f"{ending} files are not read"
+            if is_known
+            else "the extension says nothing about the format",
             where=formats[None].uri,
             expected=f"one of {', '.join(FORMAT_OF_ENDING)}, or data.format",
-            mend="Set data.format to what it is, e.g. csv or text.",
+            mend=_OF_OTHERS.get(ending, "Set data.format to what it is, e.g. csv or text."),
         )
     if len(formats) > 1:
         raise DataError(

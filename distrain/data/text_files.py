@@ -11,7 +11,7 @@ import pyarrow as pa
 from distrain.config.names import is_text_encoding
 from distrain.data.files import SourceFile, open_file
 from distrain.data.reading import FileLog, Piece, Reading
-from distrain.data.sniff import check_content, check_text
+from distrain.data.sniff import HEAD_BYTES, check_content, check_text
 from distrain.errors import DataError
 
 # A stream is parsed in parts of this size, so that a task's memory does not grow with the file.
@@ -55,7 +55,7 @@ def read_beginning(
         DataError: it is no text, or in another encoding.
     """
     with open_file(file.uri) as source:
-        check_content(file, source.read(16), reading.format)
+        check_content(file, source.read(HEAD_BYTES), reading.format)
         source.seek(0)
         content = decompressed(source, file.compression)
         head = read_exactly(content, num_bytes + 1)
@@ -78,7 +78,7 @@ def load_text(piece: Piece, reading: Reading, log: FileLog) -> bytes | None:
     with open_file(piece.file.uri) as source:
         if piece.stop is None:
             raw = source.read()
-            check_content(piece.file, raw[:16], reading.format)
+            check_content(piece.file, raw[:HEAD_BYTES], reading.format)
         else:
             start, stop = (next_line(source, at) for at in (piece.start, piece.stop))
             source.seek(start)
@@ -111,7 +111,7 @@ def text_parts(
     """
     rest, lines = b"", 0
     with open_file(piece.file.uri) as source:
-        check_content(piece.file, source.read(16), reading.format)
+        check_content(piece.file, source.read(HEAD_BYTES), reading.format)
         source.seek(0)
         hashed = HashingReader(source)
         stream = decompressed(pa.PythonFile(hashed, mode="r"), piece.file.compression)
@@ -164,19 +164,37 @@ def next_line(source: pa.NativeFile, position: int) -> int:
 def encoding_fault(text: bytes, uri: str, lines_before: int, start: int) -> DataError:
     """Return the error for bytes that are not in the stated encoding, with line and advice."""
     line = lines_before + text.count(b"\n", 0, start) + 1
-    bad = text[start]
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
-        likely = "utf-16"
-    elif any(0x80 <= byte < 0xA0 for byte in text[start : start + 4096]):
-        likely = "cp1252"
-    else:
-        likely = "latin-1"
+    likely = likely_encoding(text, start)
     return DataError(
-        f"byte 0x{bad:02x} is not UTF-8",
+        f"byte 0x{text[start]:02x} is not UTF-8",
         where=f"{uri}:{line}",
         expected="text in the encoding that data.read.encoding names (utf-8 unless given)",
         mend=f"Set data.read.encoding, likely to {likely}.",
     )
+
+
+def likely_encoding(text: bytes, start: int) -> str:
+    """Return the encoding that text seems to have whose byte at `start` is not UTF-8."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    is_windows = any(0x80 <= byte < 0xA0 for byte in text[start : start + 4096])
+    return "cp1252" if is_windows else "latin-1"
+
+
+def encoding_seen(file: SourceFile, num_bytes: int) -> str | None:
+    """Return the encoding that a file's beginning seems to have; None: UTF-8, or none of text.
+
+    Args:
+        file: the file; what is compressed is unpacked.
+        num_bytes: how much of it is looked at.
+    """
+    with open_file(file.uri) as source:
+        head = read_exactly(decompressed(source, file.compression), num_bytes)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # its end may cut a letter
+    except UnicodeDecodeError as fault:
+        return likely_encoding(head, fault.start)
+    return None
 
 
 @final

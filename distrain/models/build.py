@@ -177,7 +177,7 @@ def construct_target(target: str, args: Mapping[str, Any]) -> nn.Module:
     filled = expanded(args)
     try:
         model = maker(**filled)
-    except Exception as fault:  # the user's code may raise anything; told with its cause
+    except (Exception, SystemExit) as fault:  # the user's code may raise anything, or leave
         raise ModelError(
             f"{target}({_shown(args)}) failed: {type(fault).__name__}: {fault}",
             where="model.args",

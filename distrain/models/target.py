@@ -41,14 +41,18 @@ def load_target(target: str, *, where: str) -> Any:
 
 
 def _not_imported(target: str, module: str, where: str, fault: BaseException) -> ModelError:
-    is_absent = isinstance(fault, ModuleNotFoundError) and (fault.name or "") in _parents(module)
+    name = target.partition(":")[2]
+    if module.endswith(".py"):
+        mend = f"Name the module, not its file: {module.removesuffix('.py')}:{name}"
+    elif isinstance(fault, ModuleNotFoundError) and (fault.name or "") in _parents(module):
+        mend = "Check the spelling of the module, and that its folder is on the Python path"
+    else:
+        mend = f"Run `python -c 'import {module}'` to see the whole traceback"
     return ModelError(
         f"{target!r}: importing {module} failed ({type(fault).__name__}: {fault})",
         where=where,
         expected="package.module:Name, importable from the folder of the configuration",
-        mend="Check the spelling of the module, and that its folder is on the Python path"
-        if is_absent
-        else f"Run `python -c 'import {module}'` to see the whole traceback",
+        mend=mend,
     )
 
 

@@ -255,7 +255,7 @@ def progress_line(record: Mapping[str, Any], width: int) -> Text:
 
 
 def _progress_parts(record: Mapping[str, Any]) -> dict[str, str]:
-    has_left = record["left_s"] is not None and not is_last(record)
+    has_left = record["left_s"] is not None and round(record["left_s"]) > 0
     parts = {
         "epoch": f"epoch {record['epoch']}/{record['total_epochs']}",
         "step": f"step {record['step']:,}/{record['total_steps']:,}",

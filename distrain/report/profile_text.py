@@ -8,6 +8,17 @@ _SHOWN_VALUES: Final = 3
 _SHOWN_LETTERS: Final = 30
 
 
+def in_source_order(facts: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what each column holds, in the order of the source where that is known.
+
+    Args:
+        facts: a manifest, or what lineage keeps of one: `profile`, and `profile_order`.
+    """
+    profile: Mapping[str, Mapping[str, Any]] = facts.get("profile", {})
+    order = [name for name in facts.get("profile_order", ()) if name in profile]
+    return {name: profile[name] for name in dict.fromkeys([*order, *profile])}
+
+
 def profile_lines(profile: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield each column's name, and its kind and statistics in words.
 

@@ -91,9 +91,10 @@ def data_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `digest`, `format`, `recipe`, `sources` (uri, num_bytes, num_rows, sha256), `splits` (name
-        to num_rows and shards with file, num_rows, sha256), `profile` (by column) and `findings`.
+        to num_rows and shards with file, num_rows, sha256), `profile` (by column), `profile_order`
+        (the columns as the source has them) and `findings`.
     """
-    kept = ("digest", "format", "recipe", "profile", "findings")
+    kept = ("digest", "format", "recipe", "profile", "profile_order", "findings")
     return {
         **{name: manifest[name] for name in kept if name in manifest},
         "sources": [

@@ -241,7 +241,8 @@ class ProgressLine:
         self._rows += num_rows
         if now - self._last_time < PROGRESS_INTERVAL_S and step < self._total_steps:
             return
-        pace_s = (now - self._started) / max(1, step - self._first_step)
+        took_s = now - self._started
+        pace_s = took_s / max(1, step - self._first_step)
         window_s = max(now - self._rows_since, 1e-9)
         waited = (self._waits["data"], self._waits["reduce"])
         data_s, reduce_s = (end - start for end, start in zip(waited, self._waited, strict=True))
@@ -259,7 +260,10 @@ class ProgressLine:
                 "validation": list(validation)
                 if validation and math.isfinite(validation[1])
                 else None,
-                "left_s": pace_s * (self._total_steps - step),
+                # The first steps say nothing: evaluation and saving have not had their turn.
+                "left_s": pace_s * (self._total_steps - step)
+                if took_s >= PROGRESS_INTERVAL_S or step == self._total_steps
+                else None,
             }
         )
         self._last_time = self._rows_since = now

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from distrain.report.display import LiveDisplay, PlainDisplay, open_display
+from distrain.report.display import LiveDisplay, PlainDisplay, open_display, progress_text
 
 
 def test_work_goes_on_where_the_reader_of_its_output_has_left(
@@ -38,6 +38,18 @@ def test_a_pipe_is_told_of_a_wait_at_first_and_then_once_a_minute(
         *("waiting, 0 s", "waiting, 60 s", "waiting, 120 s"),
         *("training", "waiting once more"),
     ]
+
+
+@pytest.mark.parametrize(("left_s", "told"), [(None, False), (0.3, False), (61.0, True)])
+def test_no_time_is_told_that_nobody_knows_or_nobody_waits_for(
+    left_s: float | None, told: bool
+) -> None:
+    record = {
+        **{"epoch": 1, "total_epochs": 3, "step": 1, "total_steps": 9, "rows_per_s": 6286.0},
+        **{"loss": 0.5, "validation": None, "left_s": left_s},
+    }
+
+    assert ("left" in progress_text(record)) == told
 
 
 def test_a_terminal_has_one_line_for_a_wait() -> None:

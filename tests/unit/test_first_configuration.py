@@ -81,6 +81,20 @@ def test_another_delimiter_is_written_down(here: Path) -> None:
     assert load_settings(["run.yaml"]).data.read.delimiter == ";"
 
 
+@pytest.mark.parametrize(
+    ("encoding", "target"),
+    [("latin-1", "gekündigt"), ("cp1252", "gekündigt €"), ("utf-16", "gekündigt")],
+)
+def test_another_encoding_is_written_down(here: Path, encoding: str, target: str) -> None:
+    rows = CUSTOMERS.replace(",", ";").replace("churned", target)
+    (here / "churn.csv").write_bytes(rows.encode(encoding))
+
+    write_first_configuration("churn.csv", target, Path("run.yaml"))
+
+    read = load_settings(["run.yaml"]).data.read
+    assert (read.delimiter, read.encoding) == (";", encoding)
+
+
 def test_without_a_file_it_is_the_demo_s_data(here: Path) -> None:
     result = write_first_configuration(None, None, here / "run.yaml")
 

@@ -77,7 +77,7 @@ def _opened(section: str, key: str) -> Any:
     try:
         with seeded(_MAKING_SEED):
             made = maker(**args)
-    except Exception as fault:  # the user's code may raise anything; told with its cause
+    except (Exception, SystemExit) as fault:  # the user's code may raise anything, or leave
         shown = ", ".join(f"{name}={value!r}" for name, value in args.items())
         raise DataError(
             f"{target}({shown}) failed: {type(fault).__name__}: {fault}",

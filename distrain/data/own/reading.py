@@ -70,7 +70,8 @@ class KeyedReader:
         try:
             return [self._batch(request.epoch, part.tolist()) for part in request.parts]
         except DataError as fault:
-            traceback.print_exc()  # the error gets to the driver, where it was raised does not
+            # The error gets to the driver, where it was raised does not.
+            traceback.print_exception(fault.__cause__ or fault)
             # An OSError of the user's code is its own, and no storage's that comes back.
             fault.__cause__ = None
             return fault

@@ -9,6 +9,7 @@ from distrain.report.page.markup import Markup, joined, tag
 from distrain.report.page.parts import Column, Row, checklist, folded, note, table
 from distrain.report.page.shell import Section
 from distrain.report.page.words import number_text, share_text
+from distrain.report.profile_text import in_source_order
 from distrain.report.run.view import RunView
 from distrain.results import finding_text
 
@@ -133,7 +134,7 @@ def _sources(data: Mapping[str, Any]) -> Markup:
 
 
 def _profile(run: RunView) -> Markup:
-    profile = run.data.get("profile", {})
+    profile = in_source_order(run.data)
     if not profile:
         return note("Nothing is known of the columns.")
     asked = run.setting("data.target")

@@ -41,6 +41,24 @@ def test_a_report_s_json_names_run_and_file(tmp_path: Path) -> None:
     assert (tmp_path / "page.html").is_file()
 
 
+def test_the_last_run_has_its_report_written(tmp_path: Path) -> None:
+    for run in (RUN, "20261201T120000-bbbbbb"):
+        write_run(tmp_path / "runs" / "pets" / run)
+
+    ended = run_in_process(["report", "--last"], tmp_path)
+
+    assert ended.code == 0, ended.stderr
+    assert ended.left == ["runs/pets/20261201T120000-bbbbbb/report.html"]
+
+
+def test_a_report_of_no_run_is_told_how_to_name_one(tmp_path: Path) -> None:
+    ended = run_in_process(["report"], tmp_path)
+
+    assert ended.code == 2
+    assert "no run was named" in ended.stderr
+    assert "distrain report --last" in ended.stderr
+
+
 def test_a_run_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
 

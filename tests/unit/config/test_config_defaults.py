@@ -33,6 +33,26 @@ def test_a_run_of_stated_length_does_not_stop_early(train):
     )
 
 
+@pytest.mark.parametrize(
+    ("files", "model"),
+    [
+        (["cat/a.png", "dog/b.JPG", "notes.md", ".kept/a.csv"], "cnn"),
+        (["cat/a.png", "labels.csv"], "mlp"),
+        (["notes.md"], "mlp"),
+    ],
+)
+def test_a_folder_of_images_alone_has_a_cnn(tmp_path, files, model):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    folder = {"source": str(tmp_path)}
+
+    assert load(data=folder).model.name == model
+    assert load(data=folder, model={"name": "linear"}).model.name == "linear"
+    assert load(data={**folder, "format": "csv"}).model.name == "mlp"
+
+
 def test_early_stopping_can_be_refused():
     train = load(train={"early_stopping": None}).train
 

@@ -44,6 +44,19 @@ def test_numbers_with_a_text_among_them_are_told_with_its_row(tmp_path: Path) ->
     assert "data.read.na_values" in found["numbers-and-text"]
 
 
+def test_numbers_with_commas_are_told_with_a_row(tmp_path: Path) -> None:
+    sizes = [f'"{row},5"' for row in range(ROWS)]
+    found = findings(tmp_path, {"size": sizes, "age": AGES, "y": CLASSES})
+    assert "numbers with a comma, such as '0,5' (row 1 of " in found["commas-in-numbers"]
+
+
+def test_what_became_of_each_column_is_told_where_no_feature_is_left(tmp_path: Path) -> None:
+    columns = {"same": [1] * ROWS, "age": AGES, "y": CLASSES}
+    told = r"no feature is left \('age': data.features says drop; 'same': every row has the same"
+    with pytest.raises(DataError, match=told):
+        findings(tmp_path, columns, features={"age": {"kind": "drop"}})
+
+
 def test_dates_in_several_forms_are_told(tmp_path: Path) -> None:
     forms = ("2024-01-{:02d}", "{:02d}/02/2024", "{:02d} Mar 2024")
     days = [forms[row % 3].format(1 + row % 28) for row in range(ROWS)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from distrain.report.profile_text import column_text, profile_lines
+from distrain.report.profile_text import column_text, in_source_order, profile_lines
 
 AGE = {
     "kind": "numeric",
@@ -40,6 +40,15 @@ CHURNED = {"kind": "target", "type": "string", "num_rows": 800, "num_missing": 0
 )
 def test_a_column_s_kind_and_statistics_are_told(entry: dict[str, Any], told: str) -> None:
     assert column_text(entry) == told
+
+
+@pytest.mark.parametrize(("order", "shown"), [(["b", "a"], ["b", "a"]), ([], ["a", "b"])])
+def test_columns_come_in_the_order_of_the_file_where_that_is_kept(
+    order: list[str], shown: list[str]
+) -> None:
+    facts = {"profile": {"a": CHURNED, "b": CHURNED}, "profile_order": order}
+
+    assert list(in_source_order(facts)) == shown
 
 
 def test_of_many_columns_the_rest_is_counted() -> None:
