@@ -63,7 +63,7 @@ def test_a_class_without_a_method_of_its_own_is_found_by_its_name(
             side: Side = Side.LEFT
         """
     cell = run_as_main(text, "<cell of sizes>")
-    for name in ("Side", "Size"):
+    for name in ("enum", "dataclass", "Side", "Size"):
         monkeypatch.setattr(sys.modules["__main__"], name, cell[name], raising=False)
 
     _, names = written(cell["Size"])

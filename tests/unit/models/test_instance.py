@@ -3,6 +3,7 @@
 import json
 from collections import OrderedDict
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def holding(value: Any) -> nn.Module:
     [
         (hooked(), "model Linear._forward_hooks: it holds a hook"),
         (holding(np.zeros(2)), "model Linear.held: it holds a numpy.ndarray"),
-        (holding([1, {2: open}, object()]), r"model Linear.held\[2\]: it holds a builtins.object"),
+        (holding([1, {2: open}, Lock()]), r"model Linear.held\[2\]: it holds a _thread.lock"),
         (nn.Sequential(nn.LazyLinear(2)), "Sequential.0.weight: it holds a parameter without a"),
     ],
 )
