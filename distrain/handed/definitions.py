@@ -154,17 +154,18 @@ class _Place:
 
 def _place_of(value: Any, where: str) -> _Place:
     """Return where a definition stands, as a function of it tells, or the class of that name."""
-    functions = [inspect.unwrap(value)] if isinstance(value, FunctionType) else _functions_of(value)
+    name, is_function = str(value.__name__), isinstance(value, FunctionType)
+    functions = [inspect.unwrap(value)] if is_function else _functions_of(value)
     for function in functions:
         code, names = function.__code__, function.__globals__
         # What a dataclass, for one, has been given stands nowhere.
-        if linecache.getlines(code.co_filename, names) or isinstance(value, FunctionType):
+        if is_function or linecache.getlines(code.co_filename, names):
             is_of_future = bool(code.co_flags & _FUTURE_FLAG)
             return _Place(code.co_filename, code.co_firstlineno, names, is_of_future)
     names = vars(sys.modules[MAIN])
-    if names.get(value.__name__) is value:
+    if names.get(name) is value:
         for filename in _files_of_main(names):
-            if any(_definitions_in(_tree_of(filename, names), value.__name__)):
+            if any(_definitions_in(_tree_of(filename, names), name)):
                 return _Place(filename, None, names, _is_of_future(filename))
     raise _unreachable(value, "has no method of its own to find its source by", where)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, final
 
 _PROTOCOL: Final = 4
+_COPYREG: Final[Any] = copyreg  # its stubs leave out what makes a new object
 
 
 @final
@@ -43,9 +44,9 @@ def parts_of(value: Any) -> Parts | None:
     make, args, state, items, pairs = (*reduced, None, None, None)[:5]
     kwargs: Mapping[str, Any] = {}
     is_new = True
-    if make is copyreg.__newobj__:
+    if make is _COPYREG.__newobj__:
         kind, *args = args
-    elif make is copyreg.__newobj_ex__:
+    elif make is _COPYREG.__newobj_ex__:
         kind, args, kwargs = args
     else:
         kind, is_new = make, False
