@@ -119,8 +119,9 @@ class Describer:
         }
         entry["attributes"] = self._attributes(module, where)
         for name in entry["unsaved"]:
-            if module._buffers[name] is not None:
-                self._keep_values(entry["buffers"][name], module._buffers[name])
+            buffer = module._buffers[name]
+            if buffer is not None:
+                self._keep_values(entry["buffers"][name], buffer)
         return index
 
     def _attributes(self, module: nn.Module, where: str) -> dict[str, Any]:
@@ -233,7 +234,8 @@ class Describer:
         return {kind: self._items(value, where)}
 
     def _container(self, value: Any, where: str) -> Any:
-        kind = {list: "list", set: "set", dict: "dict", OrderedDict: "ordered"}.get(type(value))
+        kinds: dict[Any, str] = {list: "list", set: "set", dict: "dict", OrderedDict: "ordered"}
+        kind = kinds.get(type(value))
         if kind is None:
             return self._object(value, where)
         if id(value) in self._seen:

@@ -98,7 +98,9 @@ def hand_over(
     storage = storage_of(first)
     # Apart, so that another model leaves the digest of a Dataset as it was.
     of_data, of_model = Package(storage), Package(storage)
-    in_data = {_DATASETS[word]: section_of(word, one, of_data) for word, one in datasets.items()}
+    in_data: dict[str, Any] = {
+        _DATASETS[word]: section_of(word, one, of_data) for word, one in datasets.items()
+    }
     if "collate" in things:
         in_data["collate"] = _path_of("collate", things.pop("collate"), of_data)
     others = {name: _section(name, one, of_model, first) for name, one in things.items()}

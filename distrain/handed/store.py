@@ -26,7 +26,7 @@ class Store:
     def put(self, content: Bytes) -> list[Any]:
         """Take in bytes, `(length,)`, and return their place, as `Kept.bytes_at` takes it."""
         if len(content) >= _OWN_FILE:
-            sha256 = hashlib.sha256(content).hexdigest()
+            sha256 = hashlib.sha256(content.data).hexdigest()
             self._files[sha256] = content
             return [sha256, 0, len(content)]
         start = len(self._small)
@@ -55,7 +55,7 @@ class Store:
     def pack(self) -> str:
         """Return the name of the file that has all small ones."""
         content = np.frombuffer(bytes(self._small), dtype=np.uint8)
-        sha256 = hashlib.sha256(content).hexdigest()
+        sha256 = hashlib.sha256(content.data).hexdigest()
         if len(content):
             self._files[sha256] = content
         return sha256

@@ -83,7 +83,8 @@ class Kept:
 def _mapped(path: str) -> Bytes:
     try:
         # A view of another class costs time at each access of a row; "c": copied where written to.
-        return np.load(path, mmap_mode="c", allow_pickle=False).view(np.ndarray)
+        found: Bytes = np.load(path, mmap_mode="c", allow_pickle=False).view(np.ndarray)
+        return found
     except (OSError, ValueError) as fault:
         raise DataError(
             f"an array that was handed over cannot be read ({fault})",

@@ -153,8 +153,8 @@ def test_what_is_shared_stays_so_and_circles_are_closed(again: Any) -> None:
 
 
 def test_objects_hold_methods_functions_modules_and_slots(again: Any, own: Any) -> None:
-    layer = nn.BatchNorm1d(2).eval()
-    layer.running_mean += 3.0  # type: ignore[operator]
+    layer: Any = nn.BatchNorm1d(2).eval()
+    layer.running_mean += 3.0
     held = [own.Scaled(2.0), functools.partial(torch.add, 1), layer, own.Slotted(), own.Side.LEFT]
 
     scaled, add, again_layer, slotted, side = again(held)
@@ -186,7 +186,7 @@ def holding(value: Any) -> Any:
     ("value", "message"),
     [
         (threading.Lock(), r"holds a _thread.lock, .* Keep its parts; or hand over its class\."),
-        ((one for one in ()), "holds a generator, .* Make a list of it"),
+        ((one for one in range(0)), "holds a generator, .* Make a list of it"),
         (torch.zeros(2, device="meta"), r"holds a tensor on meta, .* Move it by \.cpu\(\)"),
         (torch.eye(2).to_sparse(), "holds a torch.Tensor of layout torch.sparse_coo"),
         (np.random.default_rng(0), "holds a numpy.random._generator.Generator"),
