@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from distrain.config.load import load_settings, settings_from_dict
 from distrain.config.settings import Settings
 from distrain.display import NoDisplay
-from distrain.handed.over import Config, hand_over
+from distrain.handed.over import Config, Handed, hand_over
+from distrain.models.build import random_states_kept
 from distrain.pipeline import predict as run_predict
 from distrain.pipeline import resume as run_resume
 from distrain.pipeline import resume_search
@@ -48,9 +49,13 @@ def train(  # noqa: PLR0913 - each is one thing that can be handed over
     overrides: Sequence[str] = (),
     *,
     data: Any = None,
+    validation_data: Any = None,
+    test_data: Any = None,
+    collate: Any = None,
     target: str | Sequence[str] | None = None,
     model: Any = None,
     loss: Any = None,
+    step: Any = None,
     offline: bool = False,
     show: bool | None = None,
     **sections: Any,
@@ -62,13 +67,20 @@ def train(  # noqa: PLR0913 - each is one thing that can be handed over
         overrides: `section.key=value`, the value read as YAML; they win over all else.
         data: rows in memory or in Ray Data: a pandas DataFrame (without its index), an Arrow table,
             or a `ray.data.Dataset`. They are written once below the storage, named by their
-            content, and are then a source like any other. A mapping is the section `data`.
+            content, and are then a source like any other. Or a map-style torch Dataset: an object,
+            which is written down by class and attributes, its arrays once as files, and is made
+            again by each worker; its class, a function that makes one, or a `functools.partial` of
+            these. A mapping is the section `data`, a text or a path is `data.source`.
+        validation_data: a Dataset as `data`; None: rows of `data` are held out, by `data.split`.
+        test_data: as `data`, of its kind; None: as for `validation_data`.
+        collate: of a Dataset, a function that makes a batch of a list of items.
         target: takes the place of `data.target`.
         model: a `torch.nn.Module`, which begins with the weights that it has; its class, or a
             function that makes one; or a `functools.partial` of these, with keyword arguments. The
             source of what stands in a script or a notebook is kept with the run and the model. A
             mapping or a text is the section `model`.
         loss: a function, as `train.loss.target` names one; a mapping or a text is `train.loss`.
+        step: a function of (model, batch), as `train.step` names one, in the place of a loss.
         offline: whether the tracking server is left alone; `distrain sync` tells it later.
         show: whether what is being done is printed, a line at a time; None: in a notebook.
         sections: `name`, `seed`, `storage`, `train` and the other top-level keys of a file; their
@@ -80,10 +92,9 @@ def train(  # noqa: PLR0913 - each is one thing that can be handed over
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached.
     """
-    settings, beside = hand_over(
-        config, overrides, sections, data=data, target=target, model=model, loss=loss
-    )
-    with open_lines(is_wanted=show) as display:
+    handed = Handed(data, validation_data, test_data, collate, target, model, loss, step)
+    settings, beside = hand_over(config, overrides, sections, handed)
+    with random_states_kept(), open_lines(is_wanted=show) as display:
         return run_train(settings, display, [*beside, *_import_paths(config)], is_offline=offline)
 
 
@@ -92,9 +103,13 @@ def tune(  # noqa: PLR0913 - each is one thing that can be handed over
     overrides: Sequence[str] = (),
     *,
     data: Any = None,
+    validation_data: Any = None,
+    test_data: Any = None,
+    collate: Any = None,
     target: str | Sequence[str] | None = None,
     model: Any = None,
     loss: Any = None,
+    step: Any = None,
     constraints: Sequence[Callable[[Mapping[str, Any]], bool]] = (),
     offline: bool = False,
     show: bool | None = None,
@@ -106,9 +121,13 @@ def tune(  # noqa: PLR0913 - each is one thing that can be handed over
         config: as for `train`, with a section `tune`, here or among `sections`.
         overrides: as for `train`.
         data: as for `train`.
+        validation_data: as for `train`.
+        test_data: as for `train`.
+        collate: as for `train`.
         target: as for `train`.
         model: as for `train`; of a module, all trials begin with its weights.
         loss: as for `train`.
+        step: as for `train`.
         constraints: functions from the top of a module, beside `tune.constraints`. Each is called
             with a trial's values by dotted key, such as `trial["train.optimizer.lr"]`, and returns
             whether it may be so, for the same values always the same; `trial.get(key)` is None for
@@ -123,14 +142,13 @@ def tune(  # noqa: PLR0913 - each is one thing that can be handed over
     Raises:
         DistrainError: the input is at fault, or what was named cannot be reached.
     """
-    settings, handed = hand_over(
-        config, overrides, sections, data=data, target=target, model=model, loss=loss
-    )
+    handed = Handed(data, validation_data, test_data, collate, target, model, loss, step)
+    settings, folders = hand_over(config, overrides, sections, handed)
     paths = [import_path_of(function) for function in constraints]
     beside = {str(source.parent): None for path in paths for source in find_user_code(path)}
     settings = _with_constraints(settings, paths)
-    folders = [*handed, *_import_paths(config), *beside]
-    with open_lines(is_wanted=show) as display:
+    folders = [*folders, *_import_paths(config), *beside]
+    with random_states_kept(), open_lines(is_wanted=show) as display:
         return run_tune(settings, display, folders, is_offline=offline)
 
 

@@ -14,6 +14,7 @@ import symtable
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any, Final, cast, final
 
@@ -82,13 +83,12 @@ class Definitions:
         if name in self._statements or name in self._under_way:
             return
         self._under_way.add(name)
-        function = _function_of(value, where)
-        text = _source_of(value, function, where)
-        if function.__code__.co_flags & _FUTURE_FLAG:
-            self._is_of_future = True
-        for used in _free_names(text, function.__code__.co_filename):
-            if used in function.__globals__:
-                self._bind(used, function.__globals__[used], where)
+        place = _place_of(value, where)
+        text = _source_of(value, place, where)
+        self._is_of_future |= place.is_of_future
+        for used in _free_names(text, place.filename):
+            if used in place.names:
+                self._bind(used, place.names[used], where)
         self._statements[name] = text
 
     def _bind(self, name: str, value: Any, where: str) -> None:
@@ -141,29 +141,70 @@ def _functions_of(kind: type) -> Iterator[FunctionType]:
             yield inner
 
 
-def _function_of(value: Any, where: str) -> FunctionType:
-    """Return a function, or one of a class: it knows its file, and what names stand for."""
-    is_function = isinstance(value, FunctionType)
-    function = inspect.unwrap(value) if is_function else next(_functions_of(value), None)
-    if not isinstance(function, FunctionType):
-        raise _unreachable(value, "has no method of its own to find its source by", where)
-    return function
+@final
+@dataclass(frozen=True)
+class _Place:
+    """Where a definition stands: its file, a line of it, and what names stand for there."""
+
+    filename: str
+    line: int | None
+    names: dict[str, Any]
+    is_of_future: bool
 
 
-def _source_of(value: Any, function: FunctionType, where: str) -> str:
-    code = function.__code__
-    lines = linecache.getlines(code.co_filename, function.__globals__)
+def _place_of(value: Any, where: str) -> _Place:
+    """Return where a definition stands, as a function of it tells, or the class of that name."""
+    name, is_function = str(value.__name__), isinstance(value, FunctionType)
+    functions = [inspect.unwrap(value)] if is_function else _functions_of(value)
+    for function in functions:
+        code, names = function.__code__, function.__globals__
+        # What a dataclass, for one, has been given stands nowhere.
+        if is_function or linecache.getlines(code.co_filename, names):
+            is_of_future = bool(code.co_flags & _FUTURE_FLAG)
+            return _Place(code.co_filename, code.co_firstlineno, names, is_of_future)
+    names = vars(sys.modules[MAIN])
+    if names.get(name) is value:
+        for filename in _files_of_main(names):
+            if any(_definitions_in(_tree_of(filename, names), name)):
+                return _Place(filename, None, names, _is_of_future(filename))
+    raise _unreachable(value, "has no method of its own to find its source by", where)
+
+
+def _is_of_future(filename: str) -> bool:
+    return f"{_FUTURE}\n" in linecache.getlines(filename)
+
+
+def _files_of_main(names: dict[str, Any]) -> Iterator[str]:
+    """Yield what was started, and the cells that were run, the newest first."""
+    if names.get("__file__"):
+        yield str(names["__file__"])
+    # Of what is in no file there is no time of change.
+    yield from [name for name, entry in linecache.cache.items() if entry[1:2] == (None,)][::-1]
+
+
+def _source_of(value: Any, place: _Place, where: str) -> str:
+    lines = linecache.getlines(place.filename, place.names)
+    for node in _definitions_in(_tree_of(place.filename, place.names), value.__name__):
+        first = min(node.lineno, *(one.lineno for one in node.decorator_list), node.lineno)
+        if place.line is None or first <= place.line <= (node.end_lineno or first):
+            return textwrap.dedent("".join(lines[first - 1 : node.end_lineno])).rstrip()
+    raise _unreachable(value, f"has no source that can be read ({place.filename})", where)
+
+
+def _tree_of(filename: str, names: dict[str, Any]) -> ast.Module:
     try:
-        tree = ast.parse("".join(lines))
+        return ast.parse("".join(linecache.getlines(filename, names)))
     except SyntaxError:
-        tree = ast.Module([], [])
-    wanted = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        return ast.Module([], [])
+
+
+def _definitions_in(
+    tree: ast.Module, name: str
+) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
     for node in ast.walk(tree):
-        if isinstance(node, wanted) and node.name == value.__name__:
-            first = min(node.lineno, *(one.lineno for one in node.decorator_list), node.lineno)
-            if first <= code.co_firstlineno <= (node.end_lineno or first):
-                return textwrap.dedent("".join(lines[first - 1 : node.end_lineno])).rstrip()
-    raise _unreachable(value, f"has no source that can be read ({code.co_filename})", where)
+        wanted = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        if isinstance(node, wanted) and node.name == name:
+            yield node
 
 
 def _free_names(text: str, filename: str) -> list[str]:

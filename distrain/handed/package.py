@@ -5,6 +5,8 @@
 <storage>/given/<digest>/given_<digest>/instance.json   a module that existed, without its weights
 <storage>/given/<digest>/nets.py                        the user's modules that these import
 <storage>/given/<sha256>.safetensors                    the weights of that module
+<storage>/given/<sha256>.json                           a Dataset that existed, without its arrays
+<storage>/given/<sha256>.npy                            bytes of its arrays, tensors and frames
 ```
 """
 
@@ -14,6 +16,8 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -24,7 +28,10 @@ from torch import nn
 from distrain.durable import write_atomically
 from distrain.errors import ModelError
 from distrain.handed.definitions import Definitions, home_of, is_of_main
-from distrain.models.instance import built, describe
+from distrain.handed.describing import Describer, describe
+from distrain.handed.store import Store
+from distrain.handed.subject import Subject
+from distrain.models.instance import built
 from distrain.models.target import load_target
 from distrain.models.weights import weights_sha256
 from distrain.run_folder import GIVEN
@@ -43,6 +50,14 @@ def build():
     """Return the module that was handed over; its weights are given apart."""
     return _rebuild(_Path(__file__).with_name("instance.json"), __name__)
 '''
+_REMAKE: Final = '''
+from distrain.models.instance import remade as _remade
+
+
+def {name}():
+    """Return what was handed over."""
+    return _remade("{sha256}", __file__, __name__){called}
+'''
 
 
 @final
@@ -54,13 +69,17 @@ class Package:
 
     Attributes:
         import_paths: folders of the user's modules, and once it is kept, of its own.
+        name: of its module, once it is kept; empty: there is none.
     """
 
     def __init__(self, storage: Path) -> None:
         self.import_paths: list[str] = []
+        self.name = ""
         self._given = storage / GIVEN
         self._definitions = Definitions()
         self._instance: dict[str, Any] | None = None
+        self._stores: dict[str, tuple[str, Store]] = {}
+        self._functions: list[str] = []
         self._named: dict[str, None] = {}
 
     def path_of(self, value: Any, where: str) -> str:
@@ -102,24 +121,58 @@ class Package:
             write_atomically(weights, safetensors.torch.save(state))
         return {"target": ":build", "init_from": {"source": str(weights), "sha256": sha256}}
 
-    def keep(self) -> str:
-        """Write all that was taken in, and return the name of its module; empty: it is nothing."""
+    def value(self, name: str, value: Any, subject: Subject, *, is_called: bool = False) -> str:
+        """Take in an object that exists; return the import path of a function that gives it again.
+
+        Args:
+            name: of that function.
+            value: the object.
+            subject: what it is, for messages.
+            is_called: whether it is called by that function, which gives what comes of it.
+
+        Raises:
+            DistrainError: it cannot be written down; of the subject's class.
+        """
+        store = Store()
+        describer = Describer(self.path_of, subject, store)
+        root = describer.value(value, type(value).__name__)
+        text = json.dumps({"root": root, "pack": store.pack(), **describer.tables()})
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self._stores[sha256] = (text, store)
+        called = "()" if is_called else ""
+        self._functions.append(_REMAKE.format(name=name, sha256=sha256, called=called))
+        return f":{name}"
+
+    def keep(self) -> None:
+        """Write all that was taken in."""
         own = {path: code for path in self._named if (code := _user_code(path))}
         sources = sorted({source for code in own.values() for source in code})
-        if self._instance is not None:
+        has_objects = self._instance is not None or bool(self._functions)
+        if has_objects:
             for path in own:
                 self._definitions.add_import(path.partition(":")[0])
         text = self._definitions.text
-        if self._instance is None and not text.strip():
+        if not has_objects and not text.strip():
             self.import_paths += dict.fromkeys(str(source.parent) for source in sources)
-            return ""
+            return
         imported = (_user_code(f"{name}:any") for name in self._definitions.modules)
         sources = sorted({*sources, *(code for found in imported for code in found)})
-        return self._write(text, sources)
+        self._write(text, sources)
 
-    def _write(self, text: str, sources: list[Path]) -> str:
+    def named(self, section: Any) -> Any:
+        """Return an import path, or a section with one, with the name of the module."""
+        if isinstance(section, dict):
+            return {**section, "target": self.named(section["target"])}
+        return f"{self.name}{section}" if section.startswith(":") else section
+
+    def _write(self, text: str, sources: list[Path]) -> None:
         instance = None if self._instance is None else json.dumps(self._instance)
+        text += "".join(self._functions)
         self._given.mkdir(parents=True, exist_ok=True)
+        for sha256, (described, store) in self._stores.items():
+            store.write(self._given)
+            if not (self._given / f"{sha256}.json").is_file():
+                write_atomically(self._given / f"{sha256}.json", described.encode())
         with tempfile.TemporaryDirectory(prefix=".handed-", dir=self._given) as temporary:
             folder = Path(temporary)
             save_user_code(sources, folder)
@@ -136,25 +189,31 @@ class Package:
                 shutil.copytree(folder, place.with_name(f".{digest}.tmp"), dirs_exist_ok=True)
                 place.with_name(f".{digest}.tmp").rename(place)
         self.import_paths = [str(place), *self.import_paths]
-        return name
+        self.name = name
 
-    def check_rebuilt(self, model: nn.Module, name: str) -> None:
+    @contextmanager
+    def importable(self) -> Iterator[None]:
+        """Let what was kept be imported in this process, within the block."""
+        before = list(sys.path)
+        sys.path[:0] = self.import_paths
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            sys.path[:] = before
+
+    def check_rebuilt(self, model: nn.Module) -> None:
         """Return where a module that was taken in comes back as it was, once it is kept.
 
         Args:
             model: the module.
-            name: what `keep` returned.
 
         Raises:
             ModelError: it does not.
         """
         assert self._instance is not None
-        sys.path.insert(0, self.import_paths[0])
-        importlib.invalidate_caches()
-        try:
-            again = built(self._instance, name)
-        finally:
-            sys.path.remove(self.import_paths[0])
+        with self.importable():
+            again = built(self._instance, self.name)
         before = {key: (value.shape, value.dtype) for key, value in model.state_dict().items()}
         after = {key: (value.shape, value.dtype) for key, value in again.state_dict().items()}
         if before != after or repr(again) != repr(model):
@@ -172,25 +231,28 @@ def _import_path(value: Any, where: str) -> str:
     Raises:
         ModelError: it is not found by it.
     """
-    name = str(getattr(value, "__qualname__", type(value).__qualname__))
-    module = str(getattr(value, "__module__", None) or home_of(value, name))
-    path, is_found = f"{module}:{name}", False
-    if "<" not in name:
+    qualname = str(getattr(value, "__qualname__", type(value).__qualname__))
+    names = [name for name in (qualname, getattr(value, "__name__", qualname)) if "<" not in name]
+    module = getattr(value, "__module__", None)
+    homes = [(str(module), name) for name in names] if module else []
+    homes += [(home_of(value, name), name) for name in names]
+    faults: list[ModelError] = []
+    for home, name in dict.fromkeys(homes):
         try:
-            is_found = load_target(path, where=where) is value
-        except ModelError:
-            path = f"{home_of(value, name)}:{name}"
-            is_found = load_target(path, where=where) is value
-    if not is_found:
-        raise ModelError(
-            f"{name} is not what {path} names, so the workers, and a model that is loaded later, "
-            "would not find it",
-            where=where,
-            expected="a class or a function from the top of a module, a script or a cell",
-            mend="Write it with `class` or `def` in a module of its own, such as nets.py, and "
-            "import it",
-        )
-    return path
+            if load_target(f"{home}:{name}", where=where) is value:
+                return f"{home}:{name}"
+        except ModelError as fault:
+            faults.append(fault)
+    if faults and len(faults) == len(dict.fromkeys(homes)):
+        raise faults[-1]
+    raise ModelError(
+        f"{qualname} is not what {module}:{qualname} names, so the workers, and a model that is "
+        "loaded later, would not find it",
+        where=where,
+        expected="a class or a function from the top of a module, a script or a cell",
+        mend="Write it with `class` or `def` in a module of its own, such as nets.py, and import "
+        "it",
+    )
 
 
 def _user_code(path: str) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distrain.errors import ConfigError, DataError, first_line
+from distrain.errors import DataError, first_line
 
 BATCH_ROWS: Final = 65_536
 _DIGITS: Final = 16
@@ -22,20 +22,25 @@ _CHUNK_BYTES: Final = 1 << 22
 
 def is_ray_dataset(data: Any) -> bool:
     """Return whether this is a `ray.data.Dataset`, without importing Ray."""
-    return _is_of(data, "ray", "Dataset")
+    return is_of(data, "ray", "Dataset")
+
+
+def is_rows(data: Any) -> bool:
+    """Return whether `write_rows` takes it."""
+    is_table = is_of(data, "pandas", "DataFrame") or hasattr(data, "__arrow_c_stream__")
+    return is_table or is_ray_dataset(data)
 
 
 def write_rows(data: Any, folder: Path) -> Path:
     """Write rows to a file in a folder, unless it is there already, and return its path.
 
     Args:
-        data: a pandas DataFrame (without its index), an Arrow table, whatever else gives an Arrow
-            stream (polars), or a `ray.data.Dataset`, whose rows go through this process in their
-            order.
+        data: what `is_rows` is true of: a pandas DataFrame (without its index), an Arrow table,
+            whatever else gives an Arrow stream (polars), or a `ray.data.Dataset`, whose rows go
+            through this process in their order.
         folder: made where it is missing.
 
     Raises:
-        ConfigError: it is no data.
         DataError: a column cannot be written.
     """
     schema, batches = _of_ray(data) if is_ray_dataset(data) else _of_table(_table(data))
@@ -60,8 +65,14 @@ def write_rows(data: Any, folder: Path) -> Path:
     return path
 
 
-def _is_of(data: Any, library: str, name: str) -> bool:
-    """Return whether data is of a library's class, which is loaded then; imports nothing."""
+def is_of(data: Any, library: str, name: str) -> bool:
+    """Return whether data is of a library's class, which is loaded then; imports nothing.
+
+    Args:
+        data: anything.
+        library: top-level name of the library.
+        name: the class's.
+    """
     return any(
         kind.__module__.partition(".")[0] == library and kind.__name__ == name
         for kind in type(data).__mro__
@@ -69,20 +80,10 @@ def _is_of(data: Any, library: str, name: str) -> bool:
 
 
 def _table(data: Any) -> pa.Table:
-    is_frame = _is_of(data, "pandas", "DataFrame")
     if isinstance(data, pa.Table):
         return data
-    if not is_frame and not hasattr(data, "__arrow_c_stream__"):
-        kind = f"{type(data).__module__}.{type(data).__qualname__}"
-        raise ConfigError(
-            f"data is of type {kind}",
-            where="data",
-            expected="a pandas DataFrame, an Arrow table, a ray.data.Dataset, or the section "
-            "`data` as a mapping",
-            mend="Make a DataFrame of it, or write it to a file and name that by data.source",
-        )
     try:
-        if is_frame:
+        if is_of(data, "pandas", "DataFrame"):
             named = data.set_axis([str(column) for column in data.columns], axis=1)
             return pa.Table.from_pandas(named, preserve_index=False).replace_schema_metadata()
         return pa.table(data)

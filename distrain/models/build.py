@@ -79,22 +79,29 @@ def shapes_of(
 
 
 @contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Put back the states of torch (on the CPU), `numpy.random` and `random` at the block's end."""
+    of_random, of_numpy = random.getstate(), np.random.get_state(legacy=False)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(of_random)
+            np.random.set_state(of_numpy)
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch, `numpy.random` and `random`, and put back their states at the end of the block.
 
     Args:
         seed: the run's; of a longer one, NumPy takes the last 32 bits.
     """
-    of_random, of_numpy = random.getstate(), np.random.get_state(legacy=False)
-    with torch.random.fork_rng(devices=[]):
+    with random_states_kept():
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(of_random)
-            np.random.set_state(of_numpy)
+        yield
 
 
 def min_part_rows(model: nn.Module) -> int:

@@ -1,8 +1,9 @@
 """torch Datasets, collate functions and steps as a user might write them, some of them wrong."""
 
+import enum
 import os
 import random
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -130,6 +131,33 @@ class Alone(Plain):
 class OutOfRange(Plain):
     def __getitem__(self, index: int) -> Any:
         return self.x[index], int(self.y[index]) + 1
+
+
+class Scaled:
+    """A transform that holds a method of its own."""
+
+    def __init__(self, by: float) -> None:
+        self.by = by
+        self.applied = self.times
+
+    def times(self, x: Any) -> Any:
+        return x * self.by
+
+
+class Side(enum.Enum):
+    LEFT = 1
+
+
+class Pair(NamedTuple):
+    one: int
+    other: list[int]
+
+
+class Slotted:
+    __slots__ = ("left", "right")
+
+    def __init__(self) -> None:
+        self.left, self.right = 1, Pair(2, [3])
 
 
 class TwoSided(nn.Module):

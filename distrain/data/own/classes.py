@@ -25,7 +25,7 @@ def class_labels(
     """Return the classes of a Dataset in the order of their numbers: names, or the numbers.
 
     They are told by `data.num_classes`, the Dataset's `classes` or `targets`, as torchvision has
-    them, or its training rows, which are then all read once.
+    them, the last tensor of a `TensorDataset`, or its training rows, which are then all read once.
 
     Args:
         data: the configuration.
@@ -54,7 +54,9 @@ def _names(dataset: Any) -> list[str]:
 
 
 def _from_targets(dataset: Any) -> int | None:
-    targets = getattr(_whole(dataset, "targets"), "targets", None)
+    whole = _whole(dataset, "targets")
+    is_tensors = isinstance(whole, torch.utils.data.TensorDataset)
+    targets = whole.tensors[-1] if is_tensors else getattr(whole, "targets", None)
     try:
         values = np.asarray(targets)
     except (TypeError, ValueError, RuntimeError):

@@ -85,15 +85,26 @@ def _opened(section: str, key: str) -> Any:
             expected="arguments that the Dataset can be made with",
             mend=f"Correct {key}.args or the class",
         ) from fault
-    _check_map_style(made, key, target)
+    check_map_style(made, f"{key}.target", target)
     return made
 
 
-def _check_map_style(made: Any, key: str, target: str) -> None:
-    if isinstance(made, IterableDataset):
+def check_map_style(made: Any, where: str, target: str) -> None:
+    """Return where the rows of a Dataset can be asked for by number.
+
+    Args:
+        made: the Dataset, or its class.
+        where: what it was given by, for messages.
+        target: what it is called in them.
+
+    Raises:
+        DataError: they cannot.
+    """
+    kind = made if isinstance(made, type) else type(made)
+    if issubclass(kind, IterableDataset):
         raise DataError(
             f"{target} is an IterableDataset, whose rows come in an order of its own",
-            where=f"{key}.target",
+            where=where,
             expected="a map-style Dataset, with __len__ and __getitem__(number): which rows make "
             "up a step is planned, so that none is repeated or lost",
             mend="Look rows up by number in __getitem__ (an index of their places in the files "
@@ -103,7 +114,7 @@ def _check_map_style(made: Any, key: str, target: str) -> None:
     if absent:
         raise DataError(
             f"{target} gives a {type(made).__name__}, which has no {' and no '.join(absent)}",
-            where=f"{key}.target",
+            where=where,
             expected="a map-style torch Dataset, with __len__ and __getitem__",
             mend="Name the Dataset's class, or a function that gives a Dataset",
         )

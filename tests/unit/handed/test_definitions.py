@@ -1,5 +1,6 @@
 """Classes and functions of a script or a notebook become the text of a module."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -44,6 +45,30 @@ def test_an_alias_and_a_function_that_calls_itself_come_along() -> None:
         """
     )
     assert written(cell["count"])[1]["count"](3) == 3
+
+
+def test_a_class_without_a_method_of_its_own_is_found_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = """
+        import enum
+        from dataclasses import dataclass
+
+        class Side(enum.Enum):
+            LEFT = 1
+
+        @dataclass
+        class Size:
+            width: int
+            side: Side = Side.LEFT
+        """
+    cell = run_as_main(text, "<cell of sizes>")
+    for name in ("enum", "dataclass", "Side", "Size"):
+        monkeypatch.setattr(sys.modules["__main__"], name, cell[name], raising=False)
+
+    _, names = written(cell["Size"])
+
+    assert repr(names["Size"](3)) == "Size(width=3, side=<Side.LEFT: 1>)"
 
 
 def test_annotations_that_are_not_evaluated_stay_so() -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from distrain.config.digest import config_digest
 from distrain.config.settings import Settings
 from distrain.errors import ConfigError, ModelError
-from distrain.handed.over import hand_over
+from distrain.handed.over import Handed, hand_over
 from distrain.models.weights import weights_sha256
 from distrain.track.user_code import find_user_code
 from tests.notebook_cells import CELL, run_as_main
@@ -30,7 +30,7 @@ def over(tmp_path: Path) -> Over:
     def hand(*args: Any, **handed: Any) -> tuple[Settings, list[str]]:
         config, sections = (args or ({},))[0], handed.pop("sections", {})
         usual = {"storage": str(tmp_path / "runs"), "data": {"source": "a.csv", "target": "y"}}
-        return hand_over({**usual, **config}, (), sections, **handed)
+        return hand_over({**usual, **config}, (), sections, Handed(**handed))
 
     return hand
 
@@ -57,6 +57,19 @@ def test_a_frame_becomes_the_source(over: Over) -> None:
     settings, folders = over(data=pd.DataFrame({"x": [1, 2], "z": [0, 1]}), target="z")
     assert Path(str(settings.data.source)).is_file()
     assert (settings.data.target, folders) == ("z", [])
+
+
+def test_frames_for_training_and_test_become_two_sources(over: Over) -> None:
+    frames = [pd.DataFrame({"x": [1, 2], "y": [0, last]}) for last in (1, 2)]
+    settings, _ = over(data=frames[0], test_data=frames[1])
+    assert Path(str(settings.data.test_source)).is_file()
+    assert settings.data.test_source != settings.data.source
+
+
+def test_a_path_is_a_source(over: Over, tmp_path: Path) -> None:
+    settings, _ = over(data=tmp_path / "b.csv", test_data=str(tmp_path / "c.csv"))
+    assert settings.data.source == str(tmp_path / "b.csv")
+    assert settings.data.test_source == str(tmp_path / "c.csv")
 
 
 def test_sections_win_over_the_configuration(over: Over) -> None:

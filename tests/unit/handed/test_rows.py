@@ -1,7 +1,6 @@
 """Rows in memory become a Parquet file, named by its content."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distrain.errors import ConfigError, DataError
+from distrain.errors import DataError
 from distrain.handed.rows import write_rows
 
 
@@ -59,9 +58,3 @@ def test_mixed_types_down_a_column_are_told_with_the_column(tmp_path: Path) -> N
     with pytest.raises(DataError, match=r"column age.*Convert the column, e.g. by df\[column\]"):
         write_rows(frame, tmp_path / "given")
     assert not (tmp_path / "given").exists()
-
-
-@pytest.mark.parametrize("data", [[1, 2], np.zeros((2, 2)), object()])
-def test_what_is_no_table_is_refused(data: Any, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data is of type .* Expected a pandas DataFrame"):
-        write_rows(data, tmp_path)

@@ -3,15 +3,18 @@
 import json
 from collections import OrderedDict
 from functools import partial
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from distrain.errors import ModelError
-from distrain.models.instance import built, describe
+from distrain.handed.describing import describe
+from distrain.models.instance import built
 
 
 def path_of(value: Any, where: str) -> str:
@@ -39,12 +42,13 @@ class Tied(nn.Module):
         self.sizes: list[tuple[int, ...]] = [(1, 2), ()]
         self.named = OrderedDict(a=torch.float16, b=torch.Size([2]))
         self.activation = functional.gelu
+        self.after = partial(functional.leaky_relu, negative_slope=0.25)
         self.limit = float("-inf")
         self.encode.bias.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         outputs: torch.Tensor = self.activation(self.decode(self.encode(x))) * self.scale[0]
-        return outputs
+        return self.after(outputs)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +101,8 @@ def holding(value: Any) -> nn.Module:
     ("model", "message"),
     [
         (hooked(), "model Linear._forward_hooks: it holds a hook"),
-        (holding(partial(print)), "model Linear.held: it holds a functools.partial"),
-        (holding([1, {2: open}, object()]), r"model Linear.held\[2\]: it holds a builtins.object"),
+        (holding(np.zeros(2)), "model Linear.held: it holds a numpy.ndarray"),
+        (holding([1, {2: open}, Lock()]), r"model Linear.held\[2\]: it holds a _thread.lock"),
         (nn.Sequential(nn.LazyLinear(2)), "Sequential.0.weight: it holds a parameter without a"),
     ],
 )
