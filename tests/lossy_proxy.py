@@ -1,5 +1,6 @@
 """An HTTP proxy that loses answers: the server has acted, and the client does not know."""
 
+import contextlib
 import http.client
 import random
 import threading
@@ -29,11 +30,12 @@ class LossyProxy:
 
             def _pass_on(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
-                server = http.client.HTTPConnection(address, timeout=60)
-                server.request(self.command, self.path, self.rfile.read(length), dict(self.headers))
-                answer = server.getresponse()
-                body = answer.read()
-                server.close()
+                sent = self.rfile.read(length)
+                # Closed, too, where the server is away: a test is told of what is left open.
+                with contextlib.closing(http.client.HTTPConnection(address, timeout=60)) as server:
+                    server.request(self.command, self.path, sent, dict(self.headers))
+                    answer = server.getresponse()
+                    body = answer.read()
                 if chance.random() < lost_fraction:
                     proxy.num_lost += 1
                     self.close_connection = True
