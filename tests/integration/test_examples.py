@@ -1,6 +1,7 @@
 """The tiny variant of each example runs as its README says, and can be made again."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -139,8 +140,28 @@ def test_the_tiny_variant_of_a_search_runs_and_its_winner_is_reproduced(tmp_path
 
 @pytest.mark.long
 @pytest.mark.realdata
-@pytest.mark.parametrize("config", ["adult/adult.yaml", "fashion-mnist/fashion-mnist.yaml"])
+@pytest.mark.parametrize(
+    "config",
+    ["adult/adult.yaml", "fashion-mnist/fashion-mnist.yaml", "movie-reviews/movie-reviews.yaml"],
+)
 def test_the_tiny_variant_of_an_example_on_real_data_runs_and_is_reproduced(
     config: str, tmp_path: Path, real_data: Path
 ) -> None:
     check_example(config, tmp_path, real_data)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.realdata
+def test_lagged_columns_beat_the_last_hours_value(tmp_path: Path, real_data: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, str(EXAMPLES / "beijing" / "train.py"), "train.num_workers=1"],
+        cwd=tmp_path,
+        env={**os.environ, "DISTRAIN_DATA": str(real_data)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = dict(line.rsplit(": ", 1) for line in ended.stdout.splitlines()[-3:-1])
+    assert float(told["the last hour's value"]) == 22.06
+    assert float(told["finished"].removeprefix("RMSE ")) < 21.5
