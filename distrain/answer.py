@@ -89,7 +89,9 @@ def _as_value(option: str) -> str:
     from distrain.config.explain import known_keys  # seconds, for who mistypes alone
 
     name = option.lstrip("-").replace("-", "_")
-    keys = sorted((".".join(path) for path in known_keys()), key=lambda key: (key.count("."), key))
+    keys = sorted(
+        (".".join(map(str, path)) for path in known_keys()), key=lambda key: (key.count("."), key)
+    )
     meant = [key for key in keys if name in (key, key.rpartition(".")[2])]
     return f"Values of the configuration have no dashes: {meant[0]}=VALUE. " if meant else ""
 

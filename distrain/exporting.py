@@ -166,9 +166,10 @@ def _check_one_input(transform: Transform, model: str) -> None:
 
 
 def _input_dtype(transform: Transform) -> np.dtype[Any]:
+    name = "float32" if transform.image is None else "uint8"
     if transform.inputs is not None:
-        return np.dtype(transform.inputs["fields"]["x"]["dtype"])
-    return np.dtype("float32" if transform.image is None else "uint8")
+        name = str(transform.inputs["fields"]["x"]["dtype"])
+    return np.dtype(name)
 
 
 def _output(transform: Transform) -> dict[str, Any]:
