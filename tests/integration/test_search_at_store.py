@@ -200,7 +200,7 @@ def _events(
 
 
 def _trials(folder: Path, run_id: str) -> list[tuple[Any, ...]]:
-    """Return what MLflow has of a search's trials: each metric's values, by trial and name."""
+    """Return what MLflow has of a search's trials: each value by trial and name, but for times."""
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         return database.execute(
             "SELECT trial.value, metrics.key, step, metrics.value "
@@ -208,6 +208,7 @@ def _trials(folder: Path, run_id: str) -> list[tuple[Any, ...]]:
             "WHERE tags.key = 'mlflow.parentRunId' AND tags.value = ? "
             "AND trial.key = 'distrain.trial' "
             "AND metrics.key NOT LIKE 'time/%' AND metrics.key NOT LIKE 'system/%' "
+            "AND metrics.key NOT IN ('search/train_s', 'search/gpu_hours') "
             "ORDER BY 1, 2, 3",
             (run_id,),
         ).fetchall()
