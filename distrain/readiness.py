@@ -33,7 +33,7 @@ from distrain.errors import TrackingError
 from distrain.initial_weights import with_initial_weights
 from distrain.locations import cache_of, data_of, storage_named, storage_of, store_at
 from distrain.object_store.fitness import check_store
-from distrain.results import finding_text
+from distrain.results import findings_in_brief
 from distrain.run_facts import StartedRun, filled_in_args, own_code
 from distrain.run_folder import check_folder
 from distrain.search_checks import check_own_constraints, check_search
@@ -328,6 +328,6 @@ def prepare_data(settings: Settings, display: Display, known: KnownData | None =
     """
     display.stage("preparing the data")
     prepared = prepare(data_of(settings), cache=cache_of(settings), known=known)
-    for finding in prepared.findings:
-        display.note(finding_text(finding))
+    for line in findings_in_brief(prepared.findings):
+        display.note(line)
     return prepared

@@ -1,10 +1,10 @@
 """What commands return: small frozen values with the fields that `--json` promises."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
 from distrain.errors import (
     EXIT_FAILED,
@@ -18,6 +18,9 @@ from distrain.object_store.place import remote_text
 from distrain.redaction import without_password
 from distrain.track.model_versions import RegisteredVersion
 
+# So many columns with one kind of finding are told one by one.
+_FEW_ALIKE: Final = 3
+
 RunStatus = Literal["finished", "stopped_early", "failed", "interrupted"]
 
 
@@ -25,6 +28,24 @@ def finding_text(finding: Mapping[str, Any]) -> str:
     """Return a finding, as it stands in a manifest, in one line for a person."""
     column, message = finding["column"], str(finding["message"])
     return message if column is None else f"column {column!r}: {message}"
+
+
+def findings_in_brief(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each finding, of one kind in many columns a line for that of most rows."""
+    by_kind: dict[str, list[Mapping[str, Any]]] = {}
+    for finding in findings:
+        by_kind.setdefault(finding["kind"], []).append(finding)
+    lines = []
+    for alike in by_kind.values():
+        if len(alike) <= _FEW_ALIKE:
+            lines += map(finding_text, alike)
+            continue
+        most = max(alike, key=lambda finding: int(finding["count"]))
+        others = [f"{one['column']!r}" for one in alike if one is not most]
+        more = f" and {len(others) - _FEW_ALIKE} more" if len(others) > _FEW_ALIKE else ""
+        named = ", ".join(others[:_FEW_ALIKE])
+        lines.append(f"{finding_text(most)}; the like in {named}{more}")
+    return lines
 
 
 def _exit_code(result: "TrainResult | TuneResult") -> int:

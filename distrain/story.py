@@ -13,7 +13,7 @@ from distrain.config.course import changes_of, current_values
 from distrain.differences import change_text
 from distrain.past.story import Story
 from distrain.redaction import without_credentials
-from distrain.results import RunStatus, finding_text
+from distrain.results import RunStatus, findings_in_brief
 from distrain.run_folder import REPORT, REPORT_ARTIFACTS
 from distrain.since import Since, compare_line, since_last_run
 from distrain.track import describe
@@ -96,7 +96,7 @@ def data_text(manifest: Mapping[str, Any], digest: str) -> str:
 
 def findings_text(manifest: Mapping[str, Any]) -> str:
     """Return what was found in the data, which the model has to live with."""
-    found = [plain(finding_text(finding)) for finding in manifest.get("findings", [])]
+    found = list(map(plain, findings_in_brief(manifest.get("findings", []))))
     more = [f"and {len(found) - _MAX_FINDINGS} more"] if len(found) > _MAX_FINDINGS else []
     return "; ".join([*found[:_MAX_FINDINGS], *more]) or "none"
 
