@@ -3,14 +3,15 @@
 import sysconfig
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from distrain.errors import DataError, first_line
 
 _SHOWN_ROWS: Final = 4
-_INSTALLED: Final = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
+_OURS: Final = str(Path(__file__).parent)
+_STANDARD: Final = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+_PACKAGES: Final = ("site-packages", "dist-packages")
 
 
 def not_read(number: int, fault: Exception, name: str) -> DataError:
@@ -83,12 +84,23 @@ def not_collated(
 
 
 def _at(fault: Exception) -> str:
-    """Return ` (file:line)` of the user's code: the innermost that is not installed."""
-    frames = traceback.extract_tb(fault.__traceback__)[1:]  # the first is ours
-    own = [one for one in frames if not one.filename.startswith(_INSTALLED)]
-    # Of an installed Dataset's code, the line that was asked for the row.
-    told = own[-1] if own else frames[0] if frames else None
-    return f" ({told.filename}:{told.lineno})" if told is not None else ""
+    """Return ` (file:line)` of the user's code: the innermost line that is not installed."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(fault.__traceback__)
+        if not frame.filename.startswith(_OURS)
+    ]
+    if not frames:
+        return ""
+    own = [frame for frame in frames if not _is_installed(frame.filename)]
+    # Of a Dataset that is installed itself, the line that was asked for the row.
+    told = own[-1] if own else frames[0]
+    return f" ({told.filename}:{told.lineno})"
+
+
+def _is_installed(file: str) -> bool:
+    is_package = any(name in Path(file).parts for name in _PACKAGES)
+    return is_package or file.startswith(_STANDARD) or file.startswith("<")
 
 
 def _listed(numbers: Sequence[int]) -> str:

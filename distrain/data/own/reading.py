@@ -10,7 +10,6 @@ way the rows are the same.
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from operator import length_hint
 from typing import Any, Final, final
 
@@ -74,16 +73,12 @@ class KeyedReader:
 
         An error is returned, because DataLoader would make one text of it and its traceback.
         """
-        parts = [part.tolist() for part in request.parts]
         keys = Keys(self._seed, request.epoch)
         before = torch.get_num_threads()
         if before != 1:  # as in a process of DataLoader's, which has but one
             torch.set_num_threads(1)
         try:
-            return [
-                self._batch(keys, numbers, items)
-                for numbers, items in zip(parts, self._items(keys, parts), strict=True)
-            ]
+            return [self._batch(keys, part.tolist()) for part in request.parts]
         except DataError as fault:
             traceback.print_exc()  # the error gets to the driver, where it was raised does not
             # An OSError of the user's code is its own, and no storage's that comes back.
@@ -93,7 +88,8 @@ class KeyedReader:
             if before != 1:
                 torch.set_num_threads(before)
 
-    def _batch(self, keys: Keys, numbers: list[int], items: list[Any]) -> Any:
+    def _batch(self, keys: Keys, numbers: list[int]) -> Any:
+        items = self._items(keys, numbers)
         try:
             if self._collate is None:
                 return default_collate(items)
@@ -102,34 +98,32 @@ class KeyedReader:
         except Exception as fault:  # the user's code may raise anything; told with its cause
             raise not_collated(numbers, fault, self._name, self._collate) from fault
 
-    def _items(self, keys: Keys, parts: list[list[int]]) -> list[list[Any]]:
-        """Return the items of each part.
+    def _items(self, keys: Keys, numbers: list[int]) -> list[Any]:
+        """Return the items of a batch.
 
         They are read again, at most once for each generator, where one was drawn from that was not
-        seeded for each row.
+        seeded for each row. That is seeded for the batch, and not for all that is read in one go:
+        what draws and puts the state back is not seen, and has the same bits on any number of
+        workers all the same.
         """
-        first = next(chain.from_iterable(parts), None)
-        while first is not None:
+        while True:
             watched = [source for source in self._sources if source not in self._drawn]
             for source in watched:
-                source.watch(keys.of(first))
-            found, fault = self._tried(keys, parts)
+                source.watch(keys.of(numbers[0]))
+            items, fault = self._tried(keys, numbers)
             drawn = [source for source in watched if source.is_drawn_from()]
             if drawn:
                 self._drawn += drawn
             elif fault is not None:
                 raise fault
             else:
-                return found
-        return []
+                return items
 
-    def _tried(
-        self, keys: Keys, parts: list[list[int]]
-    ) -> tuple[list[list[Any]], DataError | None]:
-        """Return the items of each part, or what kept one from being read."""
-        read = self._one_by_one if self._drawn else self._together
+    def _tried(self, keys: Keys, numbers: list[int]) -> tuple[list[Any], DataError | None]:
+        """Return the items of a batch, or what kept one from being read."""
         try:
-            return [read(keys, numbers) for numbers in parts], None
+            read = self._one_by_one if self._drawn else self._together
+            return read(keys, numbers), None
         except DataError as fault:
             return [], fault
 

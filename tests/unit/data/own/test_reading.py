@@ -128,3 +128,10 @@ def test_a_dataset_around_another_is_asked_itself() -> None:
     around = own_datasets.Around()
 
     assert torch.equal(batch(reader("Around"), 2)[0], torch.from_numpy(around.inner.x[2] + 1))
+
+
+def test_of_an_installed_dataset_the_line_that_was_asked_is_told() -> None:
+    installed = torch.utils.data.TensorDataset(torch.zeros(3))
+
+    with pytest.raises(DataError, match=r"IndexError: .* \(.*torch.utils.data.dataset\.py:\d+\)"):
+        read(KeyedReader(installed, None, 5, "Installed"), "0", [np.array([4])])
