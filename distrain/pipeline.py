@@ -23,7 +23,7 @@ from distrain.data.checking import quick_check
 from distrain.data.features import Transform
 from distrain.display import Display
 from distrain.locations import data_of, new_run_folder
-from distrain.models.by_name import keys_of
+from distrain.models.feeding import keys_of
 from distrain.predict import PredictResult, plan_prediction, run_prediction
 from distrain.predictions_file import check_out
 from distrain.readiness import (

@@ -23,6 +23,7 @@ from distrain.data import plan as plans
 from distrain.data.plan import Plan
 from distrain.data.prepared import Split
 from distrain.data.tensors import Rows, to_rows
+from distrain.data.worker_parts import Outline, WorkerParts
 from distrain.errors import DataError
 
 STEPS_PER_READ: Final = 8
@@ -76,29 +77,17 @@ class Loader:
 
     Args:
         split: the training split.
-        plan: which rows make up which step.
-        own_parts: the contiguous range of parts this worker owns.
+        parts: which rows of each step are the worker's.
         device: where the batches will be used; for a GPU they are put in pinned memory.
-        one_part: the number of the single part that the worker's rows make; None: they make the
-            plan's parts.
     """
 
     def __init__(
-        self,
-        split: Split,
-        plan: Plan,
-        own_parts: range,
-        device: torch.device | None = None,
-        *,
-        one_part: int | None = None,
+        self, split: Split, parts: WorkerParts, device: torch.device | None = None
     ) -> None:
         self._split = split
-        self._plan = plan
-        self._own_parts = own_parts
-        self._is_one_part = one_part is not None
-        self._first_part = own_parts.start if one_part is None else one_part
+        self._parts = parts
         self._pin = device is not None and device.type == "cuda"
-        self._steps_per_read = _steps_per_read(split, plan, own_parts)
+        self._steps_per_read = _steps_per_read(split, parts)
 
     @contextlib.contextmanager
     def batches(self, start: int, stop: int) -> Iterator[Iterator[StepBatch]]:
@@ -119,57 +108,44 @@ class Loader:
 
     def _reads(self, start: int, stop: int) -> Iterator[list[StepBatch]]:
         # The first read is of one step, so that training begins at once.
+        plan = self._parts.plan
         window = None
         first, last = start, min(start + 1, stop)
         while first < last:
-            self._split.enter(
-                self._plan.window_of(first), self._plan.window_of(stop - 1, of_last_row=True)
-            )
+            self._split.enter(plan.window_of(first), plan.window_of(stop - 1, of_last_row=True))
             read = self._read(range(first, last))
             # What the first read needs is not held up by what is needed later.
-            if self._plan.window_of(last - 1) != window:
-                window = self._plan.window_of(last - 1)
+            if plan.window_of(last - 1) != window:
+                window = plan.window_of(last - 1)
                 self._fetch_ahead(last - 1)
             yield read
             first, last = last, min(last + self._steps_per_read, stop)
 
     def _fetch_ahead(self, step: int) -> None:
         """Have the shards of a step's window fetched, and of the window after it."""
-        windows = itertools.islice(self._plan.spans_ahead(step), WINDOWS_AHEAD)
+        windows = itertools.islice(self._parts.plan.spans_ahead(step), WINDOWS_AHEAD)
         self._split.fetch_ahead(itertools.chain.from_iterable(windows))
 
     def _read(self, steps: range) -> list[StepBatch]:
-        pieces: list[tuple[int, int, int]] = []
-        outlines: list[tuple[int, int, int, list[tuple[int, int]]]] = []
-        for step in steps:
-            epoch, step_in_epoch = self._plan.position(step)
-            count = self._plan.num_rows_in(step_in_epoch)
-            cuts = self._plan.parts(count, self._own_parts)
-            if cuts and self._is_one_part:
-                cuts = [(cuts[0][0], cuts[-1][1])]
-            if cuts:
-                pieces.append((step, cuts[0][0], cuts[-1][1]))
-            outlines.append((step, epoch, count, cuts))
-        if not pieces:
-            return [StepBatch(step, epoch, count, []) for step, epoch, count, _ in outlines]
-        indices = self._plan.rows_of_pieces(pieces)
-        columns = self._split.take(indices)
+        outlines = self._parts.outlines(steps)
+        indices = self._parts.indices(outlines)
+        columns = self._split.take(indices) if len(indices) else {}
         return list(self._batches(outlines, indices, columns))
 
     def _batches(
         self,
-        outlines: list[tuple[int, int, int, list[tuple[int, int]]]],
+        outlines: list[Outline],
         indices: npt.NDArray[np.int64],
         columns: dict[str, npt.NDArray[Any]],
     ) -> Iterator[StepBatch]:
         offset = 0
-        for step, epoch, count, cuts in outlines:
-            parts = []
-            for number, (start, stop) in enumerate(cuts, self._first_part):
-                own = slice(offset, offset + stop - start)
-                parts.append(Part(number, indices[own], to_rows(columns, own, pin=self._pin)))
-                offset = own.stop
-            yield StepBatch(step, epoch, count, parts)
+        for one in outlines:
+            parts = [
+                Part(number, indices[own], to_rows(columns, own, pin=self._pin))
+                for number, own in one.pieces(offset)
+            ]
+            offset += one.num_own_rows
+            yield StepBatch(one.step, one.epoch, one.num_rows, parts)
 
 
 def check_room(train: Split, evaluated: Sequence[Split], plan: Plan, own_parts: range) -> None:
@@ -193,7 +169,7 @@ def check_room(train: Split, evaluated: Sequence[Split], plan: Plan, own_parts: 
         return
     max_bytes, needed = min(bounds), sum(split.most_bytes(1) for split in fetched)
     if train.max_bytes is not None:  # else its rows are streamed
-        steps_ahead = (READS_AHEAD + 2) * _steps_per_read(train, plan, own_parts)
+        steps_ahead = (READS_AHEAD + 2) * _steps_per_read(train, WorkerParts(plan, own_parts))
         rows_ahead = min(steps_ahead * plan.global_batch_size, plan.num_rows)
         needed += train.most_bytes(LEAST_WINDOWS + rows_ahead // plans.WINDOW_ROWS)
     if max_bytes < needed:
@@ -272,9 +248,8 @@ class _ReadAhead(threading.Thread, Generic[T]):
         return False
 
 
-def _steps_per_read(split: Split, plan: Plan, own_parts: range) -> int:
+def _steps_per_read(split: Split, parts: WorkerParts) -> int:
     row_bytes = sum(
         column.width * np.dtype(column.dtype).itemsize for column in split.columns.values()
     )
-    rows = plan.global_batch_size * len(own_parts) // plan.logical_shards + 1
-    return max(1, min(STEPS_PER_READ, BYTES_PER_READ // max(1, row_bytes * rows)))
+    return max(1, min(STEPS_PER_READ, BYTES_PER_READ // max(1, row_bytes * parts.most_rows)))

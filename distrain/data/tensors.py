@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-_ALIGNMENT: Final = 64
+T = TypeVar("T")
+
+ALIGNMENT: Final = 64
 TORCH_DTYPES: Final[Mapping[str, torch.dtype]] = {
     "bool": torch.bool,
     "int8": torch.int8,
@@ -50,23 +52,32 @@ class Rows:
 
 def moved(batch: Any, device: torch.device) -> Any:
     """Return a batch on a device: what is no tensor in it stays as it is."""
-    return _each(batch, lambda tensor: tensor.to(device, non_blocking=True))
+    return each(batch, torch.Tensor, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 def aligned(batch: Any) -> Any:
     """Return a batch whose tensors lie in memory as torch aligns it; see `to_tensor`."""
-    return _each(
-        batch, lambda one: one if one.data_ptr() % _ALIGNMENT == 0 else one.contiguous().clone()
+    return each(
+        batch,
+        torch.Tensor,
+        lambda one: one if one.data_ptr() % ALIGNMENT == 0 else one.contiguous().clone(),
     )
 
 
-def _each(batch: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    if isinstance(batch, torch.Tensor):
+def each(batch: Any, kind: type[T], change: Callable[[T], Any]) -> Any:
+    """Return a batch with something else in the place of all in it that is of a kind.
+
+    Args:
+        batch: tuples, lists and dicts, within one another, of whatever there is.
+        kind: the class of what is changed.
+        change: gives what stands in its place.
+    """
+    if isinstance(batch, kind):
         return change(batch)
     if isinstance(batch, Mapping):
-        return {key: _each(value, change) for key, value in batch.items()}
+        return {key: each(value, kind, change) for key, value in batch.items()}
     if isinstance(batch, tuple | list):
-        inner = [_each(value, change) for value in batch]
+        inner = [each(value, kind, change) for value in batch]
         return type(batch)(*inner) if hasattr(batch, "_fields") else type(batch)(inner)
     return batch
 

@@ -12,8 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from distrain.config.environment import expanded
 from distrain.errors import ModelError, did_you_mean
-from distrain.models.by_name import Columns, take_by_name
 from distrain.models.cnn import build_cnn
+from distrain.models.feeding import Columns, take_by_name
 from distrain.models.linear import build_linear
 from distrain.models.mlp import build_mlp
 from distrain.models.target import load_target

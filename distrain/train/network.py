@@ -12,6 +12,7 @@ from distrain.data.own.loader import OwnLoader
 from distrain.data.own.split import OwnSplit
 from distrain.data.plan import Plan
 from distrain.data.prepared import PreparedDataset, Split
+from distrain.data.worker_parts import WorkerParts
 from distrain.errors import ConfigError, ModelError
 from distrain.models.feeding import Network, fed
 from distrain.train.job import TrainJob
@@ -101,11 +102,11 @@ def loader_of(
     job: TrainJob, split: Split | OwnSplit, plan: Plan, world: World
 ) -> Loader | OwnLoader:
     """Return what delivers this worker's parts of the training rows."""
-    own, device = world.own_parts(job.logical_shards), world.torch_device
     one_part = world.world_rank if job.reduction == "fast" else None
+    parts = WorkerParts(plan, world.own_parts(job.logical_shards), one_part)
     if isinstance(split, OwnSplit):
-        return OwnLoader(split, plan, own, device, one_part=one_part)
-    return Loader(split, plan, own, device, one_part=one_part)
+        return OwnLoader(split, parts, world.torch_device)
+    return Loader(split, parts, world.torch_device)
 
 
 def compiled(module: nn.Module) -> Callable[[Any], Any]:

@@ -28,6 +28,7 @@ from distrain.data.shard_cache import ShardCache
 from distrain.data.shards import PROBE_FILE
 from distrain.data.stream_on_ray import HubFeed, streaming
 from distrain.data.streamed import Feed, OwnFeed, streamed_split
+from distrain.data.worker_parts import WorkerParts
 from distrain.errors import DataError
 from distrain.evaluate.seen_rows import SEEN_ROWS, rows_of_streamed, seen_rows
 from distrain.train.job import TrainJob
@@ -95,7 +96,7 @@ def rows_of(data: Prepared, feed: Feed, ends: tuple[int, int], own: range = rang
     stream = Streamed(data.dataset)
     plan = Plan(data.rows["train"], 100, 4, 1, SEED, stream.blocks)
     rows: list[int] = []
-    with Loader(streamed_split(stream, feed), plan, own).batches(*ends) as batches:
+    with Loader(streamed_split(stream, feed), WorkerParts(plan, own)).batches(*ends) as batches:
         for batch in batches:
             rows += [int(row) for part in batch.parts for row in part.indices]
     return rows
@@ -125,8 +126,7 @@ def test_what_is_streamed_is_what_would_have_been_written(
     train = written.dataset.split("train")
     with Loader(
         streamed_split(stream, OwnFeed(stream, SEED)),
-        Plan(train.num_rows, 256, 4, 1, SEED, stream.blocks),
-        range(4),
+        WorkerParts(Plan(train.num_rows, 256, 4, 1, SEED, stream.blocks), range(4)),
     ).batches(0, 3) as batches:
         for part in (part for batch in batches for part in batch.parts):
             expected = train.take(part.indices)

@@ -65,6 +65,56 @@ class SometimesNoisy(Plain):
         return (x + torch.randn(FEATURES) if index % 20 == 7 else x), int(self.y[index])
 
 
+class Mixed(Plain):
+    """Draws from torch for each row, and for some from another generator, after that."""
+
+    def __getitem__(self, index: int) -> Any:
+        x = torch.from_numpy(self.x[index]) + torch.rand(())
+        if index % 20 == 7:
+            x = x + float(np.random.standard_normal())
+        return (x + random.random() if index % 20 == 13 else x), int(self.y[index])
+
+
+class AtOnce(Plain):
+    """Several rows in one call, as torch's DataLoader asks for them; counts such calls."""
+
+    calls = 0
+
+    def __getitems__(self, numbers: list[int]) -> list[Any]:
+        self.calls += 1
+        return [(self.x[number], int(self.y[number])) for number in numbers]
+
+
+class AtOnceAllButOne(AtOnce):
+    def __getitems__(self, numbers: list[int]) -> list[Any]:
+        return super().__getitems__(numbers)[1:]
+
+
+class AtOnceNoisy(AtOnce):
+    def __getitem__(self, index: int) -> Any:
+        return torch.from_numpy(self.x[index]) + torch.rand(()), int(self.y[index])
+
+    def __getitems__(self, numbers: list[int]) -> list[Any]:
+        return [self[number] for number in numbers]
+
+
+class Around:
+    """Adds to what a Dataset within gives, and has all else from it."""
+
+    def __init__(self) -> None:
+        self.inner = AtOnce()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __getitem__(self, index: int) -> Any:
+        x, y = self.inner[index]
+        return x + 1, y
+
+
 class Numbers(Plain):
     """A target that is a number, in an item that is a dict of several inputs."""
 
@@ -114,6 +164,21 @@ class Broken(Plain):
         if index == self.row:
             raise OSError(f"photo-{index}.png is truncated")
         return super().__getitem__(index)
+
+
+class Unlucky(Plain):
+    """Raises where a number that it has drawn is small."""
+
+    def __getitem__(self, index: int) -> Any:
+        drawn = float(torch.rand(()))
+        if drawn < 0.15:
+            raise ValueError(f"drew {drawn}")
+        return super().__getitem__(index)
+
+
+class BrokenAtOnce(Broken):
+    def __getitems__(self, numbers: list[int]) -> list[Any]:
+        return [self[number] for number in numbers]
 
 
 class Ragged(Plain):

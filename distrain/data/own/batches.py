@@ -54,7 +54,7 @@ class BatchForm:
         if kind != "classification":
             raise no_classes(y, self.name)
         classes = torch.as_tensor(y).reshape(num_rows).to(torch.int64)
-        low, high = int(classes.min()), int(classes.max())
+        low, high = (int(end) for end in classes.aminmax())
         if low < 0 or high >= self.num_classes:
             raise DataError(
                 f"a target is {low if low < 0 else high}",

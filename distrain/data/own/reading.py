@@ -2,16 +2,15 @@
 
 What a row draws from torch, `numpy.random` or `random` is keyed by the run's seed, the epoch and
 its number, whoever reads it, so that it is the same on any number of workers and reading processes.
-Seeding three generators takes about 10 us, as long as many a row: so the rows of a part are first
-read without, and only where one of them has drawn something they are read again, each seeded; from
-then on all are. Either way the rows are the same.
+Seeding a generator takes as long as many a row: so rows are first read without, and only where they
+have drawn from one they are read again, that one seeded for each; from then on it always is. Either
+way the rows are the same.
 """
 
-import hashlib
-import random
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import length_hint
 from typing import Any, Final, final
 
 import numpy as np
@@ -19,7 +18,16 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import default_collate
 
-from distrain.errors import DataError, first_line
+from distrain.data.own.drawing import (
+    Keys,
+    NumpySource,
+    PythonSource,
+    Source,
+    TorchSource,
+    seed_all,
+)
+from distrain.data.own.faults import not_collated, not_read, not_read_together
+from distrain.errors import DataError
 
 EVALUATION: Final = "evaluation"
 """Stands for the epoch in the keys of rows that are evaluated: they are the same each time."""
@@ -57,18 +65,20 @@ class KeyedReader:
         self._collate = collate
         self._seed = seed
         self._name = name
-        self._draws = False
+        self._sources: tuple[Source, ...] = (TorchSource(), NumpySource(), PythonSource())
+        self._drawn: list[Source] = []
 
     def __getitem__(self, request: Request) -> list[Any] | DataError:
         """Return the batches that were asked for, or what the user's code has raised.
 
         An error is returned, because DataLoader would make one text of it and its traceback.
         """
+        keys = Keys(self._seed, request.epoch)
         before = torch.get_num_threads()
         if before != 1:  # as in a process of DataLoader's, which has but one
             torch.set_num_threads(1)
         try:
-            return [self._batch(request.epoch, part.tolist()) for part in request.parts]
+            return [self._batch(keys, part.tolist()) for part in request.parts]
         except DataError as fault:
             # The error gets to the driver, where it was raised does not.
             traceback.print_exception(fault.__cause__ or fault)
@@ -79,43 +89,78 @@ class KeyedReader:
             if before != 1:
                 torch.set_num_threads(before)
 
-    def _batch(self, epoch: str, numbers: list[int]) -> Any:
-        items = self._items(epoch, numbers)
+    def _batch(self, keys: Keys, numbers: list[int]) -> Any:
+        items = self._items(keys, numbers)
         try:
             if self._collate is None:
                 return default_collate(items)
-            self._key(epoch, numbers[0])
+            seed_all(self._sources, keys.of(numbers[0]))
             return self._collate(items)
         except Exception as fault:  # the user's code may raise anything; told with its cause
-            raise _not_collated(numbers, fault, self._name, self._collate) from fault
+            raise not_collated(numbers, fault, self._name, self._collate) from fault
 
-    def _items(self, epoch: str, numbers: list[int]) -> list[Any]:
-        if not self._draws:
-            self._key(epoch, numbers[0])
-            before = _states()
-            items = [self._item(number) for number in numbers]
-            if _same(_states(), before):
+    def _items(self, keys: Keys, numbers: list[int]) -> list[Any]:
+        """Return the items of a batch.
+
+        They are read again, at most once for each generator, where one was drawn from that was not
+        seeded for each row. That is seeded for the batch, and not for all that is read in one go:
+        what draws and puts the state back is not seen, and has the same bits on any number of
+        workers all the same.
+        """
+        while True:
+            watched = [source for source in self._sources if source not in self._drawn]
+            for source in watched:
+                source.watch(keys.of(numbers[0]))
+            items, fault = self._tried(keys, numbers)
+            drawn = [source for source in watched if source.is_drawn_from()]
+            if drawn:
+                self._drawn += drawn
+            elif fault is not None:
+                raise fault
+            else:
                 return items
-            self._draws = True
-        items = []
-        for number in numbers:
-            self._key(epoch, number)
-            items.append(self._item(number))
-        return items
 
-    def _item(self, number: int) -> Any:
+    def _tried(self, keys: Keys, numbers: list[int]) -> tuple[list[Any], DataError | None]:
+        """Return the items of a batch, or what kept one from being read."""
         try:
-            return self._dataset[number]
-        except Exception as fault:  # the user's code may raise anything; told with its cause
-            raise DataError(
-                f"__getitem__({number}) raised {type(fault).__name__}: {first_line(fault)}",
-                where=f"{self._name}, row {number}",
-                expected="an item for each number from 0 to len - 1",
-                mend="Correct the Dataset, or leave the row out of its length",
-            ) from fault
+            read = self._one_by_one if self._drawn else self._together
+            return read(keys, numbers), None
+        except DataError as fault:
+            return [], fault
 
-    def _key(self, epoch: str, number: int) -> None:
-        seed_row(f"{self._seed}/{epoch}/{number}")
+    def _together(self, keys: Keys, numbers: list[int]) -> list[Any]:
+        """Return items of rows for which nothing is seeded, in one call where there is one."""
+        # Of the class: what __getattr__ hands on to a Dataset within is not this one's.
+        read_many = getattr(type(self._dataset), "__getitems__", None)
+        if read_many is None:
+            return self._one_by_one(keys, numbers)
+        items, fault = None, None
+        try:
+            items = read_many(self._dataset, numbers)
+        except Exception as raised:  # the user's code may raise anything; told with its cause
+            fault = raised
+        if isinstance(items, list) and len(items) == len(numbers):
+            return items
+        self._one_by_one(keys, numbers)  # tells the row
+        raise not_read_together(numbers, fault, items, self._name) from fault
+
+    def _one_by_one(self, keys: Keys, numbers: list[int]) -> list[Any]:
+        dataset, drawn = self._dataset, self._drawn
+        # Rows are counted by what is left of them: a list of its own accord is built fastest.
+        left = iter(numbers)
+        try:
+            if not drawn:
+                return [dataset[number] for number in left]
+            return [dataset[_keyed(drawn, keys, number)] for number in left]
+        except Exception as fault:  # the user's code may raise anything; told with its cause
+            number = numbers[len(numbers) - length_hint(left) - 1]
+            raise not_read(number, fault, self._name) from fault
+
+
+def _keyed(sources: Sequence[Source], keys: Keys, number: int) -> int:
+    """Return the number of a row for which generators now begin anew."""
+    seed_all(sources, keys.of(number))
+    return number
 
 
 def read(reader: KeyedReader, epoch: str, parts: Sequence[npt.NDArray[np.int64]]) -> list[Any]:
@@ -141,47 +186,3 @@ def unpacked(answer: list[Any] | DataError) -> list[Any]:
     if isinstance(answer, DataError):
         raise answer
     return answer
-
-
-def seed_row(key: str) -> None:
-    """Seed torch, `numpy.random` and `random` by a text, for what is drawn on the CPU."""
-    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
-    number = int.from_bytes(digest, "little") >> 1
-    torch.default_generator.manual_seed(number)
-    np.random.seed(number & 0xFFFFFFFF)
-    random.seed(number)
-
-
-def _states() -> tuple[torch.Tensor, Any, Any]:
-    return torch.default_generator.get_state(), np.random.get_state(), random.getstate()
-
-
-def _same(one: tuple[torch.Tensor, Any, Any], other: tuple[torch.Tensor, Any, Any]) -> bool:
-    (_, keys, *rest), (_, other_keys, *other_rest) = one[1], other[1]
-    return (
-        torch.equal(one[0], other[0])
-        and one[2] == other[2]
-        and rest == other_rest
-        and np.array_equal(keys, other_keys)
-    )
-
-
-def _not_collated(
-    numbers: list[int], fault: Exception, name: str, collate: object | None
-) -> DataError:
-    shown = ", ".join(map(str, numbers[:4])) + (", ..." if len(numbers) > 4 else "")
-    told = f"failed on rows {shown}: {type(fault).__name__}: {first_line(fault)}"
-    if collate is not None:
-        return DataError(
-            f"data.collate {told}",
-            where=name,
-            expected="a batch for a list of any of its items",
-            mend="Correct the function",
-        )
-    return DataError(
-        f"torch's default_collate {told}",
-        where=name,
-        expected="items of tensors, arrays or numbers, each of one shape",
-        mend="Let __getitem__ give items of one shape, or name a function under data.collate that "
-        "pads them",
-    )

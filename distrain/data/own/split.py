@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from distrain.data.bijection import keyed_bijection
 from distrain.data.own.batches import BatchForm, as_arrays
+from distrain.data.own.packing import Packed, packed
 from distrain.data.own.reading import EVALUATION, KeyedReader, Request, unpacked
 from distrain.data.plan import (
     EVALUATION_BATCH_ROWS,
@@ -172,14 +173,15 @@ def answers(
         batch_size=None,
         sampler=requests,
         num_workers=num_processes,
-        collate_fn=_as_it_is,
+        collate_fn=_packed if num_processes else _as_it_is,
         pin_memory=pin,
         prefetch_factor=REQUESTS_AHEAD if num_processes else None,
         generator=torch.Generator(),  # else it draws from the model's
     )
+    read = iter(loader)
     try:
-        for answer in loader:
-            yield unpacked(answer)
+        for answer in read:
+            yield unpacked(answer.unpacked() if isinstance(answer, Packed) else answer)
     except RuntimeError as fault:
         if "DataLoader worker" not in str(fault):
             raise
@@ -190,7 +192,13 @@ def answers(
             mend="Is there memory for them (each holds the Dataset), and room in /dev/shm? Fewer "
             "take less, and with 0 the worker reads by itself",
         ) from fault
+    finally:
+        del read  # ends the processes, though an error that is kept may keep this frame
 
 
-def _as_it_is(batches: Any) -> Any:
-    return batches
+def _as_it_is(answer: Any) -> Any:
+    return answer
+
+
+def _packed(answer: list[Any] | DataError) -> Packed | DataError:
+    return answer if isinstance(answer, DataError) else packed(answer)

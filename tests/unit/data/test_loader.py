@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from distrain.data.loader import Loader, StepBatch, read_ahead
 from distrain.data.plan import Plan
 from distrain.data.prepared import PreparedDataset, Split
+from distrain.data.worker_parts import WorkerParts
 from distrain.train.world import parts_by_worker
 from tests.prepared_examples import write_classified, write_images
 
@@ -39,7 +40,7 @@ def delivered(loader: Loader, start: int, stop: int) -> list[StepBatch]:
 def test_parts_hold_the_rows_that_the_plan_says(split: Split) -> None:
     plan = plan_of(split)
     everything = split.slice(0, ROWS)
-    for batch in delivered(Loader(split, plan, range(4)), 0, 2 * plan.steps_per_epoch):
+    for batch in delivered(Loader(split, WorkerParts(plan, range(4))), 0, 2 * plan.steps_per_epoch):
         rows = plan.rows(*plan.position(batch.step))
         assert batch.num_rows == len(rows)
         for part, (start, stop) in zip(batch.parts, plan.parts(len(rows)), strict=True):
@@ -51,9 +52,9 @@ def test_parts_hold_the_rows_that_the_plan_says(split: Split) -> None:
 @pytest.mark.parametrize("bounds", [(0, 4), (0, 2, 4), (0, 2, 3, 4), (0, 1, 2, 3, 4)])
 def test_workers_share_the_parts_of_one(split: Split, bounds: tuple[int, ...]) -> None:
     plan = plan_of(split)
-    alone = delivered(Loader(split, plan, range(4)), 0, 20)
+    alone = delivered(Loader(split, WorkerParts(plan, range(4))), 0, 20)
     owned = [range(*ends) for ends in itertools.pairwise(bounds)]
-    shared = [delivered(Loader(split, plan, own), 0, 20) for own in owned]
+    shared = [delivered(Loader(split, WorkerParts(plan, own)), 0, 20) for own in owned]
     for step, batch in enumerate(alone):
         parts = [part for worker in shared for part in worker[step].parts]
         assert [part.index for part in parts] == [part.index for part in batch.parts]
@@ -64,8 +65,10 @@ def test_workers_share_the_parts_of_one(split: Split, bounds: tuple[int, ...]) -
 
 def test_a_worker_may_get_its_parts_as_one(split: Split) -> None:
     plan = plan_of(split, global_batch_size=50)  # the last step of an epoch has 3 rows
-    apart = delivered(Loader(split, plan, range(1, 4)), 0, 2 * plan.steps_per_epoch)
-    as_one = delivered(Loader(split, plan, range(1, 4), one_part=7), 0, 2 * plan.steps_per_epoch)
+    apart = delivered(Loader(split, WorkerParts(plan, range(1, 4))), 0, 2 * plan.steps_per_epoch)
+    as_one = delivered(
+        Loader(split, WorkerParts(plan, range(1, 4), 7)), 0, 2 * plan.steps_per_epoch
+    )
     for batch, parts in zip(as_one, (batch.parts for batch in apart), strict=True):
         assert [part.index for part in batch.parts] == [7]
         assert batch.parts[0].indices.tolist() == [i for part in parts for i in part.indices]
@@ -74,18 +77,18 @@ def test_a_worker_may_get_its_parts_as_one(split: Split) -> None:
 
 def test_a_step_without_parts_for_a_worker_has_none_as_one(split: Split) -> None:
     plan = plan_of(split, global_batch_size=50)
-    batches = delivered(Loader(split, plan, range(3, 4), one_part=1), 0, plan.steps_per_epoch)
+    batches = delivered(Loader(split, WorkerParts(plan, range(3, 4), 1)), 0, plan.steps_per_epoch)
     assert [len(batch.parts) for batch in batches] == [1, 1, 0]
 
 
 def test_a_short_step_leaves_later_workers_without_parts(split: Split) -> None:
     plan = plan_of(split, global_batch_size=50)  # the last step of an epoch has 3 rows
-    batches = delivered(Loader(split, plan, range(3, 4)), 0, plan.steps_per_epoch)
+    batches = delivered(Loader(split, WorkerParts(plan, range(3, 4))), 0, plan.steps_per_epoch)
     assert [len(batch.parts) for batch in batches] == [1, 1, 0]
 
 
 def test_delivery_begins_anywhere(split: Split) -> None:
-    loader = Loader(split, plan_of(split), range(4))
+    loader = Loader(split, WorkerParts(plan_of(split), range(4)))
     from_start = delivered(loader, 0, 12)[9:]
     from_there = delivered(loader, 9, 12)
     assert [batch.step for batch in from_there] == [9, 10, 11]
@@ -134,7 +137,7 @@ def parts_of(
     """Return the rows of each step's parts as workers were given them; read on, then killed."""
     parts: dict[int, list[list[int]]] = {step: [] for step in range(start, stop)}
     for own in parts_by_worker(plan.logical_shards, num_workers):
-        with Loader(split, plan, own).batches(start, 10**6) as batches:
+        with Loader(split, WorkerParts(plan, own)).batches(start, 10**6) as batches:
             for batch in itertools.islice(batches, stop - start):
                 parts[batch.step] += [part.indices.tolist() for part in batch.parts]
     return parts
@@ -147,7 +150,7 @@ def test_memory_stays_flat_over_ten_thousand_steps(tmp_path: Path) -> None:
     split = PreparedDataset.open(folder).split("train")
     plan = plan_of(split, global_batch_size=128)
     used = []
-    with Loader(split, plan, range(4)).batches(0, 10_001) as batches:
+    with Loader(split, WorkerParts(plan, range(4))).batches(0, 10_001) as batches:
         for batch in batches:
             if batch.step % 1000 == 0:
                 used.append(own_bytes())
@@ -165,7 +168,7 @@ def own_bytes() -> int:
 def test_tensors_are_aligned_and_images_stay_bytes(tmp_path: Path) -> None:
     images = PreparedDataset.open(write_images(tmp_path, {"train": 31})).split("train")
     plan = plan_of(images, global_batch_size=7)
-    for batch in delivered(Loader(images, plan, range(4)), 0, 4):
+    for batch in delivered(Loader(images, WorkerParts(plan, range(4))), 0, 4):
         for part in batch.parts:
             assert part.rows.x.dtype.itemsize == 1
             assert part.rows.x.data_ptr() % 64 == 0
@@ -191,7 +194,7 @@ def test_the_thread_ends_with_the_block() -> None:
 
 
 def test_memory_read_ahead_does_not_grow_with_the_dataset(split: Split) -> None:
-    loader = Loader(split, plan_of(split, global_batch_size=103), range(4))
+    loader = Loader(split, WorkerParts(plan_of(split, global_batch_size=103), range(4)))
     with loader.batches(0, 1_000_000) as batches:
         taken = [next(batches).num_rows for _ in range(3)]
     assert np.array(taken).tolist() == [103, 103, 103]

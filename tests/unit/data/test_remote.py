@@ -18,6 +18,7 @@ from distrain.data.plan import Plan
 from distrain.data.prepared import PreparedDataset, Split
 from distrain.data.remote_cache import RemoteCache
 from distrain.data.shard_cache import ShardCache
+from distrain.data.worker_parts import WorkerParts
 from distrain.errors import DataError
 from tests.flaky_storage import FlakyStorage, flaky_storage, flaky_uri
 from tests.prepared_examples import write_classified
@@ -101,8 +102,8 @@ def test_training_reads_two_epochs_through_a_cache_smaller_than_the_data(folder:
         FlakyStorage.faults[name] = [OSError("connection reset"), b"half a sha"]
     steps = 2 * plan.steps_per_epoch
     with (
-        Loader(local, plan, range(4)).batches(0, steps) as expected,
-        Loader(remote, plan, range(4)).batches(0, steps) as batches,
+        Loader(local, WorkerParts(plan, range(4))).batches(0, steps) as expected,
+        Loader(remote, WorkerParts(plan, range(4))).batches(0, steps) as batches,
     ):
         for one, other in zip(expected, batches, strict=True):
             assert used_bytes(folder) <= bound
@@ -122,8 +123,8 @@ def test_two_workers_share_a_cache_of_the_least_size(folder: Path) -> None:
     owned = [range(2), range(2, 4)]
     steps = 2 * plan.steps_per_epoch
     with (
-        Loader(splits[0], plan, owned[0]).batches(0, steps) as first,
-        Loader(splits[1], plan, owned[1]).batches(0, steps) as second,
+        Loader(splits[0], WorkerParts(plan, owned[0])).batches(0, steps) as first,
+        Loader(splits[1], WorkerParts(plan, owned[1])).batches(0, steps) as second,
     ):
         delivered = [[*one.parts, *other.parts] for one, other in zip(first, second, strict=True)]
     rows = [int(row) for parts in delivered[: steps // 2] for part in parts for row in part.indices]
@@ -137,7 +138,7 @@ def test_the_next_window_is_fetched_before_it_is_needed(folder: Path) -> None:
     windows = plan.spans_ahead(0)
     next(windows)
     second = {start // SHARD_ROWS for start, _ in next(windows)}
-    with Loader(split, plan, range(4)).batches(0, 3) as batches:
+    with Loader(split, WorkerParts(plan, range(4))).batches(0, 3) as batches:
         next(batches)
         wait_until(lambda: all(FlakyStorage.reads[f"train-{n:05d}.arrow"] for n in second))
 
@@ -154,7 +155,7 @@ def test_fetching_ahead_waits_for_room_until_it_is_no_longer_wished_for(folder: 
 def test_fetching_ahead_ends_with_the_batches(folder: Path) -> None:
     split = fetched(folder).split("train")
     FlakyStorage.delay_s = 0.05
-    with Loader(split, plan_of(split), range(4)).batches(0, 3) as batches:
+    with Loader(split, WorkerParts(plan_of(split), range(4))).batches(0, 3) as batches:
         next(batches)
     wait_until(lambda: not fetching_ahead())
     assert len(FlakyStorage.reads) < len(split.shards)

@@ -16,6 +16,7 @@ from distrain.data.mapped import Split
 from distrain.data.plan import Plan, WindowId, windows_between
 from distrain.data.shards import Array, Column, Shard, shard_in_memory
 from distrain.data.streamed import Delivery, Feed, StreamedShards
+from distrain.data.worker_parts import WorkerParts
 from distrain.errors import DataError
 from distrain.train.world import parts_by_worker
 
@@ -66,7 +67,7 @@ def plan_of(blocks: Blocks, batch: int = 16, logical_shards: int = 4) -> Plan:
 def delivered(feed: Feed, split: Split, plan: Plan, own: range, ends: tuple[int, int]) -> list[int]:
     """Return the rows of some steps' parts, whose content was compared."""
     rows: list[int] = []
-    with Loader(split, plan, own).batches(*ends) as batches:
+    with Loader(split, WorkerParts(plan, own)).batches(*ends) as batches:
         for batch in batches:
             rows += compared(batch)
     return rows
@@ -158,7 +159,7 @@ def test_the_end_does_not_wait_for_a_window() -> None:
     feed = Stuck()
     blocks = Blocks((10, 10), window_rows=20)
     split = Split(StreamedShards(feed), [Shard("0", 10, "", 0), Shard("1", 10, "", 0)], COLUMNS)
-    with Loader(split, plan_of(blocks), range(4)).batches(0, 1):
+    with Loader(split, WorkerParts(plan_of(blocks), range(4))).batches(0, 1):
         pass
     assert feed.ended.is_set()
 

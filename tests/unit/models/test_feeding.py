@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from distrain.errors import ModelError
-from distrain.models.by_name import keys_of, take_by_name
+from distrain.models.feeding import keys_of, take_by_name
 
 COLUMNS = [("age", 1), ("colour", 3), ("hours-per-week", 1), ("2nd", 1)]
 X = torch.arange(12.0).reshape(2, 6)
