@@ -10,6 +10,7 @@ from torch import nn
 from distrain.config.load import load_settings, settings_from_dict
 from distrain.config.settings import Settings
 from distrain.errors import ConfigError
+from distrain.handed.loss import target_of
 from distrain.handed.package import Package
 from distrain.handed.rows import write_rows
 from distrain.locations import storage_of, store_at
@@ -41,7 +42,8 @@ def hand_over(  # noqa: PLR0913 - each is one thing that can be handed over
         target: takes the place of `data.target`.
         model: a class, a function that returns a module, a `functools.partial` of one of them, or
             a module; a mapping or a text is the section `model`.
-        loss: a function; a mapping or a text is the section `train.loss`.
+        loss: a function, a class, an object such as `nn.MSELoss()`, or a `functools.partial`; a
+            mapping or a text is the section `train.loss`.
 
     Raises:
         DistrainError: the configuration, or something that was handed over, is at fault.
@@ -63,12 +65,15 @@ def hand_over(  # noqa: PLR0913 - each is one thing that can be handed over
     _check_room(first)
     storage = storage_of(first)
     package = Package(storage)
-    called = package.path_of(_function(loss), "loss") if has_loss else None
+    wanted, args = target_of(loss)
+    called = package.path_of(_function(wanted), "loss") if has_loss else None
     section = _model_section(model, package, first) if has_model else None
     name = package.keep()
     if section is not None:
         _put(values, ("model",), {**section, "target": _named(section["target"], name)})
-    _put(values, ("train", "loss"), None if called is None else {"target": _named(called, name)})
+    if called is not None:
+        given = {"args": args} if args else {}
+        _put(values, ("train", "loss"), {"target": _named(called, name), **given})
     _put(values, ("data", "source"), str(write_rows(data, storage / GIVEN)) if has_rows else None)
     settings = _load(config, overrides, values)
     if isinstance(model, nn.Module):
@@ -130,7 +135,7 @@ def _function(value: Any) -> Callable[..., Any]:
             f"a {type(value).__name__} is handed over",
             where="model or loss",
             expected="a class, a function, a functools.partial of one of them, or a "
-            "torch.nn.Module; of a loss, a function",
+            "torch.nn.Module",
             mend="Write a function with `def` that returns, or does, what is meant",
         )
     function: Callable[..., Any] = value
