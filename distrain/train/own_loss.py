@@ -191,22 +191,27 @@ def own_function(
             mend="Let the model have them, or write train.step",
         )
     loss.to(device)
-    return _by_row(loss, num_classes) if type(loss).__module__ == _OF_TORCH else (loss, None)
+    if type(loss).__module__ != _OF_TORCH:
+        return loss, None
+    return _by_row(loss, num_classes, device)
 
 
-def _by_row(loss: Any, num_classes: int) -> tuple[Function, torch.Tensor | None]:
+def _by_row(
+    loss: Any, num_classes: int, device: torch.device
+) -> tuple[Function, torch.Tensor | None]:
     """Return a loss of torch's as that of each row, and the weights that its mean divides by."""
     is_sum, is_mean = loss.reduction == "sum", loss.reduction == "mean"
     if not (is_sum or is_mean):
         return loss, None
     loss.reduction = "none"
     weights = None
-    if is_mean and isinstance(loss, _BY_CLASS) and num_classes:
-        is_ignored = 0 <= loss.ignore_index < num_classes
-        if loss.weight is not None or is_ignored:
-            weights = torch.ones(num_classes) if loss.weight is None else loss.weight.clone()
-            if is_ignored:
-                weights[loss.ignore_index] = 0.0
+    if is_mean and isinstance(loss, _BY_CLASS):
+        if loss.weight is not None:
+            weights = loss.weight.clone()
+        elif 0 <= loss.ignore_index < num_classes:
+            weights = torch.ones(num_classes, device=device)
+        if weights is not None and 0 <= loss.ignore_index < len(weights):
+            weights[loss.ignore_index] = 0.0
 
     def by_row(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         each: torch.Tensor = loss(outputs, y)
