@@ -119,7 +119,10 @@ def test_what_cannot_be_built_is_told(spec: dict[str, Any], message: str) -> Non
 )
 def test_a_batch_cut_anyhow_has_the_loss_of_the_whole(loss: str, expected: float) -> None:
     own = build({"target": f"tests.user_models:{loss}"})
-    parts = [own(OUTPUTS[:1], Rows(OUTPUTS[:1], Y[:1], None)), own(OUTPUTS[1:], Rows(None, Y[1:], None))]
+    parts = [
+        own(OUTPUTS[:1], Rows(OUTPUTS[:1], Y[:1], None)),
+        own(OUTPUTS[1:], Rows(None, Y[1:], None)),
+    ]
     loss_sum, weight = (sum(numbers) for numbers in zip(*parts, strict=True))
     assert float(loss_sum / weight) == pytest.approx(expected)
 
