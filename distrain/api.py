@@ -79,7 +79,8 @@ def train(  # noqa: PLR0913 - each is one thing that can be handed over
             function that makes one; or a `functools.partial` of these, with keyword arguments. The
             source of what stands in a script or a notebook is kept with the run and the model. A
             mapping or a text is the section `model`.
-        loss: a function, as `train.loss.target` names one; a mapping or a text is `train.loss`.
+        loss: a function or a class, as `train.loss.target` names one, or an object such as
+            `nn.CrossEntropyLoss()`; a mapping or a text is `train.loss`.
         step: a function of (model, batch), as `train.step` names one, in the place of a loss.
         offline: whether the tracking server is left alone; `distrain sync` tells it later.
         show: whether what is being done is printed, a line at a time; None: in a notebook.

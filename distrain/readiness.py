@@ -171,6 +171,8 @@ def _settled(
     preflight = try_first_batch(job, is_for_gpu=place.planned().gpu > 0)
     if preflight.anew and job.init_from is not None:
         display.note(f"beside {job.init_from['source']}, anew: {', '.join(preflight.anew)}")
+    if preflight.assumed:
+        display.note(preflight.assumed)
     if started is not None:
         check_model(started, preflight.shapes)
     placement = place.settle()

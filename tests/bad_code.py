@@ -200,10 +200,10 @@ MISFITS = {
         kind="model",
     ),
     "no outputs": net(NET.replace("return ", ""), "returned a NoneType"),
-    "loss that is not by row": net(
-        "def loss(outputs, targets):\n    return outputs.mean()\n",
-        "outputs of shape (2, 2) and targets of shape (2,), and returned shape ()",
-        "a tensor of shape (2,)",
+    "loss that is neither by row nor a number": net(
+        "def loss(outputs, targets):\n    return outputs, targets\n",
+        "outputs of shape (2, 2) and targets of shape (2,), and returned a tuple of 2",
+        "a tensor of shape (2,); or (sum, weight)",
         words=("train.loss={target: 'net:loss'}",),
     ),
     "weight of a class that is not there": word(

@@ -215,6 +215,43 @@ def mean_output(outputs: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
     return outputs.mean()
 
 
+def each_output(outputs: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
+    return outputs
+
+
+def sum_of_outputs(outputs: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
+    return outputs.sum()
+
+
+def late_rows(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Count the rows of later classes alone: a sum and its weight."""
+    is_late = targets > 0
+    losses = nn.functional.cross_entropy(outputs, targets, reduction="none")
+    return losses[is_late].sum(), is_late.sum()
+
+
+class Focal(nn.Module):
+    """The focal loss (Lin et al. 2017) as tutorials write it: its mean over the rows."""
+
+    def __init__(self, gamma: float = 2.0, weight: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.register_buffer("weight", weight)
+
+    def forward(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        cross_entropy = nn.functional.cross_entropy(outputs, targets, reduction="none")
+        shares = ((1 - (-cross_entropy).exp()) ** self.gamma) * cross_entropy
+        return shares.mean()
+
+
+class Scaled(nn.Module):
+    """A loss with a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+
 def share_of_yes(targets: Any, predictions: Any) -> float:
     return float((targets == "yes").mean() + (predictions == "yes").mean())
 

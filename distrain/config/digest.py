@@ -132,6 +132,8 @@ def _digest_without(settings: Settings, paths: Sequence[KeyPath]) -> str:
     for section, key in _LATER_KEYS:  # as in digests from before there was the key
         if rest[section][key] is None:
             del rest[section][key]
+    if isinstance(rest["train"]["loss"], dict) and rest["train"]["loss"].get("args") == {}:
+        del rest["train"]["loss"]["args"]
     if "init_from" in rest["model"]:  # the weights are what counts, not where they lie
         del rest["model"]["init_from"]["source"]
     rest["data"] = without_later_defaults(rest["data"])

@@ -36,8 +36,14 @@ class LossTarget(Section):
     """A loss of the user's own."""
 
     target: ImportPath = Field(
-        description="package.module:function of (outputs, targets) that returns the loss of each "
-        "row, shape (rows,)."
+        description="package.module:function of (outputs, targets), or a class whose objects are "
+        "called so, such as torch.nn:CrossEntropyLoss. It returns the loss of each row, shape "
+        "(rows,); or (sum, weight); or a scalar, taken as the mean over rows of the same weight."
+    )
+    args: dict[str, Any] = Field(
+        {},
+        description="Keyword arguments of the class, or further ones of the function; a list where "
+        "it takes a tensor becomes one.",
     )
 
 

@@ -18,6 +18,7 @@ from distrain.handed.datasets import (
     refusal,
     section_of,
 )
+from distrain.handed.loss import target_of
 from distrain.handed.package import Package
 from distrain.handed.rows import is_rows, write_rows
 from distrain.locations import storage_of, store_at
@@ -41,7 +42,8 @@ class Handed:
         target: takes the place of `data.target`.
         model: a class, a function that returns a module, a `functools.partial` of one of them, or
             a module; a mapping or a text is the section `model`.
-        loss: a function; a mapping or a text is the section `train.loss`.
+        loss: a function, a class, an object such as `nn.MSELoss()`, or a `functools.partial`; a
+            mapping or a text is the section `train.loss`.
         step: a function, or its import path.
     """
 
@@ -188,8 +190,10 @@ def _section(name: str, thing: Any, package: Package, settings: Settings) -> Any
     """Take in a model, a loss or a step, and return what the configuration has in its place."""
     if name == "model":
         return _model_section(thing, package, settings)
-    path = _path_of(name, thing, package)
-    return {"target": path} if name == "loss" else path
+    if name == "loss":
+        function, args = target_of(thing)
+        return {"target": _path_of(name, function, package), **({"args": args} if args else {})}
+    return _path_of(name, thing, package)
 
 
 def _model_section(model: Any, package: Package, settings: Settings) -> dict[str, Any]:
@@ -224,7 +228,7 @@ def _path_of(name: str, value: Any, package: Package) -> str:
         raise ConfigError(
             f"a {type(value).__name__} is handed over",
             where=name,
-            expected=of_model if name == "model" else "a function",
+            expected="a function" if name in ("step", "collate") else of_model,
             mend="Write a function with `def` that returns, or does, what is meant",
         )
     return package.path_of(value, name)

@@ -16,7 +16,7 @@ from distrain.models.naming import freeze
 from distrain.models.recompute import recompute_blocks
 from distrain.train.course import model_section
 from distrain.train.job import TrainJob
-from distrain.train.losses import Loss, build_loss, default_loss
+from distrain.train.losses import OutputLoss, build_loss, default_loss
 from distrain.train.metrics import Metric, resolve_metrics
 from distrain.train.network import Way
 from distrain.train.selection import Selection
@@ -119,7 +119,7 @@ def total_steps_of(job: TrainJob, plan: Plan) -> int:
 
 def loss_of(
     job: TrainJob, transform: Transform, training: TrainingRows, device: torch.device
-) -> Loss:
+) -> OutputLoss:
     """Return the loss that is named, or that of the task."""
     return build_loss(
         job.loss or default_loss(transform.task),

@@ -30,7 +30,7 @@ from distrain.train.collective import (
     raise_with_rank_zero,
     sum_counts,
 )
-from distrain.train.losses import Loss
+from distrain.train.losses import OutputLoss
 from distrain.train.metrics import (
     Floats,
     Ints,
@@ -96,7 +96,7 @@ class Evaluator:
         self,
         module: torch.nn.Module,
         normalizer: InputNormalizer,
-        loss: Loss,
+        loss: OutputLoss,
         transform: Transform,
         world: World,
         *,

@@ -13,7 +13,7 @@ from torch.nn import functional
 from distrain.data.features import Transform, label_text
 from distrain.data.tensors import Rows
 from distrain.errors import ModelError, did_you_mean
-from distrain.models.target import load_target
+from distrain.train.own_loss import OwnLoss, own_function
 
 RowLosses = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -84,17 +84,21 @@ class OwnStepLoss:
         return outputs[2:].detach()
 
 
+OutputLoss = Loss | OwnLoss
+"""What makes a loss of a model's outputs."""
+
+
 def build_loss(
     spec: Mapping[str, Any],
     *,
     transform: Transform,
     class_counts: Callable[[], Sequence[int]],
     device: torch.device,
-) -> Loss:
+) -> OutputLoss:
     """Return the loss that a `train.loss` section describes.
 
     Args:
-        spec: `{"name": ..., ...}` or `{"target": "package.module:function"}`.
+        spec: `{"name": ..., ...}` or `{"target": "package.module:function", "args": {...}}`.
         transform: the fitted transform, which knows the classes.
         class_counts: gives the training rows of each class; asked only for balanced weights.
         device: where the loss is computed.
@@ -103,7 +107,9 @@ def build_loss(
         ModelError: there is no such loss or function, or a class weight names no class.
     """
     if "target" in spec:
-        return Loss(_UserLoss(str(spec["target"])))
+        target, args = str(spec["target"]), spec.get("args") or {}
+        function, by_class = own_function(target, args, device, len(transform.classes))
+        return OwnLoss(target, function) if by_class is None else Loss(function, by_class)
     name = str(spec["name"])
     if name == "cross_entropy":
         names = [label_text(label) for label in transform.classes]
@@ -138,30 +144,6 @@ class _CrossEntropy:
             reduction="none",
             label_smoothing=self._label_smoothing,
         )
-
-
-@final
-class _UserLoss:
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._function = load_target(target, where="train.loss.target")
-
-    def __call__(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        losses = self._function(outputs, y)
-        if not isinstance(losses, torch.Tensor) or losses.shape != (len(y),):
-            returned = (
-                f"shape {tuple(losses.shape)}"
-                if isinstance(losses, torch.Tensor)
-                else f"a {type(losses).__name__}"
-            )
-            raise ModelError(
-                f"{self._target} was given outputs of shape {tuple(outputs.shape)} and targets of "
-                f"shape {tuple(y.shape)}, and returned {returned}",
-                where="train.loss.target",
-                expected=f"the loss of each row: a tensor of shape ({len(y)},)",
-                mend="Sum or average over everything but the rows",
-            )
-        return losses
 
 
 def _mse(_spec: Mapping[str, Any]) -> RowLosses:

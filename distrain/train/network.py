@@ -16,7 +16,7 @@ from distrain.data.worker_parts import WorkerParts
 from distrain.errors import ConfigError, ModelError
 from distrain.models.feeding import Network, fed
 from distrain.train.job import TrainJob
-from distrain.train.losses import Loss, OwnStepLoss
+from distrain.train.losses import OutputLoss, OwnStepLoss
 from distrain.train.own_step import OwnStep
 from distrain.train.world import World
 
@@ -33,7 +33,7 @@ class Way:
     """
 
     network: Network
-    loss: Loss | OwnStepLoss
+    loss: OutputLoss | OwnStepLoss
     step: OwnStep | None = None
 
     @property
@@ -42,7 +42,7 @@ class Way:
         return () if self.step is None else self.step.names
 
 
-def way_of(job: TrainJob, model: nn.Module, x: Any, make_loss: Callable[[], Loss]) -> Way:
+def way_of(job: TrainJob, model: nn.Module, x: Any, make_loss: Callable[[], OutputLoss]) -> Way:
     """Return how rows become a loss.
 
     Args:

@@ -21,6 +21,7 @@ from distrain.models.check import in_training_mode
 from distrain.models.target import load_target
 from distrain.train.collective import gather_rows
 from distrain.train.metrics import Metric
+from distrain.train.returned import is_number, scalar, told
 from distrain.train.step import generators_of, seed_part
 from distrain.train.world import World, shares
 
@@ -65,7 +66,7 @@ class OwnStep:
             )
         device = loss_sum.device
         numbers = [weight, *(number for pair in metrics.values() for number in pair)]
-        scalars = [_scalar(number, device) for number in numbers]
+        scalars = [scalar(number, device) for number in numbers]
         return torch.stack([loss_sum.float().reshape(()), *scalars])
 
     def found_names(self, batch: Any) -> tuple[str, ...]:
@@ -105,15 +106,15 @@ class OwnStep:
         returned = self._function(self._module, batch)
         is_whole = isinstance(returned, tuple | list) and len(returned) in (2, 3)
         if not is_whole:
-            raise self._refused(f"returned {_told(returned)}", _EXPECTED)
+            raise self._refused(f"returned {told(returned)}", _EXPECTED)
         loss_sum, weight, *rest = returned
         if not isinstance(loss_sum, torch.Tensor) or loss_sum.numel() != 1:
-            raise self._refused(f"returned as loss_sum {_told(loss_sum)}", _EXPECTED)
-        if not _is_number(weight):
-            raise self._refused(f"returned as weight {_told(weight)}", _EXPECTED)
+            raise self._refused(f"returned as loss_sum {told(loss_sum)}", _EXPECTED)
+        if not is_number(weight):
+            raise self._refused(f"returned as weight {told(weight)}", _EXPECTED)
         metrics = rest[0] if rest and rest[0] is not None else {}
         if not isinstance(metrics, Mapping):
-            raise self._refused(f"returned as metrics {_told(metrics)}", _EXPECTED)
+            raise self._refused(f"returned as metrics {told(metrics)}", _EXPECTED)
         return (
             loss_sum,
             weight,
@@ -127,15 +128,15 @@ class OwnStep:
                 f"returned a metric called {name!r}",
                 f"names of letters, digits and ._-, other than {' and '.join(_TAKEN)}",
             )
-        if isinstance(value, tuple | list) and len(value) == 2 and all(map(_is_number, value)):
+        if isinstance(value, tuple | list) and len(value) == 2 and all(map(is_number, value)):
             return value[0], value[1]
-        if not _is_number(value):
-            raise self._refused(f"returned as metric {name!r} {_told(value)}", _EXPECTED)
+        if not is_number(value):
+            raise self._refused(f"returned as metric {name!r} {told(value)}", _EXPECTED)
         return value * weight, weight
 
-    def _refused(self, told: str, expected: str) -> ModelError:
+    def _refused(self, fault: str, expected: str) -> ModelError:
         return ModelError(
-            f"{self.target} {told}", where="train.step", expected=expected, mend="Correct it"
+            f"{self.target} {fault}", where="train.step", expected=expected, mend="Correct it"
         )
 
 
@@ -184,25 +185,5 @@ class OwnStepEvaluator:
         return self.measure(split, metrics), {}
 
 
-def _scalar(number: Any, device: torch.device) -> torch.Tensor:
-    if isinstance(number, torch.Tensor):
-        return number.detach().to(device, torch.float32).reshape(())
-    return torch.tensor(float(number), device=device)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, torch.Tensor):
-        return value.numel() == 1
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
 def _listed(names: Any) -> str:
     return ", ".join(names) or "none"
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"

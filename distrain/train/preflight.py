@@ -36,6 +36,7 @@ from distrain.train.initial import (
 from distrain.train.job import TrainJob
 from distrain.train.network import Way, check_rows, way_of
 from distrain.train.optimize import learning_rate
+from distrain.train.own_loss import OwnLoss
 from distrain.train.own_optimizer import check_update_rule
 from distrain.train.passes import check_order
 from distrain.train.precision import Precision, arithmetic
@@ -60,6 +61,7 @@ class Preflight:
         shapes: name and shape of each entry of the model's state dict.
         plan_digest: fingerprint of the order of rows.
         anew: names in the state dict that begin anew beside weights that are given.
+        assumed: of the user's own loss, in words; empty: nothing.
     """
 
     num_parameters: int
@@ -71,6 +73,7 @@ class Preflight:
     shapes: dict[str, list[int]]
     plan_digest: str = ""
     anew: tuple[str, ...] = ()
+    assumed: str = ""
 
 
 def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
@@ -114,8 +117,9 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
             total_steps=total_steps,
             steps_per_epoch=plan.steps_per_epoch,
         )
+    assumed = ""
     if way.step is None:
-        _try_rows(job, model, way, x, rows, transform, is_for_gpu=is_for_gpu)
+        assumed = _try_rows(job, model, way, x, rows, transform, is_for_gpu=is_for_gpu)
     return Preflight(
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         largest_block=largest_block(model),
@@ -126,6 +130,7 @@ def try_first_batch(job: TrainJob, *, is_for_gpu: bool = False) -> Preflight:
         shapes={name: list(value.shape) for name, value in model.state_dict().items()},
         plan_digest=plan.digest,
         anew=tuple(anew),
+        assumed=assumed,
     )
 
 
@@ -138,15 +143,27 @@ def _try_rows(  # noqa: PLR0913 - all that a pass over some rows takes
     transform: Transform,
     *,
     is_for_gpu: bool,
-) -> None:
-    """Run some rows through the model and the loss, in the run's precision where a CPU has it."""
+) -> str:
+    """Run some rows through the model and the loss, in the run's precision where a CPU has it.
+
+    Returns:
+        What is assumed of the user's own loss.
+    """
+    assumed = ""
+
+    def loss(outputs: torch.Tensor) -> torch.Tensor:
+        nonlocal assumed
+        if isinstance(way.loss, OwnLoss):
+            assumed = way.loss.check(outputs.detach(), rows)
+        return way.loss(outputs, rows)[0]
+
     try_rows = partial(
         try_batch,
         model,
         x,
         num_outputs=transform.num_outputs,
         num_rows=len(rows),
-        loss=lambda outputs: way.loss(outputs, rows)[0],
+        loss=loss,
         forward=way.network,
     )
     try_rows()
@@ -154,6 +171,7 @@ def _try_rows(  # noqa: PLR0913 - all that a pass over some rows takes
         _try_precision(job.precision, way.network, try_rows)
     if job.strategy == "fsdp":
         check_order(model, dict(named_blocks(model)), x)
+    return assumed
 
 
 def _try_precision(precision: Precision, network: Network, try_rows: Callable[..., None]) -> None:

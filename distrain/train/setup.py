@@ -32,7 +32,7 @@ from distrain.train.initial import (
     still_digest,
 )
 from distrain.train.job import TrainJob
-from distrain.train.losses import Loss
+from distrain.train.losses import OutputLoss
 from distrain.train.metrics import Metric
 from distrain.train.network import Way, compiled, loader_of, rows_of, way_of
 from distrain.train.own_step import OwnStepEvaluator
@@ -158,7 +158,7 @@ def _evaluator(
 ) -> Evaluator | OwnStepEvaluator:
     if way.step is not None:
         return OwnStepEvaluator(model.module, way.step, world)
-    assert isinstance(way.loss, Loss)
+    assert isinstance(way.loss, OutputLoss)
     return Evaluator(
         model.module,
         normalizer,

@@ -25,7 +25,7 @@ import torch
 from distrain.data.loader import Part, StepBatch
 from distrain.data.tensors import Rows
 from distrain.models.build import InputNormalizer
-from distrain.train.losses import Loss, OwnStepLoss
+from distrain.train.losses import OutputLoss, OwnStepLoss
 from distrain.train.precision import LossScale, Precision, arithmetic
 from distrain.train.reduce import TreeSum
 from distrain.train.strategy import Gradients, TrainedModel
@@ -108,7 +108,7 @@ class Stepper:
     def __init__(  # noqa: PLR0913 - the ingredients of a step, each used in it once
         self,
         model: TrainedModel,
-        loss: Loss | OwnStepLoss,
+        loss: OutputLoss | OwnStepLoss,
         gradients: Gradients,
         tree: TreeSum,
         normalizer: InputNormalizer,

@@ -53,6 +53,14 @@ def imports() -> Iterator[Callable[[list[str], str], Any]]:
             del sys.modules[name]
 
 
+class Clipped(nn.Module):
+    """A loss that keeps what it was made with under another name."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self.limit = most
+
+
 def test_a_frame_becomes_the_source(over: Over) -> None:
     settings, folders = over(data=pd.DataFrame({"x": [1, 2], "z": [0, 1]}), target="z")
     assert Path(str(settings.data.source)).is_file()
@@ -87,7 +95,10 @@ def test_classes_and_functions_of_a_module_are_named_by_their_path(over: Over) -
     assert settings.model.model_dump()["target"] == "tests.user_models:TwoLayers"
     assert settings.model.model_dump()["args"] == {"features": 6}
     assert settings.train.loss is not None
-    assert settings.train.loss.model_dump() == {"target": "tests.user_models:first_output"}
+    assert settings.train.loss.model_dump() == {
+        "target": "tests.user_models:first_output",
+        "args": {},
+    }
     assert folders == [str(Path(__file__).parents[3])]
 
 
@@ -147,7 +158,7 @@ def test_a_module_of_a_notebook_is_built_from_the_kept_source(
     [
         ({"model": partial(TwoLayers, 6)}, ConfigError, "1 positional arguments"),
         ({"model": 3}, ConfigError, "a int is handed over"),
-        ({"loss": nn.MSELoss()}, ConfigError, "a MSELoss is handed over"),
+        ({"loss": 3}, ConfigError, "a int is handed over"),
         ({"model": lambda: None}, ModelError, "would not find it"),
         ({"data": [1, 2]}, ConfigError, "data is of type builtins.list"),
     ],
@@ -158,6 +169,33 @@ def test_what_cannot_be_handed_over_is_refused(
     with pytest.raises(error, match=message):
         over(**handed)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("loss", "args"),
+    [
+        (nn.MSELoss(), {}),
+        (nn.CrossEntropyLoss(label_smoothing=0.1), {"label_smoothing": 0.1}),
+        (nn.CrossEntropyLoss(torch.tensor([0.25, 2.0])), {"weight": [0.25, 2.0]}),
+        (partial(nn.HuberLoss, delta=0.5), {"delta": 0.5}),
+    ],
+)
+def test_a_loss_object_becomes_its_class_and_arguments(
+    over: Over, loss: Any, args: dict[str, Any]
+) -> None:
+    settings, folders = over(loss=loss)
+    kind = loss.func if isinstance(loss, partial) else type(loss)
+    assert settings.train.loss is not None
+    assert settings.train.loss.model_dump() == {
+        "target": f"torch.nn.modules.loss:{kind.__name__}",
+        "args": args,
+    }
+    assert folders == []
+
+
+def test_a_loss_object_that_does_not_tell_its_arguments_is_refused(over: Over) -> None:
+    with pytest.raises(ModelError, match="a Clipped cannot be made again for the workers"):
+        over(loss=Clipped(3.0))
 
 
 def test_a_module_beside_other_weights_is_refused(over: Over) -> None:

@@ -682,9 +682,14 @@ def test_the_first_batch_tells_what_the_run_will_be(job_of: Callable[..., TrainJ
             "a model that each worker, and each restart, makes alike. Let it draw from torch",
         ),
         (
-            {"loss": {"target": "tests.user_models:mean_output"}},
+            {"loss": {"target": "tests.user_models:each_output"}},
             ModelError,
-            r"returned shape \(\). Expected the loss of each row",
+            r"returned a tensor of shape \(2, 3\). Expected the loss of each row",
+        ),
+        (
+            {"loss": {"target": "tests.user_models:sum_of_outputs"}},
+            ModelError,
+            "twice as large where the rows are given twice over",
         ),
         ({"global_batch_size": 1}, ConfigError, "batch norm"),
         (
