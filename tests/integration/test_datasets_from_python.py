@@ -104,7 +104,12 @@ def train_on(storage: Path, cell: dict[str, Any], num_workers: int, **more: Any)
         data=digits(cell, slice(0, 400), [cell["Roll"](1)]),
         test_data=digits(cell, slice(400, 500), []),
         model=cell["Net"],
-        train={"epochs": 2, "global_batch_size": 64, "num_workers": num_workers},
+        train={
+            "epochs": 2,
+            "global_batch_size": 64,
+            "num_workers": num_workers,
+            "optimizer": {"lr": 2e-2},
+        },
         **more,
     )
 
