@@ -35,7 +35,7 @@ def findings_in_brief(findings: Sequence[Mapping[str, Any]]) -> list[str]:
     by_kind: dict[str, list[Mapping[str, Any]]] = {}
     for finding in findings:
         by_kind.setdefault(finding["kind"], []).append(finding)
-    lines = []
+    lines: list[str] = []
     for alike in by_kind.values():
         if len(alike) <= _FEW_ALIKE:
             lines += map(finding_text, alike)
