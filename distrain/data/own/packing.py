@@ -81,7 +81,8 @@ def packed(batches: Any) -> Packed:
 
     outline = each(batches, torch.Tensor, placed)
     num_bytes = tensors[-1][1].stop if tensors else 0
-    memory = torch.empty(num_bytes, dtype=torch.uint8).share_memory_()
+    memory = torch.empty(num_bytes, dtype=torch.uint8)
+    memory.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without
     for tensor, place in tensors:
         place.of(memory).copy_(tensor)
     return Packed(outline, memory)
