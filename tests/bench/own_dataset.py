@@ -1,6 +1,6 @@
 """Rows per second on a torch Dataset of the user's own: distrain against torchrun DDP + DataLoader.
 
-    python -m tests.bench.own_dataset [--rounds 3] [--out FILE.json]
+    python -m tests.bench.own_dataset [--works table ...] [--rounds 3] [--out FILE.json]
 
 Both read the same Dataset with as many reading processes. One case draws nothing; in the other each
 item is augmented, with random numbers that distrain keys by seed, epoch and row.
@@ -79,11 +79,13 @@ def run_distrain(folder: Path, work: Work) -> float:
 def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--works", nargs="+", choices=list(WORKS), default=list(WORKS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     told = {}
-    for name, work in WORKS.items():
+    for name in options.works:
+        work = WORKS[name]
         print(name)
         with tempfile.TemporaryDirectory() as temporary:
             # The Dataset gives images as they are fed: nothing stands before the network.
