@@ -13,7 +13,6 @@
 import hashlib
 import importlib
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -174,7 +173,8 @@ class Package:
             if not (self._given / f"{sha256}.json").is_file():
                 write_atomically(self._given / f"{sha256}.json", described.encode())
         with tempfile.TemporaryDirectory(prefix=".handed-", dir=self._given) as temporary:
-            folder = Path(temporary)
+            folder = Path(temporary) / "made"
+            folder.mkdir()
             save_user_code(sources, folder)
             digest = _digest(folder, text, instance or "")
             name = f"given_{digest}"
@@ -185,9 +185,12 @@ class Package:
             if instance is not None:
                 (package / _INSTANCE).write_text(instance, encoding="utf-8")
             place = self._given / digest
-            if not place.exists():
-                shutil.copytree(folder, place.with_name(f".{digest}.tmp"), dirs_exist_ok=True)
-                place.with_name(f".{digest}.tmp").rename(place)
+            try:
+                folder.rename(place)
+            except OSError:
+                if not place.is_dir():
+                    raise
+                # It is there already, or another process was first.
         self.import_paths = [str(place), *self.import_paths]
         self.name = name
 

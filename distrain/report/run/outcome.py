@@ -143,7 +143,8 @@ def goals_section(run: RunView) -> Section | None:
         is_open = goal.value is None and run.state in ("running", "interrupted", "cut_off")
         beyond = ""
         if bound and goal.value is not None:
-            beyond = f"{goal.value - float(bound[0]):+.3g}"
+            further = goal.value - float(bound[0])
+            beyond = f"{-further if goal.goal.startswith('<') else further:+.3g}"
         verdict = (
             told("not measured yet", "warn")
             if is_open
