@@ -27,6 +27,7 @@ from distrain.data.opening import open_source
 from distrain.data.reading import CannotCut
 from distrain.data.units import cut_into_units
 from distrain.data.unlike import Unlike
+from distrain.door import make_callable
 from distrain.errors import ConfigError, DataError, ModelError, first_line
 from distrain.object_store.bucket import Bucket
 from distrain.object_store.files import fetch
@@ -47,6 +48,9 @@ from distrain.track.packaged_reading import (
 from distrain.track.runs import find_run_dir
 from distrain.track.tensor_rows import told
 from distrain.track.tracking_server import TrackingServer
+
+# `distrain.predict(...)` predicts: see `distrain.door`.
+make_callable(__name__)
 
 TEXT_FORMATS = ("csv", "tsv", "json", "jsonl")
 
