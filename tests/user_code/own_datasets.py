@@ -100,14 +100,6 @@ class Around:
         return x + 1, y
 
 
-class Photos(Plain):
-    """Images as decoders give them, with colours last, turned round as models take them."""
-
-    def __getitem__(self, index: int) -> Any:
-        image = torch.from_numpy(self.x[index]).reshape(1, 2, 3)
-        return image.permute(2, 0, 1), int(self.y[index])
-
-
 class Numbers(Plain):
     """A target that is a number, in an item that is a dict of several inputs."""
 

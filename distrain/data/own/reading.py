@@ -163,9 +163,8 @@ class KeyedReader:
 def _default_collate(items: list[Any]) -> Any:
     """Return what torch's `default_collate` makes of items, in memory of this process alone.
 
-    In a reading process torch's own stacks tensors into shared memory, a piece for each batch and
-    field, and always row after row; here they lie as they do where a worker reads by itself, so
-    that kernels take the same path, and `packing.py` shares them all at once.
+    In a reading process torch's own makes a piece of shared memory for each batch and field, which
+    takes longer than to stack the rows; `packing.py` makes one for all.
     """
     return collate(items, collate_fn_map={**default_collate_fn_map, torch.Tensor: _stacked})
 
