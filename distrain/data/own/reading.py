@@ -16,7 +16,11 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import default_collate
+from torch.utils.data._utils.collate import (
+    collate,
+    collate_tensor_fn,
+    default_collate_fn_map,
+)
 
 from distrain.data.own.drawing import (
     Keys,
@@ -93,7 +97,7 @@ class KeyedReader:
         items = self._items(keys, numbers)
         try:
             if self._collate is None:
-                return default_collate(items)
+                return _default_collate(items)
             seed_all(self._sources, keys.of(numbers[0]))
             return self._collate(items)
         except Exception as fault:  # the user's code may raise anything; told with its cause
@@ -155,6 +159,22 @@ class KeyedReader:
         except Exception as fault:  # the user's code may raise anything; told with its cause
             number = numbers[len(numbers) - length_hint(left) - 1]
             raise not_read(number, fault, self._name) from fault
+
+
+def _default_collate(items: list[Any]) -> Any:
+    """Return what torch's `default_collate` makes of items, in memory of this process alone.
+
+    In a reading process torch's own makes a piece of shared memory for each batch and field, which
+    takes longer than to stack the rows; `packing.py` makes one for all.
+    """
+    return collate(items, collate_fn_map={**default_collate_fn_map, torch.Tensor: _stacked})
+
+
+def _stacked(tensors: Sequence[torch.Tensor], *, collate_fn_map: Any = None) -> Any:
+    first = tensors[0]
+    if first.is_nested or first.layout is not torch.strided:
+        return collate_tensor_fn(tensors, collate_fn_map=collate_fn_map)  # refuses them in words
+    return torch.stack(list(tensors))
 
 
 def _keyed(sources: Sequence[Source], keys: Keys, number: int) -> int:
