@@ -114,6 +114,8 @@ def _worker(rank: int, groups: list[Group], ports: list[int], folder: Path) -> N
     import torch.distributed as dist
     from torch.distributed import distributed_c10d
 
+    # What reads ahead is forked, as from a worker of Ray's; as from here it would be imported anew.
+    multiprocessing.set_start_method("fork", force=True)
     for index, group in enumerate(groups):
         if rank >= group.world_size:
             continue
