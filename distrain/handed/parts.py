@@ -37,7 +37,7 @@ def parts_of(value: Any) -> Parts | None:
     """Return what an object is made of; None: it cannot tell, or not by a class alone."""
     try:
         reduced = value.__reduce_ex__(_PROTOCOL)
-    except Exception:
+    except Exception:  # an object's own code may raise anything: it is refused in words by name
         return None
     if not isinstance(reduced, tuple):
         return None
